@@ -1,0 +1,45 @@
+"""One error family: every failure a user can cause is an :class:`EcmtError` with a one-line message.
+
+The message says what failed, where, what was expected, and how to mend it. The command line prints it and
+exits with status 2; in Python it is an ordinary exception.
+"""
+
+
+class EcmtError(Exception):
+    """Base of all errors that a user can cause and mend."""
+
+
+class ConfigError(EcmtError):
+    """An option has a value that makes no sense (``timesteps=0``, an unknown preset)."""
+
+
+class ModelError(EcmtError):
+    """A model cannot be built, or weights do not belong to it."""
+
+
+class DataError(EcmtError):
+    """A dataset or an image is missing, empty, damaged or of the wrong shape."""
+
+
+class CaptureError(EcmtError):
+    """A model cannot be turned into a graph of known operations."""
+
+
+class ConversionError(EcmtError):
+    """A captured model cannot be converted faithfully."""
+
+
+class ProgramError(EcmtError):
+    """A program, or the file that holds it, breaks a rule of the dialect."""
+
+
+class HardwareError(EcmtError):
+    """A hardware description is unknown, incomplete or malformed."""
+
+
+class TargetError(EcmtError):
+    """A target is not installed, cannot run a program, or failed while running it."""
+
+
+class RunError(EcmtError):
+    """A run directory is missing, incomplete or malformed."""
