@@ -1,0 +1,110 @@
+"""What happened while a program ran: integer counts per node. Targets count, hardware descriptions price."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from ecmt_deploy.errors import RunError
+
+
+class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Counts of one node, summed over samples and steps. All are exact integers; they add over batches and shards.
+
+    Attributes
+    ----------
+    spikes : nonzero events emitted by a neuron node
+    synops : weight accesses (or output terms of a product) caused by spikes
+    macs : multiply-accumulates with analog operands; the encoding layer's once per inference
+    dense_macs : multiply-accumulates the ANN spends on the node (padding excluded), summed over inferences
+    neuron_updates_active : neuron updates whose row changed or that fired
+    neuron_updates_idle : neuron updates where nothing arrived and nothing fired
+    ecm_ops : elements evaluated outside synapses and neurons, per kind of function
+    messages : spike packets leaving the node
+    analog_messages : analog values leaving the node, those of changed rows
+    """
+
+    spikes: int = 0
+    synops: int = 0
+    macs: int = 0
+    dense_macs: int = 0
+    neuron_updates_active: int = 0
+    neuron_updates_idle: int = 0
+    ecm_ops: dict[str, int] = {}
+    messages: int = 0
+    analog_messages: int = 0
+
+    @property
+    def neuron_updates(self) -> int:
+        """Neuron updates, active and idle together."""
+        return self.neuron_updates_active + self.neuron_updates_idle
+
+    def __add__(self, other: Counts) -> Counts:
+        kinds = sorted({*self.ecm_ops, *other.ecm_ops})
+        sums = {name: getattr(self, name) + getattr(other, name) for name in INTEGER_COUNTS}
+        ops = {kind: self.ecm_ops.get(kind, 0) + other.ecm_ops.get(kind, 0) for kind in kinds}
+        return Counts(**sums, ecm_ops=ops)
+
+
+INTEGER_COUNTS = tuple(name for name in Counts.__struct_fields__ if name != "ecm_ops")
+
+
+class Activity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Counts of every node of a program over ``n_samples`` inferences of ``timesteps`` steps: a mapping by node name."""
+
+    n_samples: int
+    timesteps: int
+    nodes: dict[str, Counts]
+
+    def __getitem__(self, name: str) -> Counts:
+        return self.nodes[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.nodes)
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.nodes
+
+    def keys(self) -> list[str]:
+        """Node names, in the order of the program."""
+        return list(self.nodes)
+
+    def items(self) -> list[tuple[str, Counts]]:
+        """Pairs of node name and counts, in the order of the program."""
+        return list(self.nodes.items())
+
+    def __add__(self, other: Activity) -> Activity:
+        """Sum over two disjoint sets of samples of one program.
+
+        Raises
+        ------
+        RunError
+            if they differ in time steps or nodes.
+        """
+        if self.timesteps != other.timesteps or self.nodes.keys() != other.nodes.keys():
+            raise RunError(
+                f"activities do not add: {self.timesteps} and {other.timesteps} time steps, {len(self)} and {len(other)} nodes;"
+                " add only runs of one program with one number of steps"
+            )
+        nodes = {name: counts + other.nodes[name] for name, counts in self.nodes.items()}
+        return Activity(self.n_samples + other.n_samples, self.timesteps, nodes)
+
+    def differences(self, other: Activity) -> list[str]:
+        """One line per node and count in which two activities differ; empty where they are identical."""
+        lines = []
+        for name in sorted({*self.nodes, *other.nodes}):
+            mine, theirs = self.nodes.get(name, Counts()), other.nodes.get(name, Counts())
+            for field in Counts.__struct_fields__:
+                a, b = getattr(mine, field), getattr(theirs, field)
+                if a != b:
+                    lines.append(f"{name}.{field}: {a} against {b}")
+        return lines
+
+
+def empty(names: Mapping[str, object] | list[str], timesteps: int) -> Activity:
+    """The activity of no samples: the neutral element of addition for a program with these node names."""
+    return Activity(0, timesteps, {name: Counts() for name in names})

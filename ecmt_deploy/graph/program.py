@@ -1,0 +1,85 @@
+"""A verified program: the NIR graph in topological order, with what every engine needs to know about its streams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import nir
+import numpy as np
+
+from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.graph.provenance import Provenance
+
+
+@dataclass(frozen=True)
+class Program:
+    """What runs. Made by :func:`ecmt_deploy.graph.verify`, never by hand.
+
+    Attributes
+    ----------
+    nodes : node by name, in topological order (ties broken by name, so the order is the same everywhere)
+    operands : names of the operands of each node, in order
+    shapes : shape of each node's output stream for one sample
+    spiking : names of the streams that hold nothing but spikes (neurons, and wiring of neurons)
+    encoding : names of the linear nodes that take the analog image, once per inference
+    provenance : where the program comes from
+    """
+
+    nodes: Mapping[str, nir.NIRNode]
+    operands: Mapping[str, tuple[str, ...]]
+    shapes: Mapping[str, tuple[int, ...]]
+    spiking: frozenset[str]
+    encoding: frozenset[str]
+    provenance: Provenance
+
+    @property
+    def input_name(self) -> str:
+        """Name of the ``Input`` node."""
+        return next(name for name, node in self.nodes.items() if isinstance(node, nir.Input))
+
+    @property
+    def output_name(self) -> str:
+        """Name of the ``Output`` node."""
+        return next(name for name, node in self.nodes.items() if isinstance(node, nir.Output))
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one sample, (C, H, W) for images."""
+        return self.shapes[self.input_name]
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of one readout, (classes,) for a classifier."""
+        return self.shapes[self.output_name]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Widest floating dtype among the program's parameters: the dtype it was converted in."""
+        kinds = {array.dtype for node in self.nodes.values() for array in parameters(node) if array.dtype.kind == "f"}
+        return np.result_type(*kinds) if kinds else np.dtype(np.float32)
+
+    @property
+    def coding(self) -> str:
+        """The coding of the readout, ``rate`` or ``differential``."""
+        return next(node.coding for node in self.nodes.values() if isinstance(node, n.Readout))
+
+    @property
+    def neurons(self) -> tuple[str, ...]:
+        """Names of the multi-threshold neuron nodes."""
+        return tuple(name for name, node in self.nodes.items() if isinstance(node, n.MultiThreshold))
+
+    def graph(self) -> nir.NIRGraph:
+        """The program as a NIR graph, nodes and edges sorted by name, without type inference (the dialect has its own)."""
+        edges = sorted({(source, name) for name, sources in self.operands.items() for source in sources})
+        return nir.NIRGraph({name: self.nodes[name] for name in sorted(self.nodes)}, edges, type_check=False)
+
+    def consumers(self, name: str) -> tuple[str, ...]:
+        """Names of the nodes that take the stream of ``name``."""
+        return tuple(other for other, sources in self.operands.items() if name in sources)
+
+
+def parameters(node: nir.NIRNode) -> list[np.ndarray]:
+    """The arrays a node holds (weights, constants, bases, function parameters), not its shape or wiring integers."""
+    own = {k: v for k, v in vars(node).items() if k not in ("input_type", "output_type", "metadata", "parameters")}
+    return [v for v in [*own.values(), *getattr(node, "parameters", {}).values()] if isinstance(v, np.ndarray)]
