@@ -1,0 +1,98 @@
+"""The interface of a kernel: one node, one sample, one step at a time, and its counts."""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ecmt_deploy.activity import Counts
+from ecmt_deploy.graph.program import Program
+from ecmt_deploy.kernels.streams import Stream
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a node stands in its program: all a kernel needs to know besides the node itself.
+
+    Attributes
+    ----------
+    operand_shapes : shape of each operand
+    shape : shape of the output
+    spiking : whether each operand holds nothing but spikes
+    encoding : whether the node is an encoding layer
+    """
+
+    operand_shapes: tuple[tuple[int, ...], ...]
+    shape: tuple[int, ...]
+    spiking: tuple[bool, ...]
+    encoding: bool
+
+    @classmethod
+    def of(cls, program: Program, name: str) -> "Site":
+        """The site of node ``name`` in ``program``."""
+        sources = program.operands[name]
+        return cls(
+            operand_shapes=tuple(program.shapes[source] for source in sources),
+            shape=program.shapes[name],
+            spiking=tuple(source in program.spiking for source in sources),
+            encoding=name in program.encoding,
+        )
+
+
+class Kernel(ABC):
+    """One node running: state of one inference, and counts over all of them.
+
+    Parameters
+    ----------
+    node : the node
+    site : where it stands
+    dtype : floating dtype of state and arithmetic
+    """
+
+    def __init__(self, node: Any, site: Site, dtype: np.dtype) -> None:
+        self.node, self.site, self.dtype = node, site, np.dtype(dtype)
+        self._counts: Counter[str] = Counter()
+        self._ecm_ops: Counter[str] = Counter()
+        self.reset()
+
+    @property
+    def counts(self) -> Counts:
+        """Counts since the kernel was made."""
+        return Counts(**self._counts, ecm_ops=dict(self._ecm_ops))
+
+    def reset(self) -> None:  # noqa: B027 - most kernels have no state
+        """Forget the inference: the state before t = 1."""
+
+    def step(self, t: int, *operands: Stream) -> Stream:
+        """Advance to step ``t`` (1, 2, ..) and return the output stream, counting what happened."""
+        if t == 1:
+            # at the first step everything is news: every row of every operand counts as changed
+            operands = tuple(
+                o if spiking else Stream(o.value, np.ones(o.value.shape, bool))
+                for o, spiking in zip(operands, self.site.spiking, strict=True)
+            )
+        value, changed = self.advance(t, *operands)
+        if t == 1 and not self.emits_spikes:
+            changed = np.ones(value.shape, bool)
+        if not self.emits_spikes:
+            self._counts["analog_messages"] += int(changed.sum())
+        return Stream(value, changed)
+
+    #: spikes carry their own mask, and are counted as ``messages``
+    emits_spikes = False
+
+    @abstractmethod
+    def advance(self, t: int, *operands: Stream) -> Stream:
+        """One step of the node's equation, with its counts."""
+
+    def zeros(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Zero state of ``shape``."""
+        return np.zeros(shape, self.dtype)
+
+
+def cast(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """A parameter in the dtype of the run; float32 to float64 is exact."""
+    return np.asarray(array, dtype=dtype)
+

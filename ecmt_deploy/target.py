@@ -1,0 +1,90 @@
+"""The Target protocol, and how targets are found: by entry points, so that the library never imports one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Protocol
+
+import numpy as np
+
+from ecmt_deploy.activity import Activity
+from ecmt_deploy.errors import TargetError
+from ecmt_deploy.graph import Program
+from ecmt_deploy.hardware import Hardware
+
+GROUP = "ecmt_deploy.targets"
+
+#: called with the number of samples finished so far
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """One reason why a target cannot run a program: the node, and what about it."""
+
+    node: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a target returns.
+
+    Attributes
+    ----------
+    outputs : (T, N, classes), the readout after every step
+    activity : counts per node
+    """
+
+    outputs: np.ndarray
+    activity: Activity
+
+
+class Target(Protocol):
+    """A machine that executes programs and counts."""
+
+    name: str
+
+    def check(self, program: Program, hardware: Hardware | None) -> list[Unsupported]:
+        """All reasons at once why ``program`` cannot run here; empty where it can."""
+
+    def run(
+        self,
+        program: Program,
+        inputs: np.ndarray,
+        timesteps: int,
+        *,
+        dtype: np.dtype,
+        progress: Progress | None = None,
+    ) -> Run:
+        """Run every sample of ``inputs`` (N, *input_shape) for ``timesteps`` steps in floating ``dtype``."""
+
+
+def available() -> list[str]:
+    """Names of the targets that are registered, whether or not what they need is installed."""
+    return sorted(entry.name for entry in entry_points(group=GROUP))
+
+
+def find(name: str) -> Target:
+    """The target registered as ``name``.
+
+    Raises
+    ------
+    TargetError
+        if there is none of that name, or what it needs is not installed (the message says how to install it).
+    """
+    entries = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if name not in entries:
+        raise TargetError(f"unknown target {name!r}; registered: {', '.join(sorted(entries)) or 'none'}")
+    target: Target = entries[name].load()()
+    return target
+
+
+def require_runnable(target: Target, program: Program, hardware: Hardware | None) -> None:
+    """Raise one :class:`TargetError` that lists every problem ``target`` has with ``program``."""
+    problems = target.check(program, hardware)
+    if problems:
+        listed = "; ".join(f"{p.node}: {p.reason}" for p in problems)
+        raise TargetError(f"target {target.name} cannot run this program: {listed}")

@@ -1,0 +1,47 @@
+"""The batched torch engine as a target."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ecmt_deploy.activity import empty
+from ecmt_deploy.graph import Program
+from ecmt_deploy.hardware import Hardware
+from ecmt_deploy.target import Progress, Run, Unsupported
+
+
+class TorchTarget:
+    """Thin adapter of :class:`ecmt_deploy.engine.SpikingModel`."""
+
+    name = "torch"
+    batch_size = 64
+
+    def check(self, program: Program, hardware: Hardware | None) -> list[Unsupported]:
+        """Everything that verifies runs here."""
+        return []
+
+    def run(
+        self,
+        program: Program,
+        inputs: np.ndarray,
+        timesteps: int,
+        *,
+        dtype: np.dtype,
+        progress: Progress | None = None,
+    ) -> Run:
+        """Run ``inputs`` (N, *input_shape) in batches."""
+        import torch
+
+        from ecmt_deploy.engine import SpikingModel
+
+        model = SpikingModel(program).to(getattr(torch, np.dtype(dtype).name))
+        outputs, activity = [], empty(program.nodes, timesteps)
+        for start in range(0, len(inputs), self.batch_size):
+            batch = torch.from_numpy(np.asarray(inputs[start : start + self.batch_size], dtype))
+            readouts, counts = model.count(batch, timesteps)
+            outputs.append(readouts.numpy())
+            activity = activity + counts
+            if progress:
+                progress(activity.n_samples)
+        joined = np.concatenate(outputs, axis=1) if outputs else np.zeros((timesteps, 0, *program.output_shape), dtype)
+        return Run(joined, activity)
