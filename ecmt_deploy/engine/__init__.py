@@ -1,0 +1,135 @@
+"""``SpikingModel``: an ``nn.Module`` that executes a program batched, on CPU or GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from os import PathLike
+
+import torch
+from torch import Tensor, nn
+
+from ecmt_deploy.activity import Activity
+from ecmt_deploy.engine.base import Signal, Tally
+from ecmt_deploy.engine.ops import OPS, Constant, Input, Neuron
+from ecmt_deploy.errors import ConfigError, DataError
+from ecmt_deploy.graph import Program
+
+#: called with a node's name and its operand values (B, ...)
+Observer = Callable[[str, Tensor], None]
+
+
+class SpikingModel(nn.Module):
+    """A spiking program as a torch module.
+
+    Parameters
+    ----------
+    program : the program; its parameters become buffers, so ``to(device)``, ``double()`` work as on any module
+    """
+
+    def __init__(self, program: Program) -> None:
+        super().__init__()
+        self.program = program
+        self.ops = nn.ModuleList(OPS[type(node)](program, name) for name, node in program.nodes.items())
+        self.register_buffer("_like", torch.zeros(0, dtype=getattr(torch, program.dtype.name)), persistent=False)
+        self._last_use = self._last_uses()
+        self.eval()
+
+    def _last_uses(self) -> dict[str, list[str]]:
+        """For every node, the streams that nobody needs after it."""
+        last = {source: name for name, sources in self.program.operands.items() for source in sources}
+        freed: dict[str, list[str]] = {name: [] for name in self.program.nodes}
+        for source, name in last.items():
+            freed[name].append(source)
+        return freed
+
+    @property
+    def default_timesteps(self) -> int:
+        """The number of steps the program was converted for."""
+        config = self.program.provenance.config or {}
+        return int(config.get("timesteps") or 4)
+
+    def forward(self, x: Tensor, timesteps: int | None = None) -> Tensor:
+        """Run a batch.
+
+        Parameters
+        ----------
+        x : (B, *input_shape)
+        timesteps : steps T, by default those the program was converted for
+
+        Returns
+        -------
+        (T, B, classes) : the readout after every step
+
+        Raises
+        ------
+        ConfigError
+            if ``timesteps`` is below 1.
+        DataError
+            if ``x`` does not have the program's input shape.
+        """
+        return self._run(x, self.default_timesteps if timesteps is None else timesteps)
+
+    def analog(self, x: Tensor, observe: Observer | None = None) -> Tensor:
+        """Outputs (B, classes) with neurons as identity: those of the original model.
+
+        ``observe`` is called with the name and the input (B, ...) of every neuron.
+        """
+        return self._run(x, 1, identity=True, observe=observe)[0]
+
+    def count(self, x: Tensor, timesteps: int, samples: int | None = None) -> tuple[Tensor, Activity]:
+        """Run a batch and count; only the first ``samples`` are counted (the rest are filler that fixes the batch shape).
+
+        Returns
+        -------
+        outputs (T, B, classes), activity
+        """
+        samples = len(x) if samples is None else samples
+        outputs = self._run(x, timesteps, counted=samples)
+        counts = {name: op.tally.counts() for name, op in zip(self.program.nodes, self.ops, strict=True)}
+        return outputs, Activity(samples, timesteps, counts)
+
+    @torch.no_grad()
+    def _run(
+        self,
+        x: Tensor,
+        timesteps: int,
+        identity: bool = False,
+        observe: Observer | None = None,
+        counted: int | None = None,
+    ) -> Tensor:
+        if timesteps < 1:
+            raise ConfigError(f"timesteps is {timesteps}; a program runs for at least 1 step")
+        if tuple(x.shape[1:]) != self.program.input_shape or x.ndim == 0:
+            raise DataError(f"input of shape {tuple(x.shape)}; the program expects (batch, *{self.program.input_shape})")
+        x = x.to(self._like)
+        for op in self.ops:
+            op.begin(x)
+            op.tally = Tally(counted or 0)
+            if isinstance(op, Neuron):
+                op.identity = identity
+        outputs = [self._step(t, x, counted is not None, observe) for t in range(1, timesteps + 1)]
+        for op in self.ops:
+            op.begin(x[:0])  # release the state
+        return torch.stack(outputs)
+
+    def _step(self, t: int, x: Tensor, counting: bool, observe: Observer | None) -> Tensor:
+        signals: dict[str, Signal] = {}
+        for (name, sources), op in zip(self.program.operands.items(), self.ops, strict=True):
+            if isinstance(op, Input):
+                signals[name] = op.emit(t, x, counting)
+            elif isinstance(op, Constant):
+                signals[name] = op.emit(t, counting)
+            else:
+                operands = [signals[source] for source in sources]
+                if observe and isinstance(op, Neuron):
+                    observe(name, operands[0].value)
+                signals[name] = op(t, *operands)
+            for finished in self._last_use[name]:
+                del signals[finished]
+        return signals[self.program.output_name].value
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the program to ``path`` (atomic); it alone is enough to run."""
+        from ecmt_deploy.graph.write import write
+
+        write(self.program, path)

@@ -1,0 +1,59 @@
+"""Torch arithmetic of the functions in :data:`ecmt_deploy.graph.functions.FUNCTIONS`, batched over the first axis."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Parameters = dict[str, Any]
+
+
+def _batched_axis(axis: int, x: Tensor) -> int:
+    """A sample's axis as an axis of the batch."""
+    return axis % (x.ndim - 1) + 1
+
+
+def _softmax(p: Parameters, x: Tensor) -> Tensor:
+    return torch.softmax(x, dim=_batched_axis(int(p["axis"]), x))
+
+
+def _layer_norm(p: Parameters, x: Tensor) -> Tensor:
+    shape = x.shape[x.ndim - int(p["normalized_axes"]) :]
+    return F.layer_norm(x, shape, p.get("weight"), p.get("bias"), float(p["eps"]))
+
+
+def _rms_norm(p: Parameters, x: Tensor) -> Tensor:
+    shape = list(x.shape[x.ndim - int(p["normalized_axes"]) :])
+    return F.rms_norm(x, shape, p.get("weight"), float(p["eps"]))
+
+
+def _group_norm(p: Parameters, x: Tensor) -> Tensor:
+    return F.group_norm(x, int(p["groups"]), p.get("weight"), p.get("bias"), float(p["eps"]))
+
+
+TORCH: dict[str, Callable[..., Tensor]] = {
+    "softmax": _softmax,
+    "layer_norm": _layer_norm,
+    "rms_norm": _rms_norm,
+    "group_norm": _group_norm,
+    "l2_norm": lambda p, x: torch.linalg.vector_norm(x, dim=_batched_axis(int(p["axis"]), x), keepdim=True),
+    "gelu": lambda p, x: F.gelu(x),
+    "gelu_tanh": lambda p, x: F.gelu(x, approximate="tanh"),
+    "silu": lambda p, x: F.silu(x),
+    "sigmoid": lambda p, x: torch.sigmoid(x),
+    "tanh": lambda p, x: torch.tanh(x),
+    "relu": lambda p, x: F.relu(x),
+    "clamp": lambda p, x: torch.clamp(x, float(p["low"]), float(p["high"])),
+    "hard_swish": lambda p, x: F.hardswish(x),
+    "hard_sigmoid": lambda p, x: F.hardsigmoid(x),
+    "leaky_relu": lambda p, x: F.leaky_relu(x, float(p["slope"])),
+    "exp": lambda p, x: torch.exp(x),
+    "sqrt": lambda p, x: torch.sqrt(x),
+    "rsqrt": lambda p, x: torch.rsqrt(x),
+    "reciprocal": lambda p, x: torch.reciprocal(x),
+    "power": lambda p, x: torch.pow(x, float(p["exponent"])),
+    "abs": lambda p, x: torch.abs(x),
+    "divide": lambda p, x, y: x / y,
+}
