@@ -1,0 +1,42 @@
+"""The table of operations: which ATen operation is lowered by which function."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from torch import fx
+
+#: lowering functions by the ATen operation's name without overload
+HANDLERS: dict[str, Callable[..., Any]] = {}
+
+#: operations whose value does not depend on the values of their operand, only on its shape
+SHAPE_ONLY = frozenset({
+    "zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty",
+    "sym_size", "sym_numel", "sym_stride",
+})  # fmt: skip
+
+
+def handles(*operations: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a lowering function. It is called as ``function(builder, out_layout, *operands, **options)``; one that takes
+    ``op`` is told the operation's name."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        for operation in operations:
+            HANDLERS[operation] = function
+        return function
+
+    return register
+
+
+def operation(node: fx.Node) -> str:
+    """Name of the ATen operation of a call, without namespace and overload."""
+    target = node.target
+    packet = getattr(target, "overloadpacket", None)
+    return packet.__name__ if packet is not None else getattr(target, "__name__", str(target))
+
+
+def wants_name(handler: Callable[..., Any]) -> bool:
+    """Whether a lowering function takes the operation's name."""
+    return "op" in inspect.signature(handler).parameters
