@@ -11,7 +11,7 @@ import msgspec
 
 from ecmt_deploy.errors import DataError
 
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 CROP_MODES = ("center", "squash", "border")
 
 
@@ -27,7 +27,7 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     interpolation
         One of :data:`INTERPOLATIONS`; used when an image is resized.
     crop_pct
-        Share of the resized image's edge that the crop keeps.
+        Edge of the crop over edge of the resized image (above 1: padded).
     crop_mode
         One of :data:`CROP_MODES`.
 
@@ -58,8 +58,8 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise DataError(f"preprocessing: {field} must be finite, found {values}")
         if any(v <= 0 for v in self.std):
             raise DataError(f"preprocessing: std must be positive, found {self.std}")
-        if not 0 < self.crop_pct <= 1:
-            raise DataError(f"preprocessing: crop_pct must be in (0, 1], found {self.crop_pct}")
+        if not 0 < self.crop_pct <= 2:
+            raise DataError(f"preprocessing: crop_pct must be in (0, 2], found {self.crop_pct}")
         if self.interpolation not in INTERPOLATIONS:
             raise DataError(
                 f"preprocessing: unknown interpolation {self.interpolation!r}; choose from {', '.join(INTERPOLATIONS)}"

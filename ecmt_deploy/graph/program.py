@@ -55,8 +55,9 @@ class Program:
 
     @property
     def dtype(self) -> np.dtype:
-        """Widest floating dtype among the program's parameters: the dtype it was converted in."""
-        kinds = {array.dtype for node in self.nodes.values() for array in parameters(node) if array.dtype.kind == "f"}
+        """Widest floating dtype among weights, constants and bases: the dtype it was converted in."""
+        arrays = [array for node in self.nodes.values() if not isinstance(node, n.ECM) for array in parameters(node)]
+        kinds = {array.dtype for array in arrays if array.dtype.kind == "f"}
         return np.result_type(*kinds) if kinds else np.dtype(np.float32)
 
     @property

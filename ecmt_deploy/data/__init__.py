@@ -1,0 +1,29 @@
+"""Datasets: pixels to model inputs, one module per DATA form.
+
+============== =======================================================================================
+``digits``     scikit-learn's 8 x 8 handwritten digits, stratified into 1437 train and 360 test
+``folder:DIR`` one directory per class, below ``train/`` and ``val/`` (or ``test/``), or a single split
+``idx:DIR``    MNIST-format files ``train-*`` and ``t10k-*``, gzipped or not
+``npz:FILE``   ``x`` float32 (N, C, H, W) already normalised, ``y`` int64; also ``x_train``, ``y_train``
+``NAME``       a name of ``timm.data.create_dataset``, e.g. ``torch/cifar10`` or ``torch/cifar10:DIR``
+============== =======================================================================================
+
+``calibration`` draws the samples a program is tuned on, ``evaluation`` those it is judged on; where a dataset
+has one split only, evaluation leaves out exactly what calibration drew.
+"""
+
+from ecmt_deploy.data.core import Dataset
+from ecmt_deploy.data.digits import split_digits
+from ecmt_deploy.data.images import load_images
+from ecmt_deploy.data.select import Calibration, CalibrationRecord, calibration, evaluation, open
+
+__all__ = [
+    "Calibration",
+    "CalibrationRecord",
+    "Dataset",
+    "calibration",
+    "evaluation",
+    "load_images",
+    "open",
+    "split_digits",
+]

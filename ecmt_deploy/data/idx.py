@@ -1,0 +1,102 @@
+"""``idx:DIR``: MNIST-format files (MNIST, Fashion-MNIST, KMNIST, EMNIST), gzipped or not."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from ecmt_deploy.data.core import ArraySource, Split, check_labels
+from ecmt_deploy.errors import DataError
+from ecmt_deploy.preprocessing import Preprocessing
+
+_PREFIXES: dict[str, tuple[str, ...]] = {"train": ("train",), "test": ("t10k", "test")}
+_IMAGES_MAGIC = 0x00000803
+_LABELS_MAGIC = 0x00000801
+_DEFLATE_RATIO = 1032
+"""Deflate cannot expand by more, so a larger header is false."""
+
+
+def open_idx(
+    name: str, directory: Path, split: Split, preprocessing: Preprocessing, n_classes: int | None
+) -> ArraySource:
+    """Read one split; where only ``train-*`` or only ``t10k-*`` is there, that one as split ``"all"``.
+
+    Raises
+    ------
+    DataError
+        If the directory or a file is missing, ambiguous, truncated, too long, not gzip, or has another magic number,
+        if images and labels differ in number, or if the model takes another size.
+    """
+    if not directory.is_dir():
+        raise DataError(f"{name}: no such directory; expected one with train-images-idx3-ubyte[.gz] and the like")
+    available = {s: files for s in ("train", "test") if (files := _find(name, directory, s)) is not None}
+    if not available:
+        raise DataError(f"{name}: no idx files; expected train-images-idx3-ubyte[.gz] or t10k-images-idx3-ubyte[.gz]")
+    images_path, labels_path = available[split] if split in available else next(iter(available.values()))
+    images = _read(name, images_path, _IMAGES_MAGIC, dimensions=3)
+    labels = _read(name, labels_path, _LABELS_MAGIC, dimensions=1).astype(np.int64)
+    if len(images) != len(labels):
+        raise DataError(
+            f"{name}: {images_path.name} has {len(images)} images and {labels_path.name} {len(labels)} labels; "
+            "expected one label each"
+        )
+    check_labels(name, labels, n_classes)
+    split_name = split if len(available) == 2 else "all"
+    return ArraySource(name, split_name, images[:, None], labels, None, preprocessing, full_scale=255.0)
+
+
+def _find(name: str, directory: Path, split: str) -> tuple[Path, Path] | None:
+    """Paths of images and labels of a split, None where it has no images."""
+    found: list[Path] = []
+    for kind in ("images-idx3", "labels-idx1"):
+        stems = [f"{prefix}-{kind}" for prefix in _PREFIXES[split]]
+        paths = [
+            path
+            for path in sorted(directory.iterdir())
+            if any(stem in path.name.replace(".idx", "-idx") for stem in stems) and path.is_file()
+        ]
+        plain = [path for path in paths if path.suffix != ".gz"]
+        if len({path.name.removesuffix(".gz") for path in paths}) > 1:
+            names = ", ".join(path.name for path in paths[:4])
+            raise DataError(f"{name}: several files for {split} {kind} ({names}); keep one dataset per directory")
+        if paths:
+            found.append((plain or paths)[0])
+        elif found:
+            raise DataError(f"{name}: {found[0].name} has no labels; expected {stems[0]}-ubyte[.gz] next to it")
+        else:
+            return None
+    return found[0], found[1]
+
+
+def _read(name: str, path: Path, magic: int, dimensions: int) -> np.ndarray:
+    """uint8 array of one idx file; its header is checked against the file's size before reading on."""
+    header_bytes = 4 + 4 * dimensions
+    where = f"{name}: {path.name}"
+    compressed = path.suffix == ".gz"
+    try:
+        with gzip.open(path, "rb") if compressed else path.open("rb") as stream:
+            header = stream.read(header_bytes)
+            if len(header) < header_bytes:
+                raise DataError(f"{where} is truncated: {len(header)} bytes, expected a header of {header_bytes}")
+            fields = np.frombuffer(header, dtype=">u4").tolist()
+            if fields[0] != magic:
+                raise DataError(f"{where} has magic number 0x{fields[0]:08x}; expected 0x{magic:08x} (idx, bytes)")
+            shape = tuple(fields[1:])
+            expected = 1
+            for size in shape:
+                expected *= size
+            on_disk = path.stat().st_size
+            if expected > on_disk * (_DEFLATE_RATIO if compressed else 1):
+                raise DataError(f"{where} is truncated: shape {shape} needs {expected} bytes, the file has {on_disk}")
+            data = stream.read(expected + 1)
+    except (EOFError, zlib.error, OSError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DataError(f"{where} cannot be read ({reason}); fetch it again") from error
+    if len(data) != expected:
+        kind = "truncated" if len(data) < expected else "too long"
+        count = f"{len(data)}" if len(data) < expected else f"more than {expected}"
+        raise DataError(f"{where} is {kind}: shape {shape} needs {expected} bytes, found {count}")
+    return np.frombuffer(data, dtype=np.uint8).reshape(shape)

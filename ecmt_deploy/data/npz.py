@@ -1,0 +1,95 @@
+"""``npz:FILE``: arrays that are model inputs already. The file is untrusted: no pickle, and sizes are checked first."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from ecmt_deploy.data.core import ArraySource, Split, check_labels
+from ecmt_deploy.errors import DataError
+from ecmt_deploy.preprocessing import Preprocessing
+
+_BOMB_RATIO = 200
+_BOMB_FLOOR_BYTES = 1 << 30
+"""An array that unpacks to more than this and to more than 200 times what it takes on disk is refused unread."""
+
+
+def open_npz(
+    name: str, path: Path, split: Split, preprocessing: Preprocessing, n_classes: int | None
+) -> ArraySource:
+    """Read ``x`` and ``y`` (``x_train`` and ``y_train`` for the train split, if the file has them).
+
+    Returns
+    -------
+    ArraySource
+        Its split is ``"all"`` where the file has no ``x_train``.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged, holds pickled objects, arrays of the wrong dtype, shape or length, NaN or
+        infinity, or is a decompression bomb.
+    """
+    if not path.is_file():
+        raise DataError(f"{name}: no such file; expected an .npz with x (N, C, H, W) float32 and y (N,) int64")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            has_train = "x_train" in members
+            suffix = "_train" if split == "train" and has_train else ""
+            x = _read(name, archive, members, f"x{suffix}")
+            y = _read(name, archive, members, f"y{suffix}")
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        raise DataError(f"{name}: not a readable .npz file ({_first_line(error)}); write it with numpy.savez") from error
+    if x.dtype != np.float32 or x.ndim != 4:
+        raise DataError(
+            f"{name}: x{suffix} is {x.dtype} of shape {x.shape}; expected normalised float32 of shape (N, C, H, W)"
+        )
+    if y.dtype.kind not in "iu" or y.ndim != 1:
+        raise DataError(f"{name}: y{suffix} is {y.dtype} of shape {y.shape}; expected int64 of shape (N,)")
+    if len(x) != len(y):
+        raise DataError(f"{name}: x{suffix} has {len(x)} samples and y{suffix} has {len(y)}; expected one label each")
+    bad = np.flatnonzero(~np.isfinite(x).all(axis=(1, 2, 3)))
+    if bad.size:
+        raise DataError(f"{name}: x{suffix} holds NaN or infinity in {bad.size} sample(s), first at {bad[0]}")
+    labels = y.astype(np.int64)
+    check_labels(name, labels, n_classes)
+    return ArraySource(name, split if has_train else "all", x, labels, None, preprocessing, full_scale=None)
+
+
+def _read(name: str, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], key: str) -> np.ndarray:
+    """One array, its header checked against the real size before anything is allocated."""
+    info = members.get(key)
+    if info is None:
+        raise DataError(f"{name}: no array {key!r}; found {', '.join(sorted(members)) or 'none'}")
+    if info.file_size > max(_BOMB_FLOOR_BYTES, _BOMB_RATIO * info.compress_size):
+        raise DataError(
+            f"{name}: {key} unpacks from {info.compress_size} to {info.file_size} bytes; write it with numpy.savez"
+        )
+    with archive.open(info) as stream:
+        try:
+            version = np.lib.format.read_magic(stream)
+            if version == (1, 0):
+                shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+            else:
+                shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
+        except ValueError as error:
+            raise DataError(f"{name}: {key} is not a NumPy array ({_first_line(error)})") from error
+        if dtype.hasobject:
+            raise DataError(f"{name}: {key} holds pickled objects, which are refused; save plain numbers")
+        size_bytes = int(np.prod(shape, dtype=object)) * dtype.itemsize if shape else dtype.itemsize
+        found_bytes = info.file_size - stream.tell()
+        if size_bytes != found_bytes:
+            raise DataError(
+                f"{name}: {key} declares shape {shape} {dtype} = {size_bytes} bytes, but {found_bytes} are there"
+            )
+        data = stream.read(size_bytes)
+    array = np.frombuffer(data, dtype=dtype).reshape(shape, order="F" if fortran else "C")
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

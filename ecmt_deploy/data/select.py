@@ -1,0 +1,228 @@
+"""Which samples: opening a split, drawing calibration samples, and keeping evaluation apart from them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from ecmt_deploy.data import timm_names
+from ecmt_deploy.data.core import Dataset, Source, Split, shuffled, whole
+from ecmt_deploy.data.digits import open_digits
+from ecmt_deploy.data.folder import open_folder
+from ecmt_deploy.data.idx import open_idx
+from ecmt_deploy.data.npz import open_npz
+from ecmt_deploy.errors import DataError
+from ecmt_deploy.preprocessing import Preprocessing
+
+_logger = logging.getLogger(__name__)
+
+_READERS = {"folder": open_folder, "idx": open_idx, "npz": open_npz}
+FORMS = "digits, folder:DIR, idx:DIR, npz:FILE, or a timm name such as torch/cifar10[:DIR]"
+
+
+class CalibrationRecord(msgspec.Struct, frozen=True):
+    """What a program remembers of its calibration data (JSON in its provenance).
+
+    Attributes
+    ----------
+    spec
+        The DATA form as the user wrote it.
+    split
+        ``"train"``, or ``"all"`` where the dataset has a single split.
+    seed
+        Of the draw.
+    indices
+        Positions of the samples in that split, ascending.
+    holdout
+        The same where the dataset has a single split, so that evaluation leaves them out; otherwise empty.
+    sha256
+        Fingerprint of the samples' stored content and labels.
+    """
+
+    spec: str
+    split: str
+    seed: int
+    indices: tuple[int, ...]
+    holdout: tuple[int, ...]
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Samples to tune a program on.
+
+    Attributes
+    ----------
+    x
+        float32 (n, C, H, W), preprocessed, in ascending order of ``record.indices``.
+    labels
+        int64 (n,); calibration needs none, they are here for checks.
+    record
+        What goes into the program's provenance.
+    """
+
+    x: np.ndarray
+    labels: np.ndarray
+    record: CalibrationRecord
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """Positions of the samples in their split."""
+        return self.record.indices
+
+    @property
+    def split(self) -> str:
+        """``"train"`` or ``"all"``."""
+        return self.record.split
+
+    @property
+    def holdout(self) -> tuple[int, ...]:
+        """Positions that evaluation must leave out; empty where the dataset has a train split of its own."""
+        return self.record.holdout
+
+    @property
+    def sha256(self) -> str:
+        """Fingerprint of the samples' stored content and labels."""
+        return self.record.sha256
+
+    @property
+    def spec(self) -> str:
+        """The DATA form as the user wrote it."""
+        return self.record.spec
+
+
+def open(spec: str, *, preprocessing: Preprocessing, split: Split = "test", n_classes: int | None = None) -> Dataset:
+    """Open one split of a dataset.
+
+    Parameters
+    ----------
+    spec
+        ``digits``, ``folder:DIR``, ``idx:DIR``, ``npz:FILE``, or a name of timm's.
+    preprocessing
+        What the model expects.
+    split
+        ``"train"`` or ``"test"``. A dataset with a single split is opened whole, and says so in ``Dataset.split``.
+    n_classes
+        The model's outputs, where known: labels beyond them are refused, and folders of ImageNet synsets get the
+        labels of the model's label set.
+
+    Raises
+    ------
+    DataError
+        If the form is unknown, or the data is missing, empty, damaged, or of another shape than the model takes.
+    """
+    return whole(_open(spec, preprocessing, split, n_classes))
+
+
+def calibration(
+    spec: str, *, preprocessing: Preprocessing, n_samples: int, seed: int = 0, n_classes: int | None = None
+) -> Calibration:
+    """Draw calibration samples at random without replacement, whatever their class.
+
+    They come from the train split. Where the dataset has a single split they are held out of it: at most half of it
+    is drawn, and :func:`evaluation` leaves out what was. Where fewer than ``n_samples`` are there, all of those are
+    taken, with a warning.
+
+    Raises
+    ------
+    DataError
+        As :func:`open`; also if ``n_samples`` is below one, or the only split has a single sample.
+    """
+    if n_samples < 1:
+        raise DataError(f"{spec}: calibration needs at least 1 sample, found {n_samples}")
+    dataset = open(spec, preprocessing=preprocessing, split="train", n_classes=n_classes)
+    single = dataset.split == "all"
+    available = len(dataset) // 2 if single else len(dataset)
+    if available == 0:
+        raise DataError(f"{spec}: 1 sample in all; expected at least 2, one to calibrate and one to evaluate")
+    if n_samples > available:
+        part = "half of its only split, the rest is for evaluation" if single else "its whole train split"
+        _logger.warning("%s: %d calibration samples asked for, taking %d (%s)", spec, n_samples, available, part)
+        n_samples = available
+    chosen = dataset.take(np.sort(shuffled(len(dataset), seed)[:n_samples]))
+    indices = tuple(chosen.indices.tolist())
+    x, labels = chosen.arrays()
+    record = CalibrationRecord(
+        spec=spec,
+        split=dataset.split,
+        seed=seed,
+        indices=indices,
+        holdout=indices if single else (),
+        sha256=chosen.sha256,
+    )
+    return Calibration(x=x, labels=labels, record=record)
+
+
+def evaluation(
+    spec: str,
+    *,
+    preprocessing: Preprocessing,
+    exclude: CalibrationRecord | Sequence[int] | None = None,
+    limit: int | None = None,
+    n_classes: int | None = None,
+) -> Dataset:
+    """The samples to judge a program on: the test split, or a single split less what calibration held out.
+
+    Parameters
+    ----------
+    exclude
+        The program's calibration record. Its hold-out is left out if the dataset has a single split and those samples
+        are the recorded ones by content, wherever the data lies now; other data is not touched, with a warning if it
+        goes by the same name. Plain indices are left out unconditionally (of a single split only).
+    limit
+        At most this many, drawn in a fixed random order, see :meth:`Dataset.sample`.
+
+    Raises
+    ------
+    DataError
+        As :func:`open`; also if nothing is left.
+    """
+    dataset = open(spec, preprocessing=preprocessing, split="test", n_classes=n_classes)
+    left_out = _left_out(dataset, exclude) if exclude is not None and dataset.split == "all" else ()
+    if len(left_out):
+        kept = np.setdiff1d(dataset.indices, np.asarray(left_out, dtype=np.int64))
+        if kept.size == 0:
+            raise DataError(f"{spec}: all {len(dataset)} samples were used to calibrate; none is left to evaluate")
+        dataset = Dataset(dataset.source, kept)
+    return dataset.sample(limit)
+
+
+def _left_out(dataset: Dataset, exclude: CalibrationRecord | Sequence[int]) -> Sequence[int]:
+    if not isinstance(exclude, CalibrationRecord):
+        return exclude
+    if not exclude.holdout:
+        return ()
+    if max(exclude.holdout) < len(dataset) and dataset.take(exclude.holdout).sha256 == exclude.sha256:
+        return exclude.holdout
+    if exclude.spec == dataset.name:
+        _logger.warning(
+            "%s: changed since the program was calibrated on %d of its samples; they cannot be left out",
+            dataset.name,
+            len(exclude.holdout),
+        )
+    return ()
+
+
+def _open(spec: str, preprocessing: Preprocessing, split: Split, n_classes: int | None) -> Source:
+    if split not in ("train", "test"):
+        raise DataError(f"{spec}: unknown split {split!r}; expected train or test")
+    form, colon, place = spec.partition(":")
+    if spec == "digits":
+        return open_digits(split, preprocessing)
+    if colon and form in _READERS:
+        if not place:
+            raise DataError(f"{spec}: nothing after the colon; expected {form}:PATH")
+        return _READERS[form](spec, Path(place).expanduser(), split, preprocessing, n_classes)
+    if spec.partition("/")[0].lower() in timm_names.PREFIXES and "/" in spec:
+        return timm_names.open_timm(spec, split, preprocessing, n_classes)
+    hint = ""
+    if Path(spec).expanduser().is_dir():
+        hint = f" (an image directory is folder:{spec})"
+    elif spec.endswith(".npz"):
+        hint = f" (a NumPy file is npz:{spec})"
+    raise DataError(f"{spec or 'no data'}: unknown DATA{hint}; expected {FORMS}")
