@@ -76,6 +76,10 @@ class SpikingModel(nn.Module):
         """
         return self._run(x, 1, identity=True, observe=observe)[0]
 
+    def trace(self, x: Tensor, observe: Observer) -> None:
+        """Run the analog program and call ``observe`` with the name and the stream (B, ...) of every node."""
+        self._run(x, 1, identity=True, trace=observe)
+
     def count(self, x: Tensor, timesteps: int, samples: int | None = None) -> tuple[Tensor, Activity]:
         """Run a batch and count; only the first ``samples`` are counted (the rest are filler that fixes the batch shape).
 
@@ -96,6 +100,7 @@ class SpikingModel(nn.Module):
         identity: bool = False,
         observe: Observer | None = None,
         counted: int | None = None,
+        trace: Observer | None = None,
     ) -> Tensor:
         if timesteps < 1:
             raise ConfigError(f"timesteps is {timesteps}; a program runs for at least 1 step")
@@ -107,12 +112,14 @@ class SpikingModel(nn.Module):
             op.tally = Tally(counted or 0)
             if isinstance(op, Neuron):
                 op.identity = identity
-        outputs = [self._step(t, x, counted is not None, observe) for t in range(1, timesteps + 1)]
+        outputs = [self._step(t, x, counted is not None, observe, trace) for t in range(1, timesteps + 1)]
         for op in self.ops:
             op.begin(x[:0])  # release the state
         return torch.stack(outputs)
 
-    def _step(self, t: int, x: Tensor, counting: bool, observe: Observer | None) -> Tensor:
+    def _step(
+        self, t: int, x: Tensor, counting: bool, observe: Observer | None, trace: Observer | None
+    ) -> Tensor:
         signals: dict[str, Signal] = {}
         for (name, sources), op in zip(self.program.operands.items(), self.ops, strict=True):
             if isinstance(op, Input):
@@ -124,6 +131,8 @@ class SpikingModel(nn.Module):
                 if observe and isinstance(op, Neuron):
                     observe(name, operands[0].value)
                 signals[name] = op(t, *operands)
+            if trace:
+                trace(name, signals[name].value)
             for finished in self._last_use[name]:
                 del signals[finished]
         return signals[self.program.output_name].value

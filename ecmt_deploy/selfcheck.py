@@ -1,0 +1,113 @@
+"""The analog program against the original model: conversion never changes the mathematics.
+
+Two comparisons on at least two different samples. In float64 the program must reproduce every captured operation to
+rounding, which tells exactly where a lowering is wrong; in the model's own dtype it must reproduce the module that was given,
+which tells whether the capture is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from ecmt_deploy.capture import Captured, module_path
+from ecmt_deploy.engine import SpikingModel
+from ecmt_deploy.errors import ConversionError
+from ecmt_deploy.lower import Lowered
+
+#: relative to the largest magnitude of the tensor compared
+FLOAT64_TOLERANCE = 1e-9
+#: deep networks lose digits in float32; measured against the same program in float64, see :func:`_rounding`
+FLOAT32_FLOOR = 1e-4
+ROUNDING_FACTOR = 20.0
+
+
+def self_check(model: nn.Module, captured: Captured, lowered: Lowered, samples: Tensor) -> None:
+    """Compare the analog program with the captured graph and with the model itself.
+
+    Parameters
+    ----------
+    samples : (2 or more, C, H, W)
+
+    Raises
+    ------
+    ConversionError
+        naming the first node that diverges, or the output.
+    """
+    engine = SpikingModel(lowered.program)
+    exact = SpikingModel(lowered.program).double()
+    _check_operations(captured, lowered, exact, samples.double())
+    with torch.no_grad():
+        expected = model(samples)
+    found, in_double = engine.analog(samples), exact.analog(samples.double())
+    scale = max(float(expected.abs().max()), 1e-30)
+    error = float((found - expected).abs().max()) / scale
+    allowed = max(FLOAT32_FLOOR, ROUNDING_FACTOR * float((found - in_double).abs().max()) / scale)
+    if not error <= allowed:
+        raise ConversionError(
+            f"the analog program differs from the model by {error:.1e} of its largest output (allowed {allowed:.1e}) although"
+            " every captured operation agrees; torch.export captured something else than the model computes"
+        )
+
+
+def _check_operations(captured: Captured, lowered: Lowered, engine: SpikingModel, samples: Tensor) -> None:
+    streams: dict[str, Tensor] = {}
+    needed = {trace.name for trace in lowered.traces.values()}
+    engine.trace(samples, lambda name, value: streams.__setitem__(name, value) if name in needed else None)
+    for node, value in _DoubleInterpreter(captured).values(samples):
+        trace = lowered.traces.get(node.name)
+        if trace is None or trace.name not in streams or not isinstance(value, Tensor):
+            continue
+        found = streams[trace.name]
+        if trace.batch is not None:
+            value = value.movedim(trace.batch, 0)
+        else:  # the batch is part of a longer axis: compare sample by sample, which leads that axis
+            (axis,) = trace.tied
+            value = value.movedim(axis, 0).reshape(len(samples), -1, *value.movedim(axis, 0).shape[1:]).movedim(1, axis + 1)
+        difference = (found - value).abs()
+        difference = torch.where(found == value, torch.zeros_like(difference), difference)  # infinities of masks
+        scale = float(value[value.isfinite()].abs().max()) if value.isfinite().any() else 1.0
+        error = float(difference.max()) / max(scale, 1e-30) if difference.numel() else 0.0
+        if not error <= FLOAT64_TOLERANCE:
+            raise ConversionError(
+                f"node {trace.name} (operation {node.name} in {module_path(node) or 'the model itself'}) is the first that differs"
+                f" from the model: by {error:.1e} of its largest value, allowed {FLOAT64_TOLERANCE:.0e}"
+            )
+
+
+class _DoubleInterpreter(fx.Interpreter):
+    """The captured graph in float64, operation by operation."""
+
+    def __init__(self, captured: Captured) -> None:
+        super().__init__(fx.GraphModule({}, captured.graph), garbage_collect_values=True)
+        self.captured = captured
+        self.seen: list[tuple[fx.Node, Any]] = []
+
+    def values(self, samples: Tensor) -> list[tuple[fx.Node, Any]]:
+        """Every node with its value, in order."""
+        arguments = [
+            samples if node.name == self.captured.input_name else _double(self.captured.constants[node.name])
+            for node in self.captured.graph.nodes
+            if node.op == "placeholder"
+        ]
+        with torch.no_grad():
+            self.run(*arguments, enable_io_processing=False)
+        return self.seen
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        if n.op == "call_function":
+            self.seen.append((n, value))
+        return value
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        floats = (torch.float32, torch.float16, torch.bfloat16)
+        args = tuple(torch.float64 if isinstance(a, torch.dtype) and a in floats else a for a in args)
+        kwargs = {k: torch.float64 if isinstance(v, torch.dtype) and v in floats else v for k, v in kwargs.items()}
+        return super().call_function(target, args, kwargs)
+
+
+def _double(tensor: Tensor) -> Tensor:
+    return tensor.double() if tensor.is_floating_point() else tensor
