@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from ecmt_deploy.activity import Activity
 from ecmt_deploy.errors import TargetError
 from ecmt_deploy.graph import Program
-from ecmt_deploy.hardware import Hardware
+
+if TYPE_CHECKING:
+    from ecmt_deploy.hardware import Hardware
 
 GROUP = "ecmt_deploy.targets"
 
@@ -47,6 +49,9 @@ class Target(Protocol):
 
     name: str
 
+    def missing(self) -> str | None:
+        """What is not installed that this target needs, as a sentence that says how to install it; ``None`` if ready."""
+
     def check(self, program: Program, hardware: Hardware | None) -> list[Unsupported]:
         """All reasons at once why ``program`` cannot run here; empty where it can."""
 
@@ -79,6 +84,9 @@ def find(name: str) -> Target:
     if name not in entries:
         raise TargetError(f"unknown target {name!r}; registered: {', '.join(sorted(entries)) or 'none'}")
     target: Target = entries[name].load()()
+    missing = target.missing()
+    if missing:
+        raise TargetError(missing)
     return target
 
 

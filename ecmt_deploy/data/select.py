@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
 from ecmt_deploy.data import timm_names
@@ -17,39 +16,13 @@ from ecmt_deploy.data.folder import open_folder
 from ecmt_deploy.data.idx import open_idx
 from ecmt_deploy.data.npz import open_npz
 from ecmt_deploy.errors import DataError
+from ecmt_deploy.graph.provenance import CalibrationRecord
 from ecmt_deploy.preprocessing import Preprocessing
 
 _logger = logging.getLogger(__name__)
 
 _READERS = {"folder": open_folder, "idx": open_idx, "npz": open_npz}
 FORMS = "digits, folder:DIR, idx:DIR, npz:FILE, or a timm name such as torch/cifar10[:DIR]"
-
-
-class CalibrationRecord(msgspec.Struct, frozen=True):
-    """What a program remembers of its calibration data (JSON in its provenance).
-
-    Attributes
-    ----------
-    spec
-        The DATA form as the user wrote it.
-    split
-        ``"train"``, or ``"all"`` where the dataset has a single split.
-    seed
-        Of the draw.
-    indices
-        Positions of the samples in that split, ascending.
-    holdout
-        The same where the dataset has a single split, so that evaluation leaves them out; otherwise empty.
-    sha256
-        Fingerprint of the samples' stored content and labels.
-    """
-
-    spec: str
-    split: str
-    seed: int
-    indices: tuple[int, ...]
-    holdout: tuple[int, ...]
-    sha256: str
 
 
 @dataclass(frozen=True)

@@ -42,12 +42,6 @@ class SpikingModel(nn.Module):
             freed[name].append(source)
         return freed
 
-    @property
-    def default_timesteps(self) -> int:
-        """The number of steps the program was converted for."""
-        config = self.program.provenance.config or {}
-        return int(config.get("timesteps") or 4)
-
     def forward(self, x: Tensor, timesteps: int | None = None) -> Tensor:
         """Run a batch.
 
@@ -67,7 +61,7 @@ class SpikingModel(nn.Module):
         DataError
             if ``x`` does not have the program's input shape.
         """
-        return self._run(x, self.default_timesteps if timesteps is None else timesteps)
+        return self._run(x, self.program.timesteps if timesteps is None else timesteps)
 
     def analog(self, x: Tensor, observe: Observer | None = None) -> Tensor:
         """Outputs (B, classes) with neurons as identity: those of the original model.
@@ -142,3 +136,16 @@ class SpikingModel(nn.Module):
         from ecmt_deploy.graph.write import write
 
         write(self.program, path)
+
+
+def load(path: str | PathLike[str]) -> SpikingModel:
+    """Read a program from a file; its outputs are bit-identical to those of the model that was saved.
+
+    Raises
+    ------
+    ProgramError
+        if the file is missing, damaged or breaks a rule of the dialect.
+    """
+    from ecmt_deploy.graph.read import read
+
+    return SpikingModel(read(path))

@@ -66,6 +66,11 @@ class Program:
         return next(node.coding for node in self.nodes.values() if isinstance(node, n.Readout))
 
     @property
+    def timesteps(self) -> int:
+        """The number of steps the program was converted for (4 where it does not say)."""
+        return int((self.provenance.config or {}).get("timesteps") or 4)
+
+    @property
     def neurons(self) -> tuple[str, ...]:
         """Names of the multi-threshold neuron nodes."""
         return tuple(name for name, node in self.nodes.items() if isinstance(node, n.MultiThreshold))

@@ -9,23 +9,31 @@ from ecmt_deploy.preprocessing import Preprocessing
 DIALECT_VERSION = 1
 
 
-class CalibrationSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CalibrationRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The samples the neuron bases were measured on.
 
     Attributes
     ----------
-    data : the DATA argument, or ``array`` for samples passed in Python
-    split : name of the split they were taken from
-    samples : how many
-    sha256 : digest of the samples as the model saw them
-    holdout : indices into the only split of a dataset that has no training split; evaluation leaves them out
+    spec
+        The DATA form as the user wrote it; ``array`` for samples passed in Python.
+    split
+        ``"train"``, or ``"all"`` where the dataset has a single split; ``"given"`` for an array.
+    seed
+        Of the draw; None where nothing was drawn.
+    indices
+        Positions of the samples in that split, ascending.
+    holdout
+        The same where the dataset has a single split, so that evaluation leaves them out; otherwise empty.
+    sha256
+        Fingerprint of the samples' stored content and labels.
     """
 
-    data: str
+    spec: str
     split: str
-    samples: int
+    seed: int | None
+    indices: tuple[int, ...]
+    holdout: tuple[int, ...]
     sha256: str
-    holdout: tuple[int, ...] = ()
 
 
 class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,7 +43,7 @@ class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dialect_version: int = DIALECT_VERSION
     model: str | None = None
     weights_sha256: str | None = None
-    calibration: CalibrationSource | None = None
+    calibration: CalibrationRecord | None = None
     config: dict[str, str | int | float | bool | None] | None = None
     preprocessing: Preprocessing | None = None
     class_names: tuple[str, ...] | None = None

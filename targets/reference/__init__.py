@@ -1,18 +1,28 @@
 """The oracle: plain loops over samples, steps and nodes, with the NumPy kernels."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ecmt_deploy.activity import Activity
 from ecmt_deploy.graph import Program
-from ecmt_deploy.hardware import Hardware
 from ecmt_deploy.kernels import InputKernel, Stream, kernels
 from ecmt_deploy.target import Progress, Run, Unsupported
+
+if TYPE_CHECKING:
+    from ecmt_deploy.hardware import Hardware
 
 
 class ReferenceTarget:
     """Interpreter of programs; slow, obvious, and right by definition."""
 
     name = "reference"
+
+    def missing(self) -> str | None:
+        """Nothing: the base dependencies suffice."""
+        return None
 
     def check(self, program: Program, hardware: Hardware | None) -> list[Unsupported]:
         """Everything that verifies runs here."""

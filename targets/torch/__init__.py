@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ecmt_deploy.activity import empty
 from ecmt_deploy.graph import Program
-from ecmt_deploy.hardware import Hardware
 from ecmt_deploy.target import Progress, Run, Unsupported
+
+if TYPE_CHECKING:
+    from ecmt_deploy.hardware import Hardware
 
 
 class TorchTarget:
@@ -15,6 +19,10 @@ class TorchTarget:
 
     name = "torch"
     batch_size = 64
+
+    def missing(self) -> str | None:
+        """Nothing: the base dependencies suffice."""
+        return None
 
     def check(self, program: Program, hardware: Hardware | None) -> list[Unsupported]:
         """Everything that verifies runs here."""

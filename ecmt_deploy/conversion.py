@@ -19,7 +19,7 @@ from ecmt_deploy.capture import capture
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import DataError
-from ecmt_deploy.graph import CalibrationSource, Program, Provenance, verify
+from ecmt_deploy.graph import CalibrationRecord, Program, Provenance, verify
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.lower import Lowered, lower
 from ecmt_deploy.selfcheck import self_check
@@ -70,7 +70,7 @@ def convert(
         base,
         config=msgspec.to_builtins(config),
         weights_sha256=base.weights_sha256 or weights.sha256(model),
-        calibration=base.calibration or CalibrationSource("array", "given", sum(map(len, batches)), _sha256(batches)),
+        calibration=base.calibration or _given(batches),
     )
     report("capture", 0)
     captured = capture(model, batches[0])
@@ -149,8 +149,10 @@ def _different_samples(batches: list[Tensor]) -> Tensor:
     return torch.cat([first, -first])
 
 
-def _sha256(batches: list[Tensor]) -> str:
+def _given(batches: list[Tensor]) -> CalibrationRecord:
+    """Record of calibration samples that came as tensors."""
     digest = hashlib.sha256()
     for batch in batches:
         digest.update(batch.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    indices = tuple(range(sum(map(len, batches))))
+    return CalibrationRecord("array", "given", None, indices, (), digest.hexdigest())

@@ -1,0 +1,59 @@
+"""From a pretrained vision transformer to simulated neuromorphic cores, without training.
+
+The public verbs are loaded when they are first used: ``import ecmt_deploy`` loads neither torch nor lava.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ecmt_deploy.activity import Activity as Activity
+    from ecmt_deploy.activity import Counts as Counts
+    from ecmt_deploy.config import ConvertConfig as ConvertConfig
+    from ecmt_deploy.conversion import convert as convert
+    from ecmt_deploy.pricing import energy as energy
+    from ecmt_deploy.engine import SpikingModel as SpikingModel
+    from ecmt_deploy.engine import load as load
+    from ecmt_deploy.errors import EcmtError as EcmtError
+    from ecmt_deploy.evaluation import evaluate as evaluate
+    from ecmt_deploy.graph import Program as Program
+    from ecmt_deploy.graph import read as read
+    from ecmt_deploy.chips import hardware as hardware
+    from ecmt_deploy.simulation import simulate as simulate
+    from ecmt_deploy.target import Run as Run
+
+_PUBLIC = {
+    "Activity": "activity",
+    "ConvertConfig": "config",
+    "Counts": "activity",
+    "EcmtError": "errors",
+    "Program": "graph",
+    "Run": "target",
+    "SpikingModel": "engine",
+    "convert": "conversion",
+    "energy": "pricing",
+    "evaluate": "evaluation",
+    "hardware": "chips",
+    "load": "engine",
+    "read": "graph",
+    "simulate": "simulation",
+}
+
+__all__ = sorted([*_PUBLIC, "__version__"])  # noqa: PLE0605 - names are strings from the table above
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version("ecmt-deploy")
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,83 @@
+"""Run a program on a target, whatever it is: the verb ``simulate``."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ecmt_deploy.errors import ConfigError, DataError
+from ecmt_deploy.graph import Program, read
+from ecmt_deploy.target import Progress, Run, find, require_runnable
+
+if TYPE_CHECKING:
+    from ecmt_deploy.hardware import Hardware
+
+PRECISIONS = ("float", "fixed")
+
+
+def as_program(source: Any) -> Program:
+    """The program in ``source``: a :class:`Program`, a path to a file, or a model that carries one (``SpikingModel``)."""
+    if isinstance(source, Program):
+        return source
+    if isinstance(source, str | PathLike):
+        return read(source)
+    program = getattr(source, "program", None)
+    if isinstance(program, Program):
+        return program
+    raise ConfigError(f"{type(source).__name__} is no program; pass a path, a SpikingModel or a Program")
+
+
+def simulate(
+    program: Program | str | PathLike[str] | Any,
+    x: Any,
+    target: str = "reference",
+    timesteps: int | None = None,
+    precision: str = "float",
+    hardware: Hardware | None = None,
+    dtype: str = "float64",
+    progress: Progress | None = None,
+) -> Run:
+    """Run every sample of ``x`` on a target.
+
+    Parameters
+    ----------
+    program : path of a ``.nir`` file, ``SpikingModel`` or ``Program``
+    x : array (N, C, H, W), normalised as the program expects
+    target : ``reference``, ``torch``, ``lava``, or any other that is registered
+    timesteps : steps T; by default those the program was converted for
+    precision : ``float``; ``fixed`` (integer arithmetic) is not implemented yet and is refused
+    hardware : limits the target should respect, if any
+    dtype : ``float64``, in which all targets emit the same spikes, or ``float32``
+    progress : called with the number of samples finished
+
+    Returns
+    -------
+    Run : outputs (T, N, classes), the readout after every step, and the activity
+
+    Raises
+    ------
+    ConfigError, DataError, TargetError, ProgramError
+        with one line that says what is wrong and how to mend it.
+    """
+    checked = as_program(program)
+    steps = checked.timesteps if timesteps is None else timesteps
+    if steps < 1:
+        raise ConfigError(f"timesteps is {steps}; a program runs for at least 1 step")
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision is {precision!r}; choose one of {', '.join(PRECISIONS)}")
+    if precision == "fixed":
+        raise ConfigError("precision fixed is not implemented by any target yet; use --precision float")
+    if dtype not in ("float32", "float64"):
+        raise ConfigError(f"dtype is {dtype!r}; choose float32 or float64")
+    inputs = np.asarray(x)
+    if inputs.shape[1:] != checked.input_shape or inputs.ndim == 0:
+        raise DataError(f"input of shape {inputs.shape}; the program expects (N, {', '.join(map(str, checked.input_shape))})")
+    if len(inputs) == 0:
+        raise DataError("there are no samples to run; pass at least one")
+    if not np.isfinite(inputs).all():
+        raise DataError("the input holds NaN or infinity; expected finite, normalised images")
+    chosen = find(target)
+    require_runnable(chosen, checked, hardware)
+    return chosen.run(checked, inputs, steps, dtype=np.dtype(dtype), progress=progress)
