@@ -106,6 +106,8 @@ def open_timm(name: str, split: Split, preprocessing: Preprocessing, n_classes: 
 
     dataset_name, root, own_root = _split_root(name)
     prefix = dataset_name.partition("/")[0].lower()
+    if dataset_name.lower() in ("torch/folder", "torch/image_folder"):
+        raise DataError(f"{name}: say folder:DIR, which keeps calibration and evaluation apart")
     mode = color_mode(preprocessing)
     errors: list[Exception] = []
     for candidate, split_name in _candidates(split, prefix):

@@ -1,0 +1,220 @@
+"""The verbs for things with names: models, datasets and files, as the command line asks for them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+
+from ecmt_deploy import data as datasets
+from ecmt_deploy import models
+from ecmt_deploy.config import ConvertConfig
+from ecmt_deploy.conversion import convert
+from ecmt_deploy.engine import SpikingModel, load
+from ecmt_deploy.errors import DataError, RunError
+from ecmt_deploy.evaluation import Evaluation, evaluate
+from ecmt_deploy.files import write_atomically
+from ecmt_deploy.graph import Program, Provenance, read
+from ecmt_deploy.preprocessing import Preprocessing
+from ecmt_deploy.progress import progress
+from ecmt_deploy.rundir import Conformance, RunRecord, save_run
+from ecmt_deploy.simulation import simulate
+from ecmt_deploy.target import Run
+
+
+def convert_named(
+    model: str,
+    data: str,
+    out: Path,
+    config: ConvertConfig,
+    weights: Path | None = None,
+    model_args: Mapping[str, Any] | None = None,
+    calibration_samples: int = 64,
+) -> SpikingModel:
+    """Convert a model by name and write the program to ``out``; nothing is written where anything fails.
+
+    Raises
+    ------
+    EcmtError
+        with one line that says what is wrong.
+    """
+    require_directory(out)
+    loaded = models.load(model, weights, model_args)
+    classes = _classes(loaded.module, loaded.preprocessing)
+    drawn = datasets.calibration(
+        data, preprocessing=loaded.preprocessing, n_samples=calibration_samples, n_classes=classes
+    )
+    provenance = Provenance(
+        tool_version=version("ecmt-deploy"),
+        model=model,
+        weights_sha256=loaded.weights_sha256,
+        calibration=drawn.record,
+        preprocessing=loaded.preprocessing,
+        class_names=loaded.class_names,
+    )
+    with progress(f"convert {model}: calibrate", len(drawn.x)) as bar:
+        x = torch.from_numpy(drawn.x)
+        spiking = convert(loaded.module, x, config, provenance, lambda stage, samples: bar(samples))
+    spiking.save(out)
+    return spiking
+
+
+def evaluate_file(
+    path: Path,
+    data: str,
+    timesteps: int | None = None,
+    batch_size: int = 32,
+    limit: int | None = None,
+    out: Path | None = None,
+) -> Evaluation:
+    """Evaluate a program on a dataset; the calibration hold-out of a single split is left out."""
+    if out is not None:
+        require_directory(out)
+    model = load(path)
+    dataset = evaluation_data(model.program, data, limit)
+    batches = dataset.batches(batch_size) if batch_size >= 1 else iter(())
+    with progress(f"evaluate {path.name}", len(dataset)) as bar:
+        result = evaluate(model, batches, timesteps, batch_size, data, bar)
+    if out is not None:
+        write_atomically(out, msgspec.json.format(msgspec.json.encode(result), indent=1))
+    return result
+
+
+def simulate_file(
+    path: Path,
+    target: str,
+    data: str,
+    out: Path,
+    limit: int | None = None,
+    timesteps: int | None = None,
+    precision: str = "float",
+    hardware: str | None = None,
+    conformance: bool = False,
+) -> RunRecord:
+    """Run a program on a target and keep the run as a directory.
+
+    With ``conformance`` the reference target runs the same samples, and the record says whether all counts are equal.
+    """
+    from ecmt_deploy.chips import hardware as describe
+
+    chip = describe(hardware) if hardware else None
+    program = read(path)
+    dataset = evaluation_data(program, data, limit)
+    x, labels = dataset.arrays()
+    with progress(f"simulate on {target}", len(x)) as bar:
+        run = simulate(program, x, target, timesteps, precision, chip, progress=bar)
+    compared = _conform(program, x, run) if conformance else None
+    analog = _analog(program, x)
+    chosen = run.outputs.argmax(axis=-1)
+    record = RunRecord(
+        tool_version=version("ecmt-deploy"),
+        target=target,
+        precision=precision,
+        dtype=run.outputs.dtype.name,
+        timesteps=run.activity.timesteps,
+        n_samples=len(x),
+        data=data,
+        program_sha256=sha256(path),
+        provenance=program.provenance,
+        accuracy=[float(np.mean(c == labels)) for c in chosen],
+        analog_accuracy=float(np.mean(analog == labels)),
+        agreement=[float(np.mean(c == analog)) for c in chosen],
+        conformance=compared,
+    )
+    save_run(out, record, run, path)
+    return record
+
+
+def _conform(program: Program, x: np.ndarray, run: Run) -> Conformance:
+    """Compare a run with the reference's on the same samples: every count of every node, and the readouts."""
+    expected = simulate(program, x, "reference", run.activity.timesteps, dtype=run.outputs.dtype.name)
+    differences = run.activity.differences(expected.activity)
+    spikes = [line for line in differences if ".spikes:" in line]
+    return Conformance(
+        reference_target="reference",
+        samples=len(x),
+        spikes_equal=not spikes,
+        counts_equal=not differences,
+        max_abs_logit_difference=float(np.abs(run.outputs - expected.outputs).max()),
+        differences=differences,
+    )
+
+
+def _analog(program: Program, x: np.ndarray, batch: int = 64) -> np.ndarray:
+    """Classes (N,) the analog program chooses."""
+    model = SpikingModel(program)
+    parts = [model.analog(part).argmax(dim=-1) for part in torch.from_numpy(x).split(batch)]
+    return torch.cat(parts).numpy()
+
+
+def classify_files(path: Path, images: Sequence[Path], timesteps: int | None = None, top: int = 5) -> list[list[list[tuple[str, float]]]]:
+    """Classify image files.
+
+    Returns
+    -------
+    for every image, for every step, the ``top`` classes as (name, probability), most probable first
+    """
+    model = load(path)
+    preprocessing = require_preprocessing(model.program)
+    x = torch.from_numpy(datasets.load_images(images, preprocessing))
+    readouts = model(x, timesteps)
+    names = model.program.provenance.class_names
+    probabilities = torch.softmax(readouts, dim=-1)
+    best = probabilities.topk(min(top, probabilities.shape[-1]), dim=-1)
+    return [
+        [
+            [(names[k] if names else str(k), p) for p, k in zip(values, classes, strict=True)]
+            for values, classes in zip(best.values[:, i].tolist(), best.indices[:, i].tolist(), strict=True)
+        ]
+        for i in range(len(images))
+    ]
+
+
+def evaluation_data(program: Program, data: str, limit: int | None) -> datasets.Dataset:
+    """The samples to judge ``program`` on."""
+    provenance = program.provenance
+    return datasets.evaluation(
+        data,
+        preprocessing=require_preprocessing(program),
+        exclude=provenance.calibration,
+        limit=limit,
+        n_classes=program.output_shape[-1],
+    )
+
+
+def require_preprocessing(program: Program) -> Preprocessing:
+    """The preprocessing a program was converted with; a program converted from arrays in Python has none."""
+    if program.provenance.preprocessing is None:
+        raise DataError(
+            "the program does not say how images are preprocessed (it was converted from arrays); run it from Python with arrays"
+        )
+    return program.provenance.preprocessing
+
+
+def require_directory(path: Path) -> None:
+    """Fail before long work where its result could not be written."""
+    if path.is_dir():
+        raise RunError(f"{path}: is a directory, expected the name of a file to write")
+    if not path.absolute().parent.is_dir():
+        raise RunError(f"{path}: its directory does not exist; create {path.absolute().parent} first")
+
+
+def sha256(path: Path) -> str:
+    """Digest of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _classes(module: torch.nn.Module, preprocessing: Preprocessing) -> int:
+    """Number of outputs of a model, from a run on zeros."""
+    with torch.no_grad():
+        return int(module(torch.zeros(1, *preprocessing.input_size)).shape[-1])
