@@ -1,0 +1,177 @@
+"""The command line: a thin shell over the verbs."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+from tyro.conf import Positional, arg
+
+from ecmt_deploy.errors import EcmtError
+
+# What is heavy to import is imported by the verb that needs it, so that --help is quick.
+
+app = tyro.extras.SubcommandApp()
+Data = Annotated[str, arg(metavar="DATA", help="digits, folder:DIR, idx:DIR, npz:FILE, or a dataset name of timm's")]
+Nir = Annotated[Positional[Path], arg(metavar="P.nir", help="a program")]
+RunDir = Annotated[Positional[Path], arg(metavar="RUN", help="directory that simulate wrote")]
+Chips = Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]", help="chips, see `ecmt-deploy hardware`, or .toml files")]
+Steps = Annotated[int | None, arg(help="time steps T; by default those the program was converted for")]
+
+
+@app.command
+def demo(out: Annotated[Path, arg(help="directory for program.nir, run/, energy.json, report.html")] = Path("demo")) -> None:
+    """The whole road with the bundled model: convert, evaluate, run on Lava, price every layer, report."""
+    from ecmt_deploy.demo import demo as run_demo
+
+    run_demo(out)
+
+
+@app.command
+def convert(
+    model: Annotated[Positional[str], arg(metavar="MODEL", help="any timm name, or zoo:vit_digits")],
+    data: Data,
+    out: Annotated[Path, arg(metavar="P.nir", help="where the program goes")],
+    weights: Annotated[Path | None, arg(help="safetensors, or .pth holding tensors only")] = None,
+    model_arg: Annotated[tuple[str, ...], arg(metavar="k=v ...", help="arguments of the model, e.g. img_size=28")] = (),
+    preset: Annotated[Literal["paper", "accurate"], arg(help="paper: rate coding; accurate: differential coding")] = "accurate",
+    levels: Annotated[int, arg(help="levels of each multi-threshold neuron")] = 8,
+    calibration_samples: Annotated[int, arg(help="samples of the training split to calibrate on")] = 64,
+    timesteps: Annotated[int, arg(help="time steps T the program is meant for")] = 4,
+) -> None:
+    """Convert a pretrained model to a spiking program, without training."""
+    from ecmt_deploy import tables
+    from ecmt_deploy.config import ConvertConfig
+    from ecmt_deploy.pipeline import convert_named
+
+    config = ConvertConfig(preset=preset, levels=levels, timesteps=timesteps)
+    spiking = convert_named(model, data, out, config, weights, _key_values(model_arg), calibration_samples)
+    Console().print(tables.converted(spiking.program, out))
+
+
+@app.command
+def evaluate(
+    program: Nir,
+    data: Data,
+    timesteps: Steps = None,
+    batch_size: Annotated[int, arg(help="samples computed at once")] = 32,
+    limit: Annotated[int | None, arg(help="at most this many samples")] = None,
+    out: Annotated[Path | None, arg(help="write the result as JSON")] = None,
+) -> None:
+    """Accuracy after every time step, against the analog model, on the torch engine."""
+    from ecmt_deploy import tables
+    from ecmt_deploy.pipeline import evaluate_file
+
+    result = evaluate_file(program, data, timesteps, batch_size, limit, out)
+    Console().print(tables.accuracy(result.accuracy, result.agreement, result.analog_accuracy, result.n_samples))
+
+
+@app.command
+def simulate(
+    program: Nir,
+    target: Annotated[str, arg(metavar="reference|torch|lava", help="where to run")],
+    data: Data,
+    out: Annotated[Path, arg(metavar="RUN", help="directory for the run")],
+    limit: Annotated[int | None, arg(help="at most this many samples")] = None,
+    timesteps: Steps = None,
+    precision: Annotated[Literal["float", "fixed"], arg(help="arithmetic")] = "float",
+    hardware: Annotated[str | None, arg(metavar="NAME", help="chip whose limits to respect")] = None,
+) -> None:
+    """Run a program on a target and keep outputs and counts."""
+    from ecmt_deploy import tables
+    from ecmt_deploy.pipeline import simulate_file
+
+    record = simulate_file(program, target, data, out, limit, timesteps, precision, hardware)
+    Console().print(tables.accuracy(record.accuracy, record.agreement, record.analog_accuracy, record.n_samples))
+
+
+@app.command
+def classify(
+    program: Nir,
+    images: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGE", help="image files")],
+    timesteps: Steps = None,
+) -> None:
+    """The five most probable classes of images, after every time step."""
+    from ecmt_deploy import tables
+    from ecmt_deploy.pipeline import classify_files
+
+    console = Console()
+    for image, steps in zip(images, classify_files(program, images, timesteps), strict=True):
+        console.print(tables.classification(image, steps))
+
+
+@app.command
+def energy(
+    run: RunDir,
+    hardware: Chips,
+    out: Annotated[Path | None, arg(help="write the result: .json, or .csv by its suffix")] = None,
+) -> None:
+    """Price a run, layer by layer, on one chip or several."""
+    from ecmt_deploy import tables
+    from ecmt_deploy.ledger import price_run
+
+    energies = price_run(run, hardware, out)
+    Console().print(tables.energy(energies))
+    for line in tables.energy_notes(energies):
+        Console().print(line)
+
+
+@app.command
+def inspect(program: Nir, hardware: Annotated[str | None, arg(metavar="NAME", help="also cores on this chip")] = None) -> None:
+    """The nodes of a program: types, shapes, standard NIR or this project's."""
+    from ecmt_deploy import tables
+    from ecmt_deploy.chips import hardware as describe
+    from ecmt_deploy.graph import read
+
+    chip = describe(hardware) if hardware else None
+    console = Console()
+    loaded = read(program)
+    console.print(tables.program(loaded, chip))
+    console.print(tables.provenance(loaded))
+
+
+@app.command
+def report(run: RunDir, out: Annotated[Path, arg(help="the page to write")] = Path("report.html")) -> None:
+    """One self-contained HTML page about a run."""
+    from ecmt_deploy.ledger import write_report
+
+    write_report(run, out)
+    Console().print(f"wrote {out}")
+
+
+@app.command
+def hardware(name: Annotated[Positional[str | None], arg(metavar="NAME", help="a chip, or a .toml file")] = None) -> None:
+    """List the chips, or show one with the source of every figure."""
+    from ecmt_deploy import chips, tables
+
+    Console().print(tables.chip(chips.hardware(name)) if name else tables.chips([chips.hardware(n) for n in chips.available()]))
+
+
+def _key_values(pairs: tuple[str, ...]) -> dict[str, str]:
+    from ecmt_deploy.errors import ConfigError
+
+    for pair in pairs:
+        if "=" not in pair:
+            raise ConfigError(f"--model-arg {pair}: expected key=value, for example img_size=28")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def main() -> None:
+    """Entry point: failures a user can mend are one line on stderr and exit status 2."""
+    logging.basicConfig(level=logging.WARNING, format="ecmt-deploy: %(levelname)s: %(message)s", stream=sys.stderr)
+    try:
+        app.cli(prog="ecmt-deploy", description=__doc__ and "From a pretrained vision transformer to simulated neuromorphic cores.")
+    except EcmtError as error:
+        print(f"ecmt-deploy: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("ecmt-deploy: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""What each node type holds in a file: the declared table that writer, reader and format document share."""
+
+import nir
+
+from ecmt_deploy.graph import nodes as n
+
+#: kinds of field: ``ints`` int64 array, ``int``, ``float`` and ``bool`` scalars, ``floats`` floating point array, ``string``,
+#: ``names`` string vector, ``parameters`` group of numeric arrays by name
+FIELDS: dict[type, dict[str, str]] = {
+    nir.Input: {"shape": "ints"},
+    nir.Output: {"shape": "ints"},
+    nir.Linear: {"weight": "floats"},
+    nir.Conv1d: {
+        "input_shape": "int", "weight": "floats", "stride": "ints", "padding": "ints", "dilation": "ints", "groups": "int",
+        "bias": "floats",
+    },
+    nir.Conv2d: {
+        "input_shape": "ints", "weight": "floats", "stride": "ints", "padding": "ints", "dilation": "ints", "groups": "int",
+        "bias": "floats",
+    },
+    nir.Scale: {"scale": "floats"},
+    n.Reshape: {"shape": "ints"},
+    n.Permute: {"axes": "ints"},
+    n.Slice: {"axis": "int", "start": "int", "stop": "int", "step": "int"},
+    n.Take: {"axis": "int", "indices": "ints"},
+    n.Expand: {"shape": "ints"},
+    n.Pad: {"widths": "ints"},
+    n.Concat: {"operands": "names", "axis": "int"},
+    n.LastAxisLinear: {"weight": "floats"},
+    n.BroadcastScale: {"scale": "floats"},
+    n.Add: {"operands": "names"},
+    n.Mean: {"axes": "ints", "keepdims": "bool"},
+    n.Constant: {"value": "floats", "schedule": "string"},
+    n.Hold: {},
+    n.MultiThreshold: {
+        "positive_base": "floats", "negative_base": "floats", "levels": "int", "rule": "string", "fraction": "float",
+    },
+    n.ECM: {"operands": "names", "function": "string", "coding": "string", "parameters": "parameters"},
+    n.ECMProduct: {"operands": "names", "product": "string", "coding": "string"},
+    n.Readout: {"coding": "string"},
+}  # fmt: skip
+
+#: key of the graph's metadata under which the provenance stands, as JSON
+PROVENANCE_KEY = "ecmt_deploy"
+
+
+def field_value(node: nir.NIRNode, field: str) -> object:
+    """Value of a field; NIR keeps the shape of its ends in a type dictionary."""
+    if isinstance(node, nir.Input) and field == "shape":
+        return n.input_shape(node)
+    if isinstance(node, nir.Output) and field == "shape":
+        return n.output_shape(node)
+    return getattr(node, field)
