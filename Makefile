@@ -1,0 +1,51 @@
+# Everything sets itself up: `make demo` and `make test` work on a fresh clone with Python 3.10, 3.11 or 3.12.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SETUP := .venv/.set-up
+
+.PHONY: help setup demo test test-all lint bench clean
+
+help:
+	@echo "make demo      the whole road with the bundled model; writes demo/"
+	@echo "make test      the test suite"
+	@echo "make test-all  the test suite with its long campaigns"
+	@echo "make lint      ruff, mypy, import-linter"
+	@echo "make bench     timings, as ratios measured in one run"
+	@echo "make setup     .venv with everything, lava-nc too"
+	@echo "make clean     remove what the others made"
+
+setup: $(SETUP)
+
+$(SETUP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' || \
+	  { echo "Python 3.10, 3.11 or 3.12 is needed; say which: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
+	@echo "setting up .venv (torch is large: some minutes)"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lava,dev]'
+	@# lava-nc declares Python 3.10 only; its code runs on 3.11 and 3.12 too (targets/lava/compat.py)
+	$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python lava-nc==0.10.0 || \
+	  $(BIN)/python -c 'import importlib.metadata as m; m.version("lava-nc")'
+	@touch $(SETUP)
+
+demo: setup
+	$(BIN)/ecmt-deploy demo --out demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+test-all: setup
+	$(BIN)/python -m pytest -m 'slow or not slow'
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	$(BIN)/python -m benchmarks.engines
+
+clean:
+	rm -rf .venv build dist demo *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

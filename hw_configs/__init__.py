@@ -1,0 +1,1 @@
+"""Chip descriptions: one TOML file per chip, every number with its source."""

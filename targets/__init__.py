@@ -1,0 +1,1 @@
+"""Machines that run programs, found by entry points."""
