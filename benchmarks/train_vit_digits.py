@@ -40,17 +40,17 @@ MODEL_ARGS = {
 }
 TRAINING = {
     "seed": 0,
-    "epochs": 150,
+    "epochs": 400,
     "batch_size": 64,
     "optimizer": "AdamW",
-    "peak_learning_rate": 2e-3,
+    "peak_learning_rate": 1e-3,
     "warmup_epochs": 10,
     "schedule": "cosine to zero",
-    "weight_decay": 0.05,
+    "weight_decay": 0.2,
     "label_smoothing": 0.1,
-    "max_rotation_degrees": 15.0,
-    "max_scale": 0.15,
-    "max_shift_pixels": 1.0,
+    "max_rotation_degrees": 8.0,
+    "max_scale": 0.08,
+    "max_shift_pixels": 0.6,
     "ema_decay": 0.995,
 }
 VALIDATION_SHARE = 0.2
@@ -155,6 +155,7 @@ def write(module: nn.Module, preprocessing: Preprocessing, training: dict, out: 
     """Write weights, card (JSON) and model card (Markdown), with the accuracy measured on the written weights."""
     path = out / "vit_digits.safetensors"
     safetensors.torch.save_file({k: v.contiguous() for k, v in module.state_dict().items()}, path)
+    path.chmod(0o644)  # safetensors writes private files
     shipped = models.load(ARCHITECTURE, weights=path, model_args=MODEL_ARGS).module
     measured = []
     class_names: tuple[str, ...] = ()
@@ -178,7 +179,7 @@ def write(module: nn.Module, preprocessing: Preprocessing, training: dict, out: 
         training=training,
         versions={
             "python": platform.python_version(),
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
             "timm": timm.__version__,
             "scikit-learn": sklearn.__version__,
         },

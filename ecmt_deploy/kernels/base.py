@@ -62,6 +62,16 @@ class Kernel(ABC):
         """Counts since the kernel was made."""
         return Counts(**self._counts, ecm_ops=dict(self._ecm_ops))
 
+    @property
+    def ecm_kind(self) -> str | None:
+        """Under which kind the node's elementwise work is counted; ``None`` where it does none."""
+        return None
+
+    def count_elements(self, elements: int) -> None:
+        """Count elements evaluated, under the node's kind."""
+        assert self.ecm_kind
+        self._ecm_ops[self.ecm_kind] += elements
+
     def reset(self) -> None:  # noqa: B027 - most kernels have no state
         """Forget the inference: the state before t = 1."""
 

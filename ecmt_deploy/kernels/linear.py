@@ -95,6 +95,8 @@ class ConvKernel(SynapseKernel):
 class ScaleKernel(Kernel):
     """``nir.Scale`` and ``BroadcastScale``."""
 
+    ecm_kind = "scale"
+
     def __init__(self, node: nir.NIRNode, site: Site, dtype: np.dtype) -> None:
         super().__init__(node, site, dtype)
         self.scale = cast(node.scale, dtype)
@@ -102,30 +104,34 @@ class ScaleKernel(Kernel):
     def advance(self, t: int, *operands: Stream) -> Stream:
         (x,) = operands
         changed = rows(x.changed)
-        self._ecm_ops["scale"] += int(changed.sum())
+        self.count_elements(int(changed.sum()))
         return Stream(x.value * self.scale, changed)
 
 
 class AddKernel(Kernel):
     """``Add``: operands from the left."""
 
+    ecm_kind = "add"
+
     def advance(self, t: int, *operands: Stream) -> Stream:
         value, changed = operands[0]
         for x in operands[1:]:
             value, changed = value + x.value, changed | x.changed
         changed = rows(changed)
-        self._ecm_ops["add"] += int(changed.sum()) * (len(operands) - 1)
+        self.count_elements(int(changed.sum()) * (len(operands) - 1))
         return Stream(value, changed)
 
 
 class MeanKernel(Kernel):
     """``Mean`` over axes."""
 
+    ecm_kind = "mean"
+
     node: n.Mean
 
     def advance(self, t: int, *operands: Stream) -> Stream:
         (x,) = operands
         axes = tuple(int(axis) % x.value.ndim for axis in self.node.axes)
-        self._ecm_ops["mean"] += int(rows(x.changed).sum())
+        self.count_elements(int(rows(x.changed).sum()))
         changed = x.changed.any(axis=axes, keepdims=bool(self.node.keepdims))
         return Stream(x.value.mean(axis=axes, keepdims=bool(self.node.keepdims)), rows(np.asarray(changed)))

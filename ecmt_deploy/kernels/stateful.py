@@ -66,6 +66,11 @@ class ECMKernel(Kernel):
 
     node: n.ECM
 
+    @property
+    def ecm_kind(self) -> str:
+        """The function's name."""
+        return self.node.function
+
     def reset(self) -> None:
         self.accumulators = [self.zeros(shape) for shape in self.site.operand_shapes]
         self.previous = self.zeros(self.site.shape)
@@ -90,7 +95,7 @@ class ECMKernel(Kernel):
         evaluated = rows(reached, coupled_axes(self.node.function, self.node.parameters, len(shape)))
         if self.node.coding == "rate":
             evaluated = np.ones(shape, bool)  # y_t depends on t itself
-        self._ecm_ops[self.node.function] += int(evaluated.sum())
+        self.count_elements(int(evaluated.sum()))
         reduced = tuple(i for i, (a, b) in enumerate(zip(shape, self.site.shape, strict=True)) if a != b)
         return rows(evaluated.any(axis=reduced, keepdims=True) if reduced else evaluated)
 
@@ -99,6 +104,8 @@ class ProductKernel(Kernel):
     """``ECMProduct``: with A_t, B_t the running sums, rate, y_t = A_t B_t / t - A_{t-1} B_{t-1} / (t-1);
     differential, y_t = a_t B_t + A_{t-1} b_t, which is A_t B_t - A_{t-1} B_{t-1}.
     """
+
+    ecm_kind = "product_readout"
 
     node: n.ECMProduct
 
@@ -143,24 +150,28 @@ class ProductKernel(Kernel):
         changed = rows(reached)
         if self.node.coding == "rate" or t == 1:
             changed = np.ones(self.site.shape, bool)
-        self._ecm_ops["product_readout"] += int(changed.sum())
+        self.count_elements(int(changed.sum()))
         return changed
 
 
 class HoldKernel(Kernel):
     """``Hold``: y_t = x_1 + .. + x_t, an event in every step."""
 
+    ecm_kind = "hold"
+
     def reset(self) -> None:
         self.total = self.zeros(self.site.shape)
 
     def advance(self, t: int, *operands: Stream) -> Stream:
         self.total = self.total + operands[0].value
-        self._ecm_ops["hold"] += self.total.size
+        self.count_elements(self.total.size)
         return Stream(self.total, np.ones(self.site.shape, bool))
 
 
 class ReadoutKernel(Kernel):
     """``Readout``: o_t = (x_1 + .. + x_t) / t in rate coding, x_1 + .. + x_t in differential coding."""
+
+    ecm_kind = "readout"
 
     node: n.Readout
 
@@ -172,5 +183,5 @@ class ReadoutKernel(Kernel):
         self.total = self.total + x.value
         rate = self.node.coding == "rate"
         changed = np.ones(self.site.shape, bool) if rate or t == 1 else rows(x.changed)
-        self._ecm_ops["readout"] += int(changed.sum())
+        self.count_elements(int(changed.sum()))
         return Stream(self.total / self.dtype.type(t) if rate else self.total, changed)
