@@ -12,7 +12,7 @@ from ecmt_deploy.graph import Program, read
 from ecmt_deploy.target import Progress, Run, find, require_runnable
 
 if TYPE_CHECKING:
-    from ecmt_deploy.hardware import Hardware
+    from ecmt_deploy.chips import Hardware
 
 PRECISIONS = ("float", "fixed")
 

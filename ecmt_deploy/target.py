@@ -14,7 +14,7 @@ from ecmt_deploy.errors import TargetError
 from ecmt_deploy.graph import Program
 
 if TYPE_CHECKING:
-    from ecmt_deploy.hardware import Hardware
+    from ecmt_deploy.chips import Hardware
 
 GROUP = "ecmt_deploy.targets"
 

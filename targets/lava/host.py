@@ -23,7 +23,7 @@ from targets.lava.session import Session, session
 from targets.lava.wires import sources
 
 if TYPE_CHECKING:
-    from ecmt_deploy.hardware import Hardware
+    from ecmt_deploy.chips import Hardware
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from ecmt_deploy.kernels import InputKernel, Stream, kernels
 from ecmt_deploy.target import Progress, Run, Unsupported
 
 if TYPE_CHECKING:
-    from ecmt_deploy.hardware import Hardware
+    from ecmt_deploy.chips import Hardware
 
 
 class ReferenceTarget:

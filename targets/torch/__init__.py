@@ -11,7 +11,7 @@ from ecmt_deploy.graph import Program
 from ecmt_deploy.target import Progress, Run, Unsupported
 
 if TYPE_CHECKING:
-    from ecmt_deploy.hardware import Hardware
+    from ecmt_deploy.chips import Hardware
 
 
 class TorchTarget:
