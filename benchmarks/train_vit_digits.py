@@ -168,7 +168,7 @@ def write(module: nn.Module, preprocessing: Preprocessing, training: dict, out: 
         name="zoo:vit_digits",
         description="Vision transformer for 8 x 8 handwritten digits; small enough to simulate on a laptop",
         data="scikit-learn load_digits (UCI Optical Recognition of Handwritten Digits, CC BY 4.0), "
-        "stratified split of ecmt_deploy.data.split_digits: 1437 train, 360 test",
+        f"stratified split of ecmt_deploy.data.split_digits: {measured[0].samples} train, {measured[1].samples} test",
         architecture=ARCHITECTURE,
         model_args=MODEL_ARGS,
         preprocessing=preprocessing,

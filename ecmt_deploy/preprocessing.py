@@ -65,6 +65,4 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 f"preprocessing: unknown interpolation {self.interpolation!r}; choose from {', '.join(INTERPOLATIONS)}"
             )
         if self.crop_mode not in CROP_MODES:
-            raise DataError(
-                f"preprocessing: unknown crop_mode {self.crop_mode!r}; choose from {', '.join(CROP_MODES)}"
-            )
+            raise DataError(f"preprocessing: unknown crop_mode {self.crop_mode!r}; choose from {', '.join(CROP_MODES)}")

@@ -116,7 +116,7 @@ def test_preprocessing_follows_the_configuration_and_arguments():
     assert (changed.mean, changed.std) == ((0.286,), (0.353,))
     assert (changed.interpolation, changed.crop_pct) == ("bilinear", 1.0)
     refused("std must be positive", model_args={**RANDOM, "std": 0.0})
-    refused("mean has 3 values for 1 channel|could not convert", model_args={**RANDOM, "mean": "grey"})
+    refused("could not convert", model_args={**RANDOM, "mean": "grey"})
 
 
 @pytest.mark.parametrize(
@@ -152,30 +152,32 @@ def test_name_errors():
 
 
 def test_argument_errors():
-    refused("cannot be built with pretrained_window=1|unexpected keyword", model_args={**RANDOM, "window": 1})
+    refused("cannot be built with .*window=1", model_args={**RANDOM, "window": 1})
     refused("cannot be built", model_args={**RANDOM, "num_heads": 5})
     refused("pretrained=true or false", model_args={**RANDOM, "pretrained": "maybe"})
     refused("weights come from --weights", model_args={**RANDOM, "checkpoint_path": "x.pth"})
-    refused("does not run on 1 x 8 x 8|cannot be built", "resnet18", model_args={**RANDOM})
+    refused("cannot be built", "resnet18", model_args=RANDOM)
+    refused(
+        "does not run on 3 x 0 x 0|cannot be built|must be positive",
+        "resnet18",
+        model_args={"pretrained": False, "img_size": 0},
+    )
     refused("expected one vector per sample", model_args={**RANDOM, "num_classes": 0, "global_pool": ""})
 
 
 def test_pretrained_weights_never_become_random():
     refused("num_classes=10 would be random", model_args={"num_classes": 10})
-    without = "vit_base_patch8_224"
-    cfgs = [n for n in ("vit_tiny_patch16_224", without) if not models.timm.get_pretrained_cfg(n).has_weights]
-    name = cfgs[0] if cfgs else "vit_small_patch16_36x1_224"
-    refused("no pretrained weights for it; pass --weights FILE", name)
+    refused("no pretrained weights for it; pass --weights FILE", "vit_small_patch16_36x1_224")
 
 
-def test_offline_is_one_line_and_soon():
+def test_offline_is_one_line_and_soon(tmp_path):
     """In a process of its own: the hub's client reads its settings when it is first imported."""
     code = (
         "from ecmt_deploy import models, errors\n"
         "try:\n    models.load('vit_tiny_patch16_224.augreg_in21k_ft_in1k')\n"
         "except errors.ModelError as error:\n    print(error)\n"
     )
-    with_no_hub = {**os.environ, "HF_ENDPOINT": "https://hub.invalid", "HF_HOME": "/nonexistent"}
+    with_no_hub = {**os.environ, "HF_ENDPOINT": "https://hub.invalid", "HF_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=with_no_hub, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "cannot be fetched" in done.stdout and "pass --weights FILE" in done.stdout

@@ -271,7 +271,9 @@ def check_labels(name: str, labels: np.ndarray, n_classes: int | None) -> None:
     if low < 0:
         raise DataError(f"{name}: label {low} found; labels must be 0 or more")
     if n_classes is not None and high >= n_classes:
-        raise DataError(f"{name}: label {high} found, but the model has {n_classes} outputs (labels 0..{n_classes - 1})")
+        raise DataError(
+            f"{name}: label {high} found, but the model has {n_classes} outputs (labels 0..{n_classes - 1})"
+        )
 
 
 def _times(shape: tuple[int, ...]) -> str:

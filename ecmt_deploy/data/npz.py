@@ -17,9 +17,7 @@ _BOMB_FLOOR_BYTES = 1 << 30
 """An array that unpacks to more than this and to more than 200 times what it takes on disk is refused unread."""
 
 
-def open_npz(
-    name: str, path: Path, split: Split, preprocessing: Preprocessing, n_classes: int | None
-) -> ArraySource:
+def open_npz(name: str, path: Path, split: Split, preprocessing: Preprocessing, n_classes: int | None) -> ArraySource:
     """Read ``x`` and ``y`` (``x_train`` and ``y_train`` for the train split, if the file has them).
 
     Returns
@@ -43,7 +41,9 @@ def open_npz(
             x = _read(name, archive, members, f"x{suffix}")
             y = _read(name, archive, members, f"y{suffix}")
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{name}: not a readable .npz file ({_first_line(error)}); write it with numpy.savez") from error
+        raise DataError(
+            f"{name}: not a readable .npz file ({_first_line(error)}); write it with numpy.savez"
+        ) from error
     if x.dtype != np.float32 or x.ndim != 4:
         raise DataError(
             f"{name}: x{suffix} is {x.dtype} of shape {x.shape}; expected normalised float32 of shape (N, C, H, W)"

@@ -1,0 +1,82 @@
+"""The whole road with the bundled model, on real data: what ``make demo`` runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+
+from ecmt_deploy import chips, tables
+from ecmt_deploy.config import ConvertConfig
+from ecmt_deploy.errors import RunError, TargetError
+from ecmt_deploy.files import write_atomically
+from ecmt_deploy.ledger import price_run, report_on
+from ecmt_deploy.pipeline import convert_named, evaluate_file, simulate_file
+from ecmt_deploy.report import render_html
+from ecmt_deploy.target import find
+
+MODEL, DATA = "zoo:vit_digits", "digits"
+TIMESTEPS, LAVA_TIMESTEPS, LAVA_SAMPLES = 8, 4, 32
+
+
+def demo(out: Path) -> None:
+    """Convert, evaluate, simulate on Lava (on the reference where Lava is not installed), price, report.
+
+    Parameters
+    ----------
+    out : directory that takes program.nir, eval.json, run/, energy.json, energy.csv, report.json and report.html
+    """
+    console = Console()
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out}: exists and is no directory; choose another --out")
+    if not out.absolute().parent.is_dir():
+        raise RunError(f"{out}: its directory does not exist; create {out.absolute().parent} first")
+    out.mkdir(exist_ok=True)
+    program = out / "program.nir"
+
+    console.rule("convert", align="left")
+    spiking = convert_named(MODEL, DATA, program, ConvertConfig())
+    console.print(tables.converted(spiking.program, program))
+
+    console.rule("evaluate: the whole test split, torch engine", align="left")
+    result = evaluate_file(program, DATA, TIMESTEPS, out=out / "eval.json")
+    console.print(tables.accuracy(result.accuracy, result.agreement, result.analog_accuracy, result.n_samples))
+
+    target, left_out = "lava", None
+    try:
+        find(target)
+    except TargetError as error:
+        target, left_out = "reference", f"left out: the run on Lava (the reference runs instead). {error}"
+    console.rule(f"simulate: {LAVA_SAMPLES} test images on {target}", align="left")
+    if left_out:
+        console.print(left_out, soft_wrap=True)
+    record = simulate_file(
+        program, target, DATA, out / "run", LAVA_SAMPLES, LAVA_TIMESTEPS, conformance=target != "reference"
+    )
+    console.print(f"{record.n_samples} images, T = {record.timesteps}: accuracy {100 * record.accuracy[-1]:.2f} %")
+    if record.conformance:
+        compared = record.conformance
+        console.print(
+            f"spikes of every node {_equal(compared.spikes_equal)} the reference; every count {_equal(compared.counts_equal)} its; "
+            f"largest difference of a readout {compared.max_abs_logit_difference:.1e}"
+        )
+        for line in compared.differences[:5]:
+            console.print(f"  {line}")
+
+    console.rule("energy", align="left")
+    energies = price_run(out / "run", chips.available(), out / "energy.json")
+    price_run(out / "run", chips.available(), out / "energy.csv")
+    console.print(tables.energy(energies))
+    for line in tables.energy_notes(energies):
+        console.print(f"- {line}", highlight=False)
+
+    report = report_on(out / "run")
+    write_atomically(out / "report.json", msgspec.json.format(msgspec.json.encode(report), indent=1))
+    write_atomically(out / "report.html", render_html(report))
+    console.rule("report", align="left")
+    console.print(f"wrote {out / 'report.html'}")
+
+
+def _equal(same: bool) -> str:
+    return "equal to" if same else "[bold red]NOT equal to[/]"

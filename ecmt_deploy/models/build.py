@@ -1,0 +1,147 @@
+"""Building timm models: names, arguments, and where the weights come from."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import timm
+import timm.layers
+import torch
+from torch import nn
+
+from ecmt_deploy import weights as weight_files
+from ecmt_deploy import zoo
+from ecmt_deploy.errors import ModelError
+
+_logger = logging.getLogger(__name__)
+
+_SOURCES = ("hf-hub:", "hf_hub:", "local-dir:")
+_building = threading.Lock()
+
+
+def check_name(name: str) -> None:
+    """Refuse names timm does not know, with those that look like them."""
+    if name.startswith(_SOURCES):
+        return
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        close = difflib.get_close_matches(architecture, [*timm.list_models(), *zoo.names()], n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"expected a timm name or {', '.join(zoo.names())}"
+        raise ModelError(f"{name}: no such model; {hint}")
+    tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
+    if tag and tag not in tags:
+        close = difflib.get_close_matches(tag, tags, n=3, cutoff=0.3) or tags[:3]
+        known = ", ".join(close) or "none"
+        raise ModelError(f"{name}: {architecture} has no pretrained weights tagged {tag!r}; there are: {known}")
+
+
+def build(name: str, args: Mapping[str, Any], seed: int, **options: Any) -> nn.Module:
+    """``timm.create_model`` with attention spelled out, seeded, and with one-line errors."""
+    timm.layers.set_fused_attn(False)  # the fused kernel would hide softmax and both products from the capture
+    kwargs = {key: tuple(value) if isinstance(value, list) else value for key, value in args.items()}
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return timm.create_model(name, **options, **kwargs)
+    except ModelError:
+        raise
+    except Exception as error:  # constructors of a thousand models, each with its own errors
+        given = ", ".join(f"{key}={value}" for key, value in args.items())
+        raise ModelError(
+            f"{name}: cannot be built{f' with {given}' if given else ''} ({first_line(error)})"
+        ) from error
+
+
+def build_with_file(name: str, path: Path, args: Mapping[str, Any], seed: int) -> nn.Module:
+    """A model with the weights of a file, which must fit exactly."""
+    state_dict = weight_files.read_state_dict(path)
+    adapters: list[weight_files.Adapter | None] = []
+
+    def remember(module: nn.Module, *_: Any, **kwargs: Any) -> None:
+        adapters.append(kwargs.get("filter_fn"))
+
+    with _loader(remember):
+        module = build(name, args, seed, pretrained=True)
+    resized = weight_files.fit(module, state_dict, adapters[-1] if adapters else None, str(path))
+    if resized:
+        _logger.warning("%s: resized for %s, as timm does: %s", path, name, ", ".join(resized))
+    return module
+
+
+@contextmanager
+def _loader(replacement: Callable[..., None]) -> Iterator[None]:
+    """Put ``replacement`` where timm loads pretrained weights.
+
+    A timm model's checkpoint adapter (which translates original naming and resizes position embeddings) is known only
+    to its factory function, which hands it to this one place.
+    """
+    from timm.models import _builder
+
+    with _building:
+        original = _builder.load_pretrained
+        _builder.load_pretrained = replacement
+        try:
+            yield
+        finally:
+            _builder.load_pretrained = original
+
+
+def build_pretrained(name: str, args: Mapping[str, Any]) -> nn.Module:
+    """A model with the weights timm fetches for it."""
+    if not name.startswith(_SOURCES):
+        cfg = timm.get_pretrained_cfg(name)
+        if cfg is None or not cfg.has_weights:
+            raise ModelError(
+                f"{name}: timm has no pretrained weights for it; pass --weights FILE "
+                "(or --model-arg pretrained=false for random ones)"
+            )
+        n_classes = args.get("num_classes", cfg.num_classes)
+        if n_classes not in (0, cfg.num_classes):
+            raise ModelError(
+                f"{name}: its pretrained head has {cfg.num_classes} classes, so num_classes={n_classes} would be "
+                "random; pass --weights FILE of a model trained with that head"
+            )
+    try:
+        with _quick_failure():
+            return build(name, args, seed=0, pretrained=True)
+    except ModelError as error:
+        cause = error.__cause__
+        if cause is None or "Error(s) in loading state_dict" in str(cause):
+            raise
+        if isinstance(cause, (OSError, EOFError)):  # of the network, the hub and the cache alike
+            raise ModelError(
+                f"{name}: pretrained weights cannot be fetched ({first_line(cause).split('. ')[0]}); pass --weights FILE"
+            ) from cause
+        raise
+
+
+@contextmanager
+def _quick_failure() -> Iterator[None]:
+    """Look only into the local cache where the hub's name does not resolve, instead of retrying for a minute."""
+    from huggingface_hub import constants
+
+    level = logging.getLogger("huggingface_hub").level
+    offline = constants.HF_HUB_OFFLINE
+    if not any(os.environ.get(key) for key in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        try:
+            socket.getaddrinfo(constants.ENDPOINT.split("//")[-1].split("/")[0].split(":")[0], 443)
+        except OSError:
+            constants.HF_HUB_OFFLINE = True
+            logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = offline
+        logging.getLogger("huggingface_hub").setLevel(level)
+
+
+def first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).strip().splitlines()[0][:300]

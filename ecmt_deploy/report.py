@@ -1,0 +1,152 @@
+"""One self-contained page about a run, rendered from its JSON and from nothing else."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from ecmt_deploy.activity import Activity
+from ecmt_deploy.graph import Program
+from ecmt_deploy.layers import grouped
+from ecmt_deploy.pricing import Energy, remarks
+from ecmt_deploy.rundir import RunRecord
+
+_INK, _SPIKING, _ANALOG = "#1f2933", "#0b6e99", "#c2410c"
+_BARS = ("#0b6e99", "#c2410c", "#4d7c0f", "#7c3aed", "#be185d", "#525252")
+
+
+class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything the page shows.
+
+    Attributes
+    ----------
+    record : the run
+    energies : its energy, one entry per chip
+    spike_rates : spikes per neuron and step, by layer; layers without neurons are absent
+    spikes, synops, dense_macs : per inference
+    nodes : number of nodes
+    """
+
+    record: RunRecord
+    energies: list[Energy]
+    spike_rates: dict[str, float]
+    spikes: float
+    synops: float
+    dense_macs: float
+    nodes: int
+
+
+def make_report(record: RunRecord, activity: Activity, program: Program, energies: list[Energy]) -> Report:
+    """Collect what the page shows."""
+    counts = dict(activity.items())
+    rates = {}
+    for layer, names in grouped(program.neurons).items():
+        updates = sum(counts[name].neuron_updates for name in names)
+        if updates:
+            rates[layer] = sum(counts[name].spikes for name in names) / updates
+    n = activity.n_samples
+    return Report(
+        record=record,
+        energies=energies,
+        spike_rates=rates,
+        spikes=sum(c.spikes for c in counts.values()) / n,
+        synops=sum(c.synops for c in counts.values()) / n,
+        dense_macs=sum(c.dense_macs for c in counts.values()) / n,
+        nodes=len(program.nodes),
+    )
+
+
+def render_html(report: Report) -> str:
+    """The page: one HTML file with styles and charts inside, no script, nothing fetched."""
+    environment = Environment(
+        loader=PackageLoader("ecmt_deploy", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    layers = [list(grouped(row.node for row in e.rows).items()) for e in report.energies]
+    by_layer = [
+        {layer: sum(row.priced_pj for row in e.rows if row.node in set(names)) for layer, names in groups}
+        for e, groups in zip(report.energies, layers, strict=True)
+    ]
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        record=report.record,
+        source=report.record.provenance,
+        accuracy_chart=Markup(_accuracy_chart(report.record)),
+        energy_charts=[Markup(_bars(values, "nJ per inference", _BARS[i % len(_BARS)], 1e-3)) for i, values in enumerate(by_layer)],
+        rate_chart=Markup(_bars(report.spike_rates, "spikes per neuron and step", _SPIKING, 1.0)),
+        remarks=[line for e in report.energies for line in remarks(e)],
+        rows=_rows(report.energies),
+    )
+
+
+def _rows(energies: list[Energy]) -> list[tuple[str, str, list[str]]]:
+    """Node, type, and one cell per chip."""
+    tables = [{row.node: row for row in e.rows} for e in energies]
+    names = list(dict.fromkeys(row.node for e in energies for row in e.rows))
+    rows = []
+    for name in names:
+        found = [table.get(name) for table in tables]
+        kind = next(row.kind for row in found if row)
+        cells = []
+        for row in found:
+            if row is None:
+                cells.append("")
+                continue
+            priced = f"{row.priced_pj / 1000:,.3f}" if row.components_pj else ""
+            without = f"unpriced: {', '.join(sorted(row.unpriced))}" if row.unpriced else ""
+            cells.append(" · ".join(part for part in (priced, without) if part))
+        rows.append((name, kind, cells))
+    return rows
+
+
+def _figure(width: float, height: float):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _svg(figure, label: str) -> str:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """Inline SVG, the same bytes for the same data, with text as text."""
+    import matplotlib
+
+    buffer = StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "ecmt-deploy", "svg.fonttype": "none", "font.family": "sans-serif"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+    text = buffer.getvalue()
+    return text[text.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+
+
+def _accuracy_chart(record: RunRecord) -> str:
+    figure, axes = _figure(7.2, 3.2)
+    steps = range(1, record.timesteps + 1)
+    axes.plot(steps, [100 * a for a in record.accuracy], marker="o", color=_SPIKING, label="spiking")
+    axes.axhline(100 * record.analog_accuracy, color=_ANALOG, linestyle="--", label="analog model")
+    axes.set_xlabel("time step T")
+    axes.set_ylabel("accuracy, %")
+    axes.set_xticks(list(steps)[:: max(record.timesteps // 16, 1)])
+    low = 100 * min([*record.accuracy, record.analog_accuracy])
+    axes.set_ylim(max(low - 5, 0) if low > 5 else 0, 101)
+    axes.legend(frameon=False, loc="lower right")
+    axes.grid(axis="y", color="#d9dee3", linewidth=0.6)
+    return _svg(figure, "accuracy against time steps, with the analog model as a line")
+
+
+def _bars(values: dict[str, float], label: str, color: str, scale: float) -> str:
+    if not values:
+        return ""
+    figure, axes = _figure(7.2, 0.9 + 0.24 * len(values))
+    names = list(values)
+    axes.barh(range(len(names)), [values[name] * scale for name in names], color=color, height=0.72)
+    axes.set_yticks(range(len(names)), [name.replace("$", r"\$") for name in names], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel(label)
+    axes.margins(y=0.01)
+    axes.grid(axis="x", color="#d9dee3", linewidth=0.6)
+    axes.set_axisbelow(True)
+    return _svg(figure, label)

@@ -1,0 +1,121 @@
+"""A run as a directory: record, counts, outputs, and the program itself, complete or not there at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+
+from ecmt_deploy.activity import Activity
+from ecmt_deploy.errors import RunError
+from ecmt_deploy.graph import Provenance
+from ecmt_deploy.target import Run
+
+_T = TypeVar("_T")
+RECORD, ACTIVITY, OUTPUTS, PROGRAM = "run.json", "activity.json", "outputs.npy", "program.nir"
+
+
+class Conformance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A run compared with another target's on the same samples.
+
+    Attributes
+    ----------
+    reference_target, samples : with what, on how many
+    spikes_equal, counts_equal : whether every node's spikes, and every count of every node, are equal
+    max_abs_logit_difference : of the readouts, over samples, steps and classes
+    differences : one line per count that differs
+    """
+
+    reference_target: str
+    samples: int
+    spikes_equal: bool
+    counts_equal: bool
+    max_abs_logit_difference: float
+    differences: list[str]
+
+
+class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a run was, and how well it did.
+
+    Attributes
+    ----------
+    tool_version, target, precision, dtype : how it ran
+    timesteps, n_samples, data : on what
+    program_sha256, provenance : what ran
+    accuracy, agreement : share of samples right, and share on which the analog program chooses the same, after every step
+    analog_accuracy : share the analog program gets right
+    conformance : comparison with the reference, if one was made
+    """
+
+    tool_version: str
+    target: str
+    precision: str
+    dtype: str
+    timesteps: int
+    n_samples: int
+    data: str
+    program_sha256: str
+    provenance: Provenance
+    accuracy: list[float]
+    analog_accuracy: float
+    agreement: list[float]
+    conformance: Conformance | None = None
+
+
+def require_writable(path: Path) -> None:
+    """Fail before long work where a run could not be kept.
+
+    Raises
+    ------
+    RunError
+        if the parent does not exist, or something that is no run directory is in the way.
+    """
+    if not path.absolute().parent.is_dir():
+        raise RunError(f"{path}: its directory does not exist; create {path.absolute().parent} first")
+    if path.exists() and not (path.is_dir() and ((path / RECORD).is_file() or not any(path.iterdir()))):
+        raise RunError(f"{path}: exists and is no run directory; choose another --out")
+
+
+def save_run(path: Path, record: RunRecord, run: Run, program: Path) -> None:
+    """Write a run; an earlier run there is replaced, anything else is left alone."""
+    require_writable(path)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent) as name:
+        made = Path(name) / "run"
+        made.mkdir()
+        (made / RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1))
+        (made / ACTIVITY).write_bytes(msgspec.json.format(msgspec.json.encode(run.activity), indent=1))
+        np.save(made / OUTPUTS, run.outputs)
+        try:
+            os.link(program, made / PROGRAM)
+        except OSError:  # another file system: a copy serves as well
+            shutil.copyfile(program, made / PROGRAM)
+        if path.exists():
+            path.rename(Path(name) / "replaced")
+        made.rename(path)
+
+
+def load_run(path: Path) -> tuple[RunRecord, Activity]:
+    """Record and counts of a run.
+
+    Raises
+    ------
+    RunError
+        if the directory is missing, incomplete or malformed.
+    """
+    if not path.is_dir():
+        raise RunError(f"{path}: no such run directory; `ecmt-deploy simulate ... --out {path}` makes one")
+    return _decode(path / RECORD, RunRecord), _decode(path / ACTIVITY, Activity)
+
+
+def _decode(path: Path, kind: type[_T]) -> _T:
+    if not path.is_file():
+        raise RunError(f"{path}: missing; the run is incomplete, simulate again")
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise RunError(f"{path}: {error}; simulate again") from None

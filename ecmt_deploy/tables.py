@@ -1,0 +1,149 @@
+"""What the terminal shows: tables, and the few lines that go with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+
+import nir
+from rich import box
+from rich.console import Group
+from rich.table import Table
+
+from ecmt_deploy.chips import Hardware, figures
+from ecmt_deploy.graph import Program
+from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.layers import grouped
+from ecmt_deploy.placement import cores_needed
+from ecmt_deploy.pricing import Energy, remarks
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
+    return table
+
+
+def accuracy(spiking: Sequence[float], agreement: Sequence[float], analog: float, samples: int) -> Table:
+    """Accuracy after every step, with the analog model's in the last row."""
+    table = _table(f"Accuracy on {samples} samples", "T", "accuracy %", "agreement with analog %")
+    for t, (right, same) in enumerate(zip(spiking, agreement, strict=True), start=1):
+        table.add_row(str(t), f"{100 * right:.2f}", f"{100 * same:.2f}")
+    table.add_section()
+    table.add_row("analog", f"{100 * analog:.2f}", "")
+    return table
+
+
+def converted(program: Program, path: Path) -> str:
+    """One line about a program that was just written."""
+    neurons = sum(prod(program.shapes[name]) for name in program.neurons)
+    config = program.provenance.config or {}
+    return (
+        f"wrote {path}: {len(program.nodes)} nodes, {neurons:,} neurons in {len(program.neurons)} layers, "
+        f"{program.coding} coding, {config.get('levels')} levels, preset {config.get('preset')}"
+    )
+
+
+def energy(results: Sequence[Energy]) -> Table:
+    """Energy per layer and inference, one column per chip; a mark tells bounds and what has no price."""
+    first = results[0]
+    title = f"Energy per inference in nJ, T = {first.timesteps}, mean of {first.n_samples} samples"
+    table = _table(title, "layer", *(result.hardware for result in results), "paper SNN", "ANN")
+    by_node = [{row.node: row for row in result.rows} for result in results]
+    for layer, names in grouped(row.node for row in first.rows).items():
+        cells = []
+        for rows in by_node:
+            mine = [rows[name] for name in names if name in rows]
+            cells.append(_cell(sum(row.priced_pj for row in mine), [b for row in mine for b in row.bounds],
+                               any(row.unpriced for row in mine), any(row.components_pj for row in mine)))  # fmt: skip
+        mine = [by_node[0][name] for name in names]
+        paper = [sum(row.paper_snn_pj for row in mine), sum(row.paper_ann_pj for row in mine)]
+        table.add_row(layer, *cells, *(f"{pj / 1000:,.2f}" if pj else "" for pj in paper))
+    table.add_section()
+    totals = [_cell(r.total_pj, r.bounds, not r.complete, bool(r.components_pj)) for r in results]
+    table.add_row("total", *totals, f"{first.paper_snn_pj / 1000:,.2f}", f"{first.paper_ann_pj / 1000:,.2f}")
+    table.caption = "+ more has no price   ≤ ≥ ~ bounds   paper: 0.9 pJ per event, 4.6 pJ per MAC"
+    table.caption_justify = "left"
+    return table
+
+
+def _cell(pj: float, bounds: Sequence[str], unpriced: bool, priced: bool) -> str:
+    if not priced:
+        return "unpriced" if unpriced else ""
+    found = set(bounds) - {"exact"}
+    mark = {(): "", ("upper",): "≤ ", ("lower",): "≥ "}.get(tuple(sorted(found)), "~ ")
+    return f"{mark}{pj / 1000:,.2f}{' +' if unpriced else '  '}"
+
+
+def energy_notes(results: Sequence[Energy]) -> list[str]:
+    """What must be said beside the table, once each."""
+    return [line for result in results for line in remarks(result)]
+
+
+def classification(image: Path, steps: Sequence[Sequence[tuple[str, float]]]) -> Table:
+    """The most probable classes of one image, one row per step."""
+    table = _table(str(image), "T", *(f"{i}." for i in range(1, len(steps[0]) + 1)))
+    for t, best in enumerate(steps, start=1):
+        table.add_row(str(t), *(f"{name} {100 * p:.1f} %" for name, p in best))
+    return table
+
+
+def program(loaded: Program, chip: Hardware | None) -> Table:
+    """Every node: type, shape, whether NIR itself defines it, and the cores it needs at least."""
+    columns = ["node", "type", "NIR", "shape", "stream"]
+    table = _table(f"{len(loaded.nodes)} nodes", *columns, *([f"cores, {chip.name}"] if chip else []))
+    for name, node in loaded.nodes.items():
+        kind = type(node).__name__
+        detail = f" {node.function}" if isinstance(node, n.ECM) else ""
+        stream = "spikes" if name in loaded.spiking else "analog"
+        cells = [name, kind + detail, "standard" if kind in n.STANDARD else "dialect", _shape(loaded.shapes[name]), stream]
+        if chip:
+            cores = cores_needed(loaded, name, chip)
+            cells.append("" if cores is None else f"≥ {cores}")
+        table.add_row(*cells)
+    return table
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(size) for size in shape)
+
+
+def provenance(loaded: Program) -> Table:
+    """Where a program comes from."""
+    source = loaded.provenance
+    table = _table("Provenance", "", " ")
+    table.columns[1].justify = "left"
+    table.add_row("model", source.model or "unknown")
+    table.add_row("weights", source.weights_sha256 or "unknown")
+    if source.calibration:
+        drawn = source.calibration
+        table.add_row("calibration", f"{len(drawn.indices)} samples of {drawn.spec} ({drawn.split})")
+    for key, value in (source.config or {}).items():
+        table.add_row(key, str(value))
+    table.add_row("tool, dialect", f"{source.tool_version}, {source.dialect_version}")
+    standard = sum(isinstance(node, tuple(n.STANDARD.values())) for node in loaded.nodes.values())
+    inputs = sum(isinstance(node, nir.Input) for node in loaded.nodes.values())
+    table.add_row("nodes", f"{standard} of standard NIR ({inputs} input), {len(loaded.nodes) - standard} of the dialect")
+    return table
+
+
+def chips(described: Sequence[Hardware]) -> Table:
+    """The chips at hand."""
+    table = _table("Chips", "name", "title", "figures")
+    table.columns[1].justify = "left"
+    for chip_ in described:
+        table.add_row(chip_.name, chip_.title, str(len(figures(chip_))))
+    return table
+
+
+def chip(described: Hardware) -> Group:
+    """One chip, every figure with its source."""
+    table = _table(described.title, "figure", "value", "unit", "method", "grade", "source")
+    table.columns[5].justify = "left"
+    mark = {"exact": "", "upper": "≤ ", "lower": "≥ "}
+    for name, figure in figures(described).items():
+        source = figure.source + (f" ({figure.note})" if figure.note else "")
+        table.add_row(name, f"{mark[figure.bound]}{figure.value:g}", figure.unit, figure.method, figure.grade, source)
+    return Group(described.description, table)
