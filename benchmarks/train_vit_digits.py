@@ -121,7 +121,7 @@ def train(x: np.ndarray, y: np.ndarray, training: dict) -> nn.Module:
             step += 1
             decay = min(training["ema_decay"], step / (step + 10))
             with torch.no_grad():
-                for kept, new in zip(average.parameters(), module.parameters()):
+                for kept, new in zip(average.parameters(), module.parameters(), strict=True):
                     kept.lerp_(new, 1 - decay)
             losses.append(loss.item())
         if epoch % 10 == 9:
@@ -161,7 +161,7 @@ def write(module: nn.Module, preprocessing: Preprocessing, training: dict, out: 
     class_names: tuple[str, ...] = ()
     for split in ("train", "test"):
         dataset = data.open("digits", preprocessing=preprocessing, split=split)
-        class_names = dataset.class_names
+        class_names = dataset.class_names or ()
         n_correct = correct(shipped, *dataset.arrays())
         measured.append(zoo.Accuracy(split, n_correct, len(dataset), n_correct / len(dataset)))
     card = zoo.Card(

@@ -20,7 +20,7 @@ Data = Annotated[str, arg(metavar="DATA", help="digits, folder:DIR, idx:DIR, npz
 Nir = Annotated[Positional[Path], arg(metavar="P.nir", help="a program")]
 RunDir = Annotated[Positional[Path], arg(metavar="RUN", help="directory that simulate wrote")]
 Chips = Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]", help="chips, see `ecmt-deploy hardware`, or .toml files")]
-Steps = Annotated[int | None, arg(help="time steps T; by default those the program was converted for")]
+Steps = Annotated[int | None, arg(metavar="T", help="time steps T; by default those the program was converted for")]
 
 
 @app.command
@@ -36,7 +36,7 @@ def convert(
     model: Annotated[Positional[str], arg(metavar="MODEL", help="any timm name, or zoo:vit_digits")],
     data: Data,
     out: Annotated[Path, arg(metavar="P.nir", help="where the program goes")],
-    weights: Annotated[Path | None, arg(help="safetensors, or .pth holding tensors only")] = None,
+    weights: Annotated[Path | None, arg(metavar="FILE", help="safetensors, or .pth holding tensors only")] = None,
     model_arg: Annotated[tuple[str, ...], arg(metavar="k=v ...", help="arguments of the model, e.g. img_size=28")] = (),
     preset: Annotated[Literal["paper", "accurate"], arg(help="paper: rate coding; accurate: differential coding")] = "accurate",
     levels: Annotated[int, arg(help="levels of each multi-threshold neuron")] = 8,
@@ -59,8 +59,8 @@ def evaluate(
     data: Data,
     timesteps: Steps = None,
     batch_size: Annotated[int, arg(help="samples computed at once")] = 32,
-    limit: Annotated[int | None, arg(help="at most this many samples")] = None,
-    out: Annotated[Path | None, arg(help="write the result as JSON")] = None,
+    limit: Annotated[int | None, arg(metavar="N", help="at most this many samples")] = None,
+    out: Annotated[Path | None, arg(metavar="FILE", help="write the result as JSON")] = None,
 ) -> None:
     """Accuracy after every time step, against the analog model, on the torch engine."""
     from ecmt_deploy import tables
@@ -76,7 +76,7 @@ def simulate(
     target: Annotated[str, arg(metavar="reference|torch|lava", help="where to run")],
     data: Data,
     out: Annotated[Path, arg(metavar="RUN", help="directory for the run")],
-    limit: Annotated[int | None, arg(help="at most this many samples")] = None,
+    limit: Annotated[int | None, arg(metavar="N", help="at most this many samples")] = None,
     timesteps: Steps = None,
     precision: Annotated[Literal["float", "fixed"], arg(help="arithmetic")] = "float",
     hardware: Annotated[str | None, arg(metavar="NAME", help="chip whose limits to respect")] = None,
@@ -108,7 +108,7 @@ def classify(
 def energy(
     run: RunDir,
     hardware: Chips,
-    out: Annotated[Path | None, arg(help="write the result: .json, or .csv by its suffix")] = None,
+    out: Annotated[Path | None, arg(metavar="FILE", help="write the result: .json, or .csv by its suffix")] = None,
 ) -> None:
     """Price a run, layer by layer, on one chip or several."""
     from ecmt_deploy import tables
@@ -164,7 +164,7 @@ def main() -> None:
     """Entry point: failures a user can mend are one line on stderr and exit status 2."""
     logging.basicConfig(level=logging.WARNING, format="ecmt-deploy: %(levelname)s: %(message)s", stream=sys.stderr)
     try:
-        app.cli(prog="ecmt-deploy", description=__doc__ and "From a pretrained vision transformer to simulated neuromorphic cores.")
+        app.cli(prog="ecmt-deploy", description="From a pretrained vision transformer to simulated neuromorphic cores.")
     except EcmtError as error:
         print(f"ecmt-deploy: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)

@@ -57,10 +57,8 @@ def demo(out: Path) -> None:
     console.print(f"{record.n_samples} images, T = {record.timesteps}: accuracy {100 * record.accuracy[-1]:.2f} %")
     if record.conformance:
         compared = record.conformance
-        console.print(
-            f"spikes of every node {_equal(compared.spikes_equal)} the reference; every count {_equal(compared.counts_equal)} its; "
-            f"largest difference of a readout {compared.max_abs_logit_difference:.1e}"
-        )
+        console.print(f"against the reference on the same images: spikes {_equal(compared.spikes_equal)}, "
+                      f"all counts {_equal(compared.counts_equal)}, readouts within {compared.max_abs_logit_difference:.1e}")  # fmt: skip
         for line in compared.differences[:5]:
             console.print(f"  {line}")
 
@@ -79,4 +77,4 @@ def demo(out: Path) -> None:
 
 
 def _equal(same: bool) -> str:
-    return "equal to" if same else "[bold red]NOT equal to[/]"
+    return "equal" if same else "[bold red]NOT equal[/]"

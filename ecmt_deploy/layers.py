@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 MAX_LAYERS = 40
+#: last parts of node names that say what a node does, not which module it belongs to
+_OPERATIONS = re.compile(
+    r"(add|scale|matmul|multiply|softmax|reshape|permute|slice|take|expand|pad|concat|mean|constant|mask|bias|hold|readout|input"
+    r"|output|neuron(_left|_right)?|power|divide|l2_norm|reciprocal)(_\d+)?"
+)
+ROOT = "(model)"
 
 
 def layer_of(node: str, depth: int) -> str:
-    """The layer of a node: the first ``depth`` parts of its path."""
-    return ".".join(node.split(".")[:depth])
-
-
-def depth_for(nodes: Iterable[str]) -> int:
-    """Depth of path at which there are at most :data:`MAX_LAYERS` layers, three at most."""
-    names = list(nodes)
-    for depth in (3, 2):
-        if len({layer_of(name, depth) for name in names}) <= MAX_LAYERS:
-            return depth
-    return 1
+    """The layer of a node: the first ``depth`` parts of the path of its module."""
+    parts = node.split(".")
+    while parts and _OPERATIONS.fullmatch(parts[-1]):
+        parts.pop()
+    return ".".join(parts[:depth]) or ROOT
 
 
 def grouped(nodes: Iterable[str]) -> dict[str, list[str]]:
-    """Node names by layer, in the order of their first node."""
+    """Node names by layer, in the order of their first node; at most :data:`MAX_LAYERS` layers if three depths allow it."""
     names = list(nodes)
-    depth = depth_for(names)
     layers: dict[str, list[str]] = {}
-    for name in names:
-        layers.setdefault(layer_of(name, depth), []).append(name)
+    for depth in (3, 2, 1):
+        layers = {}
+        for name in names:
+            layers.setdefault(layer_of(name, depth), []).append(name)
+        if len(layers) <= MAX_LAYERS:
+            break
     return layers

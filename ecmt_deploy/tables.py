@@ -20,10 +20,15 @@ from ecmt_deploy.pricing import Energy, remarks
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
+        table.add_column(column, justify="left" if i == 0 else "right", overflow="fold", no_wrap=i > 0)
     return table
+
+
+def _wrap(table: Table, column: int) -> None:
+    """Make a column one of text: to the left, over several lines."""
+    table.columns[column].justify, table.columns[column].no_wrap = "left", False
 
 
 def accuracy(spiking: Sequence[float], agreement: Sequence[float], analog: float, samples: int) -> Table:
@@ -60,10 +65,10 @@ def energy(results: Sequence[Energy]) -> Table:
                                any(row.unpriced for row in mine), any(row.components_pj for row in mine)))  # fmt: skip
         mine = [by_node[0][name] for name in names]
         paper = [sum(row.paper_snn_pj for row in mine), sum(row.paper_ann_pj for row in mine)]
-        table.add_row(layer, *cells, *(f"{pj / 1000:,.2f}" if pj else "" for pj in paper))
+        table.add_row(layer, *cells, *(f"{pj / 1000:,.1f}" if pj else "" for pj in paper))
     table.add_section()
     totals = [_cell(r.total_pj, r.bounds, not r.complete, bool(r.components_pj)) for r in results]
-    table.add_row("total", *totals, f"{first.paper_snn_pj / 1000:,.2f}", f"{first.paper_ann_pj / 1000:,.2f}")
+    table.add_row("total", *totals, f"{first.paper_snn_pj / 1000:,.1f}", f"{first.paper_ann_pj / 1000:,.1f}")
     table.caption = "+ more has no price   ≤ ≥ ~ bounds   paper: 0.9 pJ per event, 4.6 pJ per MAC"
     table.caption_justify = "left"
     return table
@@ -74,7 +79,7 @@ def _cell(pj: float, bounds: Sequence[str], unpriced: bool, priced: bool) -> str
         return "unpriced" if unpriced else ""
     found = set(bounds) - {"exact"}
     mark = {(): "", ("upper",): "≤ ", ("lower",): "≥ "}.get(tuple(sorted(found)), "~ ")
-    return f"{mark}{pj / 1000:,.2f}{' +' if unpriced else '  '}"
+    return f"{mark}{pj / 1000:,.1f}{' +' if unpriced else '  '}"
 
 
 def energy_notes(results: Sequence[Energy]) -> list[str]:
@@ -93,7 +98,9 @@ def classification(image: Path, steps: Sequence[Sequence[tuple[str, float]]]) ->
 def program(loaded: Program, chip: Hardware | None) -> Table:
     """Every node: type, shape, whether NIR itself defines it, and the cores it needs at least."""
     columns = ["node", "type", "NIR", "shape", "stream"]
-    table = _table(f"{len(loaded.nodes)} nodes", *columns, *([f"cores, {chip.name}"] if chip else []))
+    title = f"{len(loaded.nodes)} nodes" + (f", least number of cores on {chip.name}" if chip else "")
+    table = _table(title, *columns, *(["cores"] if chip else []))
+    _wrap(table, 1)
     for name, node in loaded.nodes.items():
         kind = type(node).__name__
         detail = f" {node.function}" if isinstance(node, n.ECM) else ""
@@ -114,7 +121,7 @@ def provenance(loaded: Program) -> Table:
     """Where a program comes from."""
     source = loaded.provenance
     table = _table("Provenance", "", " ")
-    table.columns[1].justify = "left"
+    _wrap(table, 1)
     table.add_row("model", source.model or "unknown")
     table.add_row("weights", source.weights_sha256 or "unknown")
     if source.calibration:
@@ -132,7 +139,7 @@ def provenance(loaded: Program) -> Table:
 def chips(described: Sequence[Hardware]) -> Table:
     """The chips at hand."""
     table = _table("Chips", "name", "title", "figures")
-    table.columns[1].justify = "left"
+    _wrap(table, 1)
     for chip_ in described:
         table.add_row(chip_.name, chip_.title, str(len(figures(chip_))))
     return table
@@ -141,7 +148,7 @@ def chips(described: Sequence[Hardware]) -> Table:
 def chip(described: Hardware) -> Group:
     """One chip, every figure with its source."""
     table = _table(described.title, "figure", "value", "unit", "method", "grade", "source")
-    table.columns[5].justify = "left"
+    _wrap(table, 5)
     mark = {"exact": "", "upper": "≤ ", "lower": "≥ "}
     for name, figure in figures(described).items():
         source = figure.source + (f" ({figure.note})" if figure.note else "")

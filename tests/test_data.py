@@ -36,11 +36,13 @@ def one_line(error: pytest.ExceptionInfo[DataError]) -> str:
 def test_digits_split_is_fixed_stratified_and_disjoint():
     train, test = data.split_digits()
     assert (len(train), len(test)) == (1437, 360)
-    assert set(train).isdisjoint(test) and len(set(train) | set(test)) == 1797
+    assert set(train).isdisjoint(test)
+    assert len(set(train) | set(test)) == 1797
     labels = data.open("digits", preprocessing=GREY8, split="test").labels
     assert np.bincount(labels).tolist() == [36] * 10
     again = data.split_digits()
-    assert np.array_equal(train, again[0]) and np.array_equal(test, again[1])
+    assert np.array_equal(train, again[0])
+    assert np.array_equal(test, again[1])
 
 
 def test_digits_are_scaled_and_normalised():
@@ -51,7 +53,8 @@ def test_digits_are_scaled_and_normalised():
     _, test = data.split_digits()
     expected = (load_digits().images[test][:, None] / 16 - 0.5) / 0.25
     np.testing.assert_allclose(x, expected, rtol=0, atol=1e-6)
-    assert x.dtype == np.float32 and y.dtype == np.int64
+    assert x.dtype == np.float32
+    assert y.dtype == np.int64
     assert dataset.class_names == tuple("0123456789")
 
 
@@ -59,8 +62,10 @@ def test_size_mismatch_names_both_shapes_and_the_fix():
     with pytest.raises(DataError) as error:
         data.open("digits", preprocessing=RGB16)
     message = one_line(error)
-    assert "1 x 8 x 8" in message and "3 x 16 x 16" in message
-    assert "--model-arg in_chans=1" in message and "--model-arg img_size=8" in message
+    assert "1 x 8 x 8" in message
+    assert "3 x 16 x 16" in message
+    assert "--model-arg in_chans=1" in message
+    assert "--model-arg img_size=8" in message
 
 
 # --- Dataset ---------------------------------------------------------------------------------------------------------
@@ -118,9 +123,13 @@ def test_calibration_comes_from_the_train_split_and_repeats():
     first = data.calibration("digits", preprocessing=GREY8, n_samples=32, seed=3)
     again = data.calibration("digits", preprocessing=GREY8, n_samples=32, seed=3)
     other = data.calibration("digits", preprocessing=GREY8, n_samples=32, seed=4)
-    assert first.record == again.record and np.array_equal(first.x, again.x)
-    assert first.indices != other.indices and first.sha256 != other.sha256
-    assert first.split == "train" and first.holdout == () and first.x.shape == (32, 1, 8, 8)
+    assert first.record == again.record
+    assert np.array_equal(first.x, again.x)
+    assert first.indices != other.indices
+    assert first.sha256 != other.sha256
+    assert first.split == "train"
+    assert first.holdout == ()
+    assert first.x.shape == (32, 1, 8, 8)
     assert len(set(first.indices)) == 32
     whole = data.open("digits", preprocessing=GREY8, split="train")
     assert np.array_equal(whole.take(first.indices).arrays()[0], first.x)
@@ -130,7 +139,9 @@ def test_calibration_comes_from_the_train_split_and_repeats():
 def test_calibration_takes_what_is_there_and_says_so(caplog):
     with caplog.at_level(logging.WARNING):
         chosen = data.calibration("digits", preprocessing=GREY8, n_samples=5000)
-    assert len(chosen.x) == 1437 and "5000" in caplog.text and "1437" in caplog.text
+    assert len(chosen.x) == 1437
+    assert "5000" in caplog.text
+    assert "1437" in caplog.text
     with pytest.raises(DataError):
         data.calibration("digits", preprocessing=GREY8, n_samples=0)
 
@@ -145,7 +156,9 @@ def write_npz(path: Path, n: int = 20, **more: np.ndarray) -> Path:
 def test_single_split_is_held_out(tmp_path, caplog):
     spec = f"npz:{write_npz(tmp_path / 'a.npz')}"
     chosen = data.calibration(spec, preprocessing=GREY8, n_samples=6)
-    assert chosen.split == "all" and chosen.holdout == chosen.indices and len(chosen.holdout) == 6
+    assert chosen.split == "all"
+    assert chosen.holdout == chosen.indices
+    assert len(chosen.holdout) == 6
     rest = data.evaluation(spec, preprocessing=GREY8, exclude=chosen.record)
     assert sorted([*rest.indices, *chosen.holdout]) == list(range(20))
     assert len(data.evaluation(spec, preprocessing=GREY8, exclude=chosen.holdout)) == 14
@@ -188,7 +201,9 @@ def test_npz_is_passed_through_and_has_a_train_split(tmp_path):
     x = np.arange(2 * 64, dtype=np.float32).reshape(2, 1, 8, 8)
     path = write_npz(tmp_path / "a.npz", x_train=x, y_train=np.array([3, 4]))
     train = data.open(f"npz:{path}", preprocessing=GREY8, split="train")
-    assert train.split == "train" and np.array_equal(train.arrays()[0], x) and train.labels.tolist() == [3, 4]
+    assert train.split == "train"
+    assert np.array_equal(train.arrays()[0], x)
+    assert train.labels.tolist() == [3, 4]
     assert data.open(f"npz:{path}", preprocessing=GREY8).split == "test"
     assert data.calibration(f"npz:{path}", preprocessing=GREY8, n_samples=2).holdout == ()
 
@@ -225,11 +240,11 @@ def test_npz_missing_or_not_an_archive(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         data.open(f"npz:{tmp_path / 'none.npz'}", preprocessing=GREY8)
     (tmp_path / "a.npz").write_bytes(b"not a zip file")
-    with pytest.raises(DataError, match="not a readable .npz"):
+    with pytest.raises(DataError, match=r"not a readable .npz"):
         data.open(f"npz:{tmp_path / 'a.npz'}", preprocessing=GREY8)
     whole = write_npz(tmp_path / "b.npz").read_bytes()
     (tmp_path / "b.npz").write_bytes(whole[:-30])
-    with pytest.raises(DataError, match="not a readable .npz"):
+    with pytest.raises(DataError, match=r"not a readable .npz"):
         data.open(f"npz:{tmp_path / 'b.npz'}", preprocessing=GREY8)
 
 
@@ -280,7 +295,8 @@ def test_idx(tmp_path, gz):
 def test_idx_single_split_is_held_out(tmp_path):
     write_idx(tmp_path, "t10k", IMAGES, LABELS)
     chosen = data.calibration(f"idx:{tmp_path}", preprocessing=GREY8, n_samples=4)
-    assert chosen.split == "all" and len(chosen.holdout) == 4
+    assert chosen.split == "all"
+    assert len(chosen.holdout) == 4
     assert len(data.evaluation(f"idx:{tmp_path}", preprocessing=GREY8, exclude=chosen.record)) == 8
 
 
@@ -366,10 +382,12 @@ def test_folder_with_train_and_val(tmp_path):
     spec = f"folder:{tmp_path}"
     train = data.open(spec, preprocessing=RGB16, split="train")
     val = data.open(spec, preprocessing=RGB16)
-    assert train.labels.tolist() == [0, 0, 0, 1, 1, 2] and val.labels.tolist() == [0, 2, 2]
+    assert train.labels.tolist() == [0, 0, 0, 1, 1, 2]
+    assert val.labels.tolist() == [0, 2, 2]
     assert val.class_names == ("cat", "dog", "emu")
     x, _ = next(val.batches(8))
-    assert x.shape == (3, 3, 16, 16) and x.dtype == np.float32
+    assert x.shape == (3, 3, 16, 16)
+    assert x.dtype == np.float32
 
 
 def test_folder_pixels_are_normalised_per_channel(tmp_path):
@@ -383,7 +401,8 @@ def test_folder_pixels_are_normalised_per_channel(tmp_path):
 def test_folder_single_split_is_held_out_by_content(tmp_path, caplog):
     root = write_images(tmp_path / "pets", {"cat": 5, "dog": 5})
     chosen = data.calibration(f"folder:{root}", preprocessing=RGB16, n_samples=4)
-    assert chosen.split == "all" and len(chosen.holdout) == 4
+    assert chosen.split == "all"
+    assert len(chosen.holdout) == 4
     assert len(data.evaluation(f"folder:{root}", preprocessing=RGB16, exclude=chosen.record)) == 6
     Image.new("RGB", (9, 9)).save(root / "cat" / "00.png")
     with caplog.at_level(logging.WARNING):
@@ -394,7 +413,8 @@ def test_folder_single_split_is_held_out_by_content(tmp_path, caplog):
 def test_folder_with_only_val_is_a_single_split(tmp_path):
     write_images(tmp_path / "val", {"cat": 2, "dog": 2})
     dataset = data.open(f"folder:{tmp_path}", preprocessing=RGB16, split="train")
-    assert dataset.split == "all" and dataset.class_names == ("cat", "dog")
+    assert dataset.split == "all"
+    assert dataset.class_names == ("cat", "dog")
 
 
 def test_folder_classes_in_natural_order(tmp_path, caplog):
@@ -437,7 +457,7 @@ def test_unreadable_image_is_named(tmp_path, damage):
         Image.fromarray(np.full((8, 8), 40_000, np.uint16)).save(path)
     else:
         path.write_bytes({"text": b"hello", "truncated": path.read_bytes()[:200], "empty": b""}[damage])
-    with pytest.raises(DataError, match="0.png") as error:
+    with pytest.raises(DataError, match=r"0.png") as error:
         next(data.open(f"folder:{root}", preprocessing=RGB16).batches(1))
     one_line(error)
 
@@ -482,7 +502,9 @@ def test_torchvision_dataset_from_a_directory(tmp_path):
     x, _ = test.arrays()
     np.testing.assert_allclose(x[:, 0], (IMAGES[:5] / 255 - 0.5) / 0.25, atol=1e-5)
     chosen = data.calibration(spec, preprocessing=RGB16, n_samples=3)
-    assert chosen.x.shape == (3, 3, 16, 16) and chosen.split == "train" and len(chosen.sha256) == 64
+    assert chosen.x.shape == (3, 3, 16, 16)
+    assert chosen.split == "train"
+    assert len(chosen.sha256) == 64
 
 
 def _raw(root: Path) -> Path:
@@ -539,7 +561,8 @@ class FakeStream:
 
 def test_reader_datasets_are_read_below_timms_retry():
     source = timm_names.TimmSource("hfds/x", "test", FakeDataset(FakeReader(6, damaged=4)), RGB16)
-    assert source.class_names == ("a", "b") and source.labels.tolist() == [0, 1, 0, 1, 0, 1]
+    assert source.class_names == ("a", "b")
+    assert source.labels.tolist() == [0, 1, 0, 1, 0, 1]
     assert source.read(np.array([3, 1])).shape == (2, 3, 16, 16)
     with pytest.raises(DataError, match=r"hfds/x\[4\]"):
         source.read(np.array([4]))
@@ -577,7 +600,7 @@ def test_unknown_data(spec, expected, tmp_path, monkeypatch):
 def test_bare_paths_are_answered_with_their_form(tmp_path):
     with pytest.raises(DataError, match=f"folder:{tmp_path}"):
         data.open(str(tmp_path), preprocessing=RGB16)
-    with pytest.raises(DataError, match="npz:a.npz"):
+    with pytest.raises(DataError, match=r"npz:a.npz"):
         data.open("a.npz", preprocessing=RGB16)
     with pytest.raises(DataError, match="unknown split"):
         data.open("digits", preprocessing=GREY8, split="validation")

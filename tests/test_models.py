@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import pickle
 import subprocess
@@ -55,14 +56,16 @@ def test_bundled_accuracy_is_that_of_the_card():
         assert (correct, len(y)) == (measured.correct, measured.samples)
         assert measured.accuracy == correct / len(y)
     test = next(m for m in card.measured if m.split == "test")
-    assert test.samples == 360 and test.accuracy >= 0.97
+    assert test.samples == 360
+    assert test.accuracy >= 0.97
     assert f"| test | {test.correct} | 360 | {test.accuracy:.4f} |" in _card_text()
 
 
 def test_bundled_model_is_small_and_described():
     model, card = models.load("zoo:vit_digits"), zoo.card("zoo:vit_digits")
     assert zoo.weights_path("zoo:vit_digits").stat().st_size <= 1_000_000
-    assert model.name == "zoo:vit_digits" and model.class_names == tuple("0123456789")
+    assert model.name == "zoo:vit_digits"
+    assert model.class_names == tuple("0123456789")
     assert model.weights_sha256 == card.weights_sha256 == weights.sha256(model.module)
     assert card.n_parameters == sum(p.numel() for p in model.module.parameters())
     assert card.weights_sha256 in _card_text()
@@ -74,7 +77,8 @@ def test_bundled_model_is_small_and_described():
 def test_bundled_normalisation_is_that_of_the_train_split():
     preprocessing = models.load("zoo:vit_digits").preprocessing
     x, _ = data.open("digits", preprocessing=preprocessing, split="train").arrays()
-    assert abs(x.mean()) < 1e-4 and abs(x.std() - 1) < 1e-4
+    assert abs(x.mean()) < 1e-4
+    assert abs(x.std() - 1) < 1e-4
 
 
 def test_bundled_model_refuses_arguments_unknown_names_and_other_weights(tmp_path, monkeypatch):
@@ -104,18 +108,22 @@ def test_random_weights_only_when_asked_for_and_repeatable(small):
     assert torch.equal(state, torch.get_rng_state())
     assert small.weights_sha256 == again.weights_sha256 != other.weights_sha256
     assert small.class_names is None
-    assert small.preprocessing.input_size == (1, 8, 8) and len(small.preprocessing.mean) == 1
+    assert small.n_outputs == 10
+    assert small.preprocessing.input_size == (1, 8, 8)
+    assert len(small.preprocessing.mean) == 1
 
 
 def test_preprocessing_follows_the_configuration_and_arguments():
     model = models.load("deit_tiny_patch16_224", model_args={"pretrained": False, "img_size": [32, 48], "depth": 1})
     assert model.preprocessing.input_size == (3, 32, 48)
-    assert model.preprocessing.mean == (0.485, 0.456, 0.406) and model.preprocessing.crop_pct == 0.9
+    assert model.preprocessing.mean == (0.485, 0.456, 0.406)
+    assert model.preprocessing.crop_pct == 0.9
     args = {**RANDOM, "mean": "0.286", "std": [0.353], "interpolation": "bilinear", "crop_pct": "1"}
     changed = models.load(VIT, model_args=args).preprocessing
     assert (changed.mean, changed.std) == ((0.286,), (0.353,))
     assert (changed.interpolation, changed.crop_pct) == ("bilinear", 1.0)
     refused("std must be positive", model_args={**RANDOM, "std": 0.0})
+    refused("mean has 3 values for 1 channel", model_args={**RANDOM, "mean": [0.1, 0.2, 0.3]})
     refused("could not convert", model_args={**RANDOM, "mean": "grey"})
 
 
@@ -137,7 +145,8 @@ def test_preprocessing_follows_the_configuration_and_arguments():
 )
 def test_parse_literal(text, value):
     parsed = models.parse_literal(text)
-    assert parsed == value and type(parsed) is type(value)
+    assert parsed == value
+    assert type(parsed) is type(value)
 
 
 def test_malformed_list_is_refused():
@@ -170,6 +179,22 @@ def test_pretrained_weights_never_become_random():
     refused("no pretrained weights for it; pass --weights FILE", "vit_small_patch16_36x1_224")
 
 
+def test_pretrained_weights_of_a_local_directory(tmp_path, small):
+    """timm's own loading of pretrained weights, from a directory in the hub's layout."""
+    model_args = {k: v for k, v in SMALL.items() if k not in ("num_classes", "in_chans")}
+    cfg = {"num_classes": 10, "input_size": [1, 8, 8], "mean": [0.2], "std": [0.3], "classifier": "head"}
+    config = {"architecture": VIT, "num_classes": 10, "model_args": {**model_args, "in_chans": 1}, "pretrained_cfg": cfg}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    save(tmp_path / "model.safetensors", small.module.state_dict())
+    name = f"local-dir:{tmp_path}"
+    loaded = models.load(name)
+    assert loaded.weights_sha256 == small.weights_sha256
+    assert (loaded.preprocessing.input_size, loaded.preprocessing.mean) == ((1, 8, 8), (0.2,))
+    refused("num_classes=7 would be random", name, model_args={"num_classes": 7})
+    refused("pretrained weights do not fit depth=2", name, model_args={"depth": 2})
+    refused("cannot be built|cannot be fetched", f"local-dir:{tmp_path / 'none'}")
+
+
 def test_offline_is_one_line_and_soon(tmp_path):
     """In a process of its own: the hub's client reads its settings when it is first imported."""
     code = (
@@ -180,7 +205,8 @@ def test_offline_is_one_line_and_soon(tmp_path):
     with_no_hub = {**os.environ, "HF_ENDPOINT": "https://hub.invalid", "HF_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=with_no_hub, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert "cannot be fetched" in done.stdout and "pass --weights FILE" in done.stdout
+    assert "cannot be fetched" in done.stdout
+    assert "pass --weights FILE" in done.stdout
     assert done.stdout.count("\n") == 1
 
 
@@ -228,7 +254,8 @@ def test_position_embeddings_are_resized_as_timm_does(tmp_path, caplog):
     large = models.load(VIT, model_args=args).module.state_dict()
     loaded = models.load(VIT, weights=save(tmp_path / "w.pth", large), model_args=SMALL)
     assert loaded.module.pos_embed.shape == (1, 17, 12)
-    assert "pos_embed" in caplog.text and "resized" in caplog.text
+    assert "pos_embed" in caplog.text
+    assert "resized" in caplog.text
 
 
 def test_original_dinov2_naming_is_translated(tmp_path):
@@ -250,8 +277,10 @@ def test_class_names_of_imagenet(tmp_path):
     args = {**SMALL, "num_classes": 1000}
     random = models.load(VIT, model_args={**args, "pretrained": False})
     loaded = models.load(VIT, weights=save(tmp_path / "w.pth", random.module.state_dict()), model_args=args)
-    assert loaded.class_names is not None and len(loaded.class_names) == 1000
-    assert loaded.class_names[0].startswith("tench") and random.class_names is None
+    assert loaded.class_names is not None
+    assert len(loaded.class_names) == 1000
+    assert loaded.class_names[0].startswith("tench")
+    assert random.class_names is None
 
 
 def test_weights_of_another_architecture(tmp_path, small):
@@ -264,7 +293,8 @@ def test_weights_of_another_architecture(tmp_path, small):
     extra = save(tmp_path / "x.pth", {**state, "neck.weight": torch.ones(1)})
     assert "1 unexpected (neck.weight)" in refused("another architecture", weights=extra, model_args=SMALL)
     resnet = refused("another architecture than ResNet", "resnet18", weights=path)
-    assert "missing (conv1.weight" in resnet and "unexpected (" in resnet
+    assert "missing (conv1.weight" in resnet
+    assert "unexpected (" in resnet
 
 
 class Malicious:

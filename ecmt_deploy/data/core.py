@@ -145,7 +145,7 @@ class Dataset:
     def sha256(self) -> str:
         """Hex digest of the samples' stored content and labels, in order; reads every sample."""
         digest = hashlib.sha256()
-        for index, label in zip(self.indices.tolist(), self.labels.tolist()):
+        for index, label in zip(self.indices.tolist(), self.labels.tolist(), strict=True):
             content = self.source.raw(index)
             digest.update(f"{label} {len(content)}\n".encode())
             digest.update(content)
@@ -271,9 +271,7 @@ def check_labels(name: str, labels: np.ndarray, n_classes: int | None) -> None:
     if low < 0:
         raise DataError(f"{name}: label {low} found; labels must be 0 or more")
     if n_classes is not None and high >= n_classes:
-        raise DataError(
-            f"{name}: label {high} found, but the model has {n_classes} outputs (labels 0..{n_classes - 1})"
-        )
+        raise DataError(f"{name}: label {high} found, but the model has {n_classes} outputs (labels 0..{n_classes - 1})")
 
 
 def _times(shape: tuple[int, ...]) -> str:

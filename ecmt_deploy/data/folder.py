@@ -55,9 +55,7 @@ class FolderSource(Source):
             raise DataError(f"{self._paths[index]}: cannot be read ({error.strerror})") from error
 
 
-def open_folder(
-    name: str, directory: Path, split: Split, preprocessing: Preprocessing, n_classes: int | None
-) -> FolderSource:
+def open_folder(name: str, directory: Path, split: Split, preprocessing: Preprocessing, n_classes: int | None) -> FolderSource:
     """One split of a directory of images.
 
     ``DIR/train`` and ``DIR/val`` (or ``test``) are two splits; anything else is a single one. Labels number the class

@@ -19,9 +19,7 @@ _DEFLATE_RATIO = 1032
 """Deflate cannot expand by more, so a larger header is false."""
 
 
-def open_idx(
-    name: str, directory: Path, split: Split, preprocessing: Preprocessing, n_classes: int | None
-) -> ArraySource:
+def open_idx(name: str, directory: Path, split: Split, preprocessing: Preprocessing, n_classes: int | None) -> ArraySource:
     """Read one split; where only ``train-*`` or only ``t10k-*`` is there, that one as split ``"all"``.
 
     Raises

@@ -41,13 +41,9 @@ def open_npz(name: str, path: Path, split: Split, preprocessing: Preprocessing, 
             x = _read(name, archive, members, f"x{suffix}")
             y = _read(name, archive, members, f"y{suffix}")
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        raise DataError(
-            f"{name}: not a readable .npz file ({_first_line(error)}); write it with numpy.savez"
-        ) from error
+        raise DataError(f"{name}: not a readable .npz file ({_first_line(error)}); write it with numpy.savez") from error
     if x.dtype != np.float32 or x.ndim != 4:
-        raise DataError(
-            f"{name}: x{suffix} is {x.dtype} of shape {x.shape}; expected normalised float32 of shape (N, C, H, W)"
-        )
+        raise DataError(f"{name}: x{suffix} is {x.dtype} of shape {x.shape}; expected normalised float32 of shape (N, C, H, W)")
     if y.dtype.kind not in "iu" or y.ndim != 1:
         raise DataError(f"{name}: y{suffix} is {y.dtype} of shape {y.shape}; expected int64 of shape (N,)")
     if len(x) != len(y):
@@ -66,9 +62,7 @@ def _read(name: str, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInf
     if info is None:
         raise DataError(f"{name}: no array {key!r}; found {', '.join(sorted(members)) or 'none'}")
     if info.file_size > max(_BOMB_FLOOR_BYTES, _BOMB_RATIO * info.compress_size):
-        raise DataError(
-            f"{name}: {key} unpacks from {info.compress_size} to {info.file_size} bytes; write it with numpy.savez"
-        )
+        raise DataError(f"{name}: {key} unpacks from {info.compress_size} to {info.file_size} bytes; write it with numpy.savez")
     with archive.open(info) as stream:
         try:
             version = np.lib.format.read_magic(stream)
@@ -83,9 +77,7 @@ def _read(name: str, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInf
         size_bytes = int(np.prod(shape, dtype=object)) * dtype.itemsize if shape else dtype.itemsize
         found_bytes = info.file_size - stream.tell()
         if size_bytes != found_bytes:
-            raise DataError(
-                f"{name}: {key} declares shape {shape} {dtype} = {size_bytes} bytes, but {found_bytes} are there"
-            )
+            raise DataError(f"{name}: {key} declares shape {shape} {dtype} = {size_bytes} bytes, but {found_bytes} are there")
         data = stream.read(size_bytes)
     array = np.frombuffer(data, dtype=dtype).reshape(shape, order="F" if fortran else "C")
     return array.astype(dtype.newbyteorder("="), copy=False)

@@ -40,7 +40,7 @@ class TimmSource(Source):
         if self._cached_labels is None:
             targets = getattr(self._dataset, "targets", None)
             reader = getattr(self._dataset, "reader", None)
-            if targets is None and hasattr(reader, "iter_targets"):
+            if targets is None and reader is not None and hasattr(reader, "iter_targets"):
                 targets = list(reader.iter_targets())
             if targets is None:
                 targets = [label for _, label in self._items(np.arange(len(self)))]
@@ -52,7 +52,7 @@ class TimmSource(Source):
             transform(f"{self.name}[{i}]", image, self._preprocessing)
             if hasattr(image, "convert")
             else read_image(f"{self.name}[{i}]", cast(BinaryIO, image), self._preprocessing)
-            for i, (image, _) in zip(indices.tolist(), self._items(indices))
+            for i, (image, _) in zip(indices.tolist(), self._items(indices), strict=True)
         ]
         return np.stack(rows) if rows else np.empty((0, *self._preprocessing.input_size), np.float32)
 

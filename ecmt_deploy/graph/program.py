@@ -18,7 +18,7 @@ class Program:
 
     Attributes
     ----------
-    nodes : node by name, in topological order (ties broken by name, so the order is the same everywhere)
+    nodes : node by name, in topological order (the same everywhere)
     operands : names of the operands of each node, in order
     shapes : shape of each node's output stream for one sample
     spiking : names of the streams that hold nothing but spikes (neurons, and wiring of neurons)

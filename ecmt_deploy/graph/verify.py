@@ -87,6 +87,7 @@ def _operands(
 
 
 def _topological_order(operands: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Node names, operands first; found from the ends back, so it depends on the graph alone."""
     waiting = {name: len(set(sources)) for name, sources in operands.items()}
     consumers: dict[str, list[str]] = {name: [] for name in operands}
     for name, sources in operands.items():
@@ -105,7 +106,21 @@ def _topological_order(operands: Mapping[str, tuple[str, ...]]) -> list[str]:
     if len(order) != len(operands):
         stuck = sorted(set(operands) - set(order))
         raise ProgramError(f"the graph has a cycle through {', '.join(stuck[:5])}; a program has none")
-    return order
+    return _reading_order(operands, [name for name, used in sorted(consumers.items()) if not used])
+
+
+def _reading_order(operands: Mapping[str, tuple[str, ...]], ends: list[str]) -> list[str]:
+    """A topological order of an acyclic graph in which operands stand close before what takes them."""
+    order: dict[str, None] = {}
+    stack = [(name, False) for name in reversed(ends)]
+    while stack:
+        name, operands_done = stack.pop()
+        if operands_done:
+            order[name] = None
+        elif name not in order:
+            stack.append((name, True))
+            stack.extend((source, False) for source in reversed(operands[name]) if source not in order)
+    return list(order)
 
 
 def _shape(name: str, node: nir.NIRNode, operand_shapes: list[tuple[int, ...]]) -> tuple[int, ...]:

@@ -6,36 +6,28 @@ a program should remember (weights hash, preprocessing, class names). Random wei
 
 from __future__ import annotations
 
-import difflib
 import json
 import logging
-import os
-import socket
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import timm
-import timm.data
-import timm.layers
-import timm.models
-import torch
 from torch import nn
 
 from ecmt_deploy import weights as weight_files
 from ecmt_deploy import zoo
-from ecmt_deploy.errors import DataError, ModelError
+from ecmt_deploy.errors import ModelError
+from ecmt_deploy.models.build import build, build_pretrained, build_with_file, check_name
+from ecmt_deploy.models.describe import class_names_of, count_outputs, preprocessing_of
 from ecmt_deploy.preprocessing import Preprocessing
+
+__all__ = ["Model", "load", "parse_literal"]
 
 _logger = logging.getLogger(__name__)
 
 _PREPROCESSING_ARGS = ("mean", "std", "interpolation", "crop_pct", "crop_mode")
 _REFUSED_ARGS = ("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "features_only", "scriptable")
-_SOURCES = ("hf-hub:", "hf_hub:", "local-dir:")
-_building = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -54,6 +46,8 @@ class Model:
         What its inputs must go through.
     class_names
         Names of its outputs, None where unknown.
+    n_outputs
+        Length of its output vector.
     model_args
         Arguments it was built with beyond the name.
     """
@@ -63,6 +57,7 @@ class Model:
     weights_sha256: str
     preprocessing: Preprocessing
     class_names: tuple[str, ...] | None
+    n_outputs: int
     model_args: dict[str, Any] = field(default_factory=dict)
 
 
@@ -111,10 +106,16 @@ def load(name: str, weights: Path | str | None = None, model_args: Mapping[str, 
         _logger.warning("%s: random weights (seed %d), as asked for with pretrained=false", name, seed)
         module = build(name, arguments, seed, pretrained=False)
     module = module.float().eval()
-    preprocessing = describe_preprocessing(name, module, arguments, overrides)
-    n_outputs(name, module, preprocessing)
-    class_names = None if random else class_names(module)
-    return Model(module, name, weight_files.sha256(module), preprocessing, class_names, args)
+    preprocessing = preprocessing_of(name, module, arguments, overrides)
+    return Model(
+        module=module,
+        name=name,
+        weights_sha256=weight_files.sha256(module),
+        preprocessing=preprocessing,
+        class_names=None if random else class_names_of(module),
+        n_outputs=count_outputs(name, module, preprocessing),
+        model_args=args,
+    )
 
 
 def parse_literal(value: Any) -> Any:
@@ -144,7 +145,7 @@ def parse_literal(value: Any) -> Any:
         try:
             return kind(text)
         except ValueError:
-            continue
+            pass
     return text
 
 
@@ -158,6 +159,4 @@ def _load_bundled(name: str, path: Path | None, args: dict[str, Any]) -> Model:
     digest = weight_files.sha256(module)
     if path is None and digest != card.weights_sha256:
         raise ModelError(f"{name}: the bundled weights are not those of its card; reinstall ecmt-deploy")
-    return Model(module, name, digest, card.preprocessing, card.class_names, {})
-
-
+    return Model(module, name, digest, card.preprocessing, card.class_names, len(card.class_names))

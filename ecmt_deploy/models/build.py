@@ -28,7 +28,13 @@ _building = threading.Lock()
 
 
 def check_name(name: str) -> None:
-    """Refuse names timm does not know, with those that look like them."""
+    """Refuse names timm does not know.
+
+    Raises
+    ------
+    ModelError
+        With the known names or tags that look like it.
+    """
     if name.startswith(_SOURCES):
         return
     architecture, _, tag = name.partition(".")
@@ -44,9 +50,15 @@ def check_name(name: str) -> None:
 
 
 def build(name: str, args: Mapping[str, Any], seed: int, **options: Any) -> nn.Module:
-    """``timm.create_model`` with attention spelled out, seeded, and with one-line errors."""
+    """``timm.create_model`` with attention spelled out, seeded, and with one-line errors.
+
+    Raises
+    ------
+    ModelError
+        If timm or the model's constructor does not take these arguments, or fetching fails.
+    """
     timm.layers.set_fused_attn(False)  # the fused kernel would hide softmax and both products from the capture
-    kwargs = {key: tuple(value) if isinstance(value, list) else value for key, value in args.items()}
+    kwargs: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in args.items()}
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -55,13 +67,17 @@ def build(name: str, args: Mapping[str, Any], seed: int, **options: Any) -> nn.M
         raise
     except Exception as error:  # constructors of a thousand models, each with its own errors
         given = ", ".join(f"{key}={value}" for key, value in args.items())
-        raise ModelError(
-            f"{name}: cannot be built{f' with {given}' if given else ''} ({first_line(error)})"
-        ) from error
+        raise ModelError(f"{name}: cannot be built{f' with {given}' if given else ''} ({first_line(error)})") from error
 
 
 def build_with_file(name: str, path: Path, args: Mapping[str, Any], seed: int) -> nn.Module:
-    """A model with the weights of a file, which must fit exactly."""
+    """A model with the weights of a file, which must fit exactly.
+
+    Raises
+    ------
+    ModelError
+        As :func:`ecmt_deploy.weights.read_state_dict` and :func:`ecmt_deploy.weights.fit`.
+    """
     state_dict = weight_files.read_state_dict(path)
     adapters: list[weight_files.Adapter | None] = []
 
@@ -95,7 +111,13 @@ def _loader(replacement: Callable[..., None]) -> Iterator[None]:
 
 
 def build_pretrained(name: str, args: Mapping[str, Any]) -> nn.Module:
-    """A model with the weights timm fetches for it."""
+    """A model with the weights timm fetches for it.
+
+    Raises
+    ------
+    ModelError
+        If there are none, they cannot be fetched, do not fit the arguments, or would leave the head random.
+    """
     if not name.startswith(_SOURCES):
         cfg = timm.get_pretrained_cfg(name)
         if cfg is None or not cfg.has_weights:
@@ -103,24 +125,33 @@ def build_pretrained(name: str, args: Mapping[str, Any]) -> nn.Module:
                 f"{name}: timm has no pretrained weights for it; pass --weights FILE "
                 "(or --model-arg pretrained=false for random ones)"
             )
-        n_classes = args.get("num_classes", cfg.num_classes)
-        if n_classes not in (0, cfg.num_classes):
-            raise ModelError(
-                f"{name}: its pretrained head has {cfg.num_classes} classes, so num_classes={n_classes} would be "
-                "random; pass --weights FILE of a model trained with that head"
-            )
+        _check_head(name, args.get("num_classes", cfg.num_classes), cfg.num_classes)
     try:
         with _quick_failure():
-            return build(name, args, seed=0, pretrained=True)
+            module = build(name, args, seed=0, pretrained=True)
     except ModelError as error:
         cause = error.__cause__
-        if cause is None or "Error(s) in loading state_dict" in str(cause):
-            raise
-        if isinstance(cause, (OSError, EOFError)):  # of the network, the hub and the cache alike
+        if cause is not None and "Error(s) in loading state_dict" in str(cause):
+            given = ", ".join(f"{key}={value}" for key, value in args.items())
             raise ModelError(
-                f"{name}: pretrained weights cannot be fetched ({first_line(cause).split('. ')[0]}); pass --weights FILE"
+                f"{name}: its pretrained weights do not fit {given or type(cause).__name__}; pass --weights FILE of a "
+                "model trained with these arguments"
             ) from cause
+        if isinstance(cause, OSError | EOFError):  # of the network, the hub and the cache alike
+            reason = first_line(cause).split(". ")[0]
+            raise ModelError(f"{name}: pretrained weights cannot be fetched ({reason}); pass --weights FILE") from cause
         raise
+    _check_head(name, getattr(module, "num_classes", 0), module.pretrained_cfg.get("num_classes", 0))  # type: ignore[union-attr, operator]
+    return module
+
+
+def _check_head(name: str, wanted: int, pretrained: int) -> None:
+    """Refuse a head of another size than the pretrained one: timm would leave it random."""
+    if wanted not in (0, pretrained):
+        raise ModelError(
+            f"{name}: its pretrained head has {pretrained} classes, so num_classes={wanted} would be random; "
+            "pass --weights FILE of a model trained with that head"
+        )
 
 
 @contextmanager
@@ -143,5 +174,6 @@ def _quick_failure() -> Iterator[None]:
         logging.getLogger("huggingface_hub").setLevel(level)
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its type where it has none."""
     return (str(error) or type(error).__name__).strip().splitlines()[0][:300]

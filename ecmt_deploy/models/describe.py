@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,17 +14,39 @@ from ecmt_deploy.errors import DataError, ModelError
 from ecmt_deploy.models.build import first_line
 from ecmt_deploy.preprocessing import Preprocessing
 
+_logger = logging.getLogger(__name__)
 
-def describe_preprocessing(
-    name: str, module: nn.Module, args: Mapping[str, Any], overrides: Mapping[str, Any]
-) -> Preprocessing:
-    """What the pretrained configuration says, for the input size the model was really built with."""
+
+def preprocessing_of(name: str, module: nn.Module, args: Mapping[str, Any], overrides: Mapping[str, Any]) -> Preprocessing:
+    """What the pretrained configuration says, for the input size the model was really built with.
+
+    Parameters
+    ----------
+    args
+        What the model was built with.
+    overrides
+        Preprocessing fields that the user set; a single ``mean`` or ``std`` counts for every channel.
+
+    Raises
+    ------
+    ModelError
+        If a field makes no sense.
+    """
     cfg = timm.data.resolve_data_config(pretrained_cfg=getattr(module, "pretrained_cfg", None) or {}, model=module)
     built = {**getattr(module, "_model_args", {}), **args}
     channels = int(built.get("in_chans") or cfg["input_size"][0])
     size = getattr(getattr(module, "patch_embed", None), "img_size", None) or built.get("img_size")
     size = size or cfg["input_size"][1:]
     height, width = (size, size) if isinstance(size, int) else size
+    for key in ("mean", "std"):
+        if len(cfg[key]) != channels:
+            average = sum(cfg[key]) / len(cfg[key])
+            cfg[key] = (average,) * channels
+            if key not in overrides:
+                _logger.warning(
+                    "%s: %s %.4g assumed for %d channel(s); if it was trained with another, say --model-arg %s=VALUE",
+                    name, key, average, channels, key,
+                )  # fmt: skip
     try:
         return Preprocessing(
             input_size=(channels, int(height), int(width)),
@@ -38,15 +61,20 @@ def describe_preprocessing(
 
 
 def _per_channel(value: Any, channels: int) -> tuple[float, ...]:
-    """One value per channel; where the configuration is for another number of channels, their average for each."""
-    values = [float(value)] if isinstance(value, (int, float)) else [float(v) for v in value]
-    if len(values) == channels:
-        return tuple(values)
-    return (sum(values) / len(values),) * channels
+    """A number for every channel, or the list as it is (its length is checked where it is used)."""
+    if isinstance(value, list | tuple):
+        return tuple(float(v) for v in value)
+    return (float(value),) * channels
 
 
-def n_outputs(name: str, module: nn.Module, preprocessing: Preprocessing) -> None:
-    """One inference on zeros: a model that cannot run on its own input size is refused here."""
+def count_outputs(name: str, module: nn.Module, preprocessing: Preprocessing) -> int:
+    """Length of the output vector, from one inference on zeros.
+
+    Raises
+    ------
+    ModelError
+        If the model does not run on its own input size, or gives anything but one vector per sample.
+    """
     try:
         with torch.no_grad():
             output = module(torch.zeros(1, *preprocessing.input_size))
@@ -56,9 +84,10 @@ def n_outputs(name: str, module: nn.Module, preprocessing: Preprocessing) -> Non
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
         found = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
         raise ModelError(f"{name}: expected one vector per sample, found {found}; choose a classification model")
+    return int(output.shape[1])
 
 
-def class_names(module: nn.Module) -> tuple[str, ...] | None:
+def class_names_of(module: nn.Module) -> tuple[str, ...] | None:
     """Names of the outputs, where the pretrained configuration tells which label set they are of."""
     cfg = getattr(module, "pretrained_cfg", None) or {}
     n_classes = getattr(module, "num_classes", None)
