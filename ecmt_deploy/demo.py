@@ -13,7 +13,7 @@ from ecmt_deploy.errors import RunError, TargetError
 from ecmt_deploy.files import write_atomically
 from ecmt_deploy.ledger import price_run, report_on
 from ecmt_deploy.pipeline import convert_named, evaluate_file, simulate_file
-from ecmt_deploy.report import render_html
+from ecmt_deploy.report import AccuracyCurve, render_html
 from ecmt_deploy.target import find
 
 MODEL, DATA = "zoo:vit_digits", "digits"
@@ -69,7 +69,8 @@ def demo(out: Path) -> None:
     for line in tables.energy_notes(energies):
         console.print(f"- {line}", highlight=False)
 
-    report = report_on(out / "run")
+    curve = AccuracyCurve("torch", result.n_samples, list(result.accuracy), result.analog_accuracy)
+    report = report_on(out / "run", curve)
     write_atomically(out / "report.json", msgspec.json.format(msgspec.json.encode(report), indent=1))
     write_atomically(out / "report.html", render_html(report))
     console.rule("report", align="left")

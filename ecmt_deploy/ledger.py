@@ -12,7 +12,7 @@ from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.files import write_atomically
 from ecmt_deploy.graph import read
 from ecmt_deploy.pricing import Energy, energy, to_csv
-from ecmt_deploy.report import Report, make_report, render_html
+from ecmt_deploy.report import AccuracyCurve, Report, make_report, render_html
 from ecmt_deploy.rundir import PROGRAM, load_run
 
 
@@ -32,11 +32,11 @@ def price_run(run: Path, names: Sequence[str], out: Path | None = None) -> list[
     return results
 
 
-def report_on(run: Path) -> Report:
-    """The report of a run, priced on every chip that comes with the project."""
+def report_on(run: Path, curve: AccuracyCurve | None = None) -> Report:
+    """The report of a run, priced on every chip that comes with the project; ``curve`` replaces the run's own accuracy."""
     record, activity = load_run(run)
     program = read(run / PROGRAM)
-    return make_report(record, activity, program, [energy(activity, program, hardware(name)) for name in available()])
+    return make_report(record, activity, program, [energy(activity, program, hardware(name)) for name in available()], curve)
 
 
 def write_report(run: Path, out: Path) -> None:

@@ -46,9 +46,8 @@ def convert_named(
     """
     require_directory(out)
     loaded = models.load(model, weights, model_args)
-    classes = _classes(loaded.module, loaded.preprocessing)
     drawn = datasets.calibration(
-        data, preprocessing=loaded.preprocessing, n_samples=calibration_samples, n_classes=classes
+        data, preprocessing=loaded.preprocessing, n_samples=calibration_samples, n_classes=loaded.n_outputs
     )
     provenance = Provenance(
         tool_version=version("ecmt-deploy"),
@@ -212,9 +211,3 @@ def sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _classes(module: torch.nn.Module, preprocessing: Preprocessing) -> int:
-    """Number of outputs of a model, from a run on zeros."""
-    with torch.no_grad():
-        return int(module(torch.zeros(1, *preprocessing.input_size)).shape[-1])

@@ -14,8 +14,17 @@ from ecmt_deploy.layers import grouped
 from ecmt_deploy.pricing import Energy, remarks
 from ecmt_deploy.rundir import RunRecord
 
-_INK, _SPIKING, _ANALOG = "#1f2933", "#0b6e99", "#c2410c"
+_SPIKING, _ANALOG = "#0b6e99", "#c2410c"
 _BARS = ("#0b6e99", "#c2410c", "#4d7c0f", "#7c3aed", "#be185d", "#525252")
+
+
+class AccuracyCurve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Accuracy after every step, and the analog model's, over ``n_samples`` samples run by ``engine``."""
+
+    engine: str
+    n_samples: int
+    accuracy: list[float]
+    analog_accuracy: float
 
 
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,6 +33,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     record : the run
+    curve : accuracy against steps: the run's own, or that of a longer evaluation of the same program
     energies : its energy, one entry per chip
     spike_rates : spikes per neuron and step, by layer; layers without neurons are absent
     spikes, synops, dense_macs : per inference
@@ -31,6 +41,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     record: RunRecord
+    curve: AccuracyCurve
     energies: list[Energy]
     spike_rates: dict[str, float]
     spikes: float
@@ -39,8 +50,11 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nodes: int
 
 
-def make_report(record: RunRecord, activity: Activity, program: Program, energies: list[Energy]) -> Report:
-    """Collect what the page shows."""
+def make_report(
+    record: RunRecord, activity: Activity, program: Program, energies: list[Energy], curve: AccuracyCurve | None = None
+) -> Report:
+    """Collect what the page shows; ``curve`` replaces the run's own accuracy."""
+    own = AccuracyCurve(record.target, record.n_samples, record.accuracy, record.analog_accuracy)
     counts = dict(activity.items())
     rates = {}
     for layer, names in grouped(program.neurons).items():
@@ -50,6 +64,7 @@ def make_report(record: RunRecord, activity: Activity, program: Program, energie
     n = activity.n_samples
     return Report(
         record=record,
+        curve=curve or own,
         energies=energies,
         spike_rates=rates,
         spikes=sum(c.spikes for c in counts.values()) / n,
@@ -74,7 +89,7 @@ def render_html(report: Report) -> str:
         report=report,
         record=report.record,
         source=report.record.provenance,
-        accuracy_chart=Markup(_accuracy_chart(report.record)),
+        accuracy_chart=Markup(_accuracy_chart(report.curve)),
         energy_charts=[Markup(_bars(values, "nJ per inference", _BARS[i % len(_BARS)], 1e-3)) for i, values in enumerate(by_layer)],
         rate_chart=Markup(_bars(report.spike_rates, "spikes per neuron and step", _SPIKING, 1.0)),
         remarks=[line for e in report.energies for line in remarks(e)],
@@ -122,16 +137,16 @@ def _svg(figure, label: str) -> str:  # type: ignore[no-untyped-def]  # noqa: AN
     return text[text.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
 
 
-def _accuracy_chart(record: RunRecord) -> str:
+def _accuracy_chart(curve: AccuracyCurve) -> str:
     figure, axes = _figure(7.2, 3.2)
-    steps = range(1, record.timesteps + 1)
-    axes.plot(steps, [100 * a for a in record.accuracy], marker="o", color=_SPIKING, label="spiking")
-    axes.axhline(100 * record.analog_accuracy, color=_ANALOG, linestyle="--", label="analog model")
+    steps = list(range(1, len(curve.accuracy) + 1))
+    axes.plot(steps, [100 * a for a in curve.accuracy], marker="o", color=_SPIKING, label="spiking")
+    axes.axhline(100 * curve.analog_accuracy, color=_ANALOG, linestyle="--", label="analog model")
     axes.set_xlabel("time step T")
     axes.set_ylabel("accuracy, %")
-    axes.set_xticks(list(steps)[:: max(record.timesteps // 16, 1)])
-    low = 100 * min([*record.accuracy, record.analog_accuracy])
-    axes.set_ylim(max(low - 5, 0) if low > 5 else 0, 101)
+    axes.set_xticks(steps[:: max(len(steps) // 16, 1)])
+    low = 100 * min([*curve.accuracy, curve.analog_accuracy])
+    axes.set_ylim(max(low - max(0.3 * (100 - low), 1), 0), 100.2)
     axes.legend(frameon=False, loc="lower right")
     axes.grid(axis="y", color="#d9dee3", linewidth=0.6)
     return _svg(figure, "accuracy against time steps, with the analog model as a line")

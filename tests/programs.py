@@ -1,0 +1,138 @@
+"""Programs made by hand and by conversion, for tests of everything that reads programs."""
+
+from __future__ import annotations
+
+import nir
+import numpy as np
+import torch
+from torch import nn
+
+from ecmt_deploy.config import ConvertConfig
+from ecmt_deploy.conversion import convert
+from ecmt_deploy.graph import Program, Provenance, verify
+from ecmt_deploy.graph import nodes as n
+
+PROVENANCE = Provenance(tool_version="test")
+
+
+def program(nodes: dict[str, nir.NIRNode], edges: list[tuple[str, str]]) -> Program:
+    return verify(nodes, edges, PROVENANCE)
+
+
+def neuron(shape: tuple[int, ...] = (), base: float = 0.1, rule: str = "nearest", levels: int = 6) -> n.MultiThreshold:
+    return n.MultiThreshold(np.full(shape, base), np.full(shape, base * 1.1), levels, rule, 0.74)
+
+
+def every_node(coding: str, seed: int = 0) -> Program:
+    """A program with every type of node, small enough to follow by hand: image (2, 4, 4) to 3 classes."""
+    r = np.random.default_rng(seed)
+    conv2d = nir.Conv2d((4, 4), r.normal(size=(4, 2, 2, 2)), (2, 2), (1, 1), (1, 1), 1, np.zeros(4))
+    grouped = nir.Conv2d((3, 3), r.normal(size=(4, 2, 3, 3)), (1, 1), (1, 1), (1, 1), 2, np.zeros(4))
+    conv1d = nir.Conv1d(9, r.normal(size=(4, 4, 2)), 2, 1, 1, 1, np.zeros(4))
+    schedule = "first" if coding == "differential" else "every"
+    mask = np.where(np.eye(9, dtype=bool), -np.inf, 0.0)[None].repeat(2, axis=0)
+    nodes: dict[str, nir.NIRNode] = {
+        "input": nir.Input(input_type={"input": np.array([2, 4, 4])}),
+        "encode": conv2d,
+        "bias": n.Constant(r.normal(size=(4, 3, 3)), schedule),
+        "add": n.Add(("start", "bias")),
+        "spread.neuron": neuron((4, 1, 1)),
+        "spread": grouped,
+        "tokens": n.Reshape(np.array([4, 9])),
+        "line.neuron": neuron(),
+        "line": conv1d,
+        "line.pad": n.Pad(np.array([[0, 0], [1, 3]])),
+        "both": n.Add(("tokens", "line.pad")),
+        "turn": n.Permute(np.array([1, 0])),
+        "norm": n.ECM(("turn",), "layer_norm", coding, {
+            "eps": np.float64(1e-6), "normalized_axes": np.int64(1), "weight": r.normal(size=4), "bias": r.normal(size=4)}),
+        "qk.neuron": neuron((4,), rule="paper"),
+        "qk": n.LastAxisLinear(r.normal(size=(4, 4))),
+        "heads": n.Reshape(np.array([9, 2, 2])),
+        "q": n.Permute(np.array([1, 0, 2])),
+        "k": n.Permute(np.array([1, 2, 0])),
+        "q.scale": n.BroadcastScale(np.array(0.7)),
+        "q.neuron": neuron(),
+        "k.neuron": neuron(),
+        "scores": n.ECMProduct(("q.neuron", "k.neuron"), "matmul", coding),
+        "mask": n.Constant(mask, schedule),
+        "masked": n.Add(("scores", "mask")),
+        "softmax": n.ECM(("masked",), "softmax", coding, {"axis": np.int64(2)}),
+        "softmax.neuron": neuron(),
+        "values": n.ECMProduct(("softmax.neuron", "q.neuron"), "matmul", coding),
+        "gate.neuron": neuron(),
+        "gated": n.ECMProduct(("gate.neuron", "gate.neuron"), "multiply", coding),
+        "length": n.ECM(("gated",), "l2_norm", coding, {"axis": np.int64(1)}),
+        "long": n.ECM(("length",), "clamp", coding, {"low": np.float64(0.1), "high": np.float64(1e6)}),
+        "unit": n.ECM(("gated", "long"), "divide", coding, {}),
+        "swap": n.Take(1, np.array([3, 1, 1, 0, 8])),
+        "part": n.Slice(1, 0, 5, 2),
+        "wide": n.Expand(np.array([2, 5, 2])),
+        "first": n.Slice(1, 0, 1, 1),
+        "scaled": nir.Scale(r.normal(size=(2, 5, 2))),
+        "joined": n.Concat(("scaled", "part"), 1),
+        "mean": n.Mean(np.array([0, 1]), False),
+        "act": n.ECM(("mean",), "gelu", coding, {}),
+        "head.neuron": neuron((2,)),
+        "head": nir.Linear(r.normal(size=(3, 2))),
+        "readout": n.Readout(coding),
+        "output": nir.Output(output_type={"output": np.array([3])}),
+    }  # fmt: skip
+    edges = [
+        ("input", "encode"), ("start", "add"), ("bias", "add"), ("add", "spread.neuron"), ("spread.neuron", "spread"),
+        ("spread", "tokens"), ("tokens", "line.neuron"), ("line.neuron", "line"), ("line", "line.pad"), ("tokens", "both"),
+        ("line.pad", "both"), ("both", "turn"), ("turn", "norm"), ("norm", "qk.neuron"), ("qk.neuron", "qk"),
+        ("qk", "heads"), ("heads", "q"), ("heads", "k"), ("q", "q.scale"), ("q.scale", "q.neuron"), ("k", "k.neuron"),
+        ("q.neuron", "scores"), ("k.neuron", "scores"), ("scores", "masked"), ("mask", "masked"), ("masked", "softmax"),
+        ("softmax", "softmax.neuron"), ("softmax.neuron", "values"), ("q.neuron", "values"), ("values", "gate.neuron"),
+        ("gate.neuron", "gated"), ("gated", "length"), ("length", "long"), ("gated", "unit"), ("long", "unit"),
+        ("unit", "swap"), ("unit", "first"), ("first", "wide"), ("wide", "scaled"), ("swap", "part"), ("scaled", "joined"),
+        ("part", "joined"), ("joined", "mean"), ("mean", "act"), ("act", "head.neuron"), ("head.neuron", "head"),
+        ("head", "readout"), ("readout", "output"),
+    ]  # fmt: skip
+    if coding == "rate":
+        nodes["start"] = n.Hold()
+        edges.append(("encode", "start"))
+    else:  # no Hold: what entered once has entered
+        nodes["start"] = n.Reshape(np.array([4, 3, 3]))
+        edges.append(("encode", "start"))
+    return program(nodes, edges)
+
+
+class TinyTransformer(nn.Module):
+    """A transformer with massive activations in a few channels, as pretrained ones have: (2, 4, 4) to 5 classes."""
+
+    def __init__(self, seed: int = 0, dim: int = 12, outlier: float = 40.0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.patch = nn.Conv2d(2, dim, 2, stride=2)
+        self.token = nn.Parameter(torch.randn(1, 1, dim))
+        self.position = nn.Parameter(torch.randn(1, 5, dim))
+        self.norm1, self.norm2, self.norm = nn.LayerNorm(dim), nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.fc1, self.act, self.fc2 = nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim)
+        self.head = nn.Linear(dim, 5)
+        with torch.no_grad():
+            self.norm1.weight[3] *= outlier
+            self.fc1.bias[5] += outlier
+        self.eval()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.patch(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], dim=1) + self.position
+        batch, tokens, dim = x.shape
+        q, k, v = self.qkv(self.norm1(x)).reshape(batch, tokens, 3, 3, dim // 3).permute(2, 0, 3, 1, 4).unbind(0)
+        attention = (q * 0.5) @ k.transpose(-2, -1)
+        x = x + self.proj((attention.softmax(-1) @ v).transpose(1, 2).reshape(batch, tokens, dim))
+        x = x + self.fc2(self.act(self.fc1(self.norm2(x))))
+        return self.head(self.norm(x)[:, 0])
+
+
+def images(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, 2, 4, 4)).astype(np.float32)
+
+
+def converted(preset: str, seed: int = 0) -> Program:
+    """The tiny transformer through the real converter."""
+    calibration = torch.from_numpy(images(16, seed=1))
+    return convert(TinyTransformer(seed), calibration, ConvertConfig(preset=preset)).program
