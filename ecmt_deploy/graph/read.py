@@ -44,7 +44,7 @@ def read(path: str | os.PathLike[str]) -> Program:
         return verify(nodes, edges, provenance)
     except (ProgramError, DataError) as error:
         raise ProgramError(f"{path}: {error}") from None
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError, MemoryError) as error:
+    except (OSError, RuntimeError, LookupError, ValueError, ArithmeticError, TypeError, AttributeError, MemoryError) as error:
         # what the HDF5 library says of a file it cannot make sense of
         reason = " ".join(str(error).split())[:200]
         raise ProgramError(f"{path}: not a readable program file, or a truncated one ({reason}); write it again") from None
@@ -193,4 +193,7 @@ def _build(cls: type, values: dict[str, Any]) -> nir.NIRNode:
             sound = values[field].shape in ((), (axes,)) and (values[field] >= (0 if field == "padding" else 1)).all()
             if not sound:
                 raise ProgramError(f"{cls.__name__}: {field} is {values[field].tolist()}, expected {axes} positive integers")
+            values[field] = tuple(np.broadcast_to(values[field], (axes,)).tolist())
+        if values["weight"].ndim != axes + 2 or values["groups"] < 1:
+            raise ProgramError(f"{cls.__name__}: weight of shape {values['weight'].shape} in {values['groups']} groups")
     return cls(**values)

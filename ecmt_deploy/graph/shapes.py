@@ -27,7 +27,7 @@ def infer(node: nir.NIRNode, operands: list[Shape]) -> Shape:
         return tuple(int(size) for size in _RULES[type(node)](node, *operands))
     except ShapeError:
         raise
-    except (ValueError, IndexError, TypeError, OverflowError) as error:
+    except (ValueError, IndexError, TypeError, ArithmeticError) as error:
         raise ShapeError(f"cannot take operands of shape {operands}: {error}") from None
 
 
@@ -110,6 +110,8 @@ def _conv(node: nir.Conv1d | nir.Conv2d, x: Shape) -> Shape:
     axes = 1 if isinstance(node, nir.Conv1d) else 2
     _require(node.weight.ndim == axes + 2, f"weight of shape {node.weight.shape}")
     _require(len(x) == axes + 1, f"operand {x}, expected (channels, {axes} spatial axes)")
+    declared = tuple(int(size) for size in np.atleast_1d(node.input_shape)) if node.input_shape is not None else x[1:]
+    _require(declared == x[1:], f"input_shape is {declared}, the operand {x}")
     p = convolution(node)
     groups = p["groups"]
     _require(isinstance(groups, int) and groups > 0 and x[0] == node.weight.shape[1] * groups, f"operand {x}: channels")
