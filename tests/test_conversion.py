@@ -1,0 +1,155 @@
+"""Conversion: faithful to the model, repeatable to the byte, and clear about what it cannot do."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ecmt_deploy.config import ConvertConfig
+from ecmt_deploy.conversion import convert
+from ecmt_deploy.errors import CaptureError, ConfigError, ConversionError, DataError
+from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.graph import write
+from tests.programs import TinyTransformer, converted, images
+
+
+def calibration(count: int = 16) -> torch.Tensor:
+    return torch.from_numpy(images(count, seed=1))
+
+
+@pytest.mark.parametrize("preset", ["paper", "accurate"])
+def test_analog_equals_the_model(preset):
+    model, x = TinyTransformer(), calibration(4)
+    spiking = convert(model, calibration(), ConvertConfig(preset=preset))
+    with torch.no_grad():
+        torch.testing.assert_close(spiking.analog(x), model(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("preset", ["paper", "accurate"])
+def test_two_conversions_are_the_same_bytes(preset, tmp_path):
+    files = [tmp_path / "a.nir", tmp_path / "b.nir"]
+    for file in files:
+        write(converted(preset), file)
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_the_error_falls_with_time_although_activations_are_massive():
+    """Channels with massive activations are planted in the model; differential coding must converge all the same."""
+    model, x = TinyTransformer(outlier=300.0), calibration(16)
+    spiking = convert(model, x)
+    with torch.no_grad():
+        expected = model(x)
+    errors = [float((o - expected).norm() / expected.norm()) for o in spiking(x, 8)]
+    assert errors[3] < 0.1
+    assert errors[7] < 0.5 * errors[0]
+
+
+def test_an_iterable_of_batches_is_as_good_as_a_tensor():
+    whole = convert(TinyTransformer(), calibration(8))
+    parts = convert(TinyTransformer(), calibration(8).split(4))
+    for name in whole.program.neurons:
+        np.testing.assert_array_equal(whole.program.nodes[name].positive_base, parts.program.nodes[name].positive_base)
+
+
+def test_every_activation_operand_of_a_weight_or_product_spikes():
+    program = converted("accurate")
+    for name, node in program.nodes.items():
+        if isinstance(node, (*n.LINEAR, n.ECMProduct)) and name not in program.encoding:
+            assert all(source in program.spiking for source in program.operands[name]), name
+    assert program.encoding == {"patch"}
+
+
+def test_preset_paper_leaves_the_head_analog():
+    program = converted("paper")
+    assert program.operands["head"][0] not in program.spiking
+    assert program.coding == "rate"
+
+
+class Strange(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(4, 4)
+
+    def forward(self, x):
+        x = torch.cumsum(self.inner(x.flatten(2)[:, :, :4]), dim=-1)
+        return torch.sort(x.mean(1), dim=-1)[0]
+
+
+def test_operations_outside_the_table_are_all_listed():
+    with pytest.raises(CaptureError, match=r"cumsum in the model itself.*not in the table") as caught:
+        convert(Strange().eval(), calibration())
+    assert "\n" not in str(caught.value)
+    assert "1 operations" in str(caught.value) or "sort" in str(caught.value)
+
+
+class TwoStrange(nn.Module):
+    def forward(self, x):
+        return torch.cumsum(x.flatten(1), -1)[:, :5] + torch.erfinv(x.flatten(1)[:, :5])
+
+
+def test_both_of_two_culprits_are_named():
+    with pytest.raises(CaptureError, match="2 operations") as caught:
+        convert(TwoStrange().eval(), calibration())
+    assert "cumsum" in str(caught.value)
+    assert "erfinv" in str(caught.value)
+
+
+class MixesSamples(nn.Module):
+    def forward(self, x):
+        return x.flatten(1) - x.flatten(1).mean(0, keepdim=True)
+
+
+def test_reducing_over_the_batch_is_refused():
+    with pytest.raises(CaptureError, match="tied to the batch"):
+        convert(MixesSamples().eval(), calibration())
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (torch.zeros(4, 2, 4, 4), "constant 0 everywhere"),
+        (torch.zeros(0, 2, 4, 4), "empty"),
+        (torch.full((4, 2, 4, 4), torch.nan), "NaN"),
+        (torch.ones(4, 2, 4, 4, dtype=torch.int64), "floating point"),
+    ],
+)
+def test_bad_calibration_data(samples, message):
+    with pytest.raises(DataError, match=message):
+        convert(TinyTransformer(), samples)
+
+
+def test_training_mode_is_refused():
+    with pytest.raises(CaptureError, match=r"model\.eval"):
+        convert(TinyTransformer().train(), calibration())
+
+
+def test_the_self_check_names_the_first_diverging_node(monkeypatch):
+    """A lowering that gets one epsilon wrong is caught and named."""
+    from ecmt_deploy.lower import table
+    from ecmt_deploy.lower.nonlinear import layer_norm
+
+    def wrong(b, out, x, shape, weight=None, bias=None, eps=1e-5, *args):
+        return layer_norm(b, out, x, shape, weight, bias, eps * 1.5)
+
+    monkeypatch.setitem(table.HANDLERS, "layer_norm", wrong)
+    with pytest.raises(ConversionError, match="node norm1 .*is the first that differs"):
+        convert(TinyTransformer(), calibration())
+
+
+@pytest.mark.parametrize("options", [{"timesteps": 0}, {"levels": 0}, {"preset": "fast"}, {"budget": 1.0}])
+def test_bad_configuration(options):
+    with pytest.raises(ConfigError):
+        ConvertConfig(**options)
+
+
+def test_timm_vit_with_rate_and_differential_coding():
+    import timm
+
+    model = timm.create_model("vit_tiny_patch16_224", img_size=16, patch_size=4, embed_dim=24, num_heads=3, depth=2, num_classes=7)
+    x = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = model.eval()(x)
+    for preset in ("paper", "accurate"):
+        spiking = convert(model, x, ConvertConfig(preset=preset))
+        assert "blocks.0.attn.qkv" in spiking.program.nodes
+        torch.testing.assert_close(spiking.analog(x), expected, rtol=1e-4, atol=1e-4)
