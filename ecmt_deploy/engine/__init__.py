@@ -133,7 +133,7 @@ class SpikingModel(nn.Module):
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the program to ``path`` (atomic); it alone is enough to run."""
-        from ecmt_deploy.graph.write import write
+        from ecmt_deploy.graph.writer import write
 
         write(self.program, path)
 
@@ -146,6 +146,6 @@ def load(path: str | PathLike[str]) -> SpikingModel:
     ProgramError
         if the file is missing, damaged or breaks a rule of the dialect.
     """
-    from ecmt_deploy.graph.read import read
+    from ecmt_deploy.graph.reader import read
 
     return SpikingModel(read(path))

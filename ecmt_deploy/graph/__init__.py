@@ -2,8 +2,8 @@
 
 from ecmt_deploy.graph.program import Program
 from ecmt_deploy.graph.provenance import DIALECT_VERSION, CalibrationRecord, Provenance
-from ecmt_deploy.graph.read import read
-from ecmt_deploy.graph.verify import verify
-from ecmt_deploy.graph.write import write
+from ecmt_deploy.graph.reader import read
+from ecmt_deploy.graph.verification import verify
+from ecmt_deploy.graph.writer import write
 
 __all__ = ["DIALECT_VERSION", "CalibrationRecord", "Program", "Provenance", "read", "verify", "write"]

@@ -19,7 +19,7 @@ from ecmt_deploy.errors import DataError, ProgramError
 from ecmt_deploy.graph.fields import FIELDS, PROVENANCE_KEY
 from ecmt_deploy.graph.program import Program
 from ecmt_deploy.graph.provenance import DIALECT_VERSION, Provenance
-from ecmt_deploy.graph.verify import verify
+from ecmt_deploy.graph.verification import verify
 
 #: gzip cannot expand more than this; a dataset that claims more is a bomb
 MAX_EXPANSION = 1100
@@ -44,7 +44,7 @@ def read(path: str | os.PathLike[str]) -> Program:
         return verify(nodes, edges, provenance)
     except (ProgramError, DataError) as error:
         raise ProgramError(f"{path}: {error}") from None
-    except (OSError, RuntimeError, LookupError, ValueError, ArithmeticError, TypeError, AttributeError, MemoryError) as error:
+    except (OSError, RuntimeError, LookupError, ValueError, ArithmeticError, TypeError, AttributeError, AssertionError, MemoryError) as error:
         # what the HDF5 library says of a file it cannot make sense of
         reason = " ".join(str(error).split())[:200]
         raise ProgramError(f"{path}: not a readable program file, or a truncated one ({reason}); write it again") from None
@@ -194,6 +194,8 @@ def _build(cls: type, values: dict[str, Any]) -> nir.NIRNode:
             if not sound:
                 raise ProgramError(f"{cls.__name__}: {field} is {values[field].tolist()}, expected {axes} positive integers")
             values[field] = tuple(np.broadcast_to(values[field], (axes,)).tolist())
+        if cls is nir.Conv2d:
+            values["input_shape"] = tuple(values["input_shape"].ravel().tolist())
         if values["weight"].ndim != axes + 2 or values["groups"] < 1:
             raise ProgramError(f"{cls.__name__}: weight of shape {values['weight'].shape} in {values['groups']} groups")
     return cls(**values)
