@@ -88,4 +88,6 @@ class Program:
 def parameters(node: nir.NIRNode) -> list[np.ndarray]:
     """The arrays a node holds (weights, constants, bases, function parameters), not its shape or wiring integers."""
     own = {k: v for k, v in vars(node).items() if k not in ("input_type", "output_type", "metadata", "parameters")}
-    return [v for v in [*own.values(), *getattr(node, "parameters", {}).values()] if isinstance(v, np.ndarray)]
+    scalars_and_arrays = getattr(node, "parameters", {})
+    values = [*own.values(), *(scalars_and_arrays[key] for key in sorted(scalars_and_arrays))]
+    return [value for value in values if isinstance(value, np.ndarray)]
