@@ -14,6 +14,7 @@ import torch
 
 from ecmt_deploy import data as datasets
 from ecmt_deploy import models
+from ecmt_deploy.chips import hardware as describe
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion import convert
 from ecmt_deploy.engine import SpikingModel, load
@@ -23,7 +24,7 @@ from ecmt_deploy.files import write_atomically
 from ecmt_deploy.graph import Program, Provenance, read
 from ecmt_deploy.preprocessing import Preprocessing
 from ecmt_deploy.progress import progress
-from ecmt_deploy.rundir import Conformance, RunRecord, save_run
+from ecmt_deploy.rundir import Conformance, RunRecord, require_writable, save_run
 from ecmt_deploy.simulation import simulate
 from ecmt_deploy.target import Run
 
@@ -100,8 +101,7 @@ def simulate_file(
 
     With ``conformance`` the reference target runs the same samples, and the record says whether all counts are equal.
     """
-    from ecmt_deploy.chips import hardware as describe
-
+    require_writable(out)
     chip = describe(hardware) if hardware else None
     program = read(path)
     dataset = evaluation_data(program, data, limit)

@@ -1,0 +1,217 @@
+"""The command line: every failure a user can cause is one line, exit status 2, and nothing left on disk."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from PIL import Image
+
+from ecmt_deploy import cli
+from ecmt_deploy.graph import read
+
+
+def run(arguments: list[str], capsys, monkeypatch, cwd: Path) -> tuple[int, str, str]:
+    """Exit status, output and error output of one command, run in this process."""
+    monkeypatch.chdir(cwd)
+    monkeypatch.setattr(sys, "argv", ["ecmt-deploy", *arguments])
+    status = 0
+    try:
+        cli.main()
+    except SystemExit as end:
+        status = int(end.code or 0)
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+@pytest.fixture(scope="module")
+def digits_program(tmp_path_factory) -> Path:
+    from ecmt_deploy.config import ConvertConfig
+    from ecmt_deploy.pipeline import convert_named
+
+    path = tmp_path_factory.mktemp("program") / "digits.nir"
+    convert_named("zoo:vit_digits", "digits", path, ConvertConfig())
+    return path
+
+
+@pytest.fixture(scope="module")
+def digits_run(digits_program) -> Path:
+    from ecmt_deploy.pipeline import simulate_file
+
+    path = digits_program.parent / "run"
+    simulate_file(digits_program, "torch", "digits", path, limit=4, timesteps=2)
+    return path
+
+
+def other_weights(tmp_path: Path) -> None:
+    safetensors.torch.save_file({"strange.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
+
+
+def zeros(tmp_path: Path) -> None:
+    x = np.zeros((8, 1, 8, 8), np.float32)
+    np.savez(tmp_path / "zeros.npz", x=x, y=np.zeros(8, np.int64), x_train=x, y_train=np.zeros(8, np.int64))
+
+
+def wide(tmp_path: Path) -> None:
+    np.savez(tmp_path / "wide.npz", x=np.ones((8, 3, 9, 9), np.float32), y=np.zeros(8, np.int64))
+
+
+def nothing(tmp_path: Path) -> None:
+    (tmp_path / "empty" / "train").mkdir(parents=True)
+
+
+def unknown_chip_field(tmp_path: Path) -> None:
+    source = (Path(__file__).parent.parent / "hw_configs" / "loihi2.toml").read_text()
+    (tmp_path / "chip.toml").write_text(source.replace("[limits]", "[limits]\nflux = 1"))
+
+
+def missing_chip_field(tmp_path: Path) -> None:
+    source = (Path(__file__).parent.parent / "hw_configs" / "loihi2.toml").read_text()
+    (tmp_path / "chip.toml").write_text(source.replace('name = "loihi2"', ""))
+
+
+CONVERT = ["convert", "zoo:vit_digits", "--data", "digits", "--out", "p.nir"]
+BAD = {
+    "no such model": (None, ["convert", "vit_tinny_patch16_224", *CONVERT[2:]], "vit_tiny_patch16_224"),
+    "no such zoo model": (None, ["convert", "zoo:nothing", *CONVERT[2:]], "vit_digits"),
+    "weights of another architecture": (other_weights, [*CONVERT, "--weights", "other.safetensors"], "strange.weight"),
+    "no such weights": (None, [*CONVERT, "--weights", "none.safetensors"], "none.safetensors"),
+    "image size mismatch": (wide, [*CONVERT[:3], "npz:wide.npz", *CONVERT[4:]], "9"),
+    "empty dataset": (nothing, [*CONVERT[:3], "folder:empty", *CONVERT[4:]], "empty"),
+    "no such dataset": (None, [*CONVERT[:3], "folder:nowhere", *CONVERT[4:]], "nowhere"),
+    "calibration data of zeros": (zeros, [*CONVERT[:3], "npz:zeros.npz", *CONVERT[4:]], "constant 0 everywhere"),
+    "timesteps 0": (None, [*CONVERT, "--timesteps", "0"], "timesteps is 0"),
+    "levels 0": (None, [*CONVERT, "--levels", "0"], "levels is 0"),
+    "no samples to calibrate on": (None, [*CONVERT, "--calibration-samples", "0"], "at least 1"),
+    "no such directory": (None, [*CONVERT[:4], "--out", "none/p.nir"], "does not exist"),
+    "model argument without a value": (None, [*CONVERT, "--model-arg", "img_size"], "key=value"),
+    "model argument that the model does not take": (None, ["convert", "vit_tiny_patch16_224", *CONVERT[2:], "--model-arg",
+                                                           "pretrained=false", "bananas=3"], "bananas"),
+    "no such program": (None, ["evaluate", "none.nir", "--data", "digits"], "no such file"),
+    "evaluate with timesteps 0": (None, ["evaluate", "PROGRAM", "--data", "digits", "--timesteps", "0"], "timesteps is 0"),
+    "evaluate with batch size 0": (None, ["evaluate", "PROGRAM", "--data", "digits", "--batch-size", "0"], "batch size is 0"),
+    "unknown target": (None, ["simulate", "PROGRAM", "--target", "brain", "--data", "digits", "--out", "r"], "reference, torch"),
+    "fixed precision": (None, ["simulate", "PROGRAM", "--target", "torch", "--data", "digits", "--out", "r", "--limit", "1",
+                               "--precision", "fixed"], "not implemented"),
+    "simulate with timesteps 0": (None, ["simulate", "PROGRAM", "--target", "torch", "--data", "digits", "--out", "r",
+                                         "--timesteps", "0"], "timesteps is 0"),
+    "simulate with limit 0": (None, ["simulate", "PROGRAM", "--target", "torch", "--data", "digits", "--out", "r",
+                                     "--limit", "0"], "limit"),
+    "not an image": (lambda d: (d / "a.png").write_text("hello"), ["classify", "PROGRAM", "a.png"], "a.png"),
+    "no such image": (None, ["classify", "PROGRAM", "b.png"], "b.png"),
+    "unknown chip": (None, ["energy", "RUN", "--hardware", "abacus"], "horowitz45, loihi1_sanafe, loihi2"),
+    "chip file with an unknown field": (unknown_chip_field, ["energy", "RUN", "--hardware", "chip.toml"], "flux"),
+    "chip file with a missing field": (missing_chip_field, ["energy", "RUN", "--hardware", "chip.toml"], "name"),
+    "no such run": (None, ["energy", "nowhere", "--hardware", "loihi2"], "no such run directory"),
+    "unknown suffix": (None, ["energy", "RUN", "--hardware", "loihi2", "--out", "e.xml"], ".csv"),
+    "report into no directory": (None, ["report", "RUN", "--out", "none/r.html"], "cannot be written"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_leaves_nothing(case, tmp_path, capsys, monkeypatch, digits_program, digits_run):
+    prepare, arguments, expected = BAD[case]
+    if prepare:
+        prepare(tmp_path)
+    before = sorted(str(p) for p in tmp_path.rglob("*"))
+    arguments = [{"PROGRAM": str(digits_program), "RUN": str(digits_run)}.get(a, a) for a in arguments]
+    status, out, err = run(arguments, capsys, monkeypatch, tmp_path)
+    lines = [line for line in err.splitlines() if "WARNING" not in line]
+    assert status == 2, err
+    assert len(lines) == 1, err
+    assert lines[0].startswith("ecmt-deploy: ")
+    assert expected in lines[0]
+    assert "Traceback" not in out + err
+    assert sorted(str(p) for p in tmp_path.rglob("*")) == before
+
+
+def test_a_target_that_is_not_installed_says_how_to_install_it(tmp_path, capsys, monkeypatch, digits_program):
+    from targets.lava import host
+
+    monkeypatch.setattr(host, "find_spec", lambda name: None)
+    arguments = ["simulate", str(digits_program), "--target", "lava", "--data", "digits", "--out", "r", "--limit", "1"]
+    status, _, err = run(arguments, capsys, monkeypatch, tmp_path)
+    assert status == 2
+    assert "pip install 'ecmt-deploy[lava]'" in err
+    assert ("--no-deps --ignore-requires-python lava-nc==0.10.0" in err) == (sys.version_info >= (3, 11))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_convert_is_deterministic_and_works(tmp_path, capsys, monkeypatch, digits_program):
+    status, out, err = run(CONVERT, capsys, monkeypatch, tmp_path)
+    assert status == 0, err
+    assert "nodes" in out
+    assert (tmp_path / "p.nir").read_bytes() == digits_program.read_bytes()
+    assert read(tmp_path / "p.nir").provenance.class_names == tuple("0123456789")
+
+
+def test_evaluate_writes_json_within_the_promise(tmp_path, capsys, monkeypatch, digits_program):
+    arguments = ["evaluate", str(digits_program), "--data", "digits", "--out", "e.json"]
+    status, out, err = run(arguments, capsys, monkeypatch, tmp_path)
+    assert status == 0, err
+    result = msgspec.json.decode((tmp_path / "e.json").read_bytes())
+    assert result["n_samples"] == 360
+    assert result["analog_accuracy"] >= 0.97
+    assert abs(result["accuracy"][3] - result["analog_accuracy"]) <= 0.003
+    assert f"{100 * result['accuracy'][3]:.2f}" in out
+
+
+def test_preset_paper_converts_too(tmp_path, capsys, monkeypatch):
+    status, _, err = run([*CONVERT, "--preset", "paper", "--timesteps", "6"], capsys, monkeypatch, tmp_path)
+    assert status == 0, err
+    program = read(tmp_path / "p.nir")
+    assert (program.coding, program.timesteps) == ("rate", 6)
+
+
+def test_energy_report_inspect_hardware_classify(tmp_path, capsys, monkeypatch, digits_program, digits_run):
+    for name in ("e.json", "e.csv"):
+        arguments = ["energy", str(digits_run), "--hardware", "loihi2", "horowitz45", "--out", name]
+        status, out, err = run(arguments, capsys, monkeypatch, tmp_path)
+        assert status == 0, err
+        assert "blocks.0.attn" in out
+    assert (tmp_path / "e.csv").read_text().count("\n") > 100
+    assert {e["hardware"] for e in msgspec.json.decode((tmp_path / "e.json").read_bytes())} == {"loihi2", "horowitz45"}
+    assert run(["report", str(digits_run)], capsys, monkeypatch, tmp_path)[0] == 0
+    assert "<svg" in (tmp_path / "report.html").read_text()
+    status, out, _ = run(["inspect", str(digits_program), "--hardware", "loihi2"], capsys, monkeypatch, tmp_path)
+    assert status == 0
+    assert "patch_embed.proj" in out
+    assert "standard" in out
+    assert run(["hardware"], capsys, monkeypatch, tmp_path)[1].count("loihi") >= 2
+    assert "SANA-FE" in run(["hardware", "loihi1_sanafe"], capsys, monkeypatch, tmp_path)[1]
+    from sklearn.datasets import load_digits
+
+    pixels = load_digits().images[0] / 16 * 255
+    Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "zero.png")
+    status, out, err = run(["classify", str(digits_program), "zero.png"], capsys, monkeypatch, tmp_path)
+    assert status == 0, err
+    assert " 0 " in out.splitlines()[-2]
+
+
+def test_every_command_has_help(capsys, monkeypatch, tmp_path):
+    for command in ("demo", "convert", "evaluate", "simulate", "classify", "energy", "inspect", "report", "hardware"):
+        status, out, _ = run([command, "--help"], capsys, monkeypatch, tmp_path)
+        assert status == 0
+        assert command in out
+
+
+@pytest.mark.parametrize("statement", ["import ecmt_deploy", "import ecmt_deploy; ecmt_deploy.read; ecmt_deploy.hardware"])
+def test_imports_stay_lean(statement):
+    code = f"import sys; {statement}; sys.exit(any(m in sys.modules for m in ('torch', 'lava', 'timm')))"
+    assert subprocess.run([sys.executable, "-c", code], env={**os.environ}, check=False).returncode == 0
+
+
+def test_demo_runs_the_whole_road(tmp_path, capsys, monkeypatch):
+    status, out, err = run(["demo", "--out", "d"], capsys, monkeypatch, tmp_path)
+    assert status == 0, err
+    made = {p.name for p in (tmp_path / "d").iterdir()}
+    assert made == {"program.nir", "eval.json", "run", "energy.json", "energy.csv", "report.json", "report.html"}
+    assert "NOT equal" not in out
+    assert "loihi1_sanafe" in out
+    if "left out" not in out:
+        assert "spikes equal, all counts equal" in " ".join(out.split())
