@@ -1,0 +1,27 @@
+"""docs/format.md says what the code does: its generated parts are those the code generates now."""
+
+from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.graph.fields import FIELDS
+from tests.format_vector import DOCUMENT, renewed, small
+
+
+def test_the_test_vector_and_the_functions_are_current():
+    text = DOCUMENT.read_text()
+    assert renewed(text) == text
+
+
+def test_every_node_type_and_field_is_in_the_document():
+    text = DOCUMENT.read_text()
+    for kind, fields in FIELDS.items():
+        assert f"`{kind.__name__}`" in text, kind
+        for field in fields:
+            assert f"`{field}`" in text, (kind, field)
+    assert set(FIELDS) == {*n.DIALECT.values(), *n.STANDARD.values()}
+
+
+def test_the_vector_spikes():
+    """A vector of zeros would test nothing."""
+    assert "neuron" in small("rate").neurons
+    rows = [row for row in DOCUMENT.read_text().splitlines() if row.startswith("| `neuron`")]
+    assert len(rows) == 2
+    assert all("0.5" in row or "0.25" in row or "1" in row for row in rows)
