@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ecmt_deploy.activity import Activity as Activity
     from ecmt_deploy.activity import Counts as Counts
+    from ecmt_deploy.chips import hardware as hardware
     from ecmt_deploy.config import ConvertConfig as ConvertConfig
     from ecmt_deploy.conversion import convert as convert
-    from ecmt_deploy.pricing import energy as energy
     from ecmt_deploy.engine import SpikingModel as SpikingModel
     from ecmt_deploy.engine import load as load
     from ecmt_deploy.errors import EcmtError as EcmtError
     from ecmt_deploy.evaluation import evaluate as evaluate
     from ecmt_deploy.graph import Program as Program
     from ecmt_deploy.graph import read as read
-    from ecmt_deploy.chips import hardware as hardware
+    from ecmt_deploy.pricing import energy as energy
     from ecmt_deploy.simulation import simulate as simulate
     from ecmt_deploy.target import Run as Run
 
@@ -42,7 +42,7 @@ _PUBLIC = {
     "simulate": "simulation",
 }
 
-__all__ = sorted([*_PUBLIC, "__version__"])  # noqa: PLE0605 - names are strings from the table above
+__all__ = sorted([*_PUBLIC, "__version__"])
 
 
 def __getattr__(name: str) -> Any:

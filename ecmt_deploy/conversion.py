@@ -130,7 +130,9 @@ def _batches(calibration: Tensor | Iterable[Tensor]) -> list[Tensor]:
         raise DataError("the calibration data is empty; pass at least two samples (N, C, H, W)")
     for batch in batches:
         if not batch.is_floating_point() or batch.ndim < 2:
-            raise DataError(f"calibration batch of shape {tuple(batch.shape)}, {batch.dtype}; expected floating point (N, C, H, W)")
+            raise DataError(
+                f"calibration batch of shape {tuple(batch.shape)}, {batch.dtype}; expected floating point (N, C, H, W)"
+            )
         if not batch.isfinite().all():
             raise DataError("the calibration data holds NaN or infinity; expected finite, normalised images")
     first = batches[0].flatten()[0]

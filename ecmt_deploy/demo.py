@@ -51,14 +51,14 @@ def demo(out: Path) -> None:
     console.rule(f"simulate: {LAVA_SAMPLES} test images on {target}", align="left")
     if left_out:
         console.print(left_out, soft_wrap=True)
-    record = simulate_file(
-        program, target, DATA, out / "run", LAVA_SAMPLES, LAVA_TIMESTEPS, conformance=target != "reference"
-    )
+    record = simulate_file(program, target, DATA, out / "run", LAVA_SAMPLES, LAVA_TIMESTEPS, conformance=target != "reference")
     console.print(f"{record.n_samples} images, T = {record.timesteps}: accuracy {100 * record.accuracy[-1]:.2f} %")
     if record.conformance:
         compared = record.conformance
-        console.print(f"against the reference on the same images: spikes {_equal(compared.spikes_equal)}, "
-                      f"all counts {_equal(compared.counts_equal)}, readouts within {compared.max_abs_logit_difference:.1e}")  # fmt: skip
+        console.print(
+            f"against the reference on the same images: spikes {_equal(compared.spikes_equal)}, "
+            f"all counts {_equal(compared.counts_equal)}, readouts within {compared.max_abs_logit_difference:.1e}"
+        )
         for line in compared.differences[:5]:
             console.print(f"  {line}")
 

@@ -152,7 +152,9 @@ def _analog(program: Program, x: np.ndarray, batch: int = 64) -> np.ndarray:
     return torch.cat(parts).numpy()
 
 
-def classify_files(path: Path, images: Sequence[Path], timesteps: int | None = None, top: int = 5) -> list[list[list[tuple[str, float]]]]:
+def classify_files(
+    path: Path, images: Sequence[Path], timesteps: int | None = None, top: int = 5
+) -> list[list[list[tuple[str, float]]]]:
     """Classify image files.
 
     Returns
@@ -191,7 +193,7 @@ def require_preprocessing(program: Program) -> Preprocessing:
     """The preprocessing a program was converted with; a program converted from arrays in Python has none."""
     if program.provenance.preprocessing is None:
         raise DataError(
-            "the program does not say how images are preprocessed (it was converted from arrays); run it from Python with arrays"
+            "the program does not say how images are preprocessed (converted from arrays); run it from Python with arrays"
         )
     return program.provenance.preprocessing
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import nir
-
 import msgspec
+import nir
 
 from ecmt_deploy.activity import Activity, Counts
 from ecmt_deploy.chips import Figure, Hardware
@@ -214,7 +213,7 @@ def remarks(result: Energy) -> list[str]:
         cost = result.events_per_mac * result.synop_pj
         verdict = "more than" if cost > PAPER_MAC_PJ else "at most"
         lines.append(
-            f"{result.hardware}: {result.events_per_mac:.2f} events per MAC at {result.synop_pj:g} pJ an event cost {cost:.2f} pJ"
+            f"{result.hardware}: {result.events_per_mac:.2f} events per MAC at {result.synop_pj:g} pJ each cost {cost:.2f} pJ"
             f" for each MAC of the ANN: {verdict} the {PAPER_MAC_PJ:g} pJ of an fp32 MAC at 45 nm."
         )
     return lines

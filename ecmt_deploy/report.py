@@ -90,7 +90,9 @@ def render_html(report: Report) -> str:
         record=report.record,
         source=report.record.provenance,
         accuracy_chart=Markup(_accuracy_chart(report.curve)),
-        energy_charts=[Markup(_bars(values, "nJ per inference", _BARS[i % len(_BARS)], 1e-3)) for i, values in enumerate(by_layer)],
+        energy_charts=[
+            Markup(_bars(values, "nJ per inference", _BARS[i % len(_BARS)], 1e-3)) for i, values in enumerate(by_layer)
+        ],
         rate_chart=Markup(_bars(report.spike_rates, "spikes per neuron and step", _SPIKING, 1.0)),
         remarks=[line for e in report.energies for line in remarks(e)],
         rows=_rows(report.energies),
@@ -117,7 +119,7 @@ def _rows(energies: list[Energy]) -> list[tuple[str, str, list[str]]]:
     return rows
 
 
-def _figure(width: float, height: float):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _figure(width: float, height: float):  # type: ignore[no-untyped-def]
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -126,7 +128,7 @@ def _figure(width: float, height: float):  # type: ignore[no-untyped-def]  # noq
     return figure, axes
 
 
-def _svg(figure, label: str) -> str:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _svg(figure, label: str) -> str:  # type: ignore[no-untyped-def]
     """Inline SVG, the same bytes for the same data, with text as text."""
     import matplotlib
 

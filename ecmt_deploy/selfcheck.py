@@ -72,8 +72,8 @@ def _check_operations(captured: Captured, lowered: Lowered, engine: SpikingModel
         error = float(difference.max()) / max(scale, 1e-30) if difference.numel() else 0.0
         if not error <= FLOAT64_TOLERANCE:
             raise ConversionError(
-                f"node {trace.name} (operation {node.name} in {module_path(node) or 'the model itself'}) is the first that differs"
-                f" from the model: by {error:.1e} of its largest value, allowed {FLOAT64_TOLERANCE:.0e}"
+                f"node {trace.name} (operation {node.name} in {module_path(node) or 'the model itself'}) is the first that"
+                f" differs from the model: by {error:.1e} of its largest value, allowed {FLOAT64_TOLERANCE:.0e}"
             )
 
 

@@ -95,7 +95,7 @@ BAD = {
     "no such program": (None, ["evaluate", "none.nir", "--data", "digits"], "no such file"),
     "evaluate with timesteps 0": (None, ["evaluate", "PROGRAM", "--data", "digits", "--timesteps", "0"], "timesteps is 0"),
     "evaluate with batch size 0": (None, ["evaluate", "PROGRAM", "--data", "digits", "--batch-size", "0"], "batch size is 0"),
-    "unknown target": (None, ["simulate", "PROGRAM", "--target", "brain", "--data", "digits", "--out", "r"], "reference, torch"),
+    "unknown target": (None, ["simulate", "PROGRAM", "--target", "brain", "--data", "digits", "--out", "r"], "torch"),
     "fixed precision": (None, ["simulate", "PROGRAM", "--target", "torch", "--data", "digits", "--out", "r", "--limit", "1",
                                "--precision", "fixed"], "not implemented"),
     "simulate with timesteps 0": (None, ["simulate", "PROGRAM", "--target", "torch", "--data", "digits", "--out", "r",

@@ -145,7 +145,9 @@ def test_bad_configuration(options):
 def test_timm_vit_with_rate_and_differential_coding():
     import timm
 
-    model = timm.create_model("vit_tiny_patch16_224", img_size=16, patch_size=4, embed_dim=24, num_heads=3, depth=2, num_classes=7)
+    model = timm.create_model(
+        "vit_tiny_patch16_224", img_size=16, patch_size=4, embed_dim=24, num_heads=3, depth=2, num_classes=7
+    )
     x = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = model.eval()(x)

@@ -155,7 +155,7 @@ def test_synops_are_true_taps(program: Program):
         running = kernel(node, site, FLOAT64)
         running.step(1, Stream(spikes, spikes != 0))
         taps = 0
-        channels_in, height, width = spikes.shape
+        _, height, width = spikes.shape
         out, per_group, kh, kw = node.weight.shape
         _, rows, columns = site.shape
         for o in range(out):

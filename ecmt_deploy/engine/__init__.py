@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from os import PathLike
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,9 @@ class SpikingModel(nn.Module):
     ----------
     program : the program; its parameters become buffers, so ``to(device)``, ``double()`` work as on any module
     """
+
+    ops: Any
+    _like: Tensor
 
     def __init__(self, program: Program) -> None:
         super().__init__()
@@ -111,9 +115,7 @@ class SpikingModel(nn.Module):
             op.begin(x[:0])  # release the state
         return torch.stack(outputs)
 
-    def _step(
-        self, t: int, x: Tensor, counting: bool, observe: Observer | None, trace: Observer | None
-    ) -> Tensor:
+    def _step(self, t: int, x: Tensor, counting: bool, observe: Observer | None, trace: Observer | None) -> Tensor:
         signals: dict[str, Signal] = {}
         for (name, sources), op in zip(self.program.operands.items(), self.ops, strict=True):
             if isinstance(op, Input):

@@ -16,7 +16,7 @@ class Signal(NamedTuple):
     """One step of one stream of a batch: ``value`` (B, ...), and ``changed`` (B, ...) bool while counting, else ``None``."""
 
     value: Tensor
-    changed: Tensor | None
+    changed: Any
 
 
 class Tally:

@@ -1,8 +1,9 @@
-"""Every node of the dialect in torch, batched. Written from the equations, not from the NumPy kernels: the two check each other."""
+"""Every node of the dialect in torch, batched; written from the equations, not from the kernels, so each checks the other."""
 
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import nir
 import torch
@@ -19,6 +20,7 @@ from ecmt_deploy.graph.shapes import convolution
 
 class Wiring(Op):
     sends_analog = False
+    indices: Tensor
 
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
@@ -65,6 +67,8 @@ class Synapses(Op):
 
 
 class Linear(Synapses):
+    weight: Tensor
+
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
         self.hold("weight", self.node.weight)
@@ -80,11 +84,13 @@ class Linear(Synapses):
 
 
 class Conv(Synapses):
+    weight: Tensor
+
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
         self.hold("weight", self.node.weight)
-        self.arguments = convolution(self.node)
-        self.conv = F.conv1d if isinstance(self.node, nir.Conv1d) else F.conv2d
+        self.arguments: Any = convolution(self.node)
+        self.conv: Any = F.conv1d if isinstance(self.node, nir.Conv1d) else F.conv2d
         self.dense = int(self._ones(torch.ones(1, *self.operand_shapes[0], dtype=torch.float64)).sum().item())
 
     def _ones(self, x: Tensor) -> Tensor:
@@ -102,6 +108,8 @@ class Conv(Synapses):
 
 
 class Scale(Op):
+    scale: Tensor
+
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
         self.hold("scale", self.node.scale)
@@ -146,6 +154,8 @@ class Mean(Op):
 
 
 class Constant(Op):
+    constant: Tensor
+
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
         self.hold("constant", self.node.value)
@@ -212,6 +222,8 @@ class Readout(Hold):
 class Neuron(Op):
     sends_analog = False
     identity = False
+    p: Tensor
+    m: Tensor
 
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
@@ -296,7 +308,7 @@ class ECM(Op):
 class Product(Op):
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
-        self.times = torch.matmul if self.node.product == "matmul" else torch.mul
+        self.times: Any = torch.matmul if self.node.product == "matmul" else torch.mul
         contracted = self.operand_shapes[0][-1] if self.node.product == "matmul" else 1
         self.dense = prod(self.shape) * contracted
 
@@ -343,7 +355,7 @@ class Product(Op):
 
 
 OPS: dict[type, type[Op]] = {
-    **{wiring: Wiring for wiring in n.WIRING},
+    **dict.fromkeys(n.WIRING, Wiring),
     nir.Input: Input,
     nir.Output: Output,
     nir.Linear: Linear,

@@ -3,6 +3,7 @@
 import nir
 
 from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.graph.shapes import convolution
 
 #: kinds of field: ``ints`` int64 array, ``int``, ``float`` and ``bool`` scalars, ``floats`` floating point array, ``string``,
 #: ``names`` string vector, ``parameters`` group of numeric arrays by name
@@ -50,4 +51,6 @@ def field_value(node: nir.NIRNode, field: str) -> object:
         return n.input_shape(node)
     if isinstance(node, nir.Output) and field == "shape":
         return n.output_shape(node)
+    if isinstance(node, nir.Conv1d | nir.Conv2d) and field in ("stride", "padding", "dilation"):
+        return convolution(node)[field]  # one number per spatial axis, however the node says it
     return getattr(node, field)

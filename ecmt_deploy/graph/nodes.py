@@ -27,8 +27,8 @@ class DialectNode(nir.NIRNode):
     arity: ClassVar[int | None] = 1
 
     def __post_init__(self) -> None:
-        self.input_type = {}
-        self.output_type = {}
+        self.input_type: dict[str, Any] = {}
+        self.output_type: dict[str, Any] = {}
 
 
 # --- wiring: moves values, computes nothing ---------------------------------------------------------------------------

@@ -44,7 +44,17 @@ def read(path: str | os.PathLike[str]) -> Program:
         return verify(nodes, edges, provenance)
     except (ProgramError, DataError) as error:
         raise ProgramError(f"{path}: {error}") from None
-    except (OSError, RuntimeError, LookupError, ValueError, ArithmeticError, TypeError, AttributeError, AssertionError, MemoryError) as error:
+    except (
+        OSError,
+        RuntimeError,
+        LookupError,
+        ValueError,
+        ArithmeticError,
+        TypeError,
+        AttributeError,
+        AssertionError,
+        MemoryError,
+    ) as error:
         # what the HDF5 library says of a file it cannot make sense of
         reason = " ".join(str(error).split())[:200]
         raise ProgramError(f"{path}: not a readable program file, or a truncated one ({reason}); write it again") from None

@@ -1,6 +1,8 @@
 """Shape inference: the shape of every stream follows from the ``Input`` node and the constants."""
 
+from collections.abc import Callable
 from math import prod
+from typing import Any
 
 import nir
 import numpy as np
@@ -96,10 +98,10 @@ def _vector_linear(node: nir.Linear, x: Shape) -> Shape:
     return _linear(node, x)
 
 
-def convolution(node: nir.Conv1d | nir.Conv2d) -> dict[str, tuple[int, ...] | int]:
+def convolution(node: nir.Conv1d | nir.Conv2d) -> dict[str, Any]:
     """Stride, padding and dilation (one per spatial axis) and groups of a convolution node, as plain integers."""
     axes = node.weight.ndim - 2
-    values: dict[str, tuple[int, ...] | int] = {"groups": int(node.groups)}
+    values: dict[str, Any] = {"groups": int(node.groups)}
     for name in ("stride", "padding", "dilation"):
         value = np.broadcast_to(np.asarray(getattr(node, name), dtype=np.int64), (axes,))
         values[name] = tuple(int(v) for v in value)
@@ -169,7 +171,7 @@ def _output(node: nir.Output, x: Shape) -> Shape:
     return x
 
 
-_RULES = {
+_RULES: dict[type, Callable[..., Shape]] = {
     nir.Input: lambda node: n.input_shape(node),
     nir.Output: _output,
     n.Reshape: _reshape,

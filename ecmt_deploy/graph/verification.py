@@ -18,9 +18,7 @@ from ecmt_deploy.graph.shapes import ShapeError, convolution, infer
 MAX_ELEMENTS = 2**31  # of one stream: larger cannot be a layer, and would only exhaust memory
 
 
-def verify(
-    nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]], provenance: Provenance
-) -> Program:
+def verify(nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]], provenance: Provenance) -> Program:
     """Check every rule of the dialect and return the program in topological order.
 
     Parameters
@@ -54,9 +52,7 @@ def verify(
     )
 
 
-def _operands(
-    nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]]
-) -> dict[str, tuple[str, ...]]:
+def _operands(nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
     incoming: dict[str, list[str]] = {name: [] for name in nodes}
     for source, destination in edges:
         for end in (source, destination):
@@ -133,9 +129,7 @@ def _shape(name: str, node: nir.NIRNode, operand_shapes: list[tuple[int, ...]]) 
     return shape
 
 
-def _set_types(
-    name: str, node: nir.NIRNode, sources: tuple[str, ...], shapes: Mapping[str, tuple[int, ...]]
-) -> None:
+def _set_types(name: str, node: nir.NIRNode, sources: tuple[str, ...], shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Fill in the NIR types of our nodes, so that NIR's own tools see shapes."""
     if isinstance(node, n.DialectNode):
         node.input_type = {source: np.array(shapes[source]) for source in sources}
@@ -259,17 +253,13 @@ _FIELD_CHECKS: dict[type, Callable[[nir.NIRNode, Require], None]] = {
 }
 
 
-def _check_infinities(
-    nodes: Mapping[str, nir.NIRNode], operands: Mapping[str, tuple[str, ...]], order: list[str]
-) -> None:
+def _check_infinities(nodes: Mapping[str, nir.NIRNode], operands: Mapping[str, tuple[str, ...]], order: list[str]) -> None:
     """An infinity (a mask) may travel through wiring and sums, and may enter nothing but the accumulator of an ECM."""
     infinite: set[str] = set()
     for name in order:
         node = nodes[name]
         carried = [source for source in operands[name] if source in infinite]
-        if isinstance(node, n.Constant) and np.isinf(node.value).any():
-            infinite.add(name)
-        elif carried and isinstance(node, n.WIRING + (n.Add,)):
+        if (isinstance(node, n.Constant) and np.isinf(node.value).any()) or (carried and isinstance(node, (*n.WIRING, n.Add))):
             infinite.add(name)
         elif carried and not isinstance(node, n.ECM):
             raise ProgramError(
@@ -277,9 +267,7 @@ def _check_infinities(
             )
 
 
-def _spiking(
-    nodes: Mapping[str, nir.NIRNode], operands: Mapping[str, tuple[str, ...]], order: list[str]
-) -> frozenset[str]:
+def _spiking(nodes: Mapping[str, nir.NIRNode], operands: Mapping[str, tuple[str, ...]], order: list[str]) -> frozenset[str]:
     spiking: set[str] = set()
     for name in order:
         wired = isinstance(nodes[name], n.WIRING) and all(source in spiking for source in operands[name])
@@ -288,9 +276,7 @@ def _spiking(
     return frozenset(spiking)
 
 
-def _encoding(
-    nodes: Mapping[str, nir.NIRNode], operands: Mapping[str, tuple[str, ...]], order: list[str]
-) -> frozenset[str]:
+def _encoding(nodes: Mapping[str, nir.NIRNode], operands: Mapping[str, tuple[str, ...]], order: list[str]) -> frozenset[str]:
     """Linear nodes reached from the input through wiring, scales and added constants alone."""
     raw: set[str] = set()
     constant: set[str] = set()
@@ -300,9 +286,7 @@ def _encoding(
         node, sources = nodes[name], operands[name]
         if isinstance(node, nir.Input):
             raw.add(name)
-        elif isinstance(node, n.Constant) or (
-            isinstance(node, transparent) and all(source in constant for source in sources)
-        ):
+        elif isinstance(node, n.Constant) or (isinstance(node, transparent) and all(source in constant for source in sources)):
             constant.add(name)
         elif all(source in raw or source in constant for source in sources):
             if isinstance(node, n.LINEAR):

@@ -27,7 +27,7 @@ _KERNELS: dict[type, type[Kernel]] = {
     nir.Input: InputKernel,
     nir.Output: OutputKernel,
     n.Constant: ConstantKernel,
-    **{wiring: WiringKernel for wiring in n.WIRING},
+    **dict.fromkeys(n.WIRING, WiringKernel),
     nir.Linear: LinearKernel,
     n.LastAxisLinear: LinearKernel,
     nir.Conv1d: ConvKernel,
@@ -56,6 +56,4 @@ def kernel(node: nir.NIRNode, site: Site, dtype: np.dtype, identity_neurons: boo
 
 def kernels(program: Program, dtype: np.dtype, identity_neurons: bool = False) -> dict[str, Kernel]:
     """A kernel for every node of ``program``, in topological order."""
-    return {
-        name: kernel(node, Site.of(program, name), dtype, identity_neurons) for name, node in program.nodes.items()
-    }
+    return {name: kernel(node, Site.of(program, name), dtype, identity_neurons) for name, node in program.nodes.items()}

@@ -105,4 +105,3 @@ class Kernel(ABC):
 def cast(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """A parameter in the dtype of the run; float32 to float64 is exact."""
     return np.asarray(array, dtype=dtype)
-

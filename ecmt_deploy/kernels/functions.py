@@ -52,7 +52,7 @@ def _group_norm(p: Parameters, x: Array) -> Array:
     grouped = x.reshape(int(p["groups"]), -1)
     y = _standardise(grouped, (1,), float(p["eps"])).reshape(x.shape)
     per_channel = (-1, *([1] * (x.ndim - 1)))
-    arrays = {key: p[key].reshape(per_channel) for key in ("weight", "bias") if key in p}
+    arrays: Parameters = {key: p[key].reshape(per_channel) for key in ("weight", "bias") if key in p}
     return _affine(arrays, y)
 
 

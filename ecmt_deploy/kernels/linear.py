@@ -66,7 +66,8 @@ class ConvKernel(SynapseKernel):
         (ph, pw), (sh, sw), (dh, dw) = self.padding, self.stride, self.dilation
         kh, kw = self.weight.shape[2:]
         x = np.pad(self._planes(x), ((0, 0), (ph, ph), (pw, pw)))
-        view = np.lib.stride_tricks.sliding_window_view(x, (dh * (kh - 1) + 1, dw * (kw - 1) + 1), axis=(1, 2))
+        window = (dh * (kh - 1) + 1, dw * (kw - 1) + 1)
+        view: np.ndarray = np.lib.stride_tricks.sliding_window_view(x, window, axis=(1, 2))  # type: ignore[call-overload]
         return view[:, ::sh, ::sw, ::dh, ::dw]
 
     def _taps(self, mask: np.ndarray) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import nir
 import numpy as np
 import torch
-from torch import Tensor, fx
+from torch import fx
 
 from ecmt_deploy.capture import Captured, module_path
 from ecmt_deploy.errors import CaptureError
@@ -96,11 +96,11 @@ def lower(captured: Captured, coding: str, dtype: torch.dtype, provenance: Prove
 
 def _lower_call(builder: Builder, node: fx.Node, values: dict[fx.Node, Any], refused: list[str]) -> Any:
     """Value of one call: an activation, a constant, a list of them, or poison."""
-    meta = node.meta.get("val")
+    meta: Any = node.meta.get("val")
     if isinstance(meta, torch.SymInt | int):
         return _at_one(meta)
-    args = fx.map_arg(node.args, lambda a: values[a])
-    kwargs = fx.map_arg(node.kwargs, lambda a: values[a])
+    args: Any = fx.map_arg(node.args, lambda a: values[a])
+    kwargs: Any = fx.map_arg(node.kwargs, lambda a: values[a])
     operands = _flatten([*args, *kwargs.values()])
     if any(isinstance(v, _Poison) for v in operands):
         return _Poison()
@@ -133,6 +133,7 @@ def _without_formats(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 def _fold(node: fx.Node, args: Any, kwargs: Any) -> Any:
     """Evaluate a constant operation, with a batch of one and zeros where only an activation's shape matters."""
+
     def concrete(value: Any) -> Any:
         if isinstance(value, Activation):
             return torch.zeros(value.full_shape)
@@ -141,7 +142,8 @@ def _fold(node: fx.Node, args: Any, kwargs: Any) -> Any:
         return value
 
     with torch.no_grad():
-        value = node.target(*concrete(tuple(args)), **{k: concrete(v) for k, v in kwargs.items()})
+        target: Any = node.target
+        value = target(*concrete(tuple(args)), **{k: concrete(v) for k, v in kwargs.items()})
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -156,11 +158,11 @@ def _at_one(size: Any) -> int:
     """A size with the symbolic batch set to 1."""
     if isinstance(size, torch.SymInt):
         expression = size.node.expr
-        return int(expression.subs({symbol: 1 for symbol in expression.free_symbols}))
+        return int(expression.subs(dict.fromkeys(expression.free_symbols, 1)))
     return int(size)
 
 
-def _layout(value: Tensor) -> Layout:
+def _layout(value: Any) -> Layout:
     """Take a symbolic shape apart: the axis of size exactly s is the batch axis and is dropped; k s stays k."""
     tied = [i for i, size in enumerate(value.shape) if isinstance(size, torch.SymInt) and size.node.expr.free_symbols]
     exact = [i for i in tied if value.shape[i].node.expr.is_Symbol]
@@ -174,7 +176,7 @@ def _layout(value: Tensor) -> Layout:
 
 
 def _drop_readout_neurons(builder: Builder) -> None:
-    """Bypass neurons from which no further neuron, ECM or product is reached: the last linear layer takes its operand analog."""
+    """Bypass neurons from which no further neuron, ECM or product is reached: the last linear layer's operand is analog."""
     stops = (n.MultiThreshold, n.ECM, n.ECMProduct)
     consumers: dict[str, list[str]] = {name: [] for name in builder.nodes}
     for name, sources in builder.operands.items():

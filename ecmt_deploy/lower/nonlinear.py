@@ -111,7 +111,7 @@ def leaky_relu(b: Builder, out: Layout, x: Activation, slope: float = 0.01) -> A
 @handles("clamp", "clamp_min", "clamp_max", "hardtanh", "relu6", "clip", "hardtanh_", "relu6_")
 def clamp(
     b: Builder, out: Layout, x: Activation, low: float | None = None, high: float | None = None, *, op: str,
-    min: float | None = None, max: float | None = None,  # noqa: A002 - the operation's own names
+    min: float | None = None, max: float | None = None,
 ) -> Activation:  # fmt: skip
     if op == "clamp_max":
         low, high = None, low if low is not None else max

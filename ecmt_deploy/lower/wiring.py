@@ -46,7 +46,9 @@ def _permuted(b: Builder, out: Layout, x: Activation, dims: Sequence[int]) -> Ac
 @handles("permute", "movedim", "swapaxes", "transpose", "t", "numpy_T", "mT", "swapdims")
 def permute(b: Builder, out: Layout, x: Activation, *args: Any, op: str) -> Activation:
     dims = list(range(x.rank))
-    reference = torch.empty(0).expand(*([0] * x.rank)) if not x.rank else torch.empty(tuple(range(2, 2 + x.rank)), device="meta")
+    reference = (
+        torch.empty(0).expand(*([0] * x.rank)) if not x.rank else torch.empty(tuple(range(2, 2 + x.rank)), device="meta")
+    )
     if op == "numpy_T":
         dims.reverse()
     elif op == "mT":
@@ -189,9 +191,7 @@ def repeat(b: Builder, out: Layout, x: Activation, repeats: Sequence[int]) -> Ac
 
 
 @handles("constant_pad_nd", "pad")
-def pad(
-    b: Builder, out: Layout, x: Activation, pads: Sequence[int], *args: Any, value: float | None = None
-) -> Activation:
+def pad(b: Builder, out: Layout, x: Activation, pads: Sequence[int], *args: Any, value: float | None = None) -> Activation:
     modes = [a for a in args if isinstance(a, str)]
     numbers = [a for a in args if isinstance(a, int | float)]
     if modes and modes[0] != "constant":

@@ -96,8 +96,8 @@ class LavaTarget:
                 gone = set(job.children()) - set(worker.pids())
                 if gone and not job.closing.exists() and not job.failure.exists():
                     raise TargetError(
-                        f"target lava: {len(gone)} of its processes died (pid {min(gone)}), killed from outside or out of memory; "
-                        "run again with fewer samples or more memory"
+                        f"target lava: {len(gone)} of its processes died (pid {min(gone)}), killed or out of "
+                        "memory; run again with fewer samples or more memory"
                     )
                 steps = job.steps_done()
                 if steps != done:

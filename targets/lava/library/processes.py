@@ -172,8 +172,7 @@ class NodeModel(PyLoihiProcessModel):
             if isinstance(self.kernel, InputKernel):
                 self.kernel.present(self.samples[elapsed // interval])
         received = [
-            unpack(getattr(self, f"in_{i}").recv(), spikes, dtype)
-            for i, (_, spikes) in enumerate(self.parameters["received"])
+            unpack(getattr(self, f"in_{i}").recv(), spikes, dtype) for i, (_, spikes) in enumerate(self.parameters["received"])
         ]
         operands = [wire.stream(received) for wire in self.parameters["wires"]]
         result = self.kernel.step(elapsed % interval + 1, *operands)
@@ -222,7 +221,9 @@ def _family(process: type[NodeProcess], body: type[NodeModel], ports: int, varia
 _HERE = sys.modules[__name__]
 _BY_PORTS: dict[int, type[NodeProcess]] = {}
 for _ports in range(MAX_PORTS + 1):  # linear maps, sums, means, constants, concatenations: no state worth showing
-    _process = type(f"Node{_ports}", (NodeProcess,), {"ports": _ports, "__module__": __name__, "__doc__": f"{_ports} operands."})
+    _process = type(
+        f"Node{_ports}", (NodeProcess,), {"ports": _ports, "__module__": __name__, "__doc__": f"{_ports} operands."}
+    )
     setattr(_HERE, _process.__name__, _process)
     setattr(_HERE, f"{_process.__name__}FloatModel", _family(_process, NodeModel, _ports, ()))
     _BY_PORTS[_ports] = _process
