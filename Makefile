@@ -17,11 +17,25 @@ help:
 
 setup: $(SETUP)
 
+# a Python named by the caller that .venv was not made with makes it anew
+ifneq ($(origin PYTHON),file)
+ifneq ($(shell $(PYTHON) -c 'import sys; print(sys.version_info[:2])' 2>/dev/null),$(shell $(BIN)/python -c 'import sys; print(sys.version_info[:2])' 2>/dev/null))
+$(SETUP): remake
+endif
+endif
+.PHONY: remake
+remake:
+
 $(SETUP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' || \
 	  { echo "Python 3.10, 3.11 or 3.12 is needed; say which: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
 	@echo "setting up .venv (torch is large: some minutes)"
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "$(PYTHON) lacks its venv module; install it (Debian and Ubuntu: apt install python3-venv)" >&2; exit 2; }
+	@# another Python than the one .venv was made with would be mixed into it
+	@want=$$($(PYTHON) -c 'import sys; print(sys.version_info[:2])'); \
+	  have=$$($(BIN)/python -c 'import sys; print(sys.version_info[:2])' 2>/dev/null || true); \
+	  if [ "$$want" != "$$have" ]; then rm -rf .venv && $(PYTHON) -m venv .venv; fi
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lava,dev]'
 	@# lava-nc declares Python 3.10 only; its code runs on 3.11 and 3.12 too (targets/lava/compat.py)
 	$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' && \
@@ -48,4 +62,4 @@ bench: setup
 	$(BIN)/python -m benchmarks.engines
 
 clean:
-	rm -rf .venv build dist demo *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	rm -rf .venv build dist demo *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .grimp_cache .hypothesis

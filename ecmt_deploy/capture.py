@@ -79,6 +79,25 @@ def capture(model: nn.Module, sample: Tensor) -> Captured:
     )
 
 
+def evaluate(node: fx.Node, args: Any, kwargs: Any, dtype: torch.dtype) -> Any:
+    """Value of one call; in float64 also where the model's code names a smaller floating dtype."""
+    if dtype == torch.float64:
+        args = tuple(torch.float64 if _is_smaller(a) else a for a in args)
+        kwargs = {k: torch.float64 if _is_smaller(v) else v for k, v in kwargs.items()}
+    target: Any = node.target
+    with torch.no_grad():
+        return target(*args, **kwargs)
+
+
+def _is_smaller(argument: Any) -> bool:
+    return isinstance(argument, torch.dtype) and argument in (torch.float32, torch.float16, torch.bfloat16)
+
+
+def constant_in(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """A constant of the model for a computation in ``dtype``: floating ones are promoted to float64, others stay."""
+    return tensor.double() if dtype == torch.float64 and tensor.is_floating_point() else tensor
+
+
 def module_path(node: fx.Node) -> str:
     """Path of the module whose code produced ``node``; empty for the root."""
     stack = node.meta.get("nn_module_stack") or {}

@@ -74,9 +74,11 @@ def convert(
     )
     report("capture", 0)
     captured = capture(model, batches[0])
-    lowered = lower(captured, recipe.coding, batches[0].dtype, base, recipe.analog_readout_layer)
+    lowered, exact = (
+        lower(captured, recipe.coding, dtype, base, recipe.analog_readout_layer) for dtype in (batches[0].dtype, torch.float64)
+    )
     report("check", 0)
-    self_check(model, captured, lowered, _different_samples(batches))
+    self_check(model, captured, lowered, exact, _different_samples(batches))
     statistics = calibrate(lowered, batches, lambda samples: report("calibrate", samples))
     return SpikingModel(_with_bases(lowered, statistics, config))
 

@@ -1,6 +1,6 @@
 """The analog program against the original model: conversion never changes the mathematics.
 
-Two comparisons on at least two different samples. In float64 the program must reproduce every captured operation to
+Two comparisons on at least two different samples. Lowered to float64, the program must reproduce every captured operation to
 rounding, which tells exactly where a lowering is wrong; in the model's own dtype it must reproduce the module that was given,
 which tells whether the capture is.
 """
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from ecmt_deploy.capture import Captured, module_path
+from ecmt_deploy.capture import Captured, constant_in, evaluate, module_path
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConversionError
 from ecmt_deploy.lower import Lowered
@@ -24,11 +24,12 @@ FLOAT32_FLOOR = 1e-4
 ROUNDING_FACTOR = 20.0
 
 
-def self_check(model: nn.Module, captured: Captured, lowered: Lowered, samples: Tensor) -> None:
+def self_check(model: nn.Module, captured: Captured, lowered: Lowered, exact: Lowered, samples: Tensor) -> None:
     """Compare the analog program with the captured graph and with the model itself.
 
     Parameters
     ----------
+    lowered, exact : the captured model lowered to its own dtype, and to float64
     samples : (2 or more, C, H, W)
 
     Raises
@@ -37,11 +38,10 @@ def self_check(model: nn.Module, captured: Captured, lowered: Lowered, samples: 
         naming the first node that diverges, or the output.
     """
     engine = SpikingModel(lowered.program)
-    exact = SpikingModel(lowered.program).double()
-    _check_operations(captured, lowered, exact, samples.double())
+    _check_operations(captured, exact, samples.double())
     with torch.no_grad():
         expected = model(samples)
-    found, in_double = engine.analog(samples), exact.analog(samples.double())
+    found, in_double = engine.analog(samples), SpikingModel(exact.program).analog(samples.double())
     scale = max(float(expected.abs().max()), 1e-30)
     error = float((found - expected).abs().max()) / scale
     allowed = max(FLOAT32_FLOOR, ROUNDING_FACTOR * float((found - in_double).abs().max()) / scale)
@@ -52,7 +52,8 @@ def self_check(model: nn.Module, captured: Captured, lowered: Lowered, samples: 
         )
 
 
-def _check_operations(captured: Captured, lowered: Lowered, engine: SpikingModel, samples: Tensor) -> None:
+def _check_operations(captured: Captured, lowered: Lowered, samples: Tensor) -> None:
+    engine = SpikingModel(lowered.program)
     streams: dict[str, Tensor] = {}
     needed = {trace.name for trace in lowered.traces.values()}
     engine.trace(samples, lambda name, value: streams.__setitem__(name, value) if name in needed else None)
@@ -88,7 +89,7 @@ class _DoubleInterpreter(fx.Interpreter):
     def values(self, samples: Tensor) -> list[tuple[fx.Node, Any]]:
         """Every node with its value, in order."""
         arguments = [
-            samples if node.name == self.captured.input_name else _double(self.captured.constants[node.name])
+            samples if node.name == self.captured.input_name else constant_in(self.captured.constants[node.name], torch.float64)
             for node in self.captured.graph.nodes
             if node.op == "placeholder"
         ]
@@ -97,17 +98,9 @@ class _DoubleInterpreter(fx.Interpreter):
         return self.seen
 
     def run_node(self, n: fx.Node) -> Any:
-        value = super().run_node(n)
-        if n.op == "call_function":
-            self.seen.append((n, value))
+        if n.op != "call_function":
+            return super().run_node(n)
+        args, kwargs = self.fetch_args_kwargs_from_env(n)
+        value = evaluate(n, args, kwargs, torch.float64)
+        self.seen.append((n, value))
         return value
-
-    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
-        floats = (torch.float32, torch.float16, torch.bfloat16)
-        args = tuple(torch.float64 if isinstance(a, torch.dtype) and a in floats else a for a in args)
-        kwargs = {k: torch.float64 if isinstance(v, torch.dtype) and v in floats else v for k, v in kwargs.items()}
-        return super().call_function(target, args, kwargs)
-
-
-def _double(tensor: Tensor) -> Tensor:
-    return tensor.double() if tensor.is_floating_point() else tensor

@@ -142,15 +142,18 @@ def test_bad_configuration(options):
         ConvertConfig(**options)
 
 
-def test_timm_vit_with_rate_and_differential_coding():
+@pytest.mark.parametrize("fused", [True, False])
+def test_timm_vit_with_rate_and_differential_coding(fused, monkeypatch):
     import timm
+    import timm.layers.config
 
-    model = timm.create_model(
-        "vit_tiny_patch16_224", img_size=16, patch_size=4, embed_dim=24, num_heads=3, depth=2, num_classes=7
-    )
+    monkeypatch.setattr(timm.layers.config, "_USE_FUSED_ATTN", int(fused))
+    torch.manual_seed(0)
+    options = {"img_size": 16, "patch_size": 4, "embed_dim": 24, "num_heads": 3, "depth": 2, "num_classes": 7}
+    model = timm.create_model("vit_tiny_patch16_224", **options).eval()
     x = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        expected = model.eval()(x)
+        expected = model(x)
     for preset in ("paper", "accurate"):
         spiking = convert(model, x, ConvertConfig(preset=preset))
         assert "blocks.0.attn.qkv" in spiking.program.nodes

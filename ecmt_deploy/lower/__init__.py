@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import fx
 
-from ecmt_deploy.capture import Captured, module_path
+from ecmt_deploy.capture import Captured, constant_in, evaluate, module_path
 from ecmt_deploy.errors import CaptureError
 from ecmt_deploy.graph import Program, Provenance, verify
 from ecmt_deploy.graph import nodes as n
@@ -71,7 +71,7 @@ def lower(captured: Captured, coding: str, dtype: torch.dtype, provenance: Prove
             if node.name == captured.input_name:
                 values[node] = builder.input(_layout(node.meta["val"]))
             else:
-                values[node] = captured.constants[node.name]
+                values[node] = constant_in(captured.constants[node.name], dtype)
         elif node.op == "output":
             (result,) = node.args[0]
         else:
@@ -111,7 +111,7 @@ def _lower_call(builder: Builder, node: fx.Node, values: dict[fx.Node, Any], ref
         return None
     try:
         if name in SHAPE_ONLY or not any(isinstance(v, Activation) for v in operands):
-            return _fold(node, args, kwargs)
+            return _fold(node, args, kwargs, builder.dtype)
         handler = HANDLERS.get(name)
         if handler is None:
             raise Refusal("is not in the table of operations")
@@ -131,19 +131,17 @@ def _without_formats(kwargs: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in kwargs.items() if k not in ("memory_format", "dtype", "device", "layout", "pin_memory", "copy")}
 
 
-def _fold(node: fx.Node, args: Any, kwargs: Any) -> Any:
+def _fold(node: fx.Node, args: Any, kwargs: Any, dtype: torch.dtype) -> Any:
     """Evaluate a constant operation, with a batch of one and zeros where only an activation's shape matters."""
 
     def concrete(value: Any) -> Any:
         if isinstance(value, Activation):
-            return torch.zeros(value.full_shape)
+            return torch.zeros(value.full_shape, dtype=dtype)
         if isinstance(value, list | tuple):
             return type(value)(concrete(v) for v in value)
         return value
 
-    with torch.no_grad():
-        target: Any = node.target
-        value = target(*concrete(tuple(args)), **{k: concrete(v) for k, v in kwargs.items()})
+    value = evaluate(node, concrete(tuple(args)), {k: concrete(v) for k, v in kwargs.items()}, dtype)
     return list(value) if isinstance(value, tuple) else value
 
 

@@ -2,8 +2,8 @@
 
 Its module ``lava.magma.compiler.var_model`` declares dataclass fields whose defaults are instances of other dataclasses.
 Python 3.10 accepts them; since 3.11 a default must be hashable, and a dataclass with ``eq`` and without ``unsafe_hash`` is not.
-The one obstacle is cleared by importing that module once while ``dataclasses.dataclass`` defaults to ``unsafe_hash=True``; afterwards
-everything is as before. lava-nc is archived at 0.10.0, so there is no release to wait for.
+The one obstacle is cleared by importing that module once while ``dataclasses.dataclass`` defaults to ``unsafe_hash=True``;
+afterwards everything is as before. lava-nc is archived at 0.10.0, so there is no release to wait for.
 """
 
 import dataclasses
