@@ -143,7 +143,7 @@ class Builder:
 
     def array(self, value: Tensor | float | bool) -> np.ndarray:
         """A constant as an array of the program's dtype."""
-        return torch.as_tensor(value).detach().to(self.dtype).cpu().contiguous().numpy()
+        return exact(value).detach().to(self.dtype).cpu().contiguous().numpy()
 
     def constant(self, value: np.ndarray, name: str, like: Activation | Layout, raw: bool = False) -> Activation:
         """A ``Constant`` node; in the company of the raw input it enters once, as the input does."""
@@ -215,6 +215,11 @@ class Builder:
         scale = np.ascontiguousarray(scale)
         node = nir.Scale(scale) if scale.shape == x.shape else n.BroadcastScale(scale)
         return self.emit(node, [x], name, layout)
+
+
+def exact(value: Tensor | float | bool) -> Tensor:
+    """A constant as a tensor; a Python number keeps all its digits until it is cast to the program's dtype."""
+    return value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
 
 
 #: operations that carry a leaf module's name; everything else there is named after itself

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.lower.builder import Activation, Builder, Layout, Refusal
+from ecmt_deploy.lower.builder import Activation, Builder, Layout, Refusal, exact
 from ecmt_deploy.lower.nonlinear import ecm, product
 from ecmt_deploy.lower.table import handles
 
@@ -77,7 +77,7 @@ def matmul(b: Builder, out: Layout, x: Operand, y: Operand) -> Activation:
 def addmm(b: Builder, out: Layout, bias: Operand, x: Operand, weight: Operand, beta: float = 1, alpha: float = 1) -> Activation:
     if not isinstance(x, Activation) or not isinstance(weight, Tensor) or isinstance(bias, Activation):
         raise Refusal("is a linear map whose weight depends on the input")
-    return _weighted(b, out, x, alpha * weight.T, beta * torch.as_tensor(bias))
+    return _weighted(b, out, x, alpha * weight.T, beta * exact(bias))
 
 
 @handles("conv1d", "conv2d", "convolution")
@@ -131,7 +131,7 @@ def add(b: Builder, out: Layout, x: Operand, y: Operand, alpha: float = 1, *, op
     sign_a, sign_c = signs if isinstance(x, Activation) else signs[::-1]
     assert isinstance(activation, Activation)
     activation = b.expanded(_times(b, activation, sign_a), out)
-    value = np.broadcast_to(b.sample_array(sign_c * torch.as_tensor(constant), out), out.shape)
+    value = np.broadcast_to(b.sample_array(sign_c * exact(constant), out), out.shape)
     if not value.any():
         return activation
     name = b.name("add")
@@ -165,7 +165,7 @@ def div(b: Builder, out: Layout, x: Operand, y: Operand, rounding_mode: str | No
     if isinstance(x, Activation) and isinstance(y, Activation):
         return ecm(b, out, [x, y], "divide")
     if isinstance(x, Activation):
-        return b.scaled(x, b.sample_array(1.0 / torch.as_tensor(y), out), b.name("scale"), out)
+        return b.scaled(x, b.sample_array(1.0 / exact(y), out), b.name("scale"), out)
     assert isinstance(y, Activation)
     inverse = ecm(b, Layout(y.shape, y.batch, y.tied), [y], "reciprocal")
     return mul(b, out, inverse, x)
@@ -223,7 +223,7 @@ def avg_pool(b: Builder, out: Layout, x: Activation, size: Any, *args: Any, op: 
 
 @handles("masked_fill", "masked_fill_")
 def masked_fill(b: Builder, out: Layout, x: Operand, mask: Operand, value: Any) -> Activation:
-    return where(b, out, mask, torch.as_tensor(value), x)
+    return where(b, out, mask, exact(value), x)
 
 
 @handles("where")
