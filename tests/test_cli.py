@@ -133,7 +133,10 @@ def test_bad_input_is_one_line_and_leaves_nothing(case, tmp_path, capsys, monkey
 def test_a_target_that_is_not_installed_says_how_to_install_it(tmp_path, capsys, monkeypatch, digits_program):
     from targets.lava import host
 
-    monkeypatch.setattr(host, "find_spec", lambda name: None)
+    def absent(name: str) -> str:
+        raise host.PackageNotFoundError(name)
+
+    monkeypatch.setattr(host, "version", absent)
     arguments = ["simulate", str(digits_program), "--target", "lava", "--data", "digits", "--out", "r", "--limit", "1"]
     status, _, err = run(arguments, capsys, monkeypatch, tmp_path)
     assert status == 2

@@ -6,7 +6,7 @@ import logging
 import sys
 import tempfile
 import time
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,8 +43,11 @@ class LavaTarget:
 
     def missing(self) -> str | None:
         """How to install lava-nc where it is not."""
-        if find_spec("lava") is not None and find_spec("lava.magma") is not None:
+        try:
+            version("lava-nc")
             return None
+        except PackageNotFoundError:
+            pass  # an import would not tell: folders that an uninstalled package leaves behind can be imported
         how = "pip install 'ecmt-deploy[lava]'"
         if sys.version_info >= (3, 11):
             how += " && pip install --no-deps --ignore-requires-python lava-nc==0.10.0"
