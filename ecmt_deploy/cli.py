@@ -50,7 +50,7 @@ def convert(
 
     config = ConvertConfig(preset=preset, levels=levels, timesteps=timesteps)
     spiking = convert_named(model, data, out, config, weights, _key_values(model_arg), calibration_samples)
-    Console().print(tables.converted(spiking.program, out))
+    Console().print(tables.converted(spiking.program, out), markup=False)
 
 
 @app.command
@@ -117,7 +117,7 @@ def energy(
     energies = price_run(run, hardware, out)
     Console().print(tables.energy(energies))
     for line in tables.energy_notes(energies):
-        Console().print(line)
+        Console().print(line, markup=False)
 
 
 @app.command
@@ -140,7 +140,7 @@ def report(run: RunDir, out: Annotated[Path, arg(help="the page to write")] = Pa
     from ecmt_deploy.ledger import write_report
 
     write_report(run, out)
-    Console().print(f"wrote {out}")
+    Console().print(f"wrote {out}", markup=False)
 
 
 @app.command

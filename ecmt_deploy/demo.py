@@ -37,7 +37,7 @@ def demo(out: Path) -> None:
 
     console.rule("convert", align="left")
     spiking = convert_named(MODEL, DATA, program, ConvertConfig())
-    console.print(tables.converted(spiking.program, program))
+    console.print(tables.converted(spiking.program, program), markup=False)
 
     console.rule("evaluate: the whole test split, torch engine", align="left")
     result = evaluate_file(program, DATA, TIMESTEPS, out=out / "eval.json")
@@ -50,7 +50,7 @@ def demo(out: Path) -> None:
         target, left_out = "reference", f"left out: the run on Lava (the reference runs instead). {error}"
     console.rule(f"simulate: {LAVA_SAMPLES} test images on {target}", align="left")
     if left_out:
-        console.print(left_out, soft_wrap=True)
+        console.print(left_out, soft_wrap=True, markup=False)
     record = simulate_file(program, target, DATA, out / "run", LAVA_SAMPLES, LAVA_TIMESTEPS, conformance=target != "reference")
     console.print(f"{record.n_samples} images, T = {record.timesteps}: accuracy {100 * record.accuracy[-1]:.2f} %")
     if record.conformance:
@@ -60,21 +60,21 @@ def demo(out: Path) -> None:
             f"all counts {_equal(compared.counts_equal)}, readouts within {compared.max_abs_logit_difference:.1e}"
         )
         for line in compared.differences[:5]:
-            console.print(f"  {line}")
+            console.print(f"  {line}", markup=False)
 
     console.rule("energy", align="left")
     energies = price_run(out / "run", chips.available(), out / "energy.json")
     price_run(out / "run", chips.available(), out / "energy.csv")
     console.print(tables.energy(energies))
     for line in tables.energy_notes(energies):
-        console.print(f"- {line}", highlight=False)
+        console.print(f"- {line}", highlight=False, markup=False)
 
     curve = AccuracyCurve("torch", result.n_samples, list(result.accuracy), result.analog_accuracy)
     report = report_on(out / "run", curve)
     write_atomically(out / "report.json", msgspec.json.format(msgspec.json.encode(report), indent=1))
     write_atomically(out / "report.html", render_html(report))
     console.rule("report", align="left")
-    console.print(f"wrote {out / 'report.html'}")
+    console.print(f"wrote {out / 'report.html'}", markup=False)
 
 
 def _equal(same: bool) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import nir
 from rich import box
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from ecmt_deploy.chips import Hardware, figures
 from ecmt_deploy.graph import Program
@@ -19,10 +21,19 @@ from ecmt_deploy.placement import cores_needed
 from ecmt_deploy.pricing import Energy, remarks
 
 
+class PlainTable(Table):
+    """A table whose cells are shown as they are: names come from files, and must not be read as markup."""
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        """Add a row of strings."""
+        super().add_row(*(Text(cell) for cell in cells), **options)
+
+
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = PlainTable(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right", overflow="fold", no_wrap=i > 0)
+        heading = Text(column)
+        table.add_column(heading, justify="left" if i == 0 else "right", overflow="fold", no_wrap=i > 0)
     return table
 
 
@@ -153,4 +164,4 @@ def chip(described: Hardware) -> Group:
     for name, figure in figures(described).items():
         source = figure.source + (f" ({figure.note})" if figure.note else "")
         table.add_row(name, f"{mark[figure.bound]}{figure.value:g}", figure.unit, figure.method, figure.grade, source)
-    return Group(described.description, table)
+    return Group(Text(described.description), table)

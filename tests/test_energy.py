@@ -202,3 +202,18 @@ def test_runs_are_kept_whole_and_nothing_else_is_replaced(made, tmp_path):
     (tmp_path / "run" / "activity.json").write_text("{}")
     with pytest.raises(RunError, match="activity.json"):
         load_run(tmp_path / "run")
+
+
+def test_names_from_files_are_no_markup(made):
+    """Brackets in names are shown, not obeyed."""
+    from io import StringIO
+
+    from rich.console import Console
+
+    from ecmt_deploy import tables
+
+    program, _ = made
+    hostile = msgspec.structs.replace(program.provenance, model="[red]model[/blue]")
+    out = StringIO()
+    Console(file=out, width=120).print(tables.provenance(type(program)(**{**vars(program), "provenance": hostile})))
+    assert "[red]model[/blue]" in out.getvalue()

@@ -217,7 +217,7 @@ class Builder:
         return self.emit(node, [x], name, layout)
 
 
-def exact(value: Tensor | float | bool) -> Tensor:
+def exact(value: Any) -> Tensor:
     """A constant as a tensor; a Python number keeps all its digits until it is cast to the program's dtype."""
     return value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
 
