@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 import nir
 
@@ -198,6 +200,12 @@ def _sums(parts: list[dict[str, float]]) -> dict[str, float]:
         for key, value in part.items():
             total[key] = total.get(key, 0.0) + value
     return total
+
+
+def bound_mark(bounds: Iterable[str]) -> str:
+    """Sign before a sum of prices with these bounds: at most, at least, or about."""
+    found = tuple(sorted(set(bounds) - {"exact"}))
+    return {(): "", ("upper",): "≤ ", ("lower",): "≥ "}.get(found, "~ ")
 
 
 def remarks(result: Energy) -> list[str]:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from ecmt_deploy.activity import Activity
 from ecmt_deploy.graph import Program
 from ecmt_deploy.layers import grouped
-from ecmt_deploy.pricing import Energy, remarks
+from ecmt_deploy.pricing import Energy, bound_mark, remarks
 from ecmt_deploy.rundir import RunRecord
 
 _SPIKING, _ANALOG = "#0b6e99", "#c2410c"
@@ -87,6 +87,7 @@ def render_html(report: Report) -> str:
     ]
     return environment.get_template("report.html.j2").render(
         report=report,
+        bound_mark=bound_mark,
         record=report.record,
         source=report.record.provenance,
         accuracy_chart=Markup(_accuracy_chart(report.curve)),

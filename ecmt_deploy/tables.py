@@ -18,7 +18,7 @@ from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.layers import grouped
 from ecmt_deploy.placement import cores_needed
-from ecmt_deploy.pricing import Energy, remarks
+from ecmt_deploy.pricing import Energy, bound_mark, remarks
 
 
 class PlainTable(Table):
@@ -88,9 +88,7 @@ def energy(results: Sequence[Energy]) -> Table:
 def _cell(pj: float, bounds: Sequence[str], unpriced: bool, priced: bool) -> str:
     if not priced:
         return "unpriced" if unpriced else ""
-    found = set(bounds) - {"exact"}
-    mark = {(): "", ("upper",): "≤ ", ("lower",): "≥ "}.get(tuple(sorted(found)), "~ ")
-    return f"{mark}{pj / 1000:,.1f}{' +' if unpriced else '  '}"
+    return f"{bound_mark(bounds)}{pj / 1000:,.1f}{' +' if unpriced else '  '}"
 
 
 def energy_notes(results: Sequence[Energy]) -> list[str]:
@@ -160,8 +158,7 @@ def chip(described: Hardware) -> Group:
     """One chip, every figure with its source."""
     table = _table(described.title, "figure", "value", "unit", "method", "grade", "source")
     _wrap(table, 5)
-    mark = {"exact": "", "upper": "≤ ", "lower": "≥ "}
     for name, figure in figures(described).items():
         source = figure.source + (f" ({figure.note})" if figure.note else "")
-        table.add_row(name, f"{mark[figure.bound]}{figure.value:g}", figure.unit, figure.method, figure.grade, source)
+        table.add_row(name, f"{bound_mark([figure.bound])}{figure.value:g}", figure.unit, figure.method, figure.grade, source)
     return Group(Text(described.description), table)
