@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import io
 import logging
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
@@ -16,6 +21,20 @@ from ecmt_deploy.errors import EcmtError
 # What is heavy to import is imported by the verb that needs it, so that --help is quick.
 
 app = tyro.extras.SubcommandApp()
+_BOX = re.compile(r"[\s─│╭╮╰╯•]+")
+
+
+def command(verb: Callable[..., None]) -> Callable[..., None]:
+    """Register a verb. Parsing returns what to run and runs nothing, so that errors of usage are told apart from the verb's."""
+
+    @functools.wraps(verb)
+    def parsed(*args: Any, **kwargs: Any) -> Callable[[], None]:
+        return functools.partial(verb, *args, **kwargs)
+
+    app.command(parsed)
+    return verb
+
+
 Data = Annotated[str, arg(metavar="DATA", help="digits, folder:DIR, idx:DIR, npz:FILE, or a dataset name of timm's")]
 Nir = Annotated[Positional[Path], arg(metavar="P.nir", help="a program")]
 RunDir = Annotated[Positional[Path], arg(metavar="RUN", help="directory that simulate wrote")]
@@ -23,7 +42,7 @@ Chips = Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]", help="chips, s
 Steps = Annotated[int | None, arg(metavar="T", help="time steps T; by default those the program was converted for")]
 
 
-@app.command
+@command
 def demo(out: Annotated[Path, arg(help="directory for program.nir, run/, energy.json, report.html")] = Path("demo")) -> None:
     """The whole road with the bundled model: convert, evaluate, run on Lava, price every layer, report."""
     from ecmt_deploy.demo import demo as run_demo
@@ -31,7 +50,7 @@ def demo(out: Annotated[Path, arg(help="directory for program.nir, run/, energy.
     run_demo(out)
 
 
-@app.command
+@command
 def convert(
     model: Annotated[Positional[str], arg(metavar="MODEL", help="any timm name, or zoo:vit_digits")],
     data: Data,
@@ -53,7 +72,7 @@ def convert(
     Console().print(tables.converted(spiking.program, out), markup=False)
 
 
-@app.command
+@command
 def evaluate(
     program: Nir,
     data: Data,
@@ -70,7 +89,7 @@ def evaluate(
     Console().print(tables.accuracy(result.accuracy, result.agreement, result.analog_accuracy, result.n_samples))
 
 
-@app.command
+@command
 def simulate(
     program: Nir,
     target: Annotated[str, arg(metavar="reference|torch|lava", help="where to run")],
@@ -89,7 +108,7 @@ def simulate(
     Console().print(tables.accuracy(record.accuracy, record.agreement, record.analog_accuracy, record.n_samples))
 
 
-@app.command
+@command
 def classify(
     program: Nir,
     images: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGE", help="image files")],
@@ -104,7 +123,7 @@ def classify(
         console.print(tables.classification(image, steps))
 
 
-@app.command
+@command
 def energy(
     run: RunDir,
     hardware: Chips,
@@ -120,7 +139,7 @@ def energy(
         Console().print(line, markup=False)
 
 
-@app.command
+@command
 def inspect(program: Nir, hardware: Annotated[str | None, arg(metavar="NAME", help="also cores on this chip")] = None) -> None:
     """The nodes of a program: types, shapes, standard NIR or this project's."""
     from ecmt_deploy import tables
@@ -134,7 +153,7 @@ def inspect(program: Nir, hardware: Annotated[str | None, arg(metavar="NAME", he
     console.print(tables.provenance(loaded))
 
 
-@app.command
+@command
 def report(run: RunDir, out: Annotated[Path, arg(help="the page to write")] = Path("report.html")) -> None:
     """One self-contained HTML page about a run."""
     from ecmt_deploy.ledger import write_report
@@ -143,7 +162,7 @@ def report(run: RunDir, out: Annotated[Path, arg(help="the page to write")] = Pa
     Console().print(f"wrote {out}", markup=False)
 
 
-@app.command
+@command
 def hardware(name: Annotated[Positional[str | None], arg(metavar="NAME", help="a chip, or a .toml file")] = None) -> None:
     """List the chips, or show one with the source of every figure."""
     from ecmt_deploy import chips, tables
@@ -160,11 +179,28 @@ def _key_values(pairs: tuple[str, ...]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
+def _parse() -> Callable[[], None]:
+    """What the arguments ask for; errors of usage become one line."""
+    from ecmt_deploy.errors import ConfigError
+
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            chosen: Callable[[], None] = app.cli(
+                prog="ecmt-deploy", description="From a pretrained vision transformer to simulated neuromorphic cores."
+            )
+            return chosen
+    except SystemExit as end:
+        if not end.code:
+            raise
+        raise ConfigError(_BOX.sub(" ", said.getvalue()).strip()) from None
+
+
 def main() -> None:
     """Entry point: failures a user can mend are one line on stderr and exit status 2."""
     logging.basicConfig(level=logging.WARNING, format="ecmt-deploy: %(levelname)s: %(message)s", stream=sys.stderr)
     try:
-        app.cli(prog="ecmt-deploy", description="From a pretrained vision transformer to simulated neuromorphic cores.")
+        _parse()()
     except EcmtError as error:
         print(f"ecmt-deploy: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)

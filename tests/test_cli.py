@@ -109,6 +109,10 @@ BAD = {
     "chip file with a missing field": (missing_chip_field, ["energy", "RUN", "--hardware", "chip.toml"], "name"),
     "no such run": (None, ["energy", "nowhere", "--hardware", "loihi2"], "no such run directory"),
     "unknown suffix": (None, ["energy", "RUN", "--hardware", "loihi2", "--out", "e.xml"], ".csv"),
+    "a required argument is missing": (None, CONVERT[:4], "--out"),
+    "unknown option": (None, [*CONVERT, "--speed", "9"], "--speed"),
+    "not a number": (None, [*CONVERT, "--levels", "many"], "many"),
+    "unknown command": (None, ["fly"], "fly"),
     "report into no directory": (None, ["report", "RUN", "--out", "none/r.html"], "cannot be written"),
 }  # fmt: skip
 

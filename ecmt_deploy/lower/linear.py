@@ -190,11 +190,10 @@ def batch_norm(
     var: Tensor, *options: Any,
 ) -> Activation | list[Activation]:  # fmt: skip
     eps = next(o for o in reversed(options) if isinstance(o, float))
-    if x.batch != 0:
-        raise Refusal(f"normalises channels with the batch at axis {x.batch}")
     scale = torch.rsqrt(var.double() + eps) * (1 if weight is None else weight.double())
     shift = -mean.double() * scale + (0 if bias is None else bias.double())
-    per_channel = (-1, *[1] * (len(x.shape) - 1))
+    per_channel = [1] * len(x.shape)
+    per_channel[x.axis(1)] = -1
     name = b.name("scale")
     y = b.scaled(x, b.array(scale).reshape(per_channel), name, x)
     y = _biased(b, Layout(x.shape, x.batch, x.tied), y, b.array(shift).reshape(per_channel), name)
