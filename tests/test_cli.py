@@ -61,6 +61,11 @@ def wide(tmp_path: Path) -> None:
     np.savez(tmp_path / "wide.npz", x=np.ones((8, 3, 9, 9), np.float32), y=np.zeros(8, np.int64))
 
 
+def large(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(4, 3, 176, 176)).astype(np.float32)
+    np.savez(tmp_path / "large.npz", x=x, y=np.zeros(4, np.int64), x_train=x, y_train=np.zeros(4, np.int64))
+
+
 def nothing(tmp_path: Path) -> None:
     (tmp_path / "empty" / "train").mkdir(parents=True)
 
@@ -109,6 +114,11 @@ BAD = {
     "chip file with a missing field": (missing_chip_field, ["energy", "RUN", "--hardware", "chip.toml"], "name"),
     "no such run": (None, ["energy", "nowhere", "--hardware", "loihi2"], "no such run directory"),
     "unknown suffix": (None, ["energy", "RUN", "--hardware", "loihi2", "--out", "e.xml"], ".csv"),
+    "an operation outside the table": (
+        large,
+        ["convert", "resnet10t", "--data", "npz:large.npz", "--out", "p.nir", "--model-arg", "pretrained=false"],
+        "max_pool2d in maxpool: is not in the table of operations",
+    ),
     "a required argument is missing": (None, CONVERT[:4], "--out"),
     "unknown option": (None, [*CONVERT, "--speed", "9"], "--speed"),
     "not a number": (None, [*CONVERT, "--levels", "many"], "many"),
