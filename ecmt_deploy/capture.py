@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +9,6 @@ import torch
 from torch import Tensor, fx, nn
 
 from ecmt_deploy.errors import CaptureError
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

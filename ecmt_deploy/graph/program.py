@@ -80,10 +80,6 @@ class Program:
         edges = sorted({(source, name) for name, sources in self.operands.items() for source in sources})
         return nir.NIRGraph({name: self.nodes[name] for name in sorted(self.nodes)}, edges, type_check=False)
 
-    def consumers(self, name: str) -> tuple[str, ...]:
-        """Names of the nodes that take the stream of ``name``."""
-        return tuple(other for other, sources in self.operands.items() if name in sources)
-
 
 def parameters(node: nir.NIRNode) -> list[np.ndarray]:
     """The arrays a node holds (weights, constants, bases, function parameters), not its shape or wiring integers."""

@@ -20,7 +20,7 @@ from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.target import Progress, Run, Unsupported
 from targets.lava.job import Job
 from targets.lava.session import Session, session
-from targets.lava.wires import sources
+from targets.lava.wires import MAX_PORTS, sources
 
 if TYPE_CHECKING:
     from ecmt_deploy.chips import Hardware
@@ -32,7 +32,6 @@ POLL_SECONDS = 0.1
 BUILD_SECONDS, BUILD_SECONDS_PER_NODE = 60.0, 1.0
 #: time without a finished step after which the run counts as hanging
 STEP_SECONDS = 120.0
-MAX_PORTS = 16
 
 
 class LavaTarget:

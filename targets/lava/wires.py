@@ -12,6 +12,9 @@ from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.kernels import Stream
 from ecmt_deploy.kernels.wiring import rewire
 
+#: most streams a process receives: every number of ports is a class of its own to Lava
+MAX_PORTS = 16
+
 
 @dataclass(frozen=True)
 class Wire:

@@ -26,10 +26,7 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from ecmt_deploy.activity import INTEGER_COUNTS, Counts
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.kernels import InputKernel, Kernel, Site, kernel
-from targets.lava.wires import Wire, pack, unpack
-
-#: most operands a process takes; larger sums and concatenations do not occur in models known so far
-MAX_PORTS = 16
+from targets.lava.wires import MAX_PORTS, Wire, pack, unpack
 
 
 class NodeProcess(AbstractProcess):
