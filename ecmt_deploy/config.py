@@ -7,6 +7,12 @@ import msgspec
 from ecmt_deploy.errors import ConfigError
 
 
+def require_timesteps(timesteps: int) -> None:
+    """Refuse a number of steps below 1 with a :class:`ConfigError`."""
+    if timesteps < 1:
+        raise ConfigError(f"timesteps is {timesteps}; a program runs for at least 1 step")
+
+
 class Preset(msgspec.Struct, frozen=True):
     """What a preset stands for.
 
@@ -58,8 +64,7 @@ class ConvertConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
             raise ConfigError(f"preset is {self.preset!r}; choose one of {', '.join(sorted(PRESETS))}")
-        if self.timesteps < 1:
-            raise ConfigError(f"timesteps is {self.timesteps}; a program runs for at least 1 step")
+        require_timesteps(self.timesteps)
         if not 1 <= self.levels <= 32:
             raise ConfigError(f"levels is {self.levels}; choose 1 to 32")
         if self.budget is not None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ecmt_deploy.activity import Activity, empty
+from ecmt_deploy.config import require_timesteps
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConfigError, DataError
 
@@ -63,8 +64,7 @@ def evaluate(
         if there are no samples.
     """
     steps = model.program.timesteps if timesteps is None else timesteps
-    if steps < 1:
-        raise ConfigError(f"timesteps is {steps}; a program runs for at least 1 step")
+    require_timesteps(steps)
     if batch_size < 1:
         raise ConfigError(f"batch size is {batch_size}; it must be at least 1")
     activity = empty(model.program.nodes, steps)

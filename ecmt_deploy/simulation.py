@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ecmt_deploy.config import require_timesteps
 from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.graph import Program, read
 from ecmt_deploy.target import Progress, Run, find, require_runnable
@@ -63,8 +64,7 @@ def simulate(
     """
     checked = as_program(program)
     steps = checked.timesteps if timesteps is None else timesteps
-    if steps < 1:
-        raise ConfigError(f"timesteps is {steps}; a program runs for at least 1 step")
+    require_timesteps(steps)
     if precision not in PRECISIONS:
         raise ConfigError(f"precision is {precision!r}; choose one of {', '.join(PRECISIONS)}")
     if precision == "fixed":

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ecmt_deploy.activity import Activity
+from ecmt_deploy.config import require_timesteps
 from ecmt_deploy.engine.base import Signal, Tally
 from ecmt_deploy.engine.ops import OPS, Constant, Input, Neuron
-from ecmt_deploy.errors import ConfigError, DataError
+from ecmt_deploy.errors import DataError
 from ecmt_deploy.graph import Program
 
 #: called with a node's name and its operand values (B, ...)
@@ -100,8 +101,7 @@ class SpikingModel(nn.Module):
         counted: int | None = None,
         trace: Observer | None = None,
     ) -> Tensor:
-        if timesteps < 1:
-            raise ConfigError(f"timesteps is {timesteps}; a program runs for at least 1 step")
+        require_timesteps(timesteps)
         if tuple(x.shape[1:]) != self.program.input_shape or x.ndim == 0:
             raise DataError(f"input of shape {tuple(x.shape)}; the program expects (batch, *{self.program.input_shape})")
         x = x.to(self._like)
