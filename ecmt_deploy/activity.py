@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
@@ -76,6 +76,15 @@ class Activity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def items(self) -> list[tuple[str, Counts]]:
         """Pairs of node name and counts, in the order of the program."""
         return list(self.nodes.items())
+
+    def events_per_mac(self, encoding: Collection[str]) -> float | None:
+        """Synaptic events per multiply-accumulate of the ANN: (synops + macs) / dense MACs.
+
+        The encoding layers, named in ``encoding``, are left out of both; ``None`` where there is nothing else.
+        """
+        outside = [counts for name, counts in self.nodes.items() if name not in encoding]
+        dense = sum(counts.dense_macs for counts in outside)
+        return sum(counts.synops + counts.macs for counts in outside) / dense if dense else None
 
     def __add__(self, other: Activity) -> Activity:
         """Sum over two disjoint sets of samples of one program.

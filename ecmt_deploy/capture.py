@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+from torch.nn.modules import transformer
 
 from ecmt_deploy.errors import CaptureError
 
@@ -46,14 +55,19 @@ def capture(model: nn.Module, sample: Tensor) -> Captured:
         raise CaptureError("the model is in training mode; call model.eval() before converting")
     doubled = torch.cat([sample[:1], sample[:1]])
     try:
-        with torch.no_grad():
+        with torch.no_grad(), _tracing():
             batch = torch.export.Dim("batch")
             program = torch.export.export(model, (doubled,), dynamic_shapes=({0: batch},), strict=False)
             program = program.run_decompositions({})  # functional, yet with layer_norm, gelu, ... whole
+    except GuardOnDataDependentSymNode as error:
+        raise CaptureError(
+            f"{type(model).__name__} decides by the values of its input{_place(error)}; a program does the same for every"
+            " input, so write it without that branch or loop (torch.where chooses by constants)"
+        ) from error
     except Exception as error:  # torch.export raises whatever the model's code raises
         reason = " ".join(str(error).split())[:300]
         raise CaptureError(
-            f"torch.export cannot capture {type(model).__name__} for an input of shape {tuple(sample.shape)}: "
+            f"torch.export cannot capture {type(model).__name__} for an input of shape {tuple(sample.shape)}{_place(error)}: "
             f"{type(error).__name__}: {reason}"
         ) from error
     signature = program.graph_signature
@@ -74,6 +88,40 @@ def capture(model: nn.Module, sample: Tensor) -> Captured:
         input_name=signature.user_inputs[0],
         leaves=frozenset(path for path, module in model.named_modules() if path and not list(module.children())),
     )
+
+
+@contextmanager
+def _tracing() -> Iterator[None]:
+    """torch.nn's encoders as they are defined: without the fused fast path, and without looking at a mask's values to see
+    whether it is causal (which is a hint for kernels; the mask is added all the same). torch's own dumps are not for users."""
+    detect, fast = transformer._detect_is_causal_mask, torch.backends.mha.get_fastpath_enabled()
+    tracer = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+    level = tracer.level
+    transformer._detect_is_causal_mask = _hint
+    torch.backends.mha.set_fastpath_enabled(False)
+    tracer.setLevel(logging.CRITICAL)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        transformer._detect_is_causal_mask = detect
+        torch.backends.mha.set_fastpath_enabled(fast)
+        tracer.setLevel(level)
+
+
+def _hint(mask: Tensor | None, is_causal: bool | None = None, size: int | None = None) -> bool:
+    return bool(is_causal)
+
+
+def _place(error: BaseException) -> str:
+    """Where in the model's code an error arose: the innermost line that is not torch's own machinery."""
+    package = Path(torch.__file__).parent
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        machinery = package in path.parents and (path.parent != package / "nn" / "modules" or path.name == "module.py")
+        if not machinery and path != Path(__file__) and path.is_file():
+            return f" in {frame.filename}, line {frame.lineno}: {frame.line}"
+    return ""
 
 
 def evaluate(node: fx.Node, args: Any, kwargs: Any, dtype: torch.dtype) -> Any:

@@ -58,16 +58,17 @@ def convert(
     weights: Annotated[Path | None, arg(metavar="FILE", help="safetensors, or .pth holding tensors only")] = None,
     model_arg: Annotated[tuple[str, ...], arg(metavar="k=v ...", help="arguments of the model, e.g. img_size=28")] = (),
     preset: Annotated[Literal["paper", "accurate"], arg(help="paper: rate coding; accurate: differential coding")] = "accurate",
-    levels: Annotated[int, arg(help="levels of each multi-threshold neuron")] = 8,
+    levels: Annotated[int | None, arg(metavar="N", help="levels of a neuron: 8 in paper; in accurate the most, 15")] = None,
+    budget: Annotated[float | None, arg(metavar="R", help="accurate: at most R synaptic events per MAC after T steps")] = None,
     calibration_samples: Annotated[int, arg(help="samples of the training split to calibrate on")] = 64,
-    timesteps: Annotated[int, arg(help="time steps T the program is meant for")] = 4,
+    timesteps: Annotated[int, arg(help="time steps T the program is tuned for")] = 4,
 ) -> None:
     """Convert a pretrained model to a spiking program, without training."""
     from ecmt_deploy import tables
     from ecmt_deploy.config import ConvertConfig
     from ecmt_deploy.pipeline import convert_named
 
-    config = ConvertConfig(preset=preset, levels=levels, timesteps=timesteps)
+    config = ConvertConfig(preset=preset, levels=levels, timesteps=timesteps, budget=budget)
     spiking = convert_named(model, data, out, config, weights, _key_values(model_arg), calibration_samples)
     Console().print(tables.converted(spiking.program, out), markup=False)
 

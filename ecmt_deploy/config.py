@@ -22,8 +22,9 @@ class Preset(msgspec.Struct, frozen=True):
     rule : firing rule of the neurons, ``paper`` or ``nearest``
     fraction : c of rule ``nearest``: a level fires at c times its value. Not dyadic, or an accumulated input that returns to
         zero leaves a membrane exactly on a threshold and rounding decides
-    bases : ``percentile`` puts the smallest level at the 99th percentile of the calibration data (the paper's);
-        ``maximum`` puts the largest level at the largest magnitude seen, per channel where a weight can absorb it
+    bases : ``published`` puts the smallest level at the 99th percentile of the calibration data, as the paper does;
+        ``sensitivity`` puts it where the readout's error is worth the spikes, and lets neurons spike only what is not expected
+    levels : most levels a neuron has where the configuration does not say
     analog_readout_layer : whether the last linear layer takes its operand analog, as the paper does
     """
 
@@ -31,12 +32,13 @@ class Preset(msgspec.Struct, frozen=True):
     rule: str
     fraction: float
     bases: str
+    levels: int
     analog_readout_layer: bool
 
 
 PRESETS: dict[str, Preset] = {
-    "paper": Preset("rate", "paper", 0.74, "percentile", True),
-    "accurate": Preset("differential", "nearest", 0.74, "maximum", False),
+    "paper": Preset("rate", "paper", 0.74, "published", 8, True),
+    "accurate": Preset("differential", "nearest", 0.74, "sensitivity", 15, False),
 }
 
 
@@ -46,9 +48,11 @@ class ConvertConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     preset : ``accurate`` (differential coding) or ``paper`` (rate coding, the method as published)
-    timesteps : steps T the program is meant for; the default of every later run
-    levels : levels n of each multi-threshold neuron (2n thresholds)
-    budget : reserved for an event budget; only ``None`` is accepted for now
+    timesteps : steps T the program is meant for, and ``accurate`` is tuned for; the default of every later run
+    levels : levels n of each multi-threshold neuron (2n thresholds): in ``paper`` 8 unless said, in ``accurate`` as many as its
+        range needs and at most this many (15 unless said, what a payload of 16 bits can tell apart)
+    budget : most synaptic events per MAC after ``timesteps`` steps, for ``accurate``; ``None`` is as many as a good answer
+    needs
 
     Raises
     ------
@@ -58,19 +62,28 @@ class ConvertConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     preset: str = "accurate"
     timesteps: int = 4
-    levels: int = 8
+    levels: int | None = None
     budget: float | None = None
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
             raise ConfigError(f"preset is {self.preset!r}; choose one of {', '.join(sorted(PRESETS))}")
         require_timesteps(self.timesteps)
-        if not 1 <= self.levels <= 32:
+        if self.levels is not None and not 1 <= self.levels <= 32:
             raise ConfigError(f"levels is {self.levels}; choose 1 to 32")
-        if self.budget is not None:
-            raise ConfigError("budget is not implemented yet; leave it None")
+        if self.budget is not None and self.recipe.bases == "published":
+            raise ConfigError(f"preset {self.preset} has no budget: its bases are as published; choose preset accurate")
+        if self.budget is not None and not 0 < self.budget < float("inf"):
+            raise ConfigError(
+                f"budget is {self.budget:g}; choose a positive number of synaptic events per MAC, for example 1.0"
+            )
 
     @property
     def recipe(self) -> Preset:
         """The preset's settings."""
         return PRESETS[self.preset]
+
+    @property
+    def level_limit(self) -> int:
+        """Levels of a neuron, at most."""
+        return self.recipe.levels if self.levels is None else self.levels

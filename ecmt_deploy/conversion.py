@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
 
 import msgspec
-import nir
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ecmt_deploy import weights
-from ecmt_deploy.calibrate import Statistics, calibrate
+from ecmt_deploy.calibrate import calibrate
 from ecmt_deploy.capture import capture
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import DataError
-from ecmt_deploy.graph import CalibrationRecord, Program, Provenance, verify
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.lower import Lowered, lower
+from ecmt_deploy.graph import CalibrationRecord, Provenance
+from ecmt_deploy.lower import lower
 from ecmt_deploy.selfcheck import self_check
 
-log = logging.getLogger(__name__)
-
-#: called with a stage (``capture``, ``check``, ``calibrate``) and how many samples it has seen
+#: called with a stage (``capture``, ``check``, ``calibrate``, ``tune``) and how many samples it has seen
 Progress = Callable[[str, int], None]
 BATCH = 16
 
@@ -79,50 +73,7 @@ def convert(
     )
     report("check", 0)
     self_check(model, captured, lowered, exact, _different_samples(batches))
-    statistics = calibrate(lowered, batches, lambda samples: report("calibrate", samples))
-    return SpikingModel(_with_bases(lowered, statistics, config))
-
-
-def _with_bases(lowered: Lowered, statistics: dict[str, Statistics], config: ConvertConfig) -> Program:
-    """The program with measured bases in its neurons."""
-    recipe, program = config.recipe, lowered.program
-    nodes: dict[str, nir.NIRNode] = dict(program.nodes)
-    for name, seen in statistics.items():
-        place = _percentile_bases if recipe.bases == "percentile" else _maximum_bases
-        p, m = place(name, seen, config.levels)
-        dtype = program.dtype
-        nodes[name] = n.MultiThreshold(p.astype(dtype), m.astype(dtype), config.levels, recipe.rule, recipe.fraction)
-    edges = [(source, name) for name, sources in program.operands.items() for source in set(sources)]
-    return verify(nodes, edges, program.provenance)
-
-
-def _percentile_bases(name: str, seen: Statistics, levels: int) -> tuple[np.ndarray, np.ndarray]:
-    """The paper's: the smallest level is the 99th percentile, and the 1st for the negative side.
-
-    A side that the data never uses takes the other side's base: its neurons may still have to correct an overshoot.
-    """
-    low, high = seen.percentiles
-    p, m = max(high, 0.0), max(-low, 0.0)
-    fallback = max(p, m) or _largest(name, seen)
-    return np.asarray(p or fallback), np.asarray(m or fallback)
-
-
-def _maximum_bases(name: str, seen: Statistics, levels: int) -> tuple[np.ndarray, np.ndarray]:
-    """From the largest level down: level n - 1 is the largest magnitude seen, per channel where there are channels.
-
-    A channel that was silent takes the largest of the others: nothing is known of it, so it must not be cut off.
-    """
-    largest = np.where(seen.largest > 0, seen.largest, _largest(name, seen))
-    base = largest / 2.0 ** (levels - 1)
-    return base, base.copy()
-
-
-def _largest(name: str, seen: Statistics) -> float:
-    largest = float(seen.largest.max())
-    if largest > 0:
-        return largest
-    log.warning("neuron %s saw nothing but zeros in the calibration data; its largest level is set to 1", name)
-    return 1.0
+    return SpikingModel(calibrate(lowered, batches, config, report))
 
 
 def _batches(calibration: Tensor | Iterable[Tensor]) -> list[Tensor]:

@@ -125,9 +125,6 @@ def energy(activity: Activity, program: Program, hardware: Hardware) -> Energy:
         raise RunError("the counts are over no samples; run the program on at least one")
     rows = [_row(name, type(program.nodes[name]), counts, activity.n_samples, hardware) for name, counts in activity.items()]
     rows = [row for row in rows if row.components_pj or row.unpriced or row.paper_ann_pj]
-    outside = [activity[name] for name in program.nodes if name not in program.encoding]
-    dense = sum(counts.dense_macs for counts in outside)
-    events = sum(counts.synops + counts.macs for counts in outside)
     components = _sums([row.components_pj for row in rows])
     return Energy(
         hardware=hardware.name,
@@ -142,7 +139,7 @@ def energy(activity: Activity, program: Program, hardware: Hardware) -> Energy:
         bounds=tuple(sorted({bound for row in rows for bound in row.bounds})),
         paper_snn_pj=sum(row.paper_snn_pj for row in rows),
         paper_ann_pj=sum(row.paper_ann_pj for row in rows),
-        events_per_mac=events / dense if dense else None,
+        events_per_mac=activity.events_per_mac(program.encoding),
         encoding=tuple(sorted(program.encoding)),
         synop_pj=hardware.prices.synop_pj.value if hardware.prices.synop_pj else None,
     )

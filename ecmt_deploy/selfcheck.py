@@ -53,29 +53,42 @@ def self_check(model: nn.Module, captured: Captured, lowered: Lowered, exact: Lo
 
 
 def _check_operations(captured: Captured, lowered: Lowered, samples: Tensor) -> None:
+    """Every captured operation, on one sample at a time: where the batch is part of a longer axis, the sample is that axis."""
     engine = SpikingModel(lowered.program)
-    streams: dict[str, Tensor] = {}
     needed = {trace.name for trace in lowered.traces.values()}
-    engine.trace(samples, lambda name, value: streams.__setitem__(name, value) if name in needed else None)
-    for node, value in _DoubleInterpreter(captured).values(samples):
-        trace = lowered.traces.get(node.name)
-        if trace is None or trace.name not in streams or not isinstance(value, Tensor):
-            continue
-        found = streams[trace.name]
-        if trace.batch is not None:
-            value = value.movedim(trace.batch, 0)
-        else:  # the batch is part of a longer axis: compare sample by sample, which leads that axis
-            (axis,) = trace.tied
-            value = value.movedim(axis, 0).reshape(len(samples), -1, *value.movedim(axis, 0).shape[1:]).movedim(1, axis + 1)
-        difference = (found - value).abs()
-        difference = torch.where(found == value, torch.zeros_like(difference), difference)  # infinities of masks
-        scale = float(value[value.isfinite()].abs().max()) if value.isfinite().any() else 1.0
-        error = float(difference.max()) / max(scale, 1e-30) if difference.numel() else 0.0
-        if not error <= FLOAT64_TOLERANCE:
-            raise ConversionError(
-                f"node {trace.name} (operation {node.name} in {module_path(node) or 'the model itself'}) is the first that"
-                f" differs from the model: by {error:.1e} of its largest value, allowed {FLOAT64_TOLERANCE:.0e}"
-            )
+    for sample in samples.split(1):
+        streams = _streams(engine, sample, needed)
+        for node, value in _DoubleInterpreter(captured).values(sample):
+            trace = lowered.traces.get(node.name)
+            if trace is None or trace.name not in streams or not isinstance(value, Tensor):
+                continue
+            expected = value if trace.batch is None else value.squeeze(trace.batch)
+            _compare(node, trace.name, streams[trace.name], expected)
+
+
+def _streams(engine: SpikingModel, sample: Tensor, needed: set[str]) -> dict[str, Tensor]:
+    """The analog streams of one sample, by node."""
+    streams: dict[str, Tensor] = {}
+
+    def keep(name: str, value: Tensor) -> None:
+        if name in needed:
+            streams[name] = value[0]
+
+    engine.trace(sample, keep)
+    return streams
+
+
+def _compare(node: fx.Node, name: str, found: Tensor, expected: Tensor) -> None:
+    difference = (found - expected).abs()
+    difference = torch.where(found == expected, torch.zeros_like(difference), difference)  # infinities of masks
+    finite = expected[expected.isfinite()]
+    scale = float(finite.abs().max()) if finite.numel() else 1.0
+    error = float(difference.max()) / max(scale, 1e-30) if difference.numel() else 0.0
+    if not error <= FLOAT64_TOLERANCE:
+        raise ConversionError(
+            f"node {name} (operation {node.name} in {module_path(node) or 'the model itself'}) is the first that"
+            f" differs from the model: by {error:.1e} of its largest value, allowed {FLOAT64_TOLERANCE:.0e}"
+        )
 
 
 class _DoubleInterpreter(fx.Interpreter):

@@ -55,10 +55,16 @@ def accuracy(spiking: Sequence[float], agreement: Sequence[float], analog: float
 def converted(program: Program, path: Path) -> str:
     """One line about a program that was just written."""
     neurons = sum(prod(program.shapes[name]) for name in program.neurons)
-    config = program.provenance.config or {}
-    return (
+    config, tuned = program.provenance.config or {}, program.provenance.tuning
+    line = (
         f"wrote {path}: {len(program.nodes)} nodes, {neurons:,} neurons in {len(program.neurons)} layers, "
-        f"{program.coding} coding, {config.get('levels')} levels, preset {config.get('preset')}"
+        f"{program.coding} coding, preset {config.get('preset')}"
+    )
+    if tuned is None:
+        return line
+    return (
+        f"{line}\ntuned for T = {tuned.timesteps} on {tuned.samples} held-out calibration samples: {tuned.events_per_mac:.2f} "
+        f"synaptic events per MAC, readout within {100 * tuned.relative_error**0.5:.2g} % of its spread"
     )
 
 

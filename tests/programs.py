@@ -26,10 +26,14 @@ def neuron(shape: tuple[int, ...] = (), base: float = 0.1, rule: str = "nearest"
 def every_node(coding: str, seed: int = 0) -> Program:
     """A program with every type of node, small enough to follow by hand: image (2, 4, 4) to 3 classes."""
     r = np.random.default_rng(seed)
+    differential = coding == "differential"
+    initial = {"left_initial": r.normal(size=(2, 1, 2)), "right_initial": r.normal(size=(2, 2, 9))} if differential else {}
+    expecting = neuron((2,))
+    expecting.lowest_level, expecting.initial_membrane = np.array([1, 0], np.int8), np.array([-0.2, 0.3])
     conv2d = nir.Conv2d((4, 4), r.normal(size=(4, 2, 2, 2)), (2, 2), (1, 1), (1, 1), 1, np.zeros(4))
     grouped = nir.Conv2d((3, 3), r.normal(size=(4, 2, 3, 3)), (1, 1), (1, 1), (1, 1), 2, np.zeros(4))
     conv1d = nir.Conv1d(9, r.normal(size=(4, 4, 2)), 2, 1, 1, 1, np.zeros(4))
-    schedule = "first" if coding == "differential" else "every"
+    schedule = "first" if differential else "every"
     mask = np.where(np.eye(9, dtype=bool), -np.inf, 0.0)[None].repeat(2, axis=0)
     nodes: dict[str, nir.NIRNode] = {
         "input": nir.Input(input_type={"input": np.array([2, 4, 4])}),
@@ -54,7 +58,7 @@ def every_node(coding: str, seed: int = 0) -> Program:
         "q.scale": n.BroadcastScale(np.array(0.7)),
         "q.neuron": neuron(),
         "k.neuron": neuron(),
-        "scores": n.ECMProduct(("q.neuron", "k.neuron"), "matmul", coding),
+        "scores": n.ECMProduct(("q.neuron", "k.neuron"), "matmul", coding, **initial),
         "mask": n.Constant(mask, schedule),
         "masked": n.Add(("scores", "mask")),
         "softmax": n.ECM(("masked",), "softmax", coding, {"axis": np.asarray(2)}),
@@ -73,7 +77,7 @@ def every_node(coding: str, seed: int = 0) -> Program:
         "joined": n.Concat(("scaled", "part"), 1),
         "mean": n.Mean(np.array([0, 1]), False),
         "act": n.ECM(("mean",), "gelu", coding, {}),
-        "head.neuron": neuron((2,)),
+        "head.neuron": expecting,
         "head": nir.Linear(r.normal(size=(3, 2))),
         "readout": n.Readout(coding),
         "output": nir.Output(output_type={"output": np.array([3])}),

@@ -136,7 +136,10 @@ def test_the_self_check_names_the_first_diverging_node(monkeypatch):
         convert(TinyTransformer(), calibration())
 
 
-@pytest.mark.parametrize("options", [{"timesteps": 0}, {"levels": 0}, {"preset": "fast"}, {"budget": 1.0}])
+@pytest.mark.parametrize(
+    "options",
+    [{"timesteps": 0}, {"levels": 0}, {"preset": "fast"}, {"budget": 0.0}, {"budget": 1.0, "preset": "paper"}],
+)
 def test_bad_configuration(options):
     with pytest.raises(ConfigError):
         ConvertConfig(**options)

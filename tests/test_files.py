@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ecmt_deploy.engine import SpikingModel, load
 from ecmt_deploy.errors import ProgramError
-from ecmt_deploy.graph import Program, read, write
+from ecmt_deploy.graph import DIALECT_VERSION, Program, read, write
 from ecmt_deploy.graph.program import parameters
 from tests.programs import images, neuron, program
 
@@ -144,7 +144,7 @@ def same_bytes_twice(f):
 
 
 def broken_provenance(f):
-    replace(f["node/metadata"], "ecmt_deploy", '{"dialect_version": 1}')
+    replace(f["node/metadata"], "ecmt_deploy", f'{{"dialect_version": {DIALECT_VERSION}}}')
 
 
 def other_version(f):

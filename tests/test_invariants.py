@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from ecmt_deploy.config import ConvertConfig
+from ecmt_deploy.conversion import convert
 from ecmt_deploy.engine.functions import TORCH
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import nodes as n
@@ -123,13 +125,13 @@ def test_numpy_and_torch_compute_the_same_functions(function, data):
 
 
 @pytest.mark.parametrize("preset", ["paper", "accurate"])
-def test_identity_neurons_give_the_network_at_every_step(preset, all_programs):
+def test_identity_neurons_give_the_network_at_every_step(preset):
     """With neurons as identity the readout equals the original module's output after every step, in both codings."""
-    x = images(3)
+    x, model = images(3), TinyTransformer().double()
     with torch.no_grad():
-        expected = TinyTransformer().double()(torch.from_numpy(x).double()).numpy()
-    program = all_programs[f"transformer, {preset}"]
-    outputs = ReferenceTarget().run(program, x, 5, dtype=FLOAT64, identity_neurons=True).outputs
+        expected = model(torch.from_numpy(x).double()).numpy()
+    spiking = convert(model, torch.from_numpy(images(16, seed=1)).double(), ConvertConfig(preset=preset))
+    outputs = ReferenceTarget().run(spiking.program, x, 5, dtype=FLOAT64, identity_neurons=True).outputs
     for after_step in outputs:
         np.testing.assert_allclose(after_step, expected, atol=1e-9 * np.abs(expected).max())
 

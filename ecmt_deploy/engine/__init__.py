@@ -47,6 +47,7 @@ class SpikingModel(nn.Module):
             freed[name].append(source)
         return freed
 
+    @torch.no_grad()
     def forward(self, x: Tensor, timesteps: int | None = None) -> Tensor:
         """Run a batch.
 
@@ -68,6 +69,7 @@ class SpikingModel(nn.Module):
         """
         return self._run(x, self.program.timesteps if timesteps is None else timesteps)
 
+    @torch.no_grad()
     def analog(self, x: Tensor, observe: Observer | None = None) -> Tensor:
         """Outputs (B, classes) with neurons as identity: those of the original model.
 
@@ -75,10 +77,29 @@ class SpikingModel(nn.Module):
         """
         return self._run(x, 1, identity=True, observe=observe)[0]
 
+    @torch.no_grad()
+    def alone(self, name: str, x: Tensor, timesteps: int) -> tuple[Tensor, Tensor]:
+        """Run with one neuron node spiking and all others as identity.
+
+        Returns
+        -------
+        the readout after the last step (B, classes), and what that neuron has not sent by then (B, ...)
+        """
+        outputs = self._run(x, timesteps, identity=True, spiking=name)
+        neuron = self.ops[list(self.program.nodes).index(name)]
+        return outputs[-1], neuron.v
+
+    def taped(self, x: Tensor, observe: Observer) -> Tensor:
+        """As :meth:`analog`, recorded by autograd: the gradient of the outputs reaches every operand that is observed."""
+        with torch.enable_grad():
+            return self._run(x.detach().requires_grad_(), 1, identity=True, observe=observe)[0]
+
+    @torch.no_grad()
     def trace(self, x: Tensor, observe: Observer) -> None:
         """Run the analog program and call ``observe`` with the name and the stream (B, ...) of every node."""
         self._run(x, 1, identity=True, trace=observe)
 
+    @torch.no_grad()
     def count(self, x: Tensor, timesteps: int, samples: int | None = None) -> tuple[Tensor, Activity]:
         """Run a batch and count; only the first ``samples`` are counted (the rest are filler that fixes the batch shape).
 
@@ -91,7 +112,6 @@ class SpikingModel(nn.Module):
         counts = {name: op.tally.counts() for name, op in zip(self.program.nodes, self.ops, strict=True)}
         return outputs, Activity(samples, timesteps, counts)
 
-    @torch.no_grad()
     def _run(
         self,
         x: Tensor,
@@ -100,19 +120,21 @@ class SpikingModel(nn.Module):
         observe: Observer | None = None,
         counted: int | None = None,
         trace: Observer | None = None,
+        spiking: str | None = None,
     ) -> Tensor:
         require_timesteps(timesteps)
         if tuple(x.shape[1:]) != self.program.input_shape or x.ndim == 0:
             raise DataError(f"input of shape {tuple(x.shape)}; the program expects (batch, *{self.program.input_shape})")
         x = x.to(self._like)
-        for op in self.ops:
+        for name, op in zip(self.program.nodes, self.ops, strict=True):
             op.begin(x)
             op.tally = Tally(counted or 0)
             if isinstance(op, Neuron):
-                op.identity = identity
+                op.identity = identity and name != spiking
         outputs = [self._step(t, x, counted is not None, observe, trace) for t in range(1, timesteps + 1)]
-        for op in self.ops:
-            op.begin(x[:0])  # release the state
+        for name, op in zip(self.program.nodes, self.ops, strict=True):
+            if name != spiking:
+                op.begin(x[:0])  # release the state
         return torch.stack(outputs)
 
     def _step(self, t: int, x: Tensor, counting: bool, observe: Observer | None, trace: Observer | None) -> Tensor:

@@ -6,6 +6,7 @@ from math import prod
 from typing import Any
 
 import nir
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -224,28 +225,46 @@ class Neuron(Op):
     identity = False
     p: Tensor
     m: Tensor
+    lowest: Tensor
+    initial: Tensor
+    powers: Tensor
 
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
         self.hold("p", self.node.positive_base)
         self.hold("m", self.node.negative_base)
+        self.hold("lowest", self.node.lowest_level.astype(np.int32))
+        self.hold("initial", self.node.initial_membrane)
+        self.hold("powers", 2.0 ** np.arange(int(self.node.levels), dtype=self.node.positive_base.dtype))
+        self.symmetric = bool(np.array_equal(self.node.positive_base, self.node.negative_base))
 
     def begin(self, like: Tensor) -> None:
-        self.v = self.zeros(like, self.shape)
+        self.v = self.zeros(like, self.shape) + self.initial.to(like.dtype)
 
     def value(self, t: int, *values: Tensor) -> Tensor:
+        v = self.v + values[0] if t == 1 or not self.identity else values[0]
         if self.identity:
-            return values[0]
-        v = self.v + values[0]
-        spikes = torch.zeros_like(v)
-        for k in range(int(self.node.levels) - 1, -1, -1):  # the largest level first; one that fired is left alone
-            quiet = spikes == 0
-            for base, sign in ((self.p, 1), (self.m, -1)):
-                level = base * 2.0**k
-                threshold = level * self.node.fraction if self.node.rule == "nearest" else level - base / 2
-                spikes = torch.where(quiet & (sign * v >= threshold), sign * level, spikes)
+            return v
+        base = self.p if self.symmetric else torch.where(v >= 0, self.p, self.m)
+        k = self._nearest(v.abs(), base) if self.node.rule == "nearest" else self._published(v.abs(), base)
+        k = k.clamp(max=int(self.node.levels) - 1)
+        level = base * self.powers[k.clamp(min=0)]
+        spikes = torch.where(k >= self.lowest, level.copysign(v), torch.zeros_like(v))
         self.v = v - spikes
         return spikes
+
+    def _nearest(self, size: Tensor, base: Tensor) -> Tensor:
+        """The largest k with size >= fraction * base * 2^k, from the exponents alone: exact, for 2^k rounds nothing."""
+        mantissa, exponent = torch.frexp(size)
+        least, shift = torch.frexp(base * torch.tensor(self.node.fraction, dtype=base.dtype, device=base.device))
+        return torch.where(size > 0, exponent - shift - (mantissa < least).int(), -1)
+
+    def _published(self, size: Tensor, base: Tensor) -> Tensor:
+        """The largest k with size >= base * 2^k - base / 2."""
+        k = torch.full_like(size, -1, dtype=torch.int32)
+        for level in range(int(self.node.levels)):
+            k += size >= base * 2.0**level - base / 2
+        return k
 
     def mask(self, t: int, value: Tensor, *signals: Signal) -> Tensor:
         if self.identity:
@@ -306,14 +325,20 @@ class ECM(Op):
 
 
 class Product(Op):
+    left: Tensor
+    right: Tensor
+
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
         self.times: Any = torch.matmul if self.node.product == "matmul" else torch.mul
         contracted = self.operand_shapes[0][-1] if self.node.product == "matmul" else 1
+        self.hold("left", self.node.left_initial)
+        self.hold("right", self.node.right_initial)
         self.dense = prod(self.shape) * contracted
 
     def begin(self, like: Tensor) -> None:
-        self.a, self.b = (self.zeros(like, shape) for shape in self.operand_shapes)
+        initial = (self.left.to(like.dtype), self.right.to(like.dtype))
+        self.a, self.b = (self.zeros(like, s) + i for s, i in zip(self.operand_shapes, initial, strict=True))
         self.previous = self.zeros(like, self.shape)
 
     def _align(self, x: Tensor) -> Tensor:
@@ -329,6 +354,8 @@ class Product(Op):
             increment, self.previous = term - self.previous, term
         else:
             increment = self.times(self._align(x), self._align(b)) + self.times(self._align(self.a), self._align(y))
+            if t == 1:  # what the accumulators held before
+                increment = increment + self.times(self._align(self.a), self._align(self.b))
         self.a, self.b = a, b
         return increment
 

@@ -5,7 +5,8 @@ import nir
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph.shapes import convolution
 
-#: kinds of field: ``ints`` int64 array, ``int``, ``float`` and ``bool`` scalars, ``floats`` floating point array, ``string``,
+#: kinds of field: ``ints`` int64 array, ``integers`` array of any signed integers, ``int``, ``float`` and ``bool`` scalars,
+#: ``floats`` floating point array, ``string``,
 #: ``names`` string vector, ``parameters`` group of numeric arrays by name
 FIELDS: dict[type, dict[str, str]] = {
     nir.Input: {"shape": "ints"},
@@ -35,9 +36,12 @@ FIELDS: dict[type, dict[str, str]] = {
     n.Hold: {},
     n.MultiThreshold: {
         "positive_base": "floats", "negative_base": "floats", "levels": "int", "rule": "string", "fraction": "float",
+        "lowest_level": "integers", "initial_membrane": "floats",
     },
     n.ECM: {"operands": "names", "function": "string", "coding": "string", "parameters": "parameters"},
-    n.ECMProduct: {"operands": "names", "product": "string", "coding": "string"},
+    n.ECMProduct: {
+        "operands": "names", "product": "string", "coding": "string", "left_initial": "floats", "right_initial": "floats",
+    },
     n.Readout: {"coding": "string"},
 }  # fmt: skip
 

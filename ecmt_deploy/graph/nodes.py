@@ -17,6 +17,8 @@ CODINGS = ("rate", "differential")
 SCHEDULES = ("every", "first")
 RULES = ("paper", "nearest")
 PRODUCTS = ("matmul", "multiply")
+#: an initial state of zero, in the smallest floating dtype, so that it widens no program
+NOTHING = np.zeros((), np.float16)
 
 
 @dataclass(eq=False)
@@ -144,7 +146,10 @@ class MultiThreshold(DialectNode):
     """Multi-threshold neuron with levels ``positive_base * 2**k`` and ``negative_base * 2**k``, k = 0 .. levels - 1.
 
     The bases broadcast to the operand's shape: scalar, or one per channel. ``rule`` says when a level fires:
-    ``paper`` at ``P_k - p/2``, ``nearest`` at ``fraction * P_k`` (``fraction`` is ignored under ``paper``).
+    ``paper`` at ``P_k - p/2``, ``nearest`` at ``fraction * P_k`` (``fraction`` is ignored under ``paper``). Levels below
+    ``lowest_level`` (integers, broadcast to the operand) never fire: a dead zone of each neuron's own; with ``lowest_level`` =
+    ``levels`` a neuron is silent. ``initial_membrane`` (broadcast) is the membrane before t = 1: with minus the value expected
+    of the operand there, the spikes tell what was not expected, and the consumers add the expectation.
     """
 
     positive_base: np.ndarray
@@ -152,6 +157,8 @@ class MultiThreshold(DialectNode):
     levels: int
     rule: str
     fraction: float
+    lowest_level: np.ndarray = field(default_factory=lambda: np.zeros((), np.int8))
+    initial_membrane: np.ndarray = field(default_factory=lambda: NOTHING)
 
 
 @dataclass(eq=False)
@@ -167,12 +174,18 @@ class ECM(DialectNode):
 
 @dataclass(eq=False)
 class ECMProduct(DialectNode):
-    """Expectation compensation of a product of two streams: ``matmul`` (batched over leading axes) or ``multiply``."""
+    """Expectation compensation of a product of two streams: ``matmul`` (batched over leading axes) or ``multiply``.
+
+    ``left_initial`` and ``right_initial`` (broadcast to the operands) are the accumulators before t = 1: what was expected of
+    operands whose spikes tell the rest. Zero in rate coding.
+    """
 
     arity: ClassVar[int | None] = None
     operands: tuple[str, ...]
     product: str
     coding: str
+    left_initial: np.ndarray = field(default_factory=lambda: NOTHING)
+    right_initial: np.ndarray = field(default_factory=lambda: NOTHING)
 
 
 @dataclass(eq=False)

@@ -6,7 +6,7 @@ import msgspec
 
 from ecmt_deploy.preprocessing import Preprocessing
 
-DIALECT_VERSION = 1
+DIALECT_VERSION = 2
 
 
 class CalibrationRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,6 +36,30 @@ class CalibrationRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     sha256: str
 
 
+class TuningRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the neurons were tuned to, on calibration samples held out from their survey.
+
+    Attributes
+    ----------
+    samples, timesteps : on how many, after how many steps
+    synop_price
+        Relative squared error of the readout that one synaptic event was worth.
+    relative_error
+        Squared error of the readout, relative to its variance over the samples.
+    events_per_mac
+        Synaptic events per MAC, the encoding layers left out.
+    trials
+        Prices that were tried.
+    """
+
+    samples: int
+    timesteps: int
+    synop_price: float
+    relative_error: float
+    events_per_mac: float
+    trials: int
+
+
 class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Provenance of a program; unknown things are ``None``, never a guess."""
 
@@ -47,3 +71,4 @@ class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     config: dict[str, str | int | float | bool | None] | None = None
     preprocessing: Preprocessing | None = None
     class_names: tuple[str, ...] | None = None
+    tuning: TuningRecord | None = None

@@ -118,7 +118,7 @@ class _Reader:
         if kind == "parameters":
             inner = self.group(group, field, where)
             return {key: self.numbers(inner, key, f"{where} parameter", "fi") for key in sorted(inner)}
-        letters = {"int": "i", "ints": "i", "float": "f", "floats": "f", "bool": "b"}[kind]
+        letters = {"int": "i", "ints": "i", "integers": "i", "float": "f", "floats": "f", "bool": "b"}[kind]
         array = self.numbers(group, field, where, letters)
         if kind in ("int", "float", "bool"):
             if array.ndim:

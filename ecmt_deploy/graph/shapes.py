@@ -156,10 +156,14 @@ def _mean(node: n.Mean, x: Shape) -> Shape:
 def _neuron(node: n.MultiThreshold, x: Shape) -> Shape:
     _broadcasts("positive_base", node.positive_base, x)
     _broadcasts("negative_base", node.negative_base, x)
+    _broadcasts("lowest_level", node.lowest_level, x)
+    _broadcasts("initial_membrane", node.initial_membrane, x)
     return x
 
 
 def _product(node: n.ECMProduct, a: Shape, b: Shape) -> Shape:
+    _broadcasts("left_initial", node.left_initial, a)
+    _broadcasts("right_initial", node.right_initial, b)
     if node.product == "multiply":
         return np.broadcast_shapes(a, b)
     _require(len(a) >= 2 and len(b) >= 2 and a[-1] == b[-2], f"matmul of {a} and {b}")

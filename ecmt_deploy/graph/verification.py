@@ -212,6 +212,11 @@ def _check_neuron(node: nir.NIRNode, require: Require) -> None:
     require(1 <= node.levels <= 32, "levels", node.levels, "1 to 32")
     require(node.rule in n.RULES, "rule", repr(node.rule), f"one of {n.RULES}")
     require(0.5 <= node.fraction < 1, "fraction", node.fraction, "at least 0.5 and below 1")
+    lowest = node.lowest_level
+    require(lowest.dtype.kind == "i", "lowest_level", f"of dtype {lowest.dtype}", "integers")
+    sound = bool(((lowest >= 0) & (lowest <= node.levels)).all())
+    require(sound, "lowest_level", f"{lowest.min()} to {lowest.max()}", f"0 to {node.levels}, the number of levels")
+    _check_finite("initial_membrane")(node, require)
 
 
 def _check_ecm(node: nir.NIRNode, require: Require) -> None:
@@ -232,6 +237,10 @@ def _check_product(node: nir.NIRNode, require: Require) -> None:
     require(node.coding in n.CODINGS, "coding", repr(node.coding), f"one of {n.CODINGS}")
     require(node.product in n.PRODUCTS, "product", repr(node.product), f"one of {n.PRODUCTS}")
     require(len(node.operands) == 2, "operands", len(node.operands), "2 of them")
+    for field in ("left_initial", "right_initial"):
+        _check_finite(field)(node, require)
+        allowed = node.coding == "differential" or not np.any(getattr(node, field))
+        require(allowed, field, "not zero", "zero in rate coding")
 
 
 def _check_readout(node: nir.NIRNode, require: Require) -> None:

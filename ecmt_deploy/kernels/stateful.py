@@ -18,7 +18,7 @@ from ecmt_deploy.kernels.streams import Stream, rows
 class NeuronKernel(Kernel):
     """``MultiThreshold``: v <- v + x; the largest level whose threshold v reaches fires; v <- v - s.
 
-    Conservation: sum of spikes + v = sum of inputs.
+    Conservation: sum of spikes + v = initial membrane + sum of inputs.
     """
 
     node: n.MultiThreshold
@@ -30,15 +30,17 @@ class NeuronKernel(Kernel):
         self.negative = n.thresholds(node, cast(node.negative_base, dtype))
 
     def reset(self) -> None:
-        self.v = self.zeros(self.site.shape)
+        self.v = self.zeros(self.site.shape) + cast(self.node.initial_membrane, self.dtype)
 
     def advance(self, t: int, *operands: Stream) -> Stream:
         (x,) = operands
         v = self.v + x.value
         spikes = self.zeros(v.shape)
-        for (level, threshold), (minus_level, minus_threshold) in zip(self.positive, self.negative, strict=True):
+        for k, (positive, negative) in enumerate(zip(self.positive, self.negative, strict=True)):
             # from the smallest level up, so the largest that is reached remains
-            spikes = np.where(v >= threshold, level, np.where(-v >= minus_threshold, -minus_level, spikes))
+            fires = k >= self.node.lowest_level
+            for sign, (level, threshold) in ((1, positive), (-1, negative)):
+                spikes = np.where(fires & (sign * v >= threshold), sign * level, spikes)
         self.v = v - spikes
         fired = spikes != 0
         active = int((rows(x.changed) | fired).sum())
@@ -52,10 +54,11 @@ class NeuronKernel(Kernel):
 
 
 class IdentityKernel(Kernel):
-    """A neuron that passes its input on unchanged: with it, a program computes the analog network."""
+    """A neuron that passes its membrane on as it is: with it, a program computes the analog network."""
 
     def advance(self, t: int, *operands: Stream) -> Stream:
-        return operands[0]
+        (x,) = operands
+        return Stream(x.value + cast(self.node.initial_membrane, self.dtype), x.changed) if t == 1 else x
 
 
 class ECMKernel(Kernel):
@@ -102,7 +105,7 @@ class ECMKernel(Kernel):
 
 class ProductKernel(Kernel):
     """``ECMProduct``: with A_t, B_t the running sums, rate, y_t = A_t B_t / t - A_{t-1} B_{t-1} / (t-1);
-    differential, y_t = a_t B_t + A_{t-1} b_t, which is A_t B_t - A_{t-1} B_{t-1}.
+    differential, y_t = a_t B_t + A_{t-1} b_t, which is A_t B_t - A_{t-1} B_{t-1}; A_0 B_0 enters at t = 1.
     """
 
     ecm_kind = "product_readout"
@@ -118,7 +121,9 @@ class ProductKernel(Kernel):
         self.fan_out = (self.dense_macs // max(prod(a), 1), self.dense_macs // max(prod(b), 1))
 
     def reset(self) -> None:
-        self.a, self.b = (self.zeros(shape) for shape in self.site.operand_shapes)
+        initial = (self.node.left_initial, self.node.right_initial)
+        shapes = self.site.operand_shapes
+        self.a, self.b = (self.zeros(s) + cast(i, self.dtype) for s, i in zip(shapes, initial, strict=True))
         self.previous = self.zeros(self.site.shape)
 
     def _multiply(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -132,6 +137,8 @@ class ProductKernel(Kernel):
             value, self.previous = term - self.previous, term
         else:
             value = self._multiply(x.value, b) + self._multiply(self.a, y.value)
+            if t == 1:
+                value = value + self._multiply(self.a, self.b)
         self.a, self.b = a, b
         return Stream(value, self._count(t, x, y))
 

@@ -20,7 +20,7 @@ from ecmt_deploy.capture import Captured, constant_in, evaluate, module_path
 from ecmt_deploy.errors import CaptureError
 from ecmt_deploy.graph import Program, Provenance, verify
 from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.lower import linear, nonlinear, wiring  # noqa: F401 - they fill the table
+from ecmt_deploy.lower import attention, linear, nonlinear, wiring  # noqa: F401 - they fill the table
 from ecmt_deploy.lower.builder import Activation, Builder, Layout, Refusal, Site
 from ecmt_deploy.lower.table import HANDLERS, SHAPE_ONLY, operation, wants_name
 

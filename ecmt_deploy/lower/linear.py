@@ -55,22 +55,43 @@ def matmul(b: Builder, out: Layout, x: Operand, y: Operand) -> Activation:
     if isinstance(x, Activation) and isinstance(y, Activation):
         return product(b, out, x, y, "matmul")
     if isinstance(x, Activation) and isinstance(y, Tensor):
-        if y.ndim > 2 and prod(y.shape[:-2]) == 1:
-            y = y.reshape(y.shape[-2:])
-        if y.ndim != 2:
-            raise Refusal(f"multiplies by a constant of shape {tuple(y.shape)}; only one matrix for all rows is supported")
-        return _weighted(b, out, x, y.T, None)
+        if y.ndim > 2 and prod(y.shape[:-2]) > 1:  # x Y is (Y^T x^T)^T
+            middle = Layout((*out.shape[:-2], out.shape[-1], out.shape[-2]), out.batch, out.tied)
+            return turned(b, _batch_of_matrices(b, middle, y.transpose(-2, -1), turned(b, x)))
+        return _weighted(b, out, x, y.reshape(y.shape[-2:]).T, None)
     if isinstance(y, Activation) and isinstance(x, Tensor):
-        if x.ndim > 2 and prod(x.shape[:-2]) == 1:
-            x = x.reshape(x.shape[-2:])
-        if x.ndim != 2 or y.rank < 2:
-            raise Refusal(f"multiplies by a constant of shape {tuple(x.shape)}; only one matrix for all rows is supported")
-        y.axis(-2)
-        swap = np.array([*range(len(y.shape) - 2), len(y.shape) - 1, len(y.shape) - 2], np.int64)
-        turned = b.emit(n.Permute(swap), [y], b.name("permute"), y)
-        middle = Layout((*turned.shape[:-1], x.shape[0]), out.batch, out.tied)
-        return b.emit(n.Permute(swap), [_weighted(b, middle, turned, x, None)], b.name("permute"), out)
+        if x.ndim > 2 and prod(x.shape[:-2]) > 1:
+            return _batch_of_matrices(b, out, x, y)
+        rows = turned(b, y)
+        middle = Layout((*rows.shape[:-1], x.shape[-2]), out.batch, out.tied)
+        return turned(b, _weighted(b, middle, rows, x.reshape(x.shape[-2:]), None))
     raise Refusal("has no activation operand")
+
+
+def turned(b: Builder, x: Activation) -> Activation:
+    """The last two axes exchanged."""
+    if x.rank < 2:
+        raise Refusal("multiplies a vector from the left")
+    x.axis(-1), x.axis(-2)
+    swap = np.array([*range(len(x.shape) - 2), len(x.shape) - 1, len(x.shape) - 2], np.int64)
+    return b.emit(n.Permute(swap), [x], b.name("permute"), x)
+
+
+def _batch_of_matrices(b: Builder, out: Layout, matrices: Tensor, x: Activation) -> Activation:
+    """One constant matrix for each leading index of ``x`` (..., columns, N): a convolution of width 1 in groups."""
+    lead, (columns, width) = x.shape[:-2], x.shape[-2:]
+    rows = matrices.shape[-2]
+    if x.batch is None or x.batch >= x.rank - 2:
+        raise Refusal("multiplies a batch of constant matrices with an activation whose batch is part of another axis")
+    if matrices.ndim == x.rank:
+        matrices = matrices.squeeze(x.batch) if matrices.shape[x.batch] == 1 else matrices
+    if np.broadcast_shapes(tuple(matrices.shape[:-2]), lead) != lead:
+        raise Refusal(f"multiplies constant matrices of shape {tuple(matrices.shape)} with an activation of shape {x.shape}")
+    groups = prod(lead)
+    kernels = matrices.expand(*lead, rows, columns).reshape(groups * rows, columns, 1)
+    stacked = b.reshaped(x, Layout((groups * columns, width), 0, frozenset({0})))
+    y = conv(b, Layout((groups * rows, width), 0, frozenset({0})), stacked, kernels, groups=groups)
+    return b.reshaped(y, out)
 
 
 @handles("addmm")

@@ -150,30 +150,3 @@ def vector_norm(
     kept = Layout((*x.shape[:axis], 1, *x.shape[axis + 1 :]), x.batch, x.tied)
     y = ecm(b, kept, [x], "l2_norm", axis=axis)
     return y if keepdim else b.reshaped(y, out)
-
-
-@handles("scaled_dot_product_attention")
-def attention(
-    b: Builder, out: Layout, q: Activation, k: Activation, v: Activation, mask: Any = None, dropout: float = 0.0,
-    causal: bool = False, *, scale: float | None = None, enable_gqa: bool = False,
-) -> Activation:  # fmt: skip
-    """Scaled dot-product attention, taken apart: softmax(scale q k^T + mask) v."""
-    if isinstance(mask, Activation) or enable_gqa or not all(isinstance(x, Activation) for x in (q, k, v)):
-        raise Refusal("is attention over constants, grouped queries or a mask that depends on the input")
-    scaled = b.scaled(q, b.array(q.shape[-1] ** -0.5 if scale is None else scale), b.name("scale"), q)
-    last = len(k.shape) - 1
-    swap = np.array([*range(last - 1), last, last - 1], np.int64)
-    turned = b.emit(n.Permute(swap), [k], b.name("permute"), k)
-    scores_layout = Layout((*q.shape[:-1], k.shape[-2]), out.batch, out.tied)
-    scores = product(b, scores_layout, scaled, turned, "matmul")
-    rows, columns = scores.shape[-2:]
-    if causal:
-        mask = torch.ones(rows, columns, dtype=torch.bool).tril()
-    if mask is not None:
-        if mask.dtype == torch.bool:
-            mask = torch.zeros(mask.shape, dtype=b.dtype).masked_fill(~mask, -torch.inf)
-        bias = np.broadcast_to(b.sample_array(mask, scores_layout), scores.shape)
-        constant = b.constant(bias, b.name("mask"), scores_layout)
-        scores = b.added([scores, constant], b.name("add"), scores_layout)
-    weights = ecm(b, scores_layout, [scores], "softmax", axis=len(scores.shape) - 1)
-    return product(b, out, weights, v, "matmul")
