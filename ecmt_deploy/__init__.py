@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ecmt_deploy.pricing import energy as energy
     from ecmt_deploy.simulation import simulate as simulate
     from ecmt_deploy.target import Run as Run
+    from ecmt_deploy.tracing import trace as trace
 
 _PUBLIC = {
     "Activity": "activity",
@@ -40,6 +41,7 @@ _PUBLIC = {
     "load": "engine",
     "read": "graph",
     "simulate": "simulation",
+    "trace": "tracing",
 }
 
 __all__ = sorted([*_PUBLIC, "__version__"])

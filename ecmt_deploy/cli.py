@@ -91,6 +91,21 @@ def evaluate(
 
 
 @command
+def trace(
+    program: Nir,
+    data: Data,
+    timesteps: Steps = None,
+    limit: Annotated[int, arg(metavar="N", help="at most this many samples")] = 16,
+    out: Annotated[Path | None, arg(metavar="FILE", help="write the trace as JSON, for report --trace")] = None,
+) -> None:
+    """How far every node is from its analog value after every step, how often it spikes: finds the layer that breaks."""
+    from ecmt_deploy import tables
+    from ecmt_deploy.pipeline import trace_file
+
+    Console().print(tables.trace(trace_file(program, data, timesteps, limit, out)))
+
+
+@command
 def simulate(
     program: Nir,
     target: Annotated[str, arg(metavar="reference|torch|lava", help="where to run")],
@@ -155,11 +170,15 @@ def inspect(program: Nir, hardware: Annotated[str | None, arg(metavar="NAME", he
 
 
 @command
-def report(run: RunDir, out: Annotated[Path, arg(help="the page to write")] = Path("report.html")) -> None:
+def report(
+    run: RunDir,
+    out: Annotated[Path, arg(help="the page to write")] = Path("report.html"),
+    trace: Annotated[Path | None, arg(metavar="FILE", help="also a trace of the same program, written by trace --out")] = None,
+) -> None:
     """One self-contained HTML page about a run."""
     from ecmt_deploy.ledger import write_report
 
-    write_report(run, out)
+    write_report(run, out, trace)
     Console().print(f"wrote {out}", markup=False)
 
 

@@ -12,7 +12,7 @@ from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.errors import RunError, TargetError
 from ecmt_deploy.files import write_atomically
 from ecmt_deploy.ledger import price_run, report_on
-from ecmt_deploy.pipeline import convert_named, evaluate_file, simulate_file
+from ecmt_deploy.pipeline import convert_named, evaluate_file, simulate_file, trace_file
 from ecmt_deploy.report import AccuracyCurve, render_html
 from ecmt_deploy.target import find
 
@@ -25,7 +25,7 @@ def demo(out: Path) -> None:
 
     Parameters
     ----------
-    out : directory that takes program.nir, eval.json, run/, energy.json, energy.csv, report.json and report.html
+    out : directory that takes program.nir, eval.json, run/, energy.json, energy.csv, trace.json, report.json and report.html
     """
     console = Console()
     if out.exists() and not out.is_dir():
@@ -70,7 +70,8 @@ def demo(out: Path) -> None:
         console.print(f"- {line}", highlight=False, markup=False)
 
     curve = AccuracyCurve("torch", result.n_samples, list(result.accuracy), result.analog_accuracy)
-    report = report_on(out / "run", curve)
+    trace_file(program, DATA, LAVA_TIMESTEPS, LAVA_SAMPLES, out / "trace.json")
+    report = report_on(out / "run", curve, out / "trace.json")
     write_atomically(out / "report.json", msgspec.json.format(msgspec.json.encode(report), indent=1))
     write_atomically(out / "report.html", render_html(report))
     console.rule("report", align="left")

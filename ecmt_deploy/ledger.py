@@ -8,12 +8,13 @@ from pathlib import Path
 import msgspec
 
 from ecmt_deploy.chips import available, hardware
-from ecmt_deploy.errors import ConfigError
+from ecmt_deploy.errors import ConfigError, RunError
 from ecmt_deploy.files import write_atomically
 from ecmt_deploy.graph import read
 from ecmt_deploy.pricing import Energy, energy, to_csv
 from ecmt_deploy.report import AccuracyCurve, Report, make_report, render_html
 from ecmt_deploy.rundir import PROGRAM, load_run
+from ecmt_deploy.traces import load_trace
 
 
 def price_run(run: Path, names: Sequence[str], out: Path | None = None) -> list[Energy]:
@@ -32,13 +33,28 @@ def price_run(run: Path, names: Sequence[str], out: Path | None = None) -> list[
     return results
 
 
-def report_on(run: Path, curve: AccuracyCurve | None = None) -> Report:
-    """The report of a run, priced on every chip that comes with the project; ``curve`` replaces the run's own accuracy."""
+def report_on(run: Path, curve: AccuracyCurve | None = None, trace: Path | None = None) -> Report:
+    """The report of a run, priced on every chip that comes with the project.
+
+    Parameters
+    ----------
+    curve : replaces the run's own accuracy
+    trace : file with a trace of the same program
+
+    Raises
+    ------
+    RunError
+        if the trace is of another program.
+    """
     record, activity = load_run(run)
     program = read(run / PROGRAM)
-    return make_report(record, activity, program, [energy(activity, program, hardware(name)) for name in available()], curve)
+    energies = [energy(activity, program, hardware(name)) for name in available()]
+    traced = load_trace(trace) if trace is not None else None
+    if traced is not None and traced.program_sha256 != record.program_sha256:
+        raise RunError(f"{trace}: a trace of another program than that of {run}; trace {run / PROGRAM}")
+    return make_report(record, activity, program, energies, curve, traced)
 
 
-def write_report(run: Path, out: Path) -> None:
+def write_report(run: Path, out: Path, trace: Path | None = None) -> None:
     """Write the page about a run."""
-    write_atomically(out, render_html(report_on(run)))
+    write_atomically(out, render_html(report_on(run, trace=trace)))

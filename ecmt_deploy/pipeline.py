@@ -27,6 +27,11 @@ from ecmt_deploy.progress import progress
 from ecmt_deploy.rundir import Conformance, RunRecord, require_writable, save_run
 from ecmt_deploy.simulation import simulate
 from ecmt_deploy.target import Run
+from ecmt_deploy.traces import Trace
+from ecmt_deploy.tracing import trace
+
+#: samples read at once for a trace
+TRACE_BATCH = 16
 
 
 def convert_named(
@@ -150,6 +155,21 @@ def _analog(program: Program, x: np.ndarray, batch: int = 64) -> np.ndarray:
     model = SpikingModel(program)
     parts = [model.analog(part).argmax(dim=-1) for part in torch.from_numpy(x).split(batch)]
     return torch.cat(parts).numpy()
+
+
+def trace_file(path: Path, data: str, timesteps: int | None = None, limit: int | None = None, out: Path | None = None) -> Trace:
+    """Trace a program on samples of a dataset; ``out`` takes the trace as JSON."""
+    if out is not None:
+        require_directory(out)
+    model = load(path)
+    dataset = evaluation_data(model.program, data, limit)
+    batches = (torch.from_numpy(x) for x, _ in dataset.batches(TRACE_BATCH))
+    with progress(f"trace {path.name}", len(dataset)) as bar:
+        measured = trace(model, batches, timesteps, bar)
+    measured = msgspec.structs.replace(measured, program_sha256=sha256(path), data=data)
+    if out is not None:
+        write_atomically(out, msgspec.json.format(msgspec.json.encode(measured), indent=1))
+    return measured
 
 
 def classify_files(

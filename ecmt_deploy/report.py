@@ -13,6 +13,7 @@ from ecmt_deploy.graph import Program
 from ecmt_deploy.layers import grouped
 from ecmt_deploy.pricing import Energy, bound_mark, remarks
 from ecmt_deploy.rundir import RunRecord
+from ecmt_deploy.traces import Trace
 
 _SPIKING, _ANALOG = "#0b6e99", "#c2410c"
 _BARS = ("#0b6e99", "#c2410c", "#4d7c0f", "#7c3aed", "#be185d", "#525252")
@@ -38,6 +39,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spike_rates : spikes per neuron and step, by layer; layers without neurons are absent
     spikes, synops, dense_macs : per inference
     nodes : number of nodes
+    trace : how far every node is from its analog value, if it was measured
     """
 
     record: RunRecord
@@ -48,10 +50,16 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     synops: float
     dense_macs: float
     nodes: int
+    trace: Trace | None = None
 
 
 def make_report(
-    record: RunRecord, activity: Activity, program: Program, energies: list[Energy], curve: AccuracyCurve | None = None
+    record: RunRecord,
+    activity: Activity,
+    program: Program,
+    energies: list[Energy],
+    curve: AccuracyCurve | None = None,
+    trace: Trace | None = None,
 ) -> Report:
     """Collect what the page shows; ``curve`` replaces the run's own accuracy."""
     own = AccuracyCurve(record.target, record.n_samples, record.accuracy, record.analog_accuracy)
@@ -71,6 +79,7 @@ def make_report(
         synops=sum(c.synops for c in counts.values()) / n,
         dense_macs=sum(c.dense_macs for c in counts.values()) / n,
         nodes=len(program.nodes),
+        trace=trace,
     )
 
 
@@ -95,6 +104,7 @@ def render_html(report: Report) -> str:
             Markup(_bars(values, "nJ per inference", _BARS[i % len(_BARS)], 1e-3)) for i, values in enumerate(by_layer)
         ],
         rate_chart=Markup(_bars(report.spike_rates, "spikes per neuron and step", _SPIKING, 1.0)),
+        trace_chart=Markup(_trace_chart(report.trace) if report.trace else ""),
         remarks=[line for e in report.energies for line in remarks(e)],
         rows=_rows(report.energies),
     )
@@ -153,6 +163,23 @@ def _accuracy_chart(curve: AccuracyCurve) -> str:
     axes.legend(frameon=False, loc="lower right")
     axes.grid(axis="y", color="#d9dee3", linewidth=0.6)
     return _svg(figure, "accuracy against time steps, with the analog model as a line")
+
+
+def _trace_chart(trace: Trace) -> str:
+    """Relative error along the program, one line a step, lighter for earlier ones."""
+    figure, axes = _figure(7.2, 3.2)
+    positions = list(range(len(trace.nodes)))
+    shown = sorted({1, 2, max(trace.timesteps // 2, 1), trace.timesteps} & set(range(1, trace.timesteps + 1)))
+    for i, t in enumerate(shown):
+        errors = [max(node.relative_error[t - 1], 1e-9) for node in trace.nodes]
+        axes.plot(positions, errors, color=_SPIKING, alpha=(i + 1) / len(shown), linewidth=1.2, label=f"T = {t}")
+    axes.set_yscale("log")
+    axes.set_ylim(bottom=max(min(n.relative_error[-1] for n in trace.nodes if n.relative_error[-1] > 0) / 2, 1e-6))
+    axes.set_xlabel("node, in the order of the program")
+    axes.set_ylabel("relative error")
+    axes.legend(frameon=False, ncols=len(shown))
+    axes.grid(axis="y", color="#d9dee3", linewidth=0.6)
+    return _svg(figure, "relative error of every node after some of the steps")
 
 
 def _bars(values: dict[str, float], label: str, color: str, scale: float) -> str:

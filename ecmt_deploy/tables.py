@@ -19,6 +19,7 @@ from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.layers import grouped
 from ecmt_deploy.placement import cores_needed
 from ecmt_deploy.pricing import Energy, bound_mark, remarks
+from ecmt_deploy.traces import Trace
 
 
 class PlainTable(Table):
@@ -66,6 +67,37 @@ def converted(program: Program, path: Path) -> str:
         f"{line}\ntuned for T = {tuned.timesteps} on {tuned.samples} held-out calibration samples: {tuned.events_per_mac:.2f} "
         f"synaptic events per MAC, readout within {100 * tuned.relative_error**0.5:.2g} % of its spread"
     )
+
+
+def trace(measured: Trace) -> Table:
+    """Relative error of every node after every step; for neurons also spikes and the share that fired the highest level.
+
+    Nodes before the first neuron have no error and are left out.
+    """
+    steps = _shown_steps(measured.timesteps)
+    title = f"Relative error in %, {measured.coding} coding, mean of {measured.n_samples} samples"
+    table = _table(title, "node", *(f"T={t}" for t in steps), "spikes", "top %")
+    table.columns[0].min_width = 24
+    table.caption = Text("spikes: per neuron over all steps   top %: neurons and steps that fired the highest level")
+    table.caption_justify = "left"
+    for node in measured.nodes:
+        if not max(node.relative_error) > EXACT:
+            continue
+        errors = [f"{100 * node.relative_error[t - 1]:.2f}" for t in steps]
+        spiking = [f"{sum(node.spike_rate):.3f}", f"{100 * sum(node.saturation):.2f}"] if node.spike_rate else ["", ""]
+        table.add_row(node.node, *errors, *spiking)
+    return table
+
+
+#: a relative error that is rounding
+EXACT = 1e-5
+
+
+def _shown_steps(timesteps: int) -> list[int]:
+    """At most six steps, the first and the last among them; the JSON has all."""
+    if timesteps <= 6:
+        return list(range(1, timesteps + 1))
+    return sorted({1, 2, 4, *(t for t in (8, 16, 32, 64) if t < timesteps), timesteps})[-6:]
 
 
 def energy(results: Sequence[Energy]) -> Table:

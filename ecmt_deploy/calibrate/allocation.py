@@ -19,7 +19,6 @@ from math import prod
 
 import numpy as np
 
-from ecmt_deploy.calibrate.neurons import largest_or_one
 from ecmt_deploy.calibrate.sensitivity import Survey
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.engine.ops import Product, Synapses
@@ -42,7 +41,6 @@ def fan_outs(program: Program) -> dict[str, float]:
 
 
 def allocate(
-    name: str,
     seen: Survey,
     fan_out: float,
     price: float,
@@ -66,7 +64,7 @@ def allocate(
         zone = np.sqrt(price * fan_out / seen.sensitivity)
     others = tuple(axis for axis in range(zone.ndim) if axis != channel_axis)
     reach = seen.reach.max(axis=others, keepdims=True)
-    reach = np.where(reach > 0, reach, largest_or_one(name, float(reach.max())))
+    reach = np.where(reach > 0, reach, float(reach.max()) or 1.0)  # an operand that is always the same needs no level at all
     base = zone.min(axis=others, keepdims=True)
     base = np.where(np.isfinite(base), base, reach)  # nothing depends on the channel: it is silent, whatever its base
     base = np.maximum(base, reach / 2.0 ** (limit - 1)).astype(dtype)

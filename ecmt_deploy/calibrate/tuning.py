@@ -34,9 +34,11 @@ TOLERANCE = 0.15
 BUDGET_TOLERANCE = 0.04
 #: a price lowered by this factor that does not lower the error by a tenth has met the floor that T steps set
 FLOOR_FACTOR = 8.0
-MAX_TRIALS = 12
+LONGEST_STEP = 16.0
+#: trials for one goal, at most
+MAX_TRIALS = 10
 #: rounds in which nodes whose gradients mislead are measured by themselves
-CORRECTIONS = 3
+CORRECTIONS = 2
 #: of a budget, kept back when it is measured
 MARGIN = 0.02
 #: one sample in four is held out, at most this many
@@ -80,7 +82,9 @@ def tuned(lowered: Lowered, batches: list[Tensor], config: ConvertConfig, progre
         return trials[-1]
 
     dense = sum(fan * prod(program.shapes[name]) for name, fan in spread.items())
-    chosen = _choose(attempt, trials, GOOD_ERROR / max(dense, 1.0), config.budget)
+    first = GOOD_ERROR / max(dense, 1.0)
+    attempt(first)
+    chosen = _choose(attempt, trials, config.budget)
     for _ in range(CORRECTIONS):
         if chosen.error <= POOR_ERROR:
             break
@@ -91,7 +95,8 @@ def tuned(lowered: Lowered, batches: list[Tensor], config: ConvertConfig, progre
         floors = {name: max(floors.get(name, 0.0), floor) for name, floor in {**floors, **found}.items()}
         surveys = raised(surveyor.surveys(variance), floors)
         trials.clear()
-        chosen = _choose(attempt, trials, GOOD_ERROR / max(dense, 1.0), config.budget)
+        attempt(first)
+        chosen = _choose(attempt, trials, config.budget)
     if held is not kept:  # the price is settled: what was held out makes the survey better
         surveyor.see(held, lambda samples: progress("calibrate", len(kept) + samples))
         surveys = raised(surveyor.surveys(variance), floors)
@@ -116,14 +121,71 @@ def _variance(answers: Tensor) -> float:
     return variance
 
 
-def _choose(attempt: Callable[[float], Trial], trials: list[Trial], first: float, budget: float | None) -> Trial:
+def _choose(attempt: Callable[[float], Trial], trials: list[Trial], budget: float | None) -> Trial:
+    """Try prices until the goal is met; ``trials`` holds a first one."""
     if budget is not None:  # the samples to come may take a little more than those measured
-        return _within(attempt, trials, first, budget * (1 - MARGIN))
-    good = _cheapest(attempt, trials, first, GOOD_ERROR)
+        return _within(attempt, trials, budget * (1 - MARGIN))
+    good = _cheapest(attempt, trials, GOOD_ERROR)
     if good.events_per_mac <= PUBLISHED_EVENTS:
         return good
-    within = _within(attempt, trials, good.price, PUBLISHED_EVENTS)
-    return within if within.error <= POOR_ERROR else _cheapest(attempt, trials, within.price, POOR_ERROR)
+    within = _within(attempt, trials, PUBLISHED_EVENTS)
+    return within if within.error <= POOR_ERROR else _cheapest(attempt, trials, POOR_ERROR)
+
+
+def _cheapest(attempt: Callable[[float], Trial], trials: list[Trial], goal: float) -> Trial:
+    """The fewest events with an error of at most ``goal``; where T steps do not allow it, with nearly the smallest error."""
+    for _ in range(MAX_TRIALS):
+        good = [t for t in trials if t.error <= goal]
+        bad = [t for t in trials if not t.error <= goal]
+        if good and (max(t.error for t in good) >= (1 - TOLERANCE) * goal):
+            break
+        if not good and _floor(trials):
+            break
+        if good and bad:
+            low, high = max(t.price for t in good), min(t.price for t in bad)
+            if high <= low * 1.2:
+                break
+            attempt((low * high) ** 0.5)
+        else:
+            end = max(good, key=lambda t: t.price) if good else min(bad, key=lambda t: t.price)
+            step = 0.9 * goal / end.error if end.error > 0 and isfinite(end.error) else 0.0 if bad else LONGEST_STEP
+            attempt(end.price * float(np.clip(step, 1 / LONGEST_STEP, LONGEST_STEP)))
+    allowed = max(goal, 1.1 * min(t.error for t in trials))
+    return min((t for t in trials if t.error <= allowed), key=lambda t: t.events_per_mac)
+
+
+def _floor(trials: list[Trial]) -> bool:
+    """Whether the lowest prices, far apart, come to the same error; twice as far where it is poor, which may be a plateau."""
+    low, *others = sorted(trials, key=lambda t: t.price)
+    apart = FLOOR_FACTOR if low.error <= POOR_ERROR else FLOOR_FACTOR**2
+    return any(t.price >= apart * low.price and low.error >= 0.9 * t.error for t in others)
+
+
+def _within(attempt: Callable[[float], Trial], trials: list[Trial], budget: float) -> Trial:
+    """The smallest error with at most ``budget`` events per MAC."""
+    for _ in range(MAX_TRIALS):
+        met = [t for t in trials if t.events_per_mac <= budget]
+        over = [t for t in trials if t.events_per_mac > budget]
+        if met and max(t.events_per_mac for t in met) >= (1 - BUDGET_TOLERANCE) * budget:
+            break
+        if not over and _floor(trials):
+            break  # a better answer than T steps allow is not to be had, whatever is spent
+        if met and over:
+            low, high = min(met, key=lambda t: t.price), max(over, key=lambda t: t.price)
+            fewest, most = max(low.events_per_mac, 1e-9), high.events_per_mac
+            share = log(budget * (1 - BUDGET_TOLERANCE / 2) / fewest) / log(most / fewest)
+            attempt(low.price * (high.price / low.price) ** float(np.clip(share, 0.1, 0.9)))
+        else:
+            end = min(met, key=lambda t: t.price) if met else max(over, key=lambda t: t.price)
+            wanted = (end.events_per_mac / budget) ** 3.0  # events fall about as the cube root of the price
+            attempt(end.price * float(np.clip(wanted, 1e-3, 1e3)) * (1.2 if over else 0.8))
+    met = [t for t in trials if t.events_per_mac <= budget]
+    if not met:
+        fewest = min(t.events_per_mac for t in trials)
+        raise ConversionError(
+            f"a budget of {budget:g} events per MAC cannot be met: the fewest measured are {fewest:.3g}; choose a larger one"
+        )
+    return min(met, key=lambda t: t.error)
 
 
 def _tuned(
@@ -131,7 +193,6 @@ def _tuned(
 ) -> Program:
     neurons = {
         name: allocate(
-            name,
             seen,
             spread[name],
             price,
@@ -153,65 +214,6 @@ def _measure(model: SpikingModel, x: Tensor, answers: Tensor, variance: float, t
         activity = counts if activity is None else activity + counts
     assert activity is not None
     return Trial(price, error / len(x) / variance, activity.events_per_mac(model.program.encoding) or 0.0)
-
-
-def _cheapest(attempt: Callable[[float], Trial], trials: list[Trial], price: float, goal: float) -> Trial:
-    """The fewest events with an error of at most ``goal``; where T steps do not allow it, with nearly the smallest error."""
-    limit = len(trials) + MAX_TRIALS
-    while len(trials) < limit:
-        trial = attempt(price)
-        good = [t for t in trials if t.error <= goal]
-        bad = [t for t in trials if not t.error <= goal]
-        if good and max(t.error for t in good) >= (1 - TOLERANCE) * goal:
-            break
-        if _floor(trials):
-            break
-        if good and bad:
-            low, high = max(t.price for t in good), min(t.price for t in bad)
-            if high <= low * 1.2:
-                break
-            price = (low * high) ** 0.5
-        else:
-            step = 0.9 * goal / trial.error if trial.error > 0 and isfinite(trial.error) else FLOOR_FACTOR
-            price *= float(np.clip(step, 1 / (2 * FLOOR_FACTOR), 2 * FLOOR_FACTOR))
-    allowed = max(goal, 1.1 * min(t.error for t in trials))
-    return min((t for t in trials if t.error <= allowed), key=lambda t: t.events_per_mac)
-
-
-def _floor(trials: list[Trial]) -> bool:
-    """Whether the lowest prices, far apart, come to the same error; twice as far where it is poor, which may be a plateau."""
-    low, *others = sorted(trials, key=lambda t: t.price)
-    apart = FLOOR_FACTOR if low.error <= POOR_ERROR else FLOOR_FACTOR**2
-    return any(t.price >= apart * low.price and low.error >= 0.9 * t.error for t in others)
-
-
-def _within(attempt: Callable[[float], Trial], trials: list[Trial], price: float, budget: float) -> Trial:
-    """The smallest error with at most ``budget`` events per MAC."""
-    limit = len(trials) + MAX_TRIALS
-    while len(trials) < limit:
-        trial = attempt(price)
-        met = [t for t in trials if t.events_per_mac <= budget]
-        over = [t for t in trials if t.events_per_mac > budget]
-        if met and max(t.events_per_mac for t in met) >= (1 - BUDGET_TOLERANCE) * budget:
-            break
-        if met and not over and _floor(trials):
-            break  # a better answer than T steps allow is not to be had, whatever is spent
-        if met and over:
-            low, high = min(met, key=lambda t: t.price), max(over, key=lambda t: t.price)
-            share = (log(budget * (1 - BUDGET_TOLERANCE / 2)) - log(max(low.events_per_mac, 1e-9))) / (
-                log(high.events_per_mac) - log(max(low.events_per_mac, 1e-9))
-            )
-            price = low.price * (high.price / low.price) ** float(np.clip(share, 0.1, 0.9))
-        else:
-            wanted = (trial.events_per_mac / budget) ** 3.0  # events fall about as the cube root of the price
-            price *= float(np.clip(wanted, 1e-3, 1e3)) * (1.2 if over else 0.8)
-    met = [t for t in trials if t.events_per_mac <= budget]
-    if not met:
-        fewest = min(t.events_per_mac for t in trials)
-        raise ConversionError(
-            f"a budget of {budget:g} events per MAC cannot be met: the fewest measured are {fewest:.3g}; choose a larger one"
-        )
-    return min(met, key=lambda t: t.error)
 
 
 def _split(batches: list[Tensor]) -> tuple[Tensor, Tensor]:

@@ -100,6 +100,11 @@ class SpikingModel(nn.Module):
         self._run(x, 1, identity=True, trace=observe)
 
     @torch.no_grad()
+    def watch(self, x: Tensor, timesteps: int, observe: Observer) -> Tensor:
+        """As :meth:`forward`; ``observe`` is called with the name and the stream (B, ...) of every node, step after step."""
+        return self._run(x, timesteps, trace=observe)
+
+    @torch.no_grad()
     def count(self, x: Tensor, timesteps: int, samples: int | None = None) -> tuple[Tensor, Activity]:
         """Run a batch and count; only the first ``samples`` are counted (the rest are filler that fixes the batch shape).
 
