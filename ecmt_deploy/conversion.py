@@ -23,6 +23,8 @@ from ecmt_deploy.selfcheck import self_check
 #: called with a stage (``capture``, ``check``, ``calibrate``, ``tune``) and how many samples it has seen
 Progress = Callable[[str, int], None]
 BATCH = 16
+#: calibration values this many times beyond those of normalised images are another kind of data
+FAR_OUTSIDE = 8.0
 
 
 def convert(
@@ -49,7 +51,7 @@ def convert(
     Raises
     ------
     DataError
-        if the calibration samples are empty, constant or not finite.
+        if the calibration samples are empty, constant, not finite, of several shapes, or not normalised.
     CaptureError
         if the model has operations outside the table; all of them are listed.
     ConversionError
@@ -57,9 +59,10 @@ def convert(
     """
     config = config or ConvertConfig()
     report = progress or (lambda stage, samples: None)
-    batches = _batches(calibration)
     recipe = config.recipe
     base = provenance or Provenance(tool_version=version("ecmt-deploy"))
+    batches = _batches(calibration)
+    _check_range(batches, model, base)
     base = msgspec.structs.replace(
         base,
         config=msgspec.to_builtins(config),
@@ -88,10 +91,31 @@ def _batches(calibration: Tensor | Iterable[Tensor]) -> list[Tensor]:
             )
         if not batch.isfinite().all():
             raise DataError("the calibration data holds NaN or infinity; expected finite, normalised images")
+    shapes = sorted({tuple(batch.shape[1:]) for batch in batches})
+    if len(shapes) > 1:
+        raise DataError(f"calibration batches hold samples of shapes {shapes}; expected one shape, as the model takes it")
     first = batches[0].flatten()[0]
     if all(bool((batch == first).all()) for batch in batches):
         raise DataError(f"the calibration data is the constant {float(first):g} everywhere; pass real samples, normalised")
     return batches
+
+
+def _check_range(batches: list[Tensor], model: nn.Module, provenance: Provenance) -> None:
+    """Refuse samples that are far outside what the model's preprocessing makes: pixels of 0 to 255, mostly."""
+    preprocessing = provenance.preprocessing
+    configured = getattr(model, "pretrained_cfg", None) or {}  # timm's models know their own
+    mean = preprocessing.mean if preprocessing else configured.get("mean")
+    std = preprocessing.std if preprocessing else configured.get("std")
+    if not mean or not std:
+        return
+    lowest = min((0 - m) / s for m, s in zip(mean, std, strict=True))
+    highest = max((1 - m) / s for m, s in zip(mean, std, strict=True))
+    found = max(float(batch.abs().max()) for batch in batches)
+    if found > FAR_OUTSIDE * max(-lowest, highest):
+        raise DataError(
+            f"the calibration data reaches {found:g}; expected normalised images, about {lowest:.2g} to {highest:.2g}"
+            " (pixels scaled to 0..1, minus the model's mean, over its std)"
+        )
 
 
 def _different_samples(batches: list[Tensor]) -> Tensor:

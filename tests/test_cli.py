@@ -66,6 +66,20 @@ def large(tmp_path: Path) -> None:
     np.savez(tmp_path / "large.npz", x=x, y=np.zeros(4, np.int64), x_train=x, y_train=np.zeros(4, np.int64))
 
 
+def pixels(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (8, 1, 8, 8)).astype(np.float32)
+    np.savez(tmp_path / "pixels.npz", x=x, y=np.zeros(8, np.int64), x_train=x, y_train=np.zeros(8, np.int64))
+
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, ("pwned",)
+
+
+def malicious(tmp_path: Path) -> None:
+    torch.save({"model": Evil()}, tmp_path / "evil.pth")
+
+
 def nothing(tmp_path: Path) -> None:
     (tmp_path / "empty" / "train").mkdir(parents=True)
 
@@ -90,6 +104,18 @@ BAD = {
     "empty dataset": (nothing, [*CONVERT[:3], "folder:empty", *CONVERT[4:]], "empty"),
     "no such dataset": (None, [*CONVERT[:3], "folder:nowhere", *CONVERT[4:]], "nowhere"),
     "calibration data of zeros": (zeros, [*CONVERT[:3], "npz:zeros.npz", *CONVERT[4:]], "constant 0 everywhere"),
+    "budget 0": (None, [*CONVERT, "--budget", "0"], "budget is 0"),
+    "a budget for preset paper": (None, [*CONVERT, "--preset", "paper", "--budget", "1"], "choose preset accurate"),
+    "weights that are code": (malicious, [*CONVERT, "--weights", "evil.pth"], "refused"),
+    "trace of no samples": (None, ["trace", "PROGRAM", "--data", "digits", "--limit", "0"], "limit"),
+    "trace with timesteps 0": (None, ["trace", "PROGRAM", "--data", "digits", "--timesteps", "0"], "timesteps is 0"),
+    "report with a broken trace": (lambda d: (d / "t.json").write_text("{}"), ["report", "RUN", "--trace", "t.json"], "t.json"),
+    "report with the trace of another program": (
+        lambda d: (d / "t.json").write_text('{"n_samples": 1, "timesteps": 1, "coding": "rate", "nodes": []}'),
+        ["report", "RUN", "--trace", "t.json"],
+        "another program",
+    ),
+    "pixels that are not normalised": (pixels, [*CONVERT[:3], "npz:pixels.npz", *CONVERT[4:]], "expected normalised images"),
     "timesteps 0": (None, [*CONVERT, "--timesteps", "0"], "timesteps is 0"),
     "levels 0": (None, [*CONVERT, "--levels", "0"], "levels is 0"),
     "no samples to calibrate on": (None, [*CONVERT, "--calibration-samples", "0"], "at least 1"),
@@ -210,8 +236,56 @@ def test_energy_report_inspect_hardware_classify(tmp_path, capsys, monkeypatch, 
     assert " 0 " in out.splitlines()[-2]
 
 
+def test_convert_within_a_budget(tmp_path, capsys, monkeypatch):
+    status, out, err = run([*CONVERT, "--budget", "0.4", "--timesteps", "2"], capsys, monkeypatch, tmp_path)
+    assert status == 0, err
+    record = read(tmp_path / "p.nir").provenance.tuning
+    assert record is not None
+    assert 0.3 < record.events_per_mac <= 0.4
+    words = " ".join(out.split())
+    assert "tuned for T = 2" in words
+    assert f"{record.events_per_mac:.2f} synaptic events per MAC" in words
+
+
+def test_trace_as_table_json_and_in_the_report(tmp_path, capsys, monkeypatch, digits_program, digits_run):
+    arguments = ["trace", str(digits_program), "--data", "digits", "--limit", "5", "--timesteps", "2", "--out", "t.json"]
+    status, out, err = run(arguments, capsys, monkeypatch, tmp_path)
+    assert status == 0, err
+    assert "blocks.0.attn.qkv.neuron" in out
+    assert "T=2" in out
+    result = msgspec.json.decode((tmp_path / "t.json").read_bytes())
+    assert (result["n_samples"], result["timesteps"]) == (5, 2)
+    arguments = ["report", str(digits_run), "--trace", "t.json"]
+    status, _, err = run(arguments, capsys, monkeypatch, tmp_path)
+    assert status == 0, err
+    page = (tmp_path / "report.html").read_text()
+    assert "Error per node" in page
+    assert page.count("blocks.1.mlp.fc2.neuron") >= 1
+
+
+def test_a_program_with_its_preprocessing_needs_no_model(tmp_path, capsys, monkeypatch):
+    """Converted from a folder of images by a model of timm's; evaluated, traced and classified from the file alone."""
+    r = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for label in ("cat", "dog"):
+            (tmp_path / "pets" / split / label).mkdir(parents=True)
+            for i in range(8):
+                pixels = r.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "pets" / split / label / f"{i}.png")
+    sizes = ["img_size=32", "patch_size=8", "embed_dim=24", "num_heads=3", "depth=1", "num_classes=2", "pretrained=false"]
+    arguments = ["convert", "vit_tiny_patch16_224", "--data", "folder:pets", "--out", "p.nir", "--model-arg", *sizes]
+    status, _, err = run(arguments, capsys, monkeypatch, tmp_path)
+    assert status == 0, err
+    monkeypatch.setitem(sys.modules, "timm", None)
+    for arguments in (["evaluate", "p.nir", "--data", "folder:pets"], ["trace", "p.nir", "--data", "folder:pets"],
+                      ["classify", "p.nir", "pets/val/cat/0.png"]):  # fmt: skip
+        status, out, err = run(arguments, capsys, monkeypatch, tmp_path)
+        assert status == 0, err
+        assert out
+
+
 def test_every_command_has_help(capsys, monkeypatch, tmp_path):
-    for command in ("demo", "convert", "evaluate", "simulate", "classify", "energy", "inspect", "report", "hardware"):
+    for command in ("demo", "convert", "evaluate", "trace", "simulate", "classify", "energy", "inspect", "report", "hardware"):
         status, out, _ = run([command, "--help"], capsys, monkeypatch, tmp_path)
         assert status == 0
         assert command in out
@@ -227,7 +301,7 @@ def test_demo_runs_the_whole_road(tmp_path, capsys, monkeypatch):
     status, out, err = run(["demo", "--out", "d"], capsys, monkeypatch, tmp_path)
     assert status == 0, err
     made = {p.name for p in (tmp_path / "d").iterdir()}
-    assert made == {"program.nir", "eval.json", "run", "energy.json", "energy.csv", "report.json", "report.html"}
+    assert made == {"program.nir", "eval.json", "run", "energy.json", "energy.csv", "trace.json", "report.json", "report.html"}
     assert "NOT equal" not in out
     assert "loihi1_sanafe" in out
     if "left out" not in out:

@@ -161,3 +161,59 @@ def test_timm_vit_with_rate_and_differential_coding(fused, monkeypatch):
         spiking = convert(model, x, ConvertConfig(preset=preset))
         assert "blocks.0.attn.qkv" in spiking.program.nodes
         torch.testing.assert_close(spiking.analog(x), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_calibration_batches_of_several_shapes_are_refused():
+    with pytest.raises(DataError, match=r"shapes \[\(2, 4, 4\), \(2, 6, 6\)\]; expected one shape"):
+        convert(TinyTransformer(), [calibration(2), torch.randn(2, 2, 6, 6)])
+
+
+def small_vit(**options):
+    import timm
+
+    torch.manual_seed(0)
+    args = {"img_size": 16, "patch_size": 4, "embed_dim": 24, "num_heads": 3, "depth": 2, "num_classes": 7}
+    return timm.create_model("vit_tiny_patch16_224", **{**args, **options}).eval()
+
+
+def test_raw_pixels_are_refused_with_the_expected_range():
+    pixels = torch.randint(0, 256, (4, 3, 16, 16), generator=torch.Generator().manual_seed(0)).float()
+    with pytest.raises(DataError, match=r"reaches 255; expected normalised images, about -1 to 1 "):
+        convert(small_vit(), pixels)
+
+
+def test_samples_of_another_size_are_refused_with_the_size_the_model_takes():
+    with pytest.raises(CaptureError, match=r"input of shape \(4, 3, 28, 28\).*line \d+.*16") as caught:
+        convert(small_vit(), torch.randn(4, 3, 28, 28))
+    assert "\n" not in str(caught.value)
+
+
+class Branches(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(32, 3)
+
+    def forward(self, x):
+        y = self.head(x.flatten(1))
+        if y.sum() > 0:
+            y = 2 * y
+        return y
+
+
+class Loops(Branches):
+    def forward(self, x):
+        y = self.head(x.flatten(1))
+        for _ in range(int(x.abs().max())):
+            y = y + 1
+        return y
+
+
+@pytest.mark.parametrize(("model", "line"), [(Branches, "if y.sum() > 0:"), (Loops, "for _ in range(int(x.abs().max())):")])
+def test_control_flow_that_depends_on_values_is_refused_with_its_line(model, line, capfd):
+    with pytest.raises(CaptureError) as caught:
+        convert(model().eval(), calibration())
+    message = str(caught.value)
+    assert message.startswith(f"{model.__name__} decides by the values of its input in {__file__}, line ")
+    assert line in message
+    assert "\n" not in message
+    assert not capfd.readouterr().err, "torch's own dumps are not for users"

@@ -1,0 +1,170 @@
+"""Accuracy and events of both presets, step by step; writes docs/accuracy.md and the table in the README.
+
+    python -m benchmarks.train_vit_fashion DIR --out fashion.safetensors
+    python -m benchmarks.accuracy --idx DIR --weights fashion.safetensors
+
+DIR holds the Fashion-MNIST idx files. Three models: the bundled digits transformer, a vision transformer trained on
+Fashion-MNIST, and the same
+with planted massive activations (benchmarks/planted.py). Each is converted with preset ``paper``, with ``accurate``, and
+with ``accurate`` on
+a budget: the events that ``paper`` takes at T = 4, and 45 % of them. Calibration samples come from the training split,
+figures from the test
+split.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.planted import plant
+from benchmarks.train_vit_fashion import ARCHITECTURE, MODEL_ARGS
+from ecmt_deploy import data, models
+from ecmt_deploy.config import ConvertConfig
+from ecmt_deploy.conversion import convert
+
+ROOT = Path(__file__).parent.parent
+DOCUMENT, README = ROOT / "docs" / "accuracy.md", ROOT / "README.md"
+BEGIN, END = "<!-- generated: accuracy -->", "<!-- end: accuracy -->"
+STEPS, TUNED = 8, 4
+#: samples whose events are counted, once for every number of steps
+COUNTED = 128
+#: samples computed at once
+BATCH = 64
+
+
+@dataclass
+class Row:
+    """One model converted one way, figures after every step 1..8."""
+
+    model: str
+    preset: str
+    top1: list[float] = field(default_factory=list)
+    agreement: list[float] = field(default_factory=list)
+    events: list[float] = field(default_factory=list)
+    cosine: list[float] = field(default_factory=list)
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--idx", type=Path, help="directory with the Fashion-MNIST idx files; without it, digits only")
+    parser.add_argument("--weights", type=Path, help="what train_vit_fashion wrote")
+    parser.add_argument("--samples", type=int, default=2000, help="test samples, at most")
+    options = parser.parse_args()
+    if (options.idx is None) != (options.weights is None):
+        parser.error("--idx and --weights go together")
+    rows, analog = _rows("digits", models.load("zoo:vit_digits"), "digits", options.samples)
+    claims = _claims(rows, analog)
+    if options.idx:
+        for name, outliers in (("Fashion-MNIST", False), ("Fashion-MNIST, planted outliers", True)):
+            model = models.load(ARCHITECTURE, options.weights, MODEL_ARGS)
+            if outliers:
+                plant(model.module)
+            more, analog = _rows(name, model, f"idx:{options.idx}", options.samples)
+            claims += _claims(more, analog)
+            rows += more
+        _write(rows, claims, options.samples)
+    for line in [*_table(rows, range(1, STEPS + 1)), *claims]:
+        print(line)
+
+
+def _rows(name: str, model: Any, spec: str, samples: int) -> tuple[list[Row], float]:
+    """Rows of one model, and the ANN's accuracy."""
+    drawn = data.calibration(spec, preprocessing=model.preprocessing, n_samples=64, n_classes=model.n_outputs)
+    calibration = torch.from_numpy(drawn.x)
+    dataset = data.evaluation(
+        spec, preprocessing=model.preprocessing, exclude=drawn.record, limit=samples, n_classes=model.n_outputs
+    )
+    x, y = (torch.from_numpy(array) for array in dataset.arrays())
+    head = model.module.head
+    answers = _apply(model.module, x)
+    model.module.head = nn.Identity().eval()
+    features = _apply(model.module, x)
+    rows: list[Row] = []
+
+    def add(preset: str, config: ConvertConfig) -> Row:
+        row = Row(name, preset)
+        model.module.head = head
+        spiking = convert(model.module, calibration, config)
+        chosen = torch.cat([spiking(part, STEPS).argmax(-1) for part in x.split(BATCH)], dim=1)
+        row.top1 = [float((c == y).double().mean()) for c in chosen]
+        row.agreement = [float((c == answers.argmax(1)).double().mean()) for c in chosen]
+        for steps in range(1, STEPS + 1):
+            _, activity = spiking.count(x[:COUNTED], steps)
+            row.events.append(activity.events_per_mac(spiking.program.encoding) or 0.0)
+        model.module.head = nn.Identity().eval()
+        spiking = convert(model.module, calibration, config)
+        found = torch.cat([spiking(part, STEPS) for part in x.split(BATCH)], dim=1)
+        row.cosine = [float(nn.functional.cosine_similarity(f, features).mean()) for f in found]
+        rows.append(row)
+        print(f"{name}, {preset}: done", flush=True)
+        return row
+
+    paper = add("paper", ConvertConfig(preset="paper", timesteps=TUNED))
+    spent = paper.events[TUNED - 1]
+    add("accurate", ConvertConfig(timesteps=TUNED))
+    for share in (1.0, 0.45):
+        budget = round(share * spent, 3)
+        add(f"accurate, budget {budget:.2f}", ConvertConfig(timesteps=TUNED, budget=budget))
+    return rows, float((answers.argmax(1) == y).double().mean())
+
+
+@torch.no_grad()
+def _apply(module: nn.Module, x: Tensor) -> Tensor:
+    return torch.cat([module(part) for part in x.split(BATCH)])
+
+
+def _claims(rows: list[Row], analog: float) -> list[str]:
+    """What the figures say at T = 2 and T = 4, in words."""
+    paper, accurate, same, less = rows
+    t = TUNED - 1
+    line = f"- **{paper.model}** (ANN {100 * analog:.2f} %), T = {TUNED}:"
+    for row in (accurate, same) if paper.agreement[t] < 1 else ():
+        share = (1 - row.agreement[t]) / (1 - paper.agreement[t])
+        line += (
+            f" {row.preset} has {share:.2f} of `paper`'s disagreement at {row.events[t] / paper.events[t]:.2f} of its events;"
+        )
+    line += f" at {less.events[t] / paper.events[t]:.2f} of them it agrees on {100 * less.agreement[t]:.2f} %"
+    line += f" (`paper`: {100 * paper.agreement[t]:.2f} %). Features: cosine {accurate.cosine[t]:.4f}, at `paper`'s events"
+    line += f" {same.cosine[t]:.4f}, `paper` {paper.cosine[t]:.4f}. T = 2: top-1 {100 * accurate.top1[1]:.2f} %."
+    return [line]
+
+
+def _table(rows: list[Row], steps: Any) -> list[str]:
+    lines = [
+        f"| model | conversion | figure | {' | '.join(f'T = {t}' for t in steps)} |",
+        "|---" * (len(list(steps)) + 3) + "|",
+    ]
+    for row in rows:
+        for label, values, form in (
+            ("top-1, %", row.top1, lambda v: f"{100 * v:.2f}"),
+            ("agreement with the ANN, %", row.agreement, lambda v: f"{100 * v:.2f}"),
+            ("events per MAC", row.events, lambda v: f"{v:.2f}"),
+            ("cosine of features", row.cosine, lambda v: f"{v:.4f}"),
+        ):
+            lines.append(f"| {row.model} | {row.preset} | {label} | {' | '.join(form(values[t - 1]) for t in steps)} |")
+    return lines
+
+
+def _write(rows: list[Row], claims: list[str], samples: int) -> None:
+    note = (
+        "Written by `python -m benchmarks.accuracy --idx DIR --weights fashion.safetensors`, after `python -m"
+        " benchmarks.train_vit_fashion DIR --out fashion.safetensors`; DIR holds the idx files of Fashion-MNIST. At most"
+        f" {samples} test samples; events are counted on the first {COUNTED}. Programs are tuned for T = {TUNED}; the encoding"
+        " layer is left out of events and MACs."
+    )
+    everything = "\n".join(["# Accuracy and events", "", note, "", *claims, "", *_table(rows, range(1, STEPS + 1)), ""])
+    DOCUMENT.write_text(everything)
+    text = README.read_text()
+    brief = "\n".join([BEGIN, "", *_table(rows, (1, 2, 4, 8)), "", END])
+    README.write_text(text[: text.index(BEGIN)] + brief + text[text.index(END) + len(END) :])
+
+
+if __name__ == "__main__":
+    main()
