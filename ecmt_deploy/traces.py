@@ -16,7 +16,8 @@ class NodeTrace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ----------
     node, kind : name and type of the node (the function of an ECM, the product of an ECM product)
     relative_error : after every step, the norm of (value so far - analog value) over the norm of the analog value, over all
-        samples and elements; the value so far is the mean of the stream in rate coding, its sum in differential coding
+        samples and all rows that the readout depends on; the value so far is the mean of the stream in rate coding, its sum
+        in differential coding
     spike_rate : at every step, spikes per neuron; empty for other nodes
     saturation : at every step, share of the neurons that fired their highest level; empty for other nodes
     """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import chain, islice
 from math import prod
 
 import nir
@@ -20,6 +21,8 @@ from ecmt_deploy.traces import NodeTrace, Trace
 _SILENT = (*n.WIRING, n.Constant, n.Hold, nir.Input, nir.Output)
 #: samples at once: the analog streams of a batch are kept
 BATCH = 4
+#: samples that tell which rows the readout depends on
+PROBES = 16
 
 
 def trace(
@@ -46,16 +49,21 @@ def trace(
     """
     steps = model.program.timesteps if timesteps is None else timesteps
     require_timesteps(steps)
-    meters = _meters(model.program, steps)
-    done = 0
-    for batch in [x] if isinstance(x, Tensor) else x:
-        for part in batch.split(BATCH):
-            _measure(model, part, steps, meters)
-            done += len(part)
-            if progress:
-                progress(done)
-    if not done:
+    samples = chain.from_iterable([x] if isinstance(x, Tensor) else x)
+    probes = list(islice(samples, PROBES))
+    if not probes:
         raise DataError("there are no samples to trace; pass at least one")
+    meters = _meters(model.program, steps)
+    needed = _needed_rows(SpikingModel(model.program).to(model.device).double(), _batches(probes), meters)
+    for name, meter in meters.items():
+        meter.needed = needed[name]
+    done = 0
+    for batch in _batches(chain(probes, samples)):
+        model.trace(batch, lambda name, value: meters[name].expect(value) if name in meters else None)
+        model.watch(batch, steps, lambda name, value: meters[name].see(value) if name in meters else None)
+        done += len(batch)
+        if progress:
+            progress(done)
     return Trace(done, steps, model.program.coding, tuple(meter.result(done) for meter in meters.values()))
 
 
@@ -68,9 +76,35 @@ def _meters(program: Program, steps: int) -> dict[str, _Meter]:
     }
 
 
-def _measure(model: SpikingModel, x: Tensor, steps: int, meters: dict[str, _Meter]) -> None:
-    model.trace(x, lambda name, value: meters[name].expect(value) if name in meters else None)
-    model.watch(x, steps, lambda name, value: meters[name].see(value) if name in meters else None)
+def _batches(samples: Iterable[Tensor]) -> Iterator[Tensor]:
+    remaining = iter(samples)
+    while batch := list(islice(remaining, BATCH)):
+        yield torch.stack(batch)
+
+
+def _needed_rows(exact: SpikingModel, batches: Iterable[Tensor], names: Collection[str]) -> dict[str, Tensor]:
+    """For every node, whether the readout depends on a row (last axis) for any sample: arrays of shape (*rows, 1), bool.
+
+    By gradients in float64. What nothing depends on (patch tokens behind the last attention of a class-token model) may fall
+    silent, and is no error.
+    """
+    rows: dict[str, Tensor] = {}
+    for batch in batches:
+        streams: dict[str, Tensor] = {}
+
+        def keep(name: str, value: Tensor, streams: dict[str, Tensor] = streams) -> None:
+            if name in names and value.requires_grad:
+                value.retain_grad()
+                streams[name] = value
+
+        readout = exact.taped(batch.double(), trace=keep)
+        signs = torch.randint(0, 2, readout.shape, generator=torch.Generator().manual_seed(0)).to(readout) * 2 - 1
+        (readout * signs).sum().backward()
+        for name, value in streams.items():
+            gradient = torch.zeros_like(value) if value.grad is None else value.grad
+            seen = (gradient != 0).any(dim=0).any(dim=-1, keepdim=True)
+            rows[name] = rows[name] | seen if name in rows else seen
+    return rows
 
 
 def _repeating(program: Program) -> set[str]:
@@ -94,21 +128,22 @@ class _Meter:
     def __init__(self, program: Program, name: str, steps: int, repeating: bool) -> None:
         self.name, self.node, self.steps, self.repeating = name, program.nodes[name], steps, repeating
         self.size = prod(program.shapes[name])
+        self.needed = torch.ones((), dtype=torch.bool)
         self.squared_error, self.squares = [0.0] * steps, 0.0
         self.spikes, self.highest = [0] * steps, [0] * steps
 
     def expect(self, analog: Tensor) -> None:
         """Begin a batch with its analog stream."""
         self.analog, self.total, self.t = analog.double(), torch.zeros_like(analog, dtype=torch.float64), 0
-        self.finite = self.analog.isfinite()
-        self.squares += float((self._whole(self.analog)[self.finite] ** 2).sum())
+        self.counted = self.analog.isfinite() & self.needed
+        self.squares += float((self._whole(self.analog)[self.counted] ** 2).sum())
 
     def see(self, value: Tensor) -> None:
         """The next step of the batch."""
         value = value.double()
         self.total = value if isinstance(self.node, n.Readout) else self.total + value
         so_far = self.total / (self.t + 1) if self.repeating and not isinstance(self.node, n.Readout) else self.total
-        self.squared_error[self.t] += float(((so_far - self.analog)[self.finite] ** 2).sum())
+        self.squared_error[self.t] += float(((so_far - self.analog)[self.counted] ** 2).sum())
         if isinstance(self.node, n.MultiThreshold):
             top = 2.0 ** (int(self.node.levels) - 1)
             bases = [torch.from_numpy(b).to(value) * top for b in (self.node.positive_base, self.node.negative_base)]
@@ -116,7 +151,7 @@ class _Meter:
             self.highest[self.t] += int(((value >= bases[0]) | (-value >= bases[1])).sum())
         self.t += 1
         if self.t == self.steps:
-            del self.analog, self.total, self.finite
+            del self.analog, self.total, self.counted
 
     def _whole(self, value: Tensor) -> Tensor:
         """A neuron's stream lacks what was expected; its error is measured against the whole operand."""

@@ -10,6 +10,7 @@ from ecmt_deploy.errors import ConfigError, DataError, RunError
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.kernels import kernels
 from ecmt_deploy.traces import Trace, load_trace
+from ecmt_deploy.tracing import _needed_rows as needed_rows
 from ecmt_deploy.tracing import trace
 from tests.programs import images
 
@@ -20,6 +21,7 @@ def test_the_readout_and_the_neurons_against_the_reference_kernels(program):
     """Recomputed with the NumPy kernels, sample by sample, in float64."""
     x = images(5).astype(np.float64)
     measured = {node.node: node for node in trace(SpikingModel(program).double(), torch.from_numpy(x), STEPS).nodes}
+    needed = needed_rows(SpikingModel(program).double(), [torch.from_numpy(x)], measured)
     squared = {name: np.zeros(STEPS) for name in measured}
     squares = dict.fromkeys(measured, 0.0)
     fired = {name: np.zeros(STEPS) for name in program.neurons}
@@ -28,7 +30,7 @@ def test_the_readout_and_the_neurons_against_the_reference_kernels(program):
         steps = run(program, image, STEPS)
         for name in measured:
             so_far = np.zeros(program.shapes[name])
-            finite = np.isfinite(analog[name])
+            finite = np.isfinite(analog[name]) & needed[name].numpy()
             initial = getattr(program.nodes[name], "initial_membrane", 0.0)
             squares[name] += ((analog[name] - initial)[finite] ** 2).sum()
             for t in range(STEPS):
@@ -49,6 +51,19 @@ def test_the_readout_and_the_neurons_against_the_reference_kernels(program):
             np.testing.assert_allclose(node.spike_rate, fired[name] / size)
         else:
             assert node.spike_rate == node.saturation == ()
+
+
+def test_only_rows_that_the_readout_depends_on_count(all_programs):
+    """Behind the attention of a class-token model nothing but the class token matters, before it every token does."""
+    program = all_programs["transformer, accurate"]
+    model, x = SpikingModel(program), torch.from_numpy(images(8))
+    rows = needed_rows(SpikingModel(program).double(), [x], program.nodes)
+    assert rows["qkv.neuron"].all()
+    for name in ("proj.neuron", "fc1.neuron", "act", "norm"):
+        assert rows[name][0]
+        assert not rows[name][1:].any()
+    measured = {node.node: node.relative_error[-1] for node in trace(model, x, 8).nodes}
+    assert max(measured.values()) < 0.5, "tokens that are silent by right are no error"
 
 
 def run(program, image, steps, identity=False):

@@ -1,18 +1,17 @@
 """What reaches each neuron, and how much the answer minds an error there.
 
 The sensitivity S of an operand element is the mean squared derivative of the readout with respect to it, summed over the
-readout's
-elements and divided by the readout's variance: an independent error of variance d there adds S d to the relative squared
-error of the
-answer, to first order. It is measured without labels on the analog program, by one backward pass a sample from a random
-combination of
-the readout's elements with coefficients +-1, whose expected square is that sum (Hutchinson's estimator).
+readout's elements and divided by the readout's variance: an independent error of variance d there adds S d to the relative
+squared error of the answer, to first order. It is measured without labels on the analog program, by one backward pass a
+sample from a random combination of the readout's elements with coefficients +-1, whose expected square is that sum
+(Hutchinson's estimator).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 import torch
@@ -27,7 +26,9 @@ POOLED_ABOVE = 1 << 20
 PRIOR_SAMPLES = 8.0
 #: a node alone may err this many times what its gradients say, and this much in any case
 MISLED_BY, NEGLIGIBLE = 4.0, 1e-5
-BATCH = 8
+#: neurons computed at once (8 samples at most): bounds what a backward pass keeps
+NEURONS_AT_ONCE = 1 << 25
+MOST_SAMPLES = 8
 SEED = 0
 
 
@@ -83,6 +84,12 @@ class _Sums:
         return Survey(mean.numpy(), reach.numpy(), _steadied(measured.numpy(), self.count))
 
 
+def samples_at_once(program: Program) -> int:
+    """How many samples of a program are computed together while calibrating."""
+    neurons = sum(prod(program.shapes[name]) for name in program.neurons)
+    return min(max(NEURONS_AT_ONCE // max(neurons, 1), 1), MOST_SAMPLES)
+
+
 class Surveyor:
     """Measures every neuron's operand on samples shown to it.
 
@@ -99,7 +106,7 @@ class Surveyor:
     def see(self, x: Tensor, progress: Callable[[int], None]) -> None:
         """Measure on more samples (N, ...); ``progress`` is called with the number of these seen."""
         seen = 0
-        for part in x.split(BATCH):
+        for part in x.split(samples_at_once(self.engine.program)):
             operands: dict[str, Tensor] = {}
 
             def observe(name: str, operand: Tensor, operands: dict[str, Tensor] = operands) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ecmt_deploy.calibrate.allocation import allocate, fan_outs
 from ecmt_deploy.calibrate.expectation import with_expectations
-from ecmt_deploy.calibrate.sensitivity import BATCH, Survey, Surveyor, raised, underrated
+from ecmt_deploy.calibrate.sensitivity import MOST_SAMPLES, Survey, Surveyor, raised, samples_at_once, underrated
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConversionError
@@ -89,7 +89,7 @@ def tuned(lowered: Lowered, batches: list[Tensor], config: ConvertConfig, progre
         if chosen.error <= POOR_ERROR:
             break
         model = SpikingModel(_tuned(lowered, surveys, spread, chosen.price, config))
-        found = underrated(model, held[:BATCH], expected[:BATCH], surveys, variance, config.timesteps)
+        found = underrated(model, held[:MOST_SAMPLES], expected[:MOST_SAMPLES], surveys, variance, config.timesteps)
         if not found:
             break
         floors = {name: max(floors.get(name, 0.0), floor) for name, floor in {**floors, **found}.items()}
@@ -107,7 +107,7 @@ def tuned(lowered: Lowered, batches: list[Tensor], config: ConvertConfig, progre
 
 def _answers(engine: SpikingModel, x: Tensor) -> Tensor:
     """The analog readouts (N, ...), float64."""
-    return torch.cat([engine.analog(part).double() for part in x.split(BATCH)])
+    return torch.cat([engine.analog(part).double() for part in x.split(samples_at_once(engine.program))])
 
 
 def _variance(answers: Tensor) -> float:
@@ -208,7 +208,8 @@ def _tuned(
 
 def _measure(model: SpikingModel, x: Tensor, answers: Tensor, variance: float, timesteps: int, price: float) -> Trial:
     error, activity = 0.0, None
-    for part, expected in zip(x.split(BATCH), answers.split(BATCH), strict=True):
+    together = samples_at_once(model.program)
+    for part, expected in zip(x.split(together), answers.split(together), strict=True):
         outputs, counts = model.count(part, timesteps)
         error += float(((outputs[-1].double() - expected) ** 2).sum())
         activity = counts if activity is None else activity + counts

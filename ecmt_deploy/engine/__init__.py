@@ -39,6 +39,11 @@ class SpikingModel(nn.Module):
         self._last_use = self._last_uses()
         self.eval()
 
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self._like.device
+
     def _last_uses(self) -> dict[str, list[str]]:
         """For every node, the streams that nobody needs after it."""
         last = {source: name for name, sources in self.program.operands.items() for source in sources}
@@ -89,10 +94,13 @@ class SpikingModel(nn.Module):
         neuron = self.ops[list(self.program.nodes).index(name)]
         return outputs[-1], neuron.v
 
-    def taped(self, x: Tensor, observe: Observer) -> Tensor:
-        """As :meth:`analog`, recorded by autograd: the gradient of the outputs reaches every operand that is observed."""
+    def taped(self, x: Tensor, observe: Observer | None = None, trace: Observer | None = None) -> Tensor:
+        """As :meth:`analog`, recorded by autograd: the gradient of the outputs reaches what is seen.
+
+        ``observe`` sees the input of every neuron, ``trace`` the stream of every node.
+        """
         with torch.enable_grad():
-            return self._run(x.detach().requires_grad_(), 1, identity=True, observe=observe)[0]
+            return self._run(x.detach().requires_grad_(), 1, identity=True, observe=observe, trace=trace)[0]
 
     @torch.no_grad()
     def trace(self, x: Tensor, observe: Observer) -> None:
