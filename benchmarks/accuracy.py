@@ -4,12 +4,9 @@
     python -m benchmarks.accuracy --idx DIR --weights fashion.safetensors
 
 DIR holds the Fashion-MNIST idx files. Three models: the bundled digits transformer, a vision transformer trained on
-Fashion-MNIST, and the same
-with planted massive activations (benchmarks/planted.py). Each is converted with preset ``paper``, with ``accurate``, and
-with ``accurate`` on
-a budget: the events that ``paper`` takes at T = 4, and 45 % of them. Calibration samples come from the training split,
-figures from the test
-split.
+Fashion-MNIST, and the same with planted massive activations (benchmarks/planted.py). Each is converted with preset ``paper``,
+with ``accurate``, and with ``accurate`` on a budget: the events that ``paper`` takes at T = 4, and 45 % of them. Calibration
+samples come from the training split, figures from the test split.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """Massive activations planted into a timm vision transformer that has none.
 
 Pretrained transformers keep a few channels at tens to hundreds of times the rest; small models trained from scratch do not.
-Here, in every
-block, three channels each of the operands of qkv, of fc1 and of the attention's projection are scaled up and the weights
-that take them
-scaled down, which changes nothing, and three hidden units are moved far to the right, where GELU is the identity.
+Here, in every block, three channels each of the operands of qkv, of fc1 and of the attention's projection are scaled up and
+the weights that take them scaled down, which changes nothing, and three hidden units are moved far to the right, where GELU
+is the identity.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Preset ``paper``, re-derived by hand: every step of a transformer written down from the equations alone, nothing of the
 project used.
 
-Equations: multi-threshold neuron, expectation compensation and readout of *Towards High-performance Spiking Transformers
-from ANN to SNN
-Conversion* (Huang et al., ACM MM 2024).
+Equations: multi-threshold neuron, expectation compensation and readout of *Towards High-performance Spiking Transformers from
+ANN to SNN Conversion* (Huang et al., ACM MM 2024).
 """
 
 import numpy as np

@@ -1,16 +1,14 @@
 """Where each neuron's smallest level goes, for a price per synaptic event.
 
 A dead zone of D at an element with sensitivity S lets pass an error that grows as S D^2, and each halving of D costs about
-one more
-spike for every few bits, that is f synaptic events, f being how many weights one spike reaches. Where the sum of error and
-priced events is
-least, S D^2 is the same multiple of f everywhere, the smallest level at D = sqrt(price f / S): reverse water-filling, as in
-rate-distortion theory. One number, the price, so trades the accuracy of the whole program against its events, and elements on
-which nothing depends (S = 0: the patch tokens after the last attention of a class-token model) fall silent.
+one more spike for every few bits, that is f synaptic events, f being how many weights one spike reaches. Where the sum of
+error and priced events is least, S D^2 is the same multiple of f everywhere, the smallest level at D = sqrt(price f / S):
+reverse water-filling, as in rate-distortion theory. One number, the price, so trades the accuracy of the whole program
+against its events, and elements on which nothing depends (S = 0: the patch tokens after the last attention of a class-token
+model) fall silent.
 
 The levels of a neuron are its channel's base times powers of two, so that weights can absorb the base; the dead zone of an
-element is its
-lowest level.
+element is its lowest level.
 """
 
 from __future__ import annotations

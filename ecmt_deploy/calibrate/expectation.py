@@ -1,10 +1,8 @@
 """Folding expectations into a program: a neuron spikes what was not expected, and its consumers add what was.
 
 A neuron whose membrane starts at minus the expected operand mu sends spikes that sum to x - mu. A weight node is linear, so
-it lacks
-W mu, a constant that joins its bias; a product starts with mu in its accumulator. The analog program stays the same
-mathematics,
-and nothing but the spikes of what differs from the expectation crosses the synapses.
+it lacks W mu, a constant that joins its bias; a product starts with mu in its accumulator. The analog program stays the same
+mathematics, and nothing but the spikes of what differs from the expectation crosses the synapses.
 """
 
 from __future__ import annotations

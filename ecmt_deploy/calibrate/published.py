@@ -1,9 +1,8 @@
 """The bases of preset ``paper``, as published.
 
 Source: *Towards High-performance Spiking Transformers from ANN to SNN Conversion* (Huang et al., ACM MM 2024): the smallest
-level
-at the 99th percentile of the operand (the 1st for the negative side), averaged over the calibration batches; fixed bases for
-softmax outputs, and for the second layer of an MLP with GELU.
+level at the 99th percentile of the operand (the 1st for the negative side), averaged over the calibration batches; fixed
+bases for softmax outputs, and for the second layer of an MLP with GELU.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The price per synaptic event of preset ``accurate``, found by measurement on calibration samples held out from the survey.
 
 With a budget: the lowest price, so the smallest error, whose events after T steps stay within it. Without: the fewest events
-whose error
-is :data:`GOOD_ERROR`, but no more of them than the published method spends, unless the error were above :data:`POOR_ERROR`.
+whose error is :data:`GOOD_ERROR`, but no more of them than the published method spends, unless the error were above
+:data:`POOR_ERROR`.
 """
 
 from __future__ import annotations
