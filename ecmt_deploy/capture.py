@@ -51,8 +51,7 @@ def capture(model: nn.Module, sample: Tensor) -> Captured:
     CaptureError
         if ``torch.export`` cannot capture the model, or the model has more than one tensor input or output.
     """
-    if any(module.training for module in model.modules()):
-        raise CaptureError("the model is in training mode; call model.eval() before converting")
+    require_eval(model)
     doubled = torch.cat([sample[:1], sample[:1]])
     try:
         with torch.no_grad(), _tracing():
@@ -88,6 +87,12 @@ def capture(model: nn.Module, sample: Tensor) -> Captured:
         input_name=signature.user_inputs[0],
         leaves=frozenset(path for path, module in model.named_modules() if path and not list(module.children())),
     )
+
+
+def require_eval(model: nn.Module) -> None:
+    """Refuse a model of which any part is in training mode with a :class:`CaptureError`."""
+    if any(module.training for module in model.modules()):
+        raise CaptureError("the model is in training mode; call model.eval() before converting")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ecmt_deploy import weights
 from ecmt_deploy.calibrate import calibrate
-from ecmt_deploy.capture import capture
+from ecmt_deploy.capture import capture, require_eval
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import DataError
@@ -51,7 +51,8 @@ def convert(
     Raises
     ------
     DataError
-        if the calibration samples are empty, constant, not finite, of several shapes, or not normalised.
+        if the calibration samples are empty, constant, not finite, of several shapes, not normalised, or not what the model
+        takes.
     CaptureError
         if the model has operations outside the table; all of them are listed.
     ConversionError
@@ -61,8 +62,10 @@ def convert(
     report = progress or (lambda stage, samples: None)
     recipe = config.recipe
     base = provenance or Provenance(tool_version=version("ecmt-deploy"))
+    require_eval(model)
     batches = _batches(calibration)
     _check_range(batches, model, base)
+    _check_taken(batches[0], model)
     base = msgspec.structs.replace(
         base,
         config=msgspec.to_builtins(config),
@@ -116,6 +119,22 @@ def _check_range(batches: list[Tensor], model: nn.Module, provenance: Provenance
             f"the calibration data reaches {found:g}; expected normalised images, about {lowest:.2g} to {highest:.2g}"
             " (pixels scaled to 0..1, minus the model's mean, over its std)"
         )
+
+
+def _check_taken(batch: Tensor, model: nn.Module) -> None:
+    """Refuse samples of a dtype or shape that the model's own code does not take; what it expects is in the reason it gives."""
+    expected = next((p.dtype for p in model.parameters() if p.is_floating_point()), batch.dtype)
+    if batch.dtype != expected:
+        raise DataError(f"the calibration data is {batch.dtype}, the model {expected}; pass x.to({expected})")
+    try:
+        with torch.no_grad():
+            model(batch[:1])
+    except (RuntimeError, AssertionError, ValueError, TypeError, IndexError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise DataError(
+            f"{type(model).__name__} does not take calibration samples of shape {tuple(batch.shape[1:])}; its code says what it"
+            f" expects: {type(error).__name__}: {reason}"
+        ) from error
 
 
 def _different_samples(batches: list[Tensor]) -> Tensor:

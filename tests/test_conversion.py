@@ -183,9 +183,14 @@ def test_raw_pixels_are_refused_with_the_expected_range():
 
 
 def test_samples_of_another_size_are_refused_with_the_size_the_model_takes():
-    with pytest.raises(CaptureError, match=r"input of shape \(4, 3, 28, 28\).*line \d+.*16") as caught:
+    with pytest.raises(DataError, match=r"does not take calibration samples of shape \(3, 28, 28\).*expects.*16") as caught:
         convert(small_vit(), torch.randn(4, 3, 28, 28))
     assert "\n" not in str(caught.value)
+
+
+def test_samples_of_another_dtype_are_refused():
+    with pytest.raises(DataError, match=r"is torch.float64, the model torch.float32; pass x.to\(torch.float32\)"):
+        convert(small_vit(), torch.randn(4, 3, 16, 16).double())
 
 
 class Branches(nn.Module):
