@@ -222,3 +222,44 @@ def test_control_flow_that_depends_on_values_is_refused_with_its_line(model, lin
     assert line in message
     assert "\n" not in message
     assert not capfd.readouterr().err, "torch's own dumps are not for users"
+
+
+class Pools(nn.Module):
+    def __init__(self, pool: nn.Module) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.pool, self.head = nn.Conv2d(2, 3, 1), pool, nn.Conv2d(3, 4, 1)
+
+    def forward(self, x):
+        return self.head(self.pool(self.embed(x)).tanh()).sum((2, 3))
+
+
+@pytest.mark.parametrize("preset", ["paper", "accurate"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel_size": 3, "stride": 1, "padding": 1, "count_include_pad": False},
+        {"kernel_size": 3, "stride": 2, "padding": 1},
+        {"kernel_size": (2, 3), "stride": 2, "ceil_mode": True},
+        {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True, "count_include_pad": False},
+        {"kernel_size": 3, "stride": 2, "divisor_override": 5},
+        {"kernel_size": 2, "stride": 3},
+    ],
+)
+def test_average_pooling_of_windows_that_overlap_or_are_padded(options, preset):
+    model, x = Pools(nn.AvgPool2d(**options)).eval(), torch.randn(8, 2, 7, 9, generator=torch.Generator().manual_seed(0))
+    spiking = convert(model, x, ConvertConfig(preset=preset))
+    with torch.no_grad():
+        torch.testing.assert_close(spiking.analog(x), model(x), rtol=1e-5, atol=1e-5)
+
+
+class Normalises(Pools):
+    def forward(self, x):
+        y = self.embed(x)
+        return self.head(y / (1 + y.norm(dim=(2, 3), keepdim=True))).flatten(1)
+
+
+def test_a_norm_over_several_axes():
+    model, x = Normalises(nn.Identity()).eval(), torch.randn(8, 2, 3, 4, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(convert(model, x).analog(x), model(x), rtol=1e-5, atol=1e-5)

@@ -230,7 +230,7 @@ def avg_pool(b: Builder, out: Layout, x: Activation, size: Any, *args: Any, op: 
         kernel = _per_axis(size, 2)
         stride = _per_axis(args[0], 2) if args and args[0] else kernel
         if stride != kernel or any(_per_axis(args[1], 2) if len(args) > 1 else ()):
-            raise Refusal("pools overlapping or padded windows")
+            return _overlapping_avg_pool(b, out, x, kernel, stride, args)
     else:
         kernel = tuple(s // o for s, o in zip(spatial, _per_axis(size, len(spatial)), strict=True))
     if any(s % k for s, k in zip(spatial, kernel, strict=True)):
@@ -239,6 +239,29 @@ def avg_pool(b: Builder, out: Layout, x: Activation, size: Any, *args: Any, op: 
     x = b.reshaped(b.settled(x), Layout((x.shape[0], *windows), x.batch, x.tied))
     axes = np.arange(2, 2 + 2 * len(spatial), 2)
     return b.reshaped(b.emit(n.Mean(axes, False), [x], b.name("mean"), out), out)
+
+
+def _overlapping_avg_pool(
+    b: Builder, out: Layout, x: Activation, kernel: tuple[int, ...], stride: tuple[int, ...], args: tuple[Any, ...]
+) -> Activation:
+    """Windows that overlap or are padded: along each axis the sum of shifted copies, then divided by what torch divides by."""
+    padding = _per_axis(args[1], 2) if len(args) > 1 else (0, 0)
+    ones = torch.ones((1, 1, *x.shape[1:]), dtype=torch.float64)
+    share = torch.nn.functional.avg_pool2d(ones, kernel, stride, *args[1:])  # of the window that is no padding, as torch counts
+    within = ones[0, 0].numpy()
+    x = b.settled(x)
+    for axis, (k, s, p, size) in enumerate(zip(kernel, stride, padding, out.shape[1:], strict=True)):
+        beyond = max((size - 1) * s + k - p - x.shape[axis + 1], 0)  # rounding the number of windows up needs more than p
+        if p or beyond:
+            widths = np.zeros((3, 2), np.int64)
+            widths[axis + 1] = p, beyond
+            x = b.emit(n.Pad(widths), [x], b.name("pad"), x)
+            within = np.pad(within, widths[1:])
+        ends = [(i, i + (size - 1) * s + 1) for i in range(k)]
+        shifted = [b.emit(n.Slice(axis + 1, first, last, s), [x], b.name("slice"), x) for first, last in ends]
+        x = b.added(shifted, b.name("add"), out) if k > 1 else shifted[0]
+        within = np.sum([within.take(range(first, last, s), axis) for first, last in ends], axis=0)
+    return b.scaled(x, b.array(share[0] / torch.from_numpy(within)), b.name("scale"), out)
 
 
 @handles("masked_fill", "masked_fill_")

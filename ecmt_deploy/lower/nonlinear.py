@@ -144,9 +144,13 @@ def vector_norm(
     *args: Any, **kwargs: Any,
 ) -> Activation:  # fmt: skip
     dims = [dim] if isinstance(dim, int) else list(dim or [])
-    if order != 2 or len(dims) != 1:
-        raise Refusal(f"is a norm of order {order} over axes {dims}; expected order 2 over one axis")
-    axis = x.axis(dims[0])
+    axes = sorted(x.axis(d) for d in dims)
+    if order != 2 or not axes or axes != list(range(axes[0], axes[-1] + 1)):
+        raise Refusal(f"is a norm of order {order} over axes {dims}; expected order 2 over axes that stand side by side")
+    axis = axes[0]
+    if len(axes) > 1:
+        joined = int(np.prod(x.shape[axis : axes[-1] + 1]))
+        x = b.reshaped(x, Layout((*x.shape[:axis], joined, *x.shape[axes[-1] + 1 :]), x.batch, x.tied))
     kept = Layout((*x.shape[:axis], 1, *x.shape[axis + 1 :]), x.batch, x.tied)
     y = ecm(b, kept, [x], "l2_norm", axis=axis)
-    return y if keepdim else b.reshaped(y, out)
+    return b.reshaped(y, out)
