@@ -27,6 +27,7 @@ BATCH = 16
 FAR_OUTSIDE = 8.0
 
 
+@torch.inference_mode(False)  # calibration takes gradients, whatever mode the caller is in
 def convert(
     model: nn.Module,
     calibration: Tensor | Iterable[Tensor],

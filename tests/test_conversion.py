@@ -10,6 +10,7 @@ from ecmt_deploy.conversion import convert
 from ecmt_deploy.errors import CaptureError, ConfigError, ConversionError, DataError
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph import write
+from ecmt_deploy.graph.program import parameters
 from tests.programs import TinyTransformer, converted, images
 
 
@@ -261,5 +262,17 @@ class Normalises(Pools):
 
 def test_a_norm_over_several_axes():
     model, x = Normalises(nn.Identity()).eval(), torch.randn(8, 2, 3, 4, generator=torch.Generator().manual_seed(0))
+    spiking = convert(model, x)
     with torch.no_grad():
-        torch.testing.assert_close(convert(model, x).analog(x), model(x), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(spiking.analog(x), model(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_conversion_without_gradients_is_the_same(mode):
+    expected = convert(TinyTransformer(), calibration())
+    model = TinyTransformer()
+    with mode():
+        found = convert(model, calibration())
+    for name, node in expected.program.nodes.items():
+        for a, b in zip(parameters(node), parameters(found.program.nodes[name]), strict=True):
+            np.testing.assert_array_equal(a, b)

@@ -114,9 +114,7 @@ class Surveyor:
                     operand.retain_grad()
                 operands[name] = operand
 
-            readout = self.engine.taped(part, observe)
-            signs = torch.randint(0, 2, readout.shape, generator=self._coefficients).to(readout) * 2 - 1
-            (readout * signs).sum().backward()
+            self.engine.backward(part, self._coefficients, observe)
             for name, operand in operands.items():
                 self._sums[name].see(operand, operand.grad)
             seen += len(part)

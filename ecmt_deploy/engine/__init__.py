@@ -94,13 +94,18 @@ class SpikingModel(nn.Module):
         neuron = self.ops[list(self.program.nodes).index(name)]
         return outputs[-1], neuron.v
 
-    def taped(self, x: Tensor, observe: Observer | None = None, trace: Observer | None = None) -> Tensor:
-        """As :meth:`analog`, recorded by autograd: the gradient of the outputs reaches what is seen.
+    def backward(
+        self, x: Tensor, generator: torch.Generator, observe: Observer | None = None, trace: Observer | None = None
+    ) -> None:
+        """As :meth:`analog`, then the gradients of a random combination of the outputs, coefficients +-1, sample by sample.
 
-        ``observe`` sees the input of every neuron, ``trace`` the stream of every node.
+        ``observe`` sees the input of every neuron, ``trace`` the stream of every node; what of it has ``retain_grad()`` called
+        holds its gradient afterwards.
         """
         with torch.enable_grad():
-            return self._run(x.detach().requires_grad_(), 1, identity=True, observe=observe, trace=trace)[0]
+            readout = self._run(x.clone().detach().requires_grad_(), 1, identity=True, observe=observe, trace=trace)[0]
+            signs = torch.randint(0, 2, readout.shape, generator=generator).to(readout) * 2 - 1
+            (readout * signs).sum().backward()
 
     @torch.no_grad()
     def trace(self, x: Tensor, observe: Observer) -> None:
