@@ -221,7 +221,7 @@ def stream_exponents(
         if name in spiking and not isinstance(node, n.MultiThreshold):
             continue
         require(not (isinstance(node, n.WIRING) and spikes), "joins spikes and integers; their units differ")
-        if isinstance(node, n.WIRING | nir.Output):
+        if isinstance(node, (*n.WIRING, nir.Output)):
             require(len(set(analog)) == 1, f"joins streams of exponents {analog}, expected one format")
             found[name] = analog[0]
             continue
