@@ -49,7 +49,8 @@ def simulate(
     x : array (N, C, H, W), normalised as the program expects
     target : ``reference``, ``torch``, ``lava``, or any other that is registered
     timesteps : steps T; by default those the program was converted for
-    precision : ``float``, or ``fixed``: the integer program of ``program`` for ``hardware`` (``loihi2`` by default); a program that is
+    precision : ``float``, or ``fixed``: the integer program of ``program`` for ``hardware`` (``loihi2`` by default); a
+    program that is
         an integer program already runs as it is
     hardware : limits the target should respect, if any
     dtype : ``float64``, in which all targets emit the same spikes, or ``float32``

@@ -14,7 +14,8 @@ from ecmt_deploy.graph import nodes as n
 
 Require = Callable[[bool, str, object, str], None]
 
-#: parameters of every function as a :class:`~ecmt_deploy.graph.fixed.FixedECM` holds them: the largest magnitude of each; a pair
+#: parameters of every function as a :class:`~ecmt_deploy.graph.fixed.FixedECM` holds them: the largest magnitude of
+#: each; a pair
 #: is an array of that many entries (``None``: at least two)
 _WORD, _SHIFT, _SMALL, _WIDE = 2**15, 62, 2**10, 2**48
 _MANTISSA = (2**17, 257)
@@ -100,7 +101,9 @@ def _neuron(node: f.FixedMultiThreshold, require: Require) -> None:
     require(1 <= node.levels < node.payload_bits, "levels", node.levels, f"1 to {node.payload_bits - 1}, as payloads can tell")
     require(node.rule in n.RULES, "rule", repr(node.rule), f"one of {n.RULES}")
     numerator = node.fraction * f.FRACTION_STEPS
-    require(0.5 <= node.fraction < 1 and numerator == int(numerator), "fraction", node.fraction, "a multiple of 1/256 in [0.5, 1)")
+    require(
+        0.5 <= node.fraction < 1 and numerator == int(numerator), "fraction", node.fraction, "a multiple of 1/256 in [0.5, 1)"
+    )
     largest = f.limit(node.state_bits)
     require(_integers(node.unit, 1, largest), "unit", "out of range", f"positive integers of {node.state_bits} bits")
     for field in ("positive_base", "negative_base"):
@@ -108,7 +111,9 @@ def _neuron(node: f.FixedMultiThreshold, require: Require) -> None:
         require(_integers(base, 1, largest), field, "out of range", f"positive integers of {node.state_bits} bits")
         ratio, rest = np.divmod(np.asarray(base, np.int64), np.asarray(node.unit, np.int64))
         sound = not rest.any() and int(ratio.max()) << (node.levels - 1) <= f.limit(node.payload_bits)
-        require(sound, field, "no multiple of unit, or too large a one", f"multiples whose payloads have {node.payload_bits} bits")
+        require(
+            sound, field, "no multiple of unit, or too large a one", f"multiples whose payloads have {node.payload_bits} bits"
+        )
     require(_integers(node.lowest_level, 0, node.levels), "lowest_level", "out of range", f"integers of 0 to {node.levels}")
     require(_integers(node.initial_membrane, -largest, largest), "initial_membrane", "out of range",
             f"integers of {node.state_bits} bits")  # fmt: skip
@@ -120,7 +125,9 @@ def _exponents(node: Any, require: Require) -> None:
     require(sound, "operand_exponents", found.tolist(), "one exponent per operand, -64 to 64")
     if isinstance(node, f.FixedAdd):
         left = int((found - node.exponent).max()) if found.size else 0
-        require(left <= f.MOST_LEFT_SHIFT - 8, "operand_exponents", found.tolist(), f"at most 24 above the sum's, {node.exponent}")
+        require(
+            left <= f.MOST_LEFT_SHIFT - 8, "operand_exponents", found.tolist(), f"at most 24 above the sum's, {node.exponent}"
+        )
 
 
 def _ecm(node: f.FixedECM, require: Require) -> None:

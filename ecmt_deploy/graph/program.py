@@ -63,7 +63,8 @@ class Program:
 
     @property
     def dtype(self) -> np.dtype:
-        """Widest floating dtype among weights, constants and bases: the dtype it was converted in; int64 for integer programs."""
+        """Widest floating dtype among weights, constants and bases: the dtype it was converted in; int64 for integer
+        programs."""
         if self.integer:
             return np.dtype(np.int64)
         arrays = [array for node in self.nodes.values() if not isinstance(node, n.ECM) for array in parameters(node)]

@@ -89,7 +89,9 @@ class _Reader:
             version = msgspec.json.decode(content, type=dict).get("dialect_version")
             if version not in READ_VERSIONS:
                 known = " and ".join(map(str, READ_VERSIONS))
-                raise ProgramError(f"dialect version is {version}, this tool reads {known}; use a matching version of ecmt-deploy")
+                raise ProgramError(
+                    f"dialect version is {version}, this tool reads {known}; use a matching version of ecmt-deploy"
+                )
             found = msgspec.json.decode(content, type=Provenance)
             return msgspec.structs.replace(found, dialect_version=DIALECT_VERSION)
         except (msgspec.MsgspecError, DataError, RecursionError) as error:

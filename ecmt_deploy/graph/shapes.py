@@ -111,7 +111,10 @@ def convolution(node: nir.Conv1d | nir.Conv2d) -> dict[str, Any]:
 
 def _conv(node: nir.Conv1d | nir.Conv2d, x: Shape) -> Shape:
     axes = node.weight.ndim - 2
-    _require(axes == (1 if isinstance(node, nir.Conv1d) else 2) or isinstance(node, f.FixedConv), f"weight of shape {node.weight.shape}")
+    _require(
+        axes == (1 if isinstance(node, nir.Conv1d) else 2) or isinstance(node, f.FixedConv),
+        f"weight of shape {node.weight.shape}",
+    )
     _require(len(x) == axes + 1, f"operand {x}, expected (channels, {axes} spatial axes)")
     declared = tuple(int(size) for size in np.atleast_1d(node.input_shape)) if node.input_shape is not None else x[1:]
     _require(declared == x[1:], f"input_shape is {declared}, the operand {x}")

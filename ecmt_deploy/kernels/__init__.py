@@ -53,7 +53,9 @@ def kernel(node: nir.NIRNode, site: Site, dtype: np.dtype, identity_neurons: boo
     """
     if identity_neurons and isinstance(node, n.MultiThreshold):
         if type(node) in FIXED_KERNELS:
-            raise ValueError("the spikes of an integer program have units of their own; run its float program as analog network")
+            raise ValueError(
+                "the spikes of an integer program have units of their own; run its float program as analog network"
+            )
         return IdentityKernel(node, site, dtype)
     return _KERNELS[type(node)](node, site, dtype)
 

@@ -159,7 +159,8 @@ class _Pass:
             exponent = sent.exponent
             if (flat != unit[:, None]).any():
                 raise ConfigError(
-                    f"node {name}: the bases of its spikes differ along other axes than its input channels, so that no weight can "
+                    f"node {name}: the bases of its spikes differ along other axes than its input channels, so "
+                    f"that no weight can "
                     "absorb them; give the neuron one base per channel"
                 )
         magnitude = self.ranges[name] * HEADROOM * self.growth

@@ -99,7 +99,7 @@ def exponents(program: Program, ranges: dict[str, float], state_bits: int, input
     for name in ranges:
         groups.setdefault(find(name), []).append(name)
     growth = timesteps if program.coding == "rate" else 1
-    chosen = {}
+    chosen: dict[str, int] = {}
     for members in groups.values():
         constant = all(isinstance(program.nodes[name], n.Constant) for name in members)
         sampled = any(isinstance(program.nodes[name], nir.Input) for name in members)

@@ -64,7 +64,8 @@ def _exponential(scale: int) -> np.ndarray:
 
 
 def _logarithm(exponent: int) -> tuple[int, int]:
-    """Multiplier and shift from integers of ``exponent`` to the binary logarithm of their exponential, 16 bits behind the point."""
+    """Multiplier and shift from integers of ``exponent`` to the binary logarithm of their exponential, 16 bits behind
+    the point."""
     return multiplier_and_shift(log2(e) * 2.0 ** (exponent + 16))
 
 
@@ -121,7 +122,8 @@ def _norm(
     bias = np.asarray(given.get("bias", np.zeros(())), np.float64)
     return {
         **kept, "epsilon": min(round(float(given["eps"]) * 2.0 ** (-2 * operands[0])), 2**48),
-        "mantissa": _two_octaves(-0.5, _MANTISSA_BITS + 1), "fraction_bits": fraction, "weight": multiplier, "weight_shift": shift,
+        "mantissa": _two_octaves(-0.5, _MANTISSA_BITS + 1), "fraction_bits": fraction, "weight": multiplier,
+            "weight_shift": shift,
         "bias": to_integers(bias, result, bits),
     }  # fmt: skip
 

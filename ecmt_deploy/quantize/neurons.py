@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import nir
 import numpy as np
 
@@ -20,7 +22,8 @@ def integer_neuron(
 ) -> f.FixedMultiThreshold:
     """The neuron in units of its membrane.
 
-    Where both bases are equal a payload is +-2**k; where they differ, it is a small integer per side times 2**k, the pair whose ratio is
+    Where both bases are equal a payload is +-2**k; where they differ, it is a small integer per side times 2**k, the
+    pair whose ratio is
     nearest to theirs.
 
     Raises
@@ -31,7 +34,8 @@ def integer_neuron(
     most = f.limit(payload_bits) >> (int(node.levels) - 1)
     if most < 1:
         raise ConfigError(
-            f"node {name}: {node.levels} levels do not fit payloads of {payload_bits} bits; convert with --levels {payload_bits - 1}"
+            f"node {name}: {node.levels} levels do not fit payloads of {payload_bits} bits; convert with "
+            f"--levels {payload_bits - 1}"
         )
     p, m = np.broadcast_arrays(node.positive_base.astype(np.float64), node.negative_base.astype(np.float64))
     a, b = _ratio(name, p, m, most)
@@ -107,11 +111,12 @@ def integer_synapses(
         scale = np.where(scale > 0, np.maximum(scale, magnitude / f.limit(state_bits)), 0)
     integers = np.rint(np.divide(folded, scale, out=np.zeros_like(folded), where=scale > 0))
     multiplier, shift = multipliers_and_shifts(np.ldexp(scale.reshape(out), -result))
-    common = {
-        "weight": integers.astype(np.int8 if weight_bits <= 8 else np.int16), "weight_bits": weight_bits, "multiplier": multiplier,
+    common: dict[str, Any] = {
+        "weight": integers.astype(np.int8 if weight_bits <= 8 else np.int16), "weight_bits": weight_bits,
+            "multiplier": multiplier,
         "shift": shift, "exponent": result, "state_bits": state_bits,
     }  # fmt: skip
     if isinstance(node, nir.Conv1d | nir.Conv2d):
-        spatial = {k: np.array(v) for k, v in convolution(node).items() if k != "groups"}
+        spatial: dict[str, Any] = {k: np.array(v) for k, v in convolution(node).items() if k != "groups"}
         return f.FixedConv(**common, **spatial, groups=groups)
     return f.FixedLinear(**common)

@@ -13,7 +13,8 @@ FRACTION_BITS = 16
 
 
 def shifted(x: Array, right: Array | int) -> Array:
-    """``x / 2**right`` to the nearest integer, halves up: floor(x / 2**right + 1/2); a negative ``right`` shifts to the left."""
+    """``x / 2**right`` to the nearest integer, halves up: floor(x / 2**right + 1/2); a negative ``right`` shifts to the
+    left."""
     if isinstance(right, int):
         return (x + ((1 << right) >> 1)) >> right if right > 0 else x << -right
     amount = np.maximum(right, 0)

@@ -31,9 +31,11 @@ class FixedECMKernel(Integer, ECMKernel):
 
 
 class FixedProductKernel(Integer, ProductKernel):
-    """``FixedECMProduct``: the running sums A, B (payload times unit, saturated), brought to ``operand_bits``, are multiplied exactly.
+    """``FixedECMProduct``: the running sums A, B (payload times unit, saturated), brought to ``operand_bits``, are
+    multiplied exactly.
 
-    The term is A B, in rate coding t (A / t) (B / t), in the stream's format; sent is its difference to all that was sent before.
+    The term is A B, in rate coding t (A / t) (B / t), in the stream's format; sent is its difference to all that was
+    sent before.
     Since A B changes by a B + A' b only, where a spike is, hardware need not multiply what did not change.
     """
 

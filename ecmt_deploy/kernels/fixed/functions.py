@@ -1,6 +1,7 @@
 """The functions of an ECM in integers: tables, multiplications, shifts, and one division per row where a reciprocal is needed.
 
-Every function takes integers m (int64, ``state_bits`` wide) and the parameters that :mod:`ecmt_deploy.quantize.functions` made for the
+Every function takes integers m (int64, ``state_bits`` wide) and the parameters that
+:mod:`ecmt_deploy.quantize.functions` made for the
 exponents of operand and result, and returns integers that the caller saturates. ``docs/fixed_point.md`` describes each step.
 """
 
@@ -95,7 +96,9 @@ def _normalised(p: Parameters, c: Array, axes: tuple[int, ...], mean_of: int) ->
     """c / sqrt(mean(c^2) + eps) with ``fraction_bits`` behind the point."""
     epsilon = int(p["epsilon"])
     block, right = _block(c, axes, isqrt(epsilon))
-    variance = divided((block * block).sum(axis=axes, keepdims=True), mean_of) + shifted(np.int64(epsilon), 2 * right)
+    variance = divided((block * block).sum(axis=axes, keepdims=True), mean_of) + shifted(
+        np.full_like(right, epsilon), 2 * right
+    )
     mantissa, even = _root(p["mantissa"], np.maximum(variance, 1))
     result = _clear_shift(c * mantissa, FRACTION_BITS + even + right - int(p["fraction_bits"]))
     return np.where(variance > 0, result, 0)
@@ -147,7 +150,8 @@ def _octave(p: Parameters, x: Array) -> tuple[Array, Array]:
 
 
 def _power(p: Parameters, bits: int, x: Array) -> Array:
-    """The mantissa's power by table, the exponent's by a multiplier of its own; ``sign`` of negative x: 0, 1 (even), -1 (odd)."""
+    """The mantissa's power by table, the exponent's by a multiplier of its own; ``sign`` of negative x: 0, 1 (even), -1
+    (odd)."""
     magnitude = np.maximum(np.abs(x), 1)
     mantissa, highest = _octave(p, magnitude)
     y = requantised(mantissa, p["multiplier"][highest], p["shift"][highest])

@@ -50,7 +50,8 @@ class FixedScaleKernel(Integer, Kernel):
 
 
 class FixedAddKernel(Integer, AddKernel):
-    """``FixedAdd``: operands in the sum's exponent, added exactly, saturated once; minus infinity plus anything is minus infinity."""
+    """``FixedAdd``: operands in the sum's exponent, added exactly, saturated once; minus infinity plus anything is minus
+    infinity."""
 
     node: f.FixedAdd
 
