@@ -3,7 +3,8 @@
     python -m benchmarks.train_vit_fashion DIR --out fashion.safetensors
     python -m benchmarks.fixed --idx DIR --weights fashion.safetensors
 
-DIR holds the Fashion-MNIST idx files. Each model is converted with both presets, quantised for Loihi 2, and both programs run the
+DIR holds the Fashion-MNIST idx files. Each model is converted with both presets, quantised for Loihi 2, and both
+programs run the
 same test samples: the float program on the torch engine, the integer program on the reference target.
 """
 
@@ -21,7 +22,7 @@ from benchmarks.train_vit_fashion import ARCHITECTURE, MODEL_ARGS
 from ecmt_deploy import data, models
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion import convert
-from ecmt_deploy.quantize import quantize
+from ecmt_deploy.quantization import quantize
 from ecmt_deploy.simulation import simulate
 
 ROOT = Path(__file__).parent.parent

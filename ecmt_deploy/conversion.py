@@ -78,10 +78,10 @@ def convert(
     )
     report("check", 0)
     self_check(model, captured, lowered, exact, _different_samples(batches))
-    return _with_ranges(SpikingModel(calibrate(lowered, batches, config, report)), batches)
+    return with_ranges(SpikingModel(calibrate(lowered, batches, config, report)), batches)
 
 
-def _with_ranges(model: SpikingModel, batches: list[Tensor]) -> SpikingModel:
+def with_ranges(model: SpikingModel, batches: list[Tensor]) -> SpikingModel:
     """The same with the range of every analog stream over the calibration samples, from which fixed-point formats follow."""
     program = model.program
     ranges = dict.fromkeys((name for name in program.nodes if name not in program.spiking), 0.0)

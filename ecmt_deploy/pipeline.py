@@ -23,7 +23,7 @@ from ecmt_deploy.files import sha256, write_atomically
 from ecmt_deploy.graph import Program, Provenance, read, write
 from ecmt_deploy.preprocessing import Preprocessing
 from ecmt_deploy.progress import progress
-from ecmt_deploy.quantize import quantize
+from ecmt_deploy.quantization import quantize
 from ecmt_deploy.rundir import Conformance, RunRecord, require_writable, save_run
 from ecmt_deploy.simulation import simulate
 from ecmt_deploy.target import Run

@@ -10,7 +10,7 @@ import numpy as np
 from ecmt_deploy.config import require_timesteps
 from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.graph import Program, read
-from ecmt_deploy.quantize import quantize
+from ecmt_deploy.quantization import quantize
 from ecmt_deploy.target import Progress, Run, find, require_runnable
 
 if TYPE_CHECKING:

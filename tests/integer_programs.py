@@ -15,8 +15,7 @@ from ecmt_deploy.graph import Program, Provenance, verify
 from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph.functions import FUNCTIONS
-from ecmt_deploy.graph.program import Program as _Program
-from ecmt_deploy.quantize.functions import parameters_for
+from ecmt_deploy.quantization.functions import parameters_for
 
 STATE, WEIGHT, PAYLOAD = 24, 8, 16
 LARGEST = f.limit(STATE)
@@ -61,7 +60,7 @@ class Builder:
         """Mostly moderate, some at the extremes."""
         values = (self.r.normal(size=shape) * largest / 16).clip(-largest, largest)
         extreme = self.r.random(shape) < 0.05
-        return np.where(extreme, self.r.choice([-largest, largest], size=shape), np.rint(values)).astype(np.int32)
+        return np.asarray(np.where(extreme, self.r.choice([-largest, largest], size=shape), np.rint(values)), np.int32)
 
     def weights(self, shape: tuple[int, ...]) -> np.ndarray:
         values = self.r.integers(-128, 128, size=shape)
@@ -69,19 +68,19 @@ class Builder:
         return np.where(extreme, self.r.choice([-128, 127], size=shape), values).astype(np.int8)
 
     def requantisation(self, shape: tuple[int, ...], shifts: tuple[int, int]) -> dict[str, np.ndarray]:
-        multiplier = self.r.integers(2**14, 2**15, size=shape).astype(np.int16)
-        return {"multiplier": multiplier, "shift": self.r.integers(*shifts, size=shape).astype(np.int8)}
+        multiplier = np.asarray(self.r.integers(2**14, 2**15, size=shape), np.int16)
+        return {"multiplier": multiplier, "shift": np.asarray(self.r.integers(*shifts, size=shape), np.int8)}
 
     def neuron(self) -> str:
         levels = int(self.r.integers(1, 9))
         shape = (self.shape[-1],) if self.r.random() < 0.5 else ()
-        unit = self.r.integers(1, 2 ** int(self.r.integers(2, 15)), size=shape).astype(np.int32)
+        unit = np.asarray(self.r.integers(1, 2 ** int(self.r.integers(2, 15)), size=shape), np.int32)
         a, b = self.r.integers(1, 1 + min(31, (f.limit(PAYLOAD) >> (levels - 1)), LARGEST // int(unit.max())), size=2)
         return self.add(f.FixedMultiThreshold(
-            positive_base=(unit * a).astype(np.int32), negative_base=(unit * b).astype(np.int32), unit=unit, levels=levels,
+            positive_base=np.asarray(unit * a, np.int32), negative_base=np.asarray(unit * b, np.int32), unit=unit, levels=levels,
             rule=str(self.r.choice(n.RULES)), fraction=int(self.r.integers(128, 256)) / 256,
-            lowest_level=self.r.integers(0, levels + 1, size=shape).astype(np.int8),
-            initial_membrane=self.integers(self.shape) // 4, payload_bits=PAYLOAD, **self.format(self.exponents[self.stream]),
+            lowest_level=np.asarray(self.r.integers(0, levels + 1, size=shape), np.int8),
+            initial_membrane=np.asarray(self.integers(self.shape) // 4), payload_bits=PAYLOAD, **self.format(self.exponents[self.stream]),
         ), self.stream)  # fmt: skip
 
     def linear(self) -> None:
@@ -150,7 +149,8 @@ class Builder:
         magnitude = float(self.r.uniform(0.1, 20))
         made = parameters_for(function, given, [operand], result["exponent"], magnitude, STATE, shape)
         node = f.FixedECM(
-            operands=(self.stream,), function=function, coding=self.coding, parameters=made, operand_exponents=np.array([operand]),
+            operands=(self.stream,), function=function, coding=self.coding, parameters=made,
+            operand_exponents=np.array([operand]),
             **result,
         )  # fmt: skip
         self.add(node, self.stream, shape=(*shape[:-1], 1) if function == "l2_norm" else shape)
@@ -187,8 +187,9 @@ class Builder:
                  for side in (left, right)]  # fmt: skip
         node = f.FixedECMProduct(
             operands=(left, right), product=kind, coding=self.coding, operand_bits=PAYLOAD, shift=int(self.r.integers(4, 16)),
-            left_initial=self.integers((channels,) if initial else ()) * initial, left_unit=units[0], right_unit=units[1],
-            right_initial=self.integers(self.shapes[right] if initial else ()) * initial, left_shift=int(self.r.integers(4, 10)),
+            left_initial=np.asarray(self.integers((channels,) if initial else ()) * initial), left_unit=units[0], right_unit=units[1],
+            right_initial=np.asarray(self.integers(self.shapes[right] if initial else ()) * initial),
+            left_shift=int(self.r.integers(4, 10)),
             right_shift=int(self.r.integers(4, 10)), **self.format(),
         )  # fmt: skip
         self.add(node, left, right, shape=(tokens, tokens) if kind == "matmul" else (tokens, channels))
@@ -201,7 +202,7 @@ class Builder:
     def mean(self) -> None:
         self.as_matrix()
         one = self.requantisation((), (14, 17))
-        node = f.FixedMean(axes=np.array([0]), keepdims=True, **{k: np.asarray(v) for k, v in one.items()}, **self.format())
+        node = f.FixedMean(axes=np.array([0]), keepdims=True, **one, **self.format())
         self.add(node, self.stream, shape=(1, self.shape[1]))
 
     def hold(self) -> None:
@@ -240,7 +241,7 @@ STAGES = ("linear", "linear", "conv", "sum", "function", "function", "mask", "qu
           "hold", "wiring")  # fmt: skip
 
 
-def random_program(seed: int) -> tuple[_Program, np.ndarray, int]:
+def random_program(seed: int) -> tuple[Program, np.ndarray, int]:
     """A program, inputs (N, *input_shape) as :func:`ecmt_deploy.simulate` takes them (floats), and a number of steps."""
     b = Builder(seed)
     shape = tuple(int(size) for size in b.r.integers(1, 6, size=2))

@@ -1,7 +1,7 @@
 """The functions of an ECM in integers: tables, multiplications, shifts, and one division per row where a reciprocal is needed.
 
 Every function takes integers m (int64, ``state_bits`` wide) and the parameters that
-:mod:`ecmt_deploy.quantize.functions` made for the
+:mod:`ecmt_deploy.quantization.functions` made for the
 exponents of operand and result, and returns integers that the caller saturates. ``docs/fixed_point.md`` describes each step.
 """
 

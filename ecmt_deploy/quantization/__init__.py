@@ -22,7 +22,7 @@ from ecmt_deploy.graph import Program, QuantizationRecord, verify
 from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.kernels.wiring import rewire
-from ecmt_deploy.quantize.formats import (
+from ecmt_deploy.quantization.formats import (
     HEADROOM,
     OPERAND_HEADROOM,
     exponent_for,
@@ -32,8 +32,8 @@ from ecmt_deploy.quantize.formats import (
     stream_ranges,
     to_integers,
 )
-from ecmt_deploy.quantize.functions import parameters_for
-from ecmt_deploy.quantize.neurons import integer_neuron, integer_synapses
+from ecmt_deploy.quantization.functions import parameters_for
+from ecmt_deploy.quantization.neurons import integer_neuron, integer_synapses
 
 DEFAULT_HARDWARE = "loihi2"
 #: graded payloads are at most this wide, whatever a chip allows: what its weights' accumulators can take

@@ -11,7 +11,7 @@ from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph.shapes import convolution
-from ecmt_deploy.quantize.formats import multipliers_and_shifts, to_integers
+from ecmt_deploy.quantization.formats import multipliers_and_shifts, to_integers
 
 #: bases that differ more than this from a ratio of small integers are refused
 RATIO_TOLERANCE = 0.06
@@ -42,15 +42,15 @@ def integer_neuron(
     unit = np.maximum(np.rint(np.ldexp(np.sqrt((p / a) * (m / b)), -exponent)), 1).astype(np.int64)
     unit = np.minimum(unit, f.limit(state_bits) // np.maximum(a, b))
     return f.FixedMultiThreshold(
-        positive_base=(a * unit).astype(np.int32),
-        negative_base=(b * unit).astype(np.int32),
+        positive_base=np.asarray(a * unit, np.int32),
+        negative_base=np.asarray(b * unit, np.int32),
         levels=int(node.levels),
         rule=node.rule,
         fraction=min(max(round(float(node.fraction) * f.FRACTION_STEPS), f.FRACTION_STEPS // 2), f.FRACTION_STEPS - 1)
         / f.FRACTION_STEPS,
         lowest_level=node.lowest_level,
         initial_membrane=to_integers(node.initial_membrane, exponent, state_bits),
-        unit=unit.astype(np.int32),
+        unit=np.asarray(unit, np.int32),
         payload_bits=payload_bits,
         exponent=exponent,
         state_bits=state_bits,

@@ -14,7 +14,7 @@ import numpy as np
 from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.kernels.fixed.functions import NUMERATOR_BITS, OCTAVE_BITS, RECIPROCAL_BITS, TWO_OCTAVES_BITS
 from ecmt_deploy.kernels.functions import evaluate
-from ecmt_deploy.quantize.formats import multiplier_and_shift, multipliers_and_shifts, to_integers
+from ecmt_deploy.quantization.formats import multiplier_and_shift, multipliers_and_shifts, to_integers
 
 Parameters = dict[str, Any]
 #: entries of an elementwise table, less one
