@@ -1,7 +1,4 @@
-"""How far every integer function is from the real one: operands, and the largest error relative to the result's range.
-
-python -m tests.fixed_functions     writes the table in docs/fixed_point.md anew
-"""
+"""How far every integer function is from the real one: operands, and the largest error relative to the largest result."""
 
 from __future__ import annotations
 
@@ -18,7 +15,6 @@ from ecmt_deploy.quantization.formats import HEADROOM, exponent_for, to_integers
 from ecmt_deploy.quantization.functions import parameters_for
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "fixed_point.md"
-BEGIN, END = "<!-- generated: functions -->", "<!-- end: functions -->"
 BITS, ROWS, CHANNELS = 24, 64, 48
 PARAMETERS: dict[str, dict[str, Any]] = {
     "softmax": {"axis": -1}, "l2_norm": {"axis": -1}, "clamp": {"low": -0.5, "high": 1.0}, "leaky_relu": {"slope": 0.1},
@@ -66,12 +62,3 @@ def table() -> str:
         relative, last = error(function)
         rows.append(f"| `{function}` | 2^{np.log2(relative):.1f} | {last:.1f} |" if last else f"| `{function}` | 0 | 0 |")
     return "\n".join(rows)
-
-
-def renewed(text: str) -> str:
-    block = f"{BEGIN}\n\n{table()}\n\n{END}"
-    return text[: text.index(BEGIN)] + block + text[text.index(END) + len(END) :]
-
-
-if __name__ == "__main__":
-    DOCUMENT.write_text(renewed(DOCUMENT.read_text()))

@@ -77,10 +77,12 @@ class Builder:
         unit = np.asarray(self.r.integers(1, 2 ** int(self.r.integers(2, 15)), size=shape), np.int32)
         a, b = self.r.integers(1, 1 + min(31, (f.limit(PAYLOAD) >> (levels - 1)), LARGEST // int(unit.max())), size=2)
         return self.add(f.FixedMultiThreshold(
-            positive_base=np.asarray(unit * a, np.int32), negative_base=np.asarray(unit * b, np.int32), unit=unit, levels=levels,
+            positive_base=np.asarray(unit * a, np.int32), negative_base=np.asarray(unit * b, np.int32), unit=unit,
+            levels=levels,
             rule=str(self.r.choice(n.RULES)), fraction=int(self.r.integers(128, 256)) / 256,
             lowest_level=np.asarray(self.r.integers(0, levels + 1, size=shape), np.int8),
-            initial_membrane=np.asarray(self.integers(self.shape) // 4), payload_bits=PAYLOAD, **self.format(self.exponents[self.stream]),
+            initial_membrane=np.asarray(self.integers(self.shape) // 4), payload_bits=PAYLOAD,
+            **self.format(self.exponents[self.stream]),
         ), self.stream)  # fmt: skip
 
     def linear(self) -> None:
@@ -187,7 +189,8 @@ class Builder:
                  for side in (left, right)]  # fmt: skip
         node = f.FixedECMProduct(
             operands=(left, right), product=kind, coding=self.coding, operand_bits=PAYLOAD, shift=int(self.r.integers(4, 16)),
-            left_initial=np.asarray(self.integers((channels,) if initial else ()) * initial), left_unit=units[0], right_unit=units[1],
+            left_initial=np.asarray(self.integers((channels,) if initial else ()) * initial), left_unit=units[0],
+            right_unit=units[1],
             right_initial=np.asarray(self.integers(self.shapes[right] if initial else ()) * initial),
             left_shift=int(self.r.integers(4, 10)),
             right_shift=int(self.r.integers(4, 10)), **self.format(),

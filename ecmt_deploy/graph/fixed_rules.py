@@ -149,8 +149,9 @@ def _ecm(node: f.FixedECM, require: Require) -> None:
             require(value.ndim == 0, f"parameter {key}", f"of shape {value.shape}", "a single integer")
     p = node.parameters
     for key in ("shift", "weight_shift", "left_shift", "right_shift"):
-        if key in p:
-            require(int(np.min(p[key])) >= -30, f"parameter {key}", int(np.min(p[key])), "at least -30")
+        if key in p:  # so that no product shifted to the left leaves 63 bits
+            least = -30 if "at_zero" in p else -4 if key == "weight_shift" else -12
+            require(int(np.min(p[key])) >= least, f"parameter {key}", int(np.min(p[key])), f"at least {least}")
     for key in ("segment_bits", "fraction_bits", "epsilon"):
         if key in p:
             require(int(p[key]) >= 0, f"parameter {key}", int(p[key]), "not negative")

@@ -36,7 +36,7 @@ from ecmt_deploy.quantization.functions import parameters_for
 from ecmt_deploy.quantization.neurons import integer_neuron, integer_synapses
 
 DEFAULT_HARDWARE = "loihi2"
-#: graded payloads are at most this wide, whatever a chip allows: what its weights' accumulators can take
+#: payloads of the dialect are at most this wide, whatever a chip allows: sums and products stay exact
 MOST_PAYLOAD_BITS = 16
 
 __all__ = ["DEFAULT_HARDWARE", "quantize"]
