@@ -211,8 +211,8 @@ def provenance(loaded: Program) -> Table:
         widths = f"weights {q.weight_bits}, state {q.state_bits}, payloads {q.payload_bits} bits"
         table.add_row("fixed point", f"{widths}, for {q.hardware}, T = {q.timesteps}")
     table.add_row("tool, dialect", f"{source.tool_version}, {source.dialect_version}")
-    standard = sum(isinstance(node, tuple(n.STANDARD.values())) for node in loaded.nodes.values())
-    inputs = sum(isinstance(node, nir.Input) for node in loaded.nodes.values())
+    standard = sum(type(node).__name__ in n.STANDARD for node in loaded.nodes.values())
+    inputs = sum(type(node) is nir.Input for node in loaded.nodes.values())
     table.add_row("nodes", f"{standard} of standard NIR ({inputs} input), {len(loaded.nodes) - standard} of the dialect")
     return table
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import h5py
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -15,12 +16,13 @@ from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion import convert, with_ranges
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConfigError, HardwareError, ProgramError, TargetError
-from ecmt_deploy.graph import Program, read, write
+from ecmt_deploy.graph import Program, read, verify, write
 from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.graph.fixed_rules import stream_exponents
 from ecmt_deploy.graph.functions import FUNCTIONS
 from ecmt_deploy.graph.program import parameters
-from ecmt_deploy.kernels import Stream, kernels
+from ecmt_deploy.kernels import Site, Stream, kernel, kernels
 from ecmt_deploy.kernels.fixed import arithmetic
 from ecmt_deploy.quantization import quantize
 from ecmt_deploy.quantization.formats import multiplier_and_shift
@@ -97,8 +99,6 @@ def test_the_largest_level_that_is_reached_fires(levels, numerator, base, rule, 
         fraction=numerator / 256, lowest_level=np.array(lowest), payload_bits=24, exponent=0, state_bits=32,
         initial_membrane=np.array(0),
     )  # fmt: skip
-    from ecmt_deploy.kernels import Site, kernel
-
     running = kernel(node, Site((membrane.shape,), membrane.shape, (False,), False), np.dtype(np.int64))
     found = running.step(1, Stream(membrane, np.ones(membrane.shape, bool))).value
     for v, payload in zip(membrane.tolist(), found.tolist(), strict=True):
@@ -295,9 +295,26 @@ def test_what_cannot_be_quantised_says_why(all_programs, small):
         SpikingModel(small)
 
 
-def test_levels_that_no_payload_can_tell_are_refused(all_programs):
-    import msgspec
+def edges(program: Program) -> list[tuple[str, str]]:
+    return [(source, name) for name, sources in program.operands.items() for source in set(sources)]
 
+
+def test_float_and_integer_nodes_do_not_mix(small):
+    mixed = {**small.nodes, "readout": n.Readout(small.coding)}
+    with pytest.raises(ProgramError, match=r"readout \(Readout\): is not of an integer program"):
+        verify(mixed, edges(small), small.provenance)
+
+
+def test_spikes_enter_weights_and_products_only(small):
+    neuron = next(name for name in small.neurons if name.endswith("qkv.neuron"))
+    taker = next(name for name, sources in small.operands.items() if sources == (neuron,))
+    scale = f.FixedScale(multiplier=np.array(1), shift=np.array(0), exponent=-8, state_bits=24)
+    with pytest.raises(ProgramError, match="takes the spikes of"):
+        # the scale keeps the shape that the weights would change; the rule comes before what follows from it
+        stream_exponents({**small.nodes, taker: scale}, small.operands, small.shapes, list(small.nodes), small.spiking)
+
+
+def test_levels_that_no_payload_can_tell_are_refused(all_programs):
     source = all_programs["transformer, accurate"]
     narrow = msgspec.convert(msgspec.to_builtins(chips.hardware("loihi2")), chips.Hardware)
     limits = msgspec.structs.replace(
@@ -309,8 +326,6 @@ def test_levels_that_no_payload_can_tell_are_refused(all_programs):
 
 def test_the_widths_are_those_of_the_hardware_file(all_programs):
     source = all_programs["transformer, accurate"]
-    import msgspec
-
     chip = chips.hardware("loihi2")
     figure = chip.limits.weight_bits
     limits = msgspec.structs.replace(chip.limits, weight_bits=msgspec.structs.replace(figure, value=5))
@@ -322,3 +337,46 @@ def test_the_widths_are_those_of_the_hardware_file(all_programs):
 
 def test_the_public_verb():
     assert ecmt.quantize is quantize
+
+
+def test_more_steps_than_there_is_room_for_saturate_and_are_counted(all_programs):
+    """Rate coding adds up at every step; the pass makes room for T steps, and says so where a run takes many more."""
+    made = quantize(all_programs["transformer, paper"])
+    quiet = simulate(made, images(2), "reference", 4, "fixed").activity
+    assert not any(counts.saturations for _, counts in quiet.items())
+    wide = quantize(all_programs["transformer, paper"], timesteps=200)
+    runs = [simulate(program, images(1), "reference", 200, "fixed").activity for program in (made, wide)]
+    narrow, roomy = (sum(counts.saturations for _, counts in run.items()) for run in runs)
+    assert narrow > 0
+    assert roomy == 0
+
+
+def test_ranges_are_those_of_the_calibration_samples(all_programs):
+    """Every analog stream has one, also those behind expectations that were folded."""
+    program = all_programs["transformer, accurate"]
+    ranges = program.provenance.ranges
+    assert set(ranges) == set(program.nodes) - program.spiking
+    seen = dict.fromkeys(ranges, 0.0)
+
+    def observe(name: str, x: torch.Tensor) -> None:
+        if name in seen:
+            seen[name] = max(seen[name], float(x.abs().max()))
+
+    SpikingModel(program).trace(torch.from_numpy(images(16, seed=1)), observe)
+    assert ranges == pytest.approx(seen, rel=1e-5)
+
+
+def test_an_earlier_file_is_read_but_not_quantised(all_programs, tmp_path):
+    """Dialect version 2 had no ranges."""
+    import json
+
+    write(all_programs["transformer, accurate"], tmp_path / "a.nir")
+    with h5py.File(tmp_path / "a.nir", "r+") as file:
+        metadata = file["node/metadata"]
+        record = json.loads(metadata["ecmt_deploy"].asstr()[()])
+        del metadata["ecmt_deploy"], record["ranges"], record["quantization"]
+        record["dialect_version"] = 2
+        metadata.create_dataset("ecmt_deploy", data=json.dumps(record), dtype=h5py.string_dtype())
+    program = read(tmp_path / "a.nir")
+    with pytest.raises(ProgramError, match="convert the model again"):
+        quantize(program)

@@ -155,11 +155,6 @@ FIXED: dict[str, type[Any]] = {
 }  # fmt: skip
 
 
-def accumulator_bits(node: FixedLinear | FixedConv, operand_bits: int, spiking: bool) -> int:
-    """Width of the sum of weighted operands: saturating state for spikes, wide enough to be exact for an analog operand."""
-    return int(node.state_bits) if spiking else exact_sum_bits(node, operand_bits)
-
-
 def exact_sum_bits(node: FixedLinear | FixedConv, operand_bits: int) -> int:
     """Bits that hold every sum of ``operand_bits`` wide operands times the node's weights."""
     fan_in = max(int(np.prod(node.weight.shape[1:])), 1)

@@ -49,7 +49,7 @@ def quantize(program: Program | Any, hardware: Hardware | str | None = None, tim
     ----------
     program : a float program with recorded ranges, as :func:`ecmt_deploy.convert` makes it, or a model that carries one
     hardware : chip, or its name, whose weight, state and payload bits are kept; ``loihi2`` by default
-    timesteps : steps the accumulators have room for in rate coding, where they grow; by default those of the program
+    timesteps : steps the accumulators have room for in rate coding, where they grow; at least those of the program
 
     Raises
     ------
@@ -60,8 +60,8 @@ def quantize(program: Program | Any, hardware: Hardware | str | None = None, tim
     chip = describe(hardware or DEFAULT_HARDWARE) if isinstance(hardware, str | None) else hardware
     if program.integer:
         raise ConfigError("the program is an integer program already; run it with precision fixed as it is")
-    steps = program.timesteps if timesteps is None else timesteps
-    require_timesteps(steps)
+    require_timesteps(program.timesteps if timesteps is None else timesteps)
+    steps = max(program.timesteps, timesteps or 0)  # a shorter run takes the same integer program
     limits = chip.limits
     weight, state = _bits(chip, "weight_bits", limits.weight_bits), _bits(chip, "state_bits", limits.state_bits)
     payload = min(_bits(chip, "graded_payload_bits", limits.graded_payload_bits), MOST_PAYLOAD_BITS)
