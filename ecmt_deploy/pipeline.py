@@ -128,7 +128,7 @@ def simulate_file(
         n_samples=len(x),
         data=data,
         program_sha256=sha256(path),
-        provenance=program.provenance,
+        provenance=made.provenance,
         accuracy=[float(np.mean(c == labels)) for c in chosen],
         analog_accuracy=None if analog is None else float(np.mean(analog == labels)),
         agreement=None if analog is None else [float(np.mean(c == analog)) for c in chosen],
