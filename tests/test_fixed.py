@@ -216,7 +216,9 @@ def test_the_bundled_model_keeps_its_accuracy(preset):
     assert sum(counts.saturations for _, counts in run.activity.items()) == 0
 
 
-@pytest.mark.parametrize("name", ["Swin", "XCiT", "EVA-02 (rope, SwiGLU, sub-norm)", "LeViT", "ConvNeXt"])
+@pytest.mark.parametrize(
+    "name", ["Swin", "XCiT", "EVA-02 (rope, SwiGLU, sub-norm)", "LeViT", "torch.nn.TransformerEncoder, causal mask, pre-norm"]
+)
 def test_families_answer_alike_in_fixed_point(name):
     family = next(family for family in FAMILIES if family.name == name)
     spiking = convert(randomised(family), inputs(family, 16, 3))
