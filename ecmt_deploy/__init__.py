@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ecmt_deploy.graph import Program as Program
     from ecmt_deploy.graph import read as read
     from ecmt_deploy.pricing import energy as energy
+    from ecmt_deploy.quantization import quantize as quantize
     from ecmt_deploy.simulation import simulate as simulate
     from ecmt_deploy.target import Run as Run
     from ecmt_deploy.tracing import trace as trace
@@ -39,6 +40,7 @@ _PUBLIC = {
     "evaluate": "evaluation",
     "hardware": "chips",
     "load": "engine",
+    "quantize": "quantization",
     "read": "graph",
     "simulate": "simulation",
     "trace": "tracing",

@@ -23,6 +23,7 @@ class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ecm_ops : elements evaluated outside synapses and neurons, per kind of function
     messages : spike packets leaving the node
     analog_messages : analog values leaving the node, those of changed rows
+    saturations : integers that did not fit the declared width and were clipped, in integer programs
     """
 
     spikes: int = 0
@@ -34,6 +35,7 @@ class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ecm_ops: dict[str, int] = {}
     messages: int = 0
     analog_messages: int = 0
+    saturations: int = 0
 
     @property
     def neuron_updates(self) -> int:

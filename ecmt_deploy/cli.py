@@ -113,15 +113,36 @@ def simulate(
     out: Annotated[Path, arg(metavar="RUN", help="directory for the run")],
     limit: Annotated[int | None, arg(metavar="N", help="at most this many samples")] = None,
     timesteps: Steps = None,
-    precision: Annotated[Literal["float", "fixed"], arg(help="arithmetic")] = "float",
-    hardware: Annotated[str | None, arg(metavar="NAME", help="chip whose limits to respect")] = None,
+    precision: Annotated[Literal["float", "fixed"], arg(help="arithmetic: fixed runs the integer program")] = "float",
+    hardware: Annotated[str | None, arg(metavar="NAME", help="chip whose limits to respect; fixed: loihi2 by default")] = None,
 ) -> None:
     """Run a program on a target and keep outputs and counts."""
     from ecmt_deploy import tables
     from ecmt_deploy.pipeline import simulate_file
+    from ecmt_deploy.rundir import load_run
 
     record = simulate_file(program, target, data, out, limit, timesteps, precision, hardware)
-    Console().print(tables.accuracy(record.accuracy, record.agreement, record.analog_accuracy, record.n_samples))
+    console = Console()
+    console.print(tables.accuracy(record.accuracy, record.agreement, record.analog_accuracy, record.n_samples))
+    saturated = tables.saturations(load_run(out)[1])
+    if saturated is not None:
+        console.print(saturated)
+
+
+@command
+def quantize(
+    program: Nir,
+    out: Annotated[Path, arg(metavar="Q.nir", help="where the integer program goes")],
+    hardware: Annotated[str | None, arg(metavar="NAME", help="chip whose widths it keeps; loihi2 by default")] = None,
+    timesteps: Annotated[int | None, arg(metavar="T", help="steps that accumulators have room for, in rate coding")] = None,
+) -> None:
+    """Write the integer program of a program: weights, membranes and functions in the chip's fixed point."""
+    from ecmt_deploy.pipeline import quantize_file
+
+    record = quantize_file(program, out, hardware, timesteps).provenance.quantization
+    assert record is not None
+    widths = f"weights {record.weight_bits}, state {record.state_bits}, payloads {record.payload_bits} bits"
+    Console().print(f"wrote {out}: {widths}, for {record.hardware}", markup=False)
 
 
 @command

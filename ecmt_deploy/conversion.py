@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from importlib.metadata import version
 
 import msgspec
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from ecmt_deploy import weights
 from ecmt_deploy.calibrate import calibrate
+from ecmt_deploy.calibrate.sensitivity import samples_at_once
 from ecmt_deploy.capture import capture, require_eval
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.engine import SpikingModel
@@ -80,7 +82,23 @@ def convert(
     )
     report("check", 0)
     self_check(model, captured, lowered, exact, _different_samples(batches))
-    return SpikingModel(calibrate(lowered, batches, config, report))
+    return with_ranges(SpikingModel(calibrate(lowered, batches, config, report)), batches)
+
+
+def with_ranges(model: SpikingModel, batches: list[Tensor]) -> SpikingModel:
+    """The same with the range of every analog stream over the calibration samples, from which fixed-point formats follow."""
+    program = model.program
+    ranges = dict.fromkeys((name for name in program.nodes if name not in program.spiking), 0.0)
+
+    def observe(name: str, x: Tensor) -> None:
+        if name in ranges:
+            largest = x.abs().where(x.isfinite(), 0).max() if x.numel() else 0.0
+            ranges[name] = max(ranges[name], float(largest))
+
+    for batch in batches:
+        for part in batch.split(samples_at_once(program)):
+            model.trace(part, observe)
+    return SpikingModel(replace(program, provenance=msgspec.structs.replace(program.provenance, ranges=ranges)))
 
 
 def _batches(calibration: Tensor | Iterable[Tensor]) -> list[Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -20,10 +19,11 @@ from ecmt_deploy.conversion import convert
 from ecmt_deploy.engine import SpikingModel, load
 from ecmt_deploy.errors import DataError, RunError
 from ecmt_deploy.evaluation import Evaluation, evaluate
-from ecmt_deploy.files import write_atomically
-from ecmt_deploy.graph import Program, Provenance, read
+from ecmt_deploy.files import sha256, write_atomically
+from ecmt_deploy.graph import Program, Provenance, read, write
 from ecmt_deploy.preprocessing import Preprocessing
 from ecmt_deploy.progress import progress
+from ecmt_deploy.quantization import quantize
 from ecmt_deploy.rundir import Conformance, RunRecord, require_writable, save_run
 from ecmt_deploy.simulation import simulate
 from ecmt_deploy.target import Run
@@ -105,39 +105,50 @@ def simulate_file(
     """Run a program on a target and keep the run as a directory.
 
     With ``conformance`` the reference target runs the same samples, and the record says whether all counts are equal.
+    With precision
+    ``fixed`` a float program is quantised for ``hardware`` first, and the run keeps the integer program.
     """
     require_writable(out)
     chip = describe(hardware) if hardware else None
     program = read(path)
+    made = quantize(program, chip, timesteps) if precision == "fixed" and not program.integer else program
     dataset = evaluation_data(program, data, limit)
     x, labels = dataset.arrays()
     with progress(f"simulate on {target}", len(x)) as bar:
-        run = simulate(program, x, target, timesteps, precision, chip, progress=bar)
-    compared = _conform(program, x, run) if conformance else None
-    analog = _analog(program, x)
+        run = simulate(made, x, target, timesteps, precision, chip, progress=bar)
+    compared = _conform(made, x, run) if conformance else None
+    analog = None if program.integer else _analog(program, x)
     chosen = run.outputs.argmax(axis=-1)
     record = RunRecord(
         tool_version=version("ecmt-deploy"),
         target=target,
         precision=precision,
-        dtype=run.outputs.dtype.name,
+        dtype=made.dtype.name if made.integer else run.outputs.dtype.name,
         timesteps=run.activity.timesteps,
         n_samples=len(x),
         data=data,
         program_sha256=sha256(path),
-        provenance=program.provenance,
+        provenance=made.provenance,
         accuracy=[float(np.mean(c == labels)) for c in chosen],
-        analog_accuracy=float(np.mean(analog == labels)),
-        agreement=[float(np.mean(c == analog)) for c in chosen],
+        analog_accuracy=None if analog is None else float(np.mean(analog == labels)),
+        agreement=None if analog is None else [float(np.mean(c == analog)) for c in chosen],
         conformance=compared,
     )
-    save_run(out, record, run, path)
-    return record
+    return save_run(out, record, run, path if made is program else made)
+
+
+def quantize_file(path: Path, out: Path, hardware: str | None = None, timesteps: int | None = None) -> Program:
+    """Write the integer program of a float program to ``out``."""
+    require_directory(out)
+    made = quantize(read(path), hardware, timesteps)
+    write(made, out)
+    return made
 
 
 def _conform(program: Program, x: np.ndarray, run: Run) -> Conformance:
     """Compare a run with the reference's on the same samples: every count of every node, and the readouts."""
-    expected = simulate(program, x, "reference", run.activity.timesteps, dtype=run.outputs.dtype.name)
+    precision = "fixed" if program.integer else "float"
+    expected = simulate(program, x, "reference", run.activity.timesteps, precision, dtype=run.outputs.dtype.name)
     differences = run.activity.differences(expected.activity)
     spikes = [line for line in differences if ".spikes:" in line]
     return Conformance(
@@ -224,12 +235,3 @@ def require_directory(path: Path) -> None:
         raise RunError(f"{path}: is a directory, expected the name of a file to write")
     if not path.absolute().parent.is_dir():
         raise RunError(f"{path}: its directory does not exist; create {path.absolute().parent} first")
-
-
-def sha256(path: Path) -> str:
-    """Digest of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

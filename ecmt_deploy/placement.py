@@ -7,6 +7,7 @@ from math import ceil, prod
 from ecmt_deploy.chips import Hardware
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.graph.fixed import FixedConv
 
 
 def cores_needed(program: Program, name: str, hardware: Hardware) -> int | None:
@@ -17,7 +18,7 @@ def cores_needed(program: Program, name: str, hardware: Hardware) -> int | None:
     node, limits = program.nodes[name], hardware.limits
     if isinstance(node, n.MultiThreshold) and limits.neurons_per_core:
         return ceil(prod(program.shapes[name]) / limits.neurons_per_core.value)
-    if isinstance(node, n.LINEAR) and limits.synaptic_memory_bytes_per_core and limits.weight_bits:
+    if isinstance(node, (*n.LINEAR, FixedConv)) and limits.synaptic_memory_bytes_per_core and limits.weight_bits:
         memory = node.weight.size * limits.weight_bits.value / 8
         return ceil(memory / limits.synaptic_memory_bytes_per_core.value)
     return None

@@ -25,7 +25,7 @@ class AccuracyCurve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     engine: str
     n_samples: int
     accuracy: list[float]
-    analog_accuracy: float
+    analog_accuracy: float | None
 
 
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,6 +39,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spike_rates : spikes per neuron and step, by layer; layers without neurons are absent
     spikes, synops, dense_macs : per inference
     nodes : number of nodes
+    saturations : integers clipped per inference, by node; nodes without are absent
     trace : how far every node is from its analog value, if it was measured
     """
 
@@ -50,6 +51,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     synops: float
     dense_macs: float
     nodes: int
+    saturations: dict[str, float]
     trace: Trace | None = None
 
 
@@ -79,6 +81,7 @@ def make_report(
         synops=sum(c.synops for c in counts.values()) / n,
         dense_macs=sum(c.dense_macs for c in counts.values()) / n,
         nodes=len(program.nodes),
+        saturations={name: c.saturations / n for name, c in counts.items() if c.saturations},
         trace=trace,
     )
 
@@ -154,15 +157,18 @@ def _accuracy_chart(curve: AccuracyCurve) -> str:
     figure, axes = _figure(7.2, 3.2)
     steps = list(range(1, len(curve.accuracy) + 1))
     axes.plot(steps, [100 * a for a in curve.accuracy], marker="o", color=_SPIKING, label="spiking")
-    axes.axhline(100 * curve.analog_accuracy, color=_ANALOG, linestyle="--", label="analog model")
+    shown = list(curve.accuracy)
+    if curve.analog_accuracy is not None:
+        shown.append(curve.analog_accuracy)
+        axes.axhline(100 * curve.analog_accuracy, color=_ANALOG, linestyle="--", label="analog model")
     axes.set_xlabel("time step T")
     axes.set_ylabel("accuracy, %")
     axes.set_xticks(steps[:: max(len(steps) // 16, 1)])
-    low = 100 * min([*curve.accuracy, curve.analog_accuracy])
+    low = 100 * min(shown)
     axes.set_ylim(max(low - max(0.3 * (100 - low), 1), 0), 100.2)
     axes.legend(frameon=False, loc="lower right")
     axes.grid(axis="y", color="#d9dee3", linewidth=0.6)
-    return _svg(figure, "accuracy against time steps, with the analog model as a line")
+    return _svg(figure, "accuracy against time steps, with the analog model as a line where it is known")
 
 
 def _trace_chart(trace: Trace) -> str:

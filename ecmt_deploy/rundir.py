@@ -13,7 +13,8 @@ import numpy as np
 
 from ecmt_deploy.activity import Activity
 from ecmt_deploy.errors import RunError
-from ecmt_deploy.graph import Provenance
+from ecmt_deploy.files import sha256
+from ecmt_deploy.graph import Program, Provenance, write
 from ecmt_deploy.target import Run
 
 _T = TypeVar("_T")
@@ -49,6 +50,7 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     program_sha256, provenance : what ran
     accuracy, agreement : share of samples right, and share on which the analog program chooses the same, after every step
     analog_accuracy : share the analog program gets right
+        (``None``, and no agreement, where the file holds an integer program, which has no analog one)
     conformance : comparison with the reference, if one was made
     """
 
@@ -62,8 +64,8 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     program_sha256: str
     provenance: Provenance
     accuracy: list[float]
-    analog_accuracy: float
-    agreement: list[float]
+    analog_accuracy: float | None
+    agreement: list[float] | None
     conformance: Conformance | None = None
 
 
@@ -81,22 +83,31 @@ def require_writable(path: Path) -> None:
         raise RunError(f"{path}: exists and is no run directory; choose another --out")
 
 
-def save_run(path: Path, record: RunRecord, run: Run, program: Path) -> None:
-    """Write a run; an earlier run there is replaced, anything else is left alone."""
+def save_run(path: Path, record: RunRecord, run: Run, program: Path | Program) -> RunRecord:
+    """Write a run; an earlier run there is replaced, anything else is left alone.
+
+    ``program`` is what ran: the file, or a program that has none yet; its digest then goes into the record, which is
+    returned as it was written.
+    """
     require_writable(path)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent) as name:
         made = Path(name) / "run"
         made.mkdir()
-        (made / RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1))
         (made / ACTIVITY).write_bytes(msgspec.json.format(msgspec.json.encode(run.activity), indent=1))
         np.save(made / OUTPUTS, run.outputs)
-        try:
-            os.link(program, made / PROGRAM)
-        except OSError:  # another file system: a copy serves as well
-            shutil.copyfile(program, made / PROGRAM)
+        if isinstance(program, Program):
+            write(program, made / PROGRAM)
+            record = msgspec.structs.replace(record, program_sha256=sha256(made / PROGRAM))
+        else:
+            try:
+                os.link(program, made / PROGRAM)
+            except OSError:  # another file system: a copy serves as well
+                shutil.copyfile(program, made / PROGRAM)
+        (made / RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1))
         if path.exists():
             path.rename(Path(name) / "replaced")
         made.rename(path)
+    return record
 
 
 def load_run(path: Path) -> tuple[RunRecord, Activity]:

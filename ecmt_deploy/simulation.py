@@ -10,6 +10,7 @@ import numpy as np
 from ecmt_deploy.config import require_timesteps
 from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.graph import Program, read
+from ecmt_deploy.quantization import quantize
 from ecmt_deploy.target import Progress, Run, find, require_runnable
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ def simulate(
     x : array (N, C, H, W), normalised as the program expects
     target : ``reference``, ``torch``, ``lava``, or any other that is registered
     timesteps : steps T; by default those the program was converted for
-    precision : ``float``; ``fixed`` (integer arithmetic) is not implemented yet and is refused
+    precision : ``float``, or ``fixed``: the integer program of ``program`` for ``hardware`` (``loihi2`` by default); a
+    program that is
+        an integer program already runs as it is
     hardware : limits the target should respect, if any
     dtype : ``float64``, in which all targets emit the same spikes, or ``float32``
     progress : called with the number of samples finished
@@ -67,8 +70,10 @@ def simulate(
     require_timesteps(steps)
     if precision not in PRECISIONS:
         raise ConfigError(f"precision is {precision!r}; choose one of {', '.join(PRECISIONS)}")
-    if precision == "fixed":
-        raise ConfigError("precision fixed is not implemented by any target yet; use --precision float")
+    if precision == "float" and checked.integer:
+        raise ConfigError("the program is an integer program; run it with --precision fixed")
+    if precision == "fixed" and not checked.integer:
+        checked = quantize(checked, hardware, steps)
     if dtype not in ("float32", "float64"):
         raise ConfigError(f"dtype is {dtype!r}; choose float32 or float64")
     inputs = np.asarray(x)
@@ -80,4 +85,13 @@ def simulate(
         raise DataError("the input holds NaN or infinity; expected finite, normalised images")
     chosen = find(target)
     require_runnable(chosen, checked, hardware)
-    return chosen.run(checked, inputs, steps, dtype=np.dtype(dtype), progress=progress)
+    if not checked.integer:
+        return chosen.run(checked, inputs, steps, dtype=np.dtype(dtype), progress=progress)
+    run = chosen.run(checked, integers(checked, inputs), steps, dtype=checked.dtype, progress=progress)
+    return Run(np.ldexp(run.outputs.astype(np.float64), checked.exponents[checked.output_name]), run.activity)
+
+
+def integers(program: Program, inputs: np.ndarray) -> np.ndarray:
+    """Samples as an integer program takes them: the nearest multiples of its input's 2**exponent, ties to even."""
+    exponent = program.exponents[program.input_name]
+    return np.rint(np.ldexp(np.asarray(inputs, np.float64), -exponent)).astype(np.int64)

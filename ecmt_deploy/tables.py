@@ -13,9 +13,11 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from ecmt_deploy.activity import Activity
 from ecmt_deploy.chips import Hardware, figures
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.graph.fixed import Fixed, FixedMultiThreshold
 from ecmt_deploy.layers import grouped
 from ecmt_deploy.placement import cores_needed
 from ecmt_deploy.pricing import Energy, bound_mark, remarks
@@ -43,13 +45,28 @@ def _wrap(table: Table, column: int) -> None:
     table.columns[column].justify, table.columns[column].no_wrap = "left", False
 
 
-def accuracy(spiking: Sequence[float], agreement: Sequence[float], analog: float, samples: int) -> Table:
-    """Accuracy after every step, with the analog model's in the last row."""
-    table = _table(f"Accuracy on {samples} samples", "T", "accuracy %", "agreement with analog %")
+def accuracy(spiking: Sequence[float], agreement: Sequence[float] | None, analog: float | None, samples: int) -> Table:
+    """Accuracy after every step, with the analog model's in the last row, where there is one."""
+    table = _table(f"Accuracy on {samples} samples", "T", "accuracy %", *(["agreement with analog %"] if agreement else []))
+    if agreement is None or analog is None:
+        for t, right in enumerate(spiking, start=1):
+            table.add_row(str(t), f"{100 * right:.2f}")
+        return table
     for t, (right, same) in enumerate(zip(spiking, agreement, strict=True), start=1):
         table.add_row(str(t), f"{100 * right:.2f}", f"{100 * same:.2f}")
     table.add_section()
     table.add_row("analog", f"{100 * analog:.2f}", "")
+    return table
+
+
+def saturations(activity: Activity) -> Table | None:
+    """Nodes in which integers were clipped, the most first; ``None`` where there are none."""
+    found = sorted(((c.saturations, name) for name, c in activity.items() if c.saturations), reverse=True)
+    if not found:
+        return None
+    table = _table("Saturations: integers clipped to the width of their node", "node", "per inference")
+    for count, name in found:
+        table.add_row(name, f"{count / activity.n_samples:,.2f}")
     return table
 
 
@@ -144,7 +161,7 @@ def classification(image: Path, steps: Sequence[Sequence[tuple[str, float]]]) ->
 
 def program(loaded: Program, chip: Hardware | None) -> Table:
     """Every node: type, shape, whether NIR itself defines it, and the cores it needs at least."""
-    columns = ["node", "type", "NIR", "shape", "stream"]
+    columns = ["node", "type", "NIR", "shape", "stream", *(["format"] if loaded.integer else [])]
     title = f"{len(loaded.nodes)} nodes" + (f", least number of cores on {chip.name}" if chip else "")
     table = _table(title, *columns, *(["cores"] if chip else []))
     _wrap(table, 1)
@@ -153,11 +170,24 @@ def program(loaded: Program, chip: Hardware | None) -> Table:
         detail = f" {node.function}" if isinstance(node, n.ECM) else ""
         stream = "spikes" if name in loaded.spiking else "analog"
         cells = [name, kind + detail, "standard" if kind in n.STANDARD else "dialect", _shape(loaded.shapes[name]), stream]
+        if loaded.integer:
+            cells.append(_format(loaded, name))
         if chip:
             cores = cores_needed(loaded, name, chip)
             cells.append("" if cores is None else f"≥ {cores}")
         table.add_row(*cells)
     return table
+
+
+def _format(loaded: Program, name: str) -> str:
+    """Width and exponent of a stream: integers of so many bits, times a power of two; spikes are payloads."""
+    node = loaded.nodes[name]
+    if isinstance(node, FixedMultiThreshold):
+        return f"{node.payload_bits} bit"
+    if name not in loaded.exponents:
+        return ""
+    bits = f"{node.state_bits} bit, " if isinstance(node, Fixed) else ""
+    return f"{bits}2^{loaded.exponents[name]}"
 
 
 def _shape(shape: tuple[int, ...]) -> str:
@@ -176,9 +206,13 @@ def provenance(loaded: Program) -> Table:
         table.add_row("calibration", f"{len(drawn.indices)} samples of {drawn.spec} ({drawn.split})")
     for key, value in (source.config or {}).items():
         table.add_row(key, str(value))
+    if source.quantization:
+        q = source.quantization
+        widths = f"weights {q.weight_bits}, state {q.state_bits}, payloads {q.payload_bits} bits"
+        table.add_row("fixed point", f"{widths}, for {q.hardware}, T = {q.timesteps}")
     table.add_row("tool, dialect", f"{source.tool_version}, {source.dialect_version}")
-    standard = sum(isinstance(node, tuple(n.STANDARD.values())) for node in loaded.nodes.values())
-    inputs = sum(isinstance(node, nir.Input) for node in loaded.nodes.values())
+    standard = sum(type(node).__name__ in n.STANDARD for node in loaded.nodes.values())
+    inputs = sum(type(node) is nir.Input for node in loaded.nodes.values())
     table.add_row("nodes", f"{standard} of standard NIR ({inputs} input), {len(loaded.nodes) - standard} of the dialect")
     return table
 

@@ -64,7 +64,10 @@ class Target(Protocol):
         dtype: np.dtype,
         progress: Progress | None = None,
     ) -> Run:
-        """Run every sample of ``inputs`` (N, *input_shape) for ``timesteps`` steps in floating ``dtype``."""
+        """Run every sample of ``inputs`` (N, *input_shape) for ``timesteps`` steps in ``dtype``.
+
+        Of an integer program ``dtype`` is int64, and so are inputs and outputs: whoever calls quantises and scales back.
+        """
 
 
 def available() -> list[str]:

@@ -40,6 +40,15 @@ def digits_program(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def integer_program(digits_program) -> Path:
+    from ecmt_deploy.pipeline import quantize_file
+
+    path = digits_program.parent / "integer.nir"
+    quantize_file(digits_program, path)
+    return path
+
+
+@pytest.fixture(scope="module")
 def digits_run(digits_program) -> Path:
     from ecmt_deploy.pipeline import simulate_file
 
@@ -127,8 +136,17 @@ BAD = {
     "evaluate with timesteps 0": (None, ["evaluate", "PROGRAM", "--data", "digits", "--timesteps", "0"], "timesteps is 0"),
     "evaluate with batch size 0": (None, ["evaluate", "PROGRAM", "--data", "digits", "--batch-size", "0"], "batch size is 0"),
     "unknown target": (None, ["simulate", "PROGRAM", "--target", "brain", "--data", "digits", "--out", "r"], "torch"),
-    "fixed precision": (None, ["simulate", "PROGRAM", "--target", "torch", "--data", "digits", "--out", "r", "--limit", "1",
-                               "--precision", "fixed"], "not implemented"),
+    "fixed precision on torch": (None, ["simulate", "PROGRAM", "--target", "torch", "--data", "digits", "--out", "r", "--limit",
+                                        "1", "--precision", "fixed"], "integer program; choose target reference or lava"),
+    "float precision of an integer program": (None, ["simulate", "INTEGER", "--target", "reference", "--data",
+        "digits", "--out",
+                                                     "r", "--limit", "1"], "run it with --precision fixed"),
+    "evaluate an integer program": (None, ["evaluate", "INTEGER", "--data", "digits"], "float programs only"),
+    "quantize an integer program": (None, ["quantize", "INTEGER", "--out", "q.nir"], "already"),
+    "quantize into no directory": (None, ["quantize", "PROGRAM", "--out", "none/q.nir"], "does not exist"),
+    "quantize for a chip without widths": (None, ["quantize", "PROGRAM", "--out", "q.nir", "--hardware", "horowitz45"],
+                                           "weight_bits is unknown"),
+    "quantize for 0 steps": (None, ["quantize", "PROGRAM", "--out", "q.nir", "--timesteps", "0"], "timesteps is 0"),
     "simulate with timesteps 0": (None, ["simulate", "PROGRAM", "--target", "torch", "--data", "digits", "--out", "r",
                                          "--timesteps", "0"], "timesteps is 0"),
     "simulate with limit 0": (None, ["simulate", "PROGRAM", "--target", "torch", "--data", "digits", "--out", "r",
@@ -154,12 +172,15 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_one_line_and_leaves_nothing(case, tmp_path, capsys, monkeypatch, digits_program, digits_run):
+def test_bad_input_is_one_line_and_leaves_nothing(
+    case, tmp_path, capsys, monkeypatch, digits_program, digits_run, integer_program
+):
     prepare, arguments, expected = BAD[case]
     if prepare:
         prepare(tmp_path)
     before = sorted(str(p) for p in tmp_path.rglob("*"))
-    arguments = [{"PROGRAM": str(digits_program), "RUN": str(digits_run)}.get(a, a) for a in arguments]
+    named = {"PROGRAM": str(digits_program), "RUN": str(digits_run), "INTEGER": str(integer_program)}
+    arguments = [named.get(a, a) for a in arguments]
     status, out, err = run(arguments, capsys, monkeypatch, tmp_path)
     lines = [line for line in err.splitlines() if "WARNING" not in line]
     assert status == 2, err
@@ -236,6 +257,53 @@ def test_energy_report_inspect_hardware_classify(tmp_path, capsys, monkeypatch, 
     assert " 0 " in out.splitlines()[-2]
 
 
+def test_fixed_point_on_the_way_or_from_a_file(tmp_path, capsys, monkeypatch, digits_program):
+    tail = ["--target", "reference", "--data", "digits", "--limit", "6", "--timesteps", "2", "--precision", "fixed", "--out"]
+    status, out, err = run(["simulate", str(digits_program), *tail, "a"], capsys, monkeypatch, tmp_path)
+    assert status == 0, err
+    assert "analog" in out
+    status, out, err = run(["quantize", str(digits_program), "--out", "q.nir"], capsys, monkeypatch, tmp_path)
+    assert status == 0, err
+    assert "weights 8, state 24, payloads 16 bits, for loihi2" in " ".join(out.split())
+    status, out, err = run(["simulate", "q.nir", *tail, "b"], capsys, monkeypatch, tmp_path)
+    assert status == 0, err
+    assert "agreement" not in out, "an integer program has no analog one to agree with"
+    # the run holds what ran: the integer program, the same either way
+    assert (tmp_path / "a" / "program.nir").read_bytes() == (tmp_path / "q.nir").read_bytes()
+    assert (tmp_path / "a" / "outputs.npy").read_bytes() == (tmp_path / "b" / "outputs.npy").read_bytes()
+    records = [msgspec.json.decode((tmp_path / run_ / "run.json").read_bytes()) for run_ in "ab"]
+    assert records[0]["program_sha256"] == records[1]["program_sha256"]
+    assert records[0]["dtype"] == "int64"
+    assert (records[1]["analog_accuracy"], records[1]["agreement"]) == (None, None)
+    outputs = np.load(tmp_path / "a" / "outputs.npy")
+    program = read(tmp_path / "q.nir")
+    integers = np.ldexp(outputs, -program.exponents[program.output_name])
+    assert outputs.dtype == np.float64
+    assert (integers == np.rint(integers)).all()
+    for name in "ab":
+        assert run(["report", name], capsys, monkeypatch, tmp_path)[0] == 0
+        assert "No integer was clipped" in (tmp_path / "report.html").read_text()
+        assert run(["energy", name, "--hardware", "loihi2"], capsys, monkeypatch, tmp_path)[0] == 0
+    status, out, _ = run(["inspect", "q.nir", "--hardware", "loihi2"], capsys, monkeypatch, tmp_path)
+    assert status == 0
+    assert "24 bit, 2^" in out
+    assert "fixed point" in out
+
+
+def test_saturations_are_shown(tmp_path, capsys, monkeypatch):
+    """Steps beyond those that rate coding has room for overflow, visibly."""
+    from ecmt_deploy.activity import Activity, Counts
+    from ecmt_deploy.tables import saturations
+
+    assert saturations(Activity(2, 1, {"a": Counts()})) is None
+    from rich.console import Console
+
+    Console().print(saturations(Activity(2, 1, {"a": Counts(saturations=3), "b": Counts()})))
+    shown = capsys.readouterr().out
+    assert "1.50" in shown
+    assert "b" not in shown.split("per inference")[1]
+
+
 def test_convert_within_a_budget(tmp_path, capsys, monkeypatch):
     status, out, err = run([*CONVERT, "--budget", "0.4", "--timesteps", "2"], capsys, monkeypatch, tmp_path)
     assert status == 0, err
@@ -285,7 +353,19 @@ def test_a_program_with_its_preprocessing_needs_no_model(tmp_path, capsys, monke
 
 
 def test_every_command_has_help(capsys, monkeypatch, tmp_path):
-    for command in ("demo", "convert", "evaluate", "trace", "simulate", "classify", "energy", "inspect", "report", "hardware"):
+    for command in (
+        "demo",
+        "convert",
+        "evaluate",
+        "trace",
+        "simulate",
+        "quantize",
+        "classify",
+        "energy",
+        "inspect",
+        "report",
+        "hardware",
+    ):
         status, out, _ = run([command, "--help"], capsys, monkeypatch, tmp_path)
         assert status == 0
         assert command in out

@@ -2,6 +2,8 @@
 
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph.fields import FIELDS
+from ecmt_deploy.graph.fixed import FIXED
+from tests import fixed_vector
 from tests.format_vector import DOCUMENT, renewed, small
 
 
@@ -11,12 +13,12 @@ def test_the_test_vector_and_the_functions_are_current():
 
 
 def test_every_node_type_and_field_is_in_the_document():
-    text = DOCUMENT.read_text()
+    text = DOCUMENT.read_text() + DOCUMENT.with_name("fixed_point.md").read_text()
     for kind, fields in FIELDS.items():
         assert f"`{kind.__name__}`" in text, kind
         for field in fields:
             assert f"`{field}`" in text, (kind, field)
-    assert set(FIELDS) == {*n.DIALECT.values(), *n.STANDARD.values()}
+    assert set(FIELDS) == {*n.DIALECT.values(), *n.STANDARD.values(), *FIXED.values()}
 
 
 def test_the_vector_spikes():
@@ -25,3 +27,16 @@ def test_the_vector_spikes():
     rows = [row for row in DOCUMENT.read_text().splitlines() if row.startswith("| `neuron`")]
     assert len(rows) == 2
     assert all("0.5" in row or "0.25" in row or "1" in row for row in rows)
+
+
+def test_the_fixed_point_vector_and_errors_are_current():
+    text = fixed_vector.DOCUMENT.read_text()
+    assert fixed_vector.renewed(text) == text
+
+
+def test_the_fixed_point_vector_spikes():
+    for coding in n.CODINGS:
+        assert fixed_vector.quantised(coding).integer
+    rows = [row for row in fixed_vector.DOCUMENT.read_text().splitlines() if row.startswith("| `neuron`")]
+    assert len(rows) == 2
+    assert all("[88, 88]" in row for row in rows)

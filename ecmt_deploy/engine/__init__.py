@@ -13,7 +13,7 @@ from ecmt_deploy.activity import Activity
 from ecmt_deploy.config import require_timesteps
 from ecmt_deploy.engine.base import Signal, Tally
 from ecmt_deploy.engine.ops import OPS, Constant, Input, Neuron
-from ecmt_deploy.errors import DataError
+from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.graph import Program
 
 #: called with a node's name and its operand values (B, ...)
@@ -25,7 +25,7 @@ class SpikingModel(nn.Module):
 
     Parameters
     ----------
-    program : the program; its parameters become buffers, so ``to(device)``, ``double()`` work as on any module
+    program : a float program; its parameters become buffers, so ``to(device)``, ``double()`` work as on any module
     """
 
     ops: Any
@@ -33,6 +33,10 @@ class SpikingModel(nn.Module):
 
     def __init__(self, program: Program) -> None:
         super().__init__()
+        if program.integer:
+            raise ConfigError(
+                "the torch engine runs float programs only; run an integer program with simulate --precision fixed"
+            )
         self.program = program
         self.ops = nn.ModuleList(OPS[type(node)](program, name) for name, node in program.nodes.items())
         self.register_buffer("_like", torch.zeros(0, dtype=getattr(torch, program.dtype.name)), persistent=False)

@@ -1,9 +1,19 @@
 """The NIR dialect: what a program is, its rules, and the file that holds it."""
 
 from ecmt_deploy.graph.program import Program
-from ecmt_deploy.graph.provenance import DIALECT_VERSION, CalibrationRecord, Provenance, TuningRecord
+from ecmt_deploy.graph.provenance import DIALECT_VERSION, CalibrationRecord, Provenance, QuantizationRecord, TuningRecord
 from ecmt_deploy.graph.reader import read
 from ecmt_deploy.graph.verification import verify
 from ecmt_deploy.graph.writer import write
 
-__all__ = ["DIALECT_VERSION", "CalibrationRecord", "Program", "Provenance", "TuningRecord", "read", "verify", "write"]
+__all__ = [
+    "DIALECT_VERSION",
+    "CalibrationRecord",
+    "Program",
+    "Provenance",
+    "QuantizationRecord",
+    "TuningRecord",
+    "read",
+    "verify",
+    "write",
+]

@@ -2,6 +2,7 @@
 
 import nir
 
+from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph.shapes import convolution
 
@@ -43,6 +44,35 @@ FIELDS: dict[type, dict[str, str]] = {
         "operands": "names", "product": "string", "coding": "string", "left_initial": "floats", "right_initial": "floats",
     },
     n.Readout: {"coding": "string"},
+}  # fmt: skip
+_FORMAT = {"exponent": "int", "state_bits": "int"}
+_REQUANTISED = {"multiplier": "integers", "shift": "integers", **_FORMAT}
+FIELDS |= {
+    f.FixedInput: {"shape": "ints", **_FORMAT},
+    f.FixedConstant: {"value": "integers", "schedule": "string", **_FORMAT},
+    f.FixedLinear: {"weight": "integers", "weight_bits": "int", **_REQUANTISED},
+    f.FixedConv: {
+        "weight": "integers", "weight_bits": "int", "stride": "ints", "padding": "ints", "dilation": "ints", "groups": "int",
+        **_REQUANTISED,
+    },
+    f.FixedScale: _REQUANTISED,
+    f.FixedAdd: {"operands": "names", "operand_exponents": "ints", **_FORMAT},
+    f.FixedMean: {"axes": "ints", "keepdims": "bool", **_REQUANTISED},
+    f.FixedHold: _FORMAT,
+    f.FixedMultiThreshold: {
+        "positive_base": "integers", "negative_base": "integers", "unit": "integers", "levels": "int", "rule": "string",
+        "fraction": "float", "lowest_level": "integers", "initial_membrane": "integers", "payload_bits": "int", **_FORMAT,
+    },
+    f.FixedECM: {
+        "operands": "names", "function": "string", "coding": "string", "parameters": "parameters", "operand_exponents": "ints",
+        **_FORMAT,
+    },
+    f.FixedECMProduct: {
+        "operands": "names", "product": "string", "coding": "string", "left_initial": "integers", "right_initial": "integers",
+        "left_unit": "integers", "right_unit": "integers", "left_shift": "int", "right_shift": "int", "operand_bits": "int",
+        "shift": "int", **_FORMAT,
+    },
+    f.FixedReadout: {"coding": "string", **_FORMAT},
 }  # fmt: skip
 
 #: key of the graph's metadata under which the provenance stands, as JSON

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import nir
 import numpy as np
 
+from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph.provenance import Provenance
 
@@ -24,6 +25,7 @@ class Program:
     spiking : names of the streams that hold nothing but spikes (neurons, and wiring of neurons)
     encoding : names of the linear nodes that take the analog image, once per inference
     provenance : where the program comes from
+    exponents : of an integer program, the exponent of each analog stream: value = integer * 2**exponent
     """
 
     nodes: Mapping[str, nir.NIRNode]
@@ -32,6 +34,12 @@ class Program:
     spiking: frozenset[str]
     encoding: frozenset[str]
     provenance: Provenance
+    exponents: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def integer(self) -> bool:
+        """Whether this is an integer program (``docs/fixed_point.md``)."""
+        return isinstance(self.nodes[self.input_name], f.FixedInput)
 
     @property
     def input_name(self) -> str:
@@ -55,7 +63,10 @@ class Program:
 
     @property
     def dtype(self) -> np.dtype:
-        """Widest floating dtype among weights, constants and bases: the dtype it was converted in."""
+        """Widest floating dtype among weights, constants and bases: the dtype it was converted in; int64 for integer
+        programs."""
+        if self.integer:
+            return np.dtype(np.int64)
         arrays = [array for node in self.nodes.values() if not isinstance(node, n.ECM) for array in parameters(node)]
         kinds = {array.dtype for array in arrays if array.dtype.kind == "f"}
         return np.result_type(*kinds) if kinds else np.dtype(np.float32)

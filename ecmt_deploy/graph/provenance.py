@@ -6,7 +6,9 @@ import msgspec
 
 from ecmt_deploy.preprocessing import Preprocessing
 
-DIALECT_VERSION = 2
+DIALECT_VERSION = 3
+#: version 2 is version 3 without ranges and integer nodes, so it is read as it is
+READ_VERSIONS = (2, 3)
 
 
 class CalibrationRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,8 +62,29 @@ class TuningRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trials: int
 
 
+class QuantizationRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an integer program was made for.
+
+    Attributes
+    ----------
+    hardware : the chip whose limits it keeps
+    weight_bits, state_bits, payload_bits : those limits
+    timesteps : steps that its accumulators have room for, in rate coding
+    """
+
+    hardware: str
+    weight_bits: int
+    state_bits: int
+    payload_bits: int
+    timesteps: int
+
+
 class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Provenance of a program; unknown things are ``None``, never a guess."""
+    """Provenance of a program; unknown things are ``None``, never a guess.
+
+    ``ranges`` has the largest magnitude of every analog stream of the analog program over the calibration samples, infinities
+    left out; fixed-point formats follow from it.
+    """
 
     tool_version: str
     dialect_version: int = DIALECT_VERSION
@@ -72,3 +95,5 @@ class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     preprocessing: Preprocessing | None = None
     class_names: tuple[str, ...] | None = None
     tuning: TuningRecord | None = None
+    ranges: dict[str, float] | None = None
+    quantization: QuantizationRecord | None = None

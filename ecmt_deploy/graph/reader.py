@@ -17,8 +17,9 @@ import numpy as np
 
 from ecmt_deploy.errors import DataError, ProgramError
 from ecmt_deploy.graph.fields import FIELDS, PROVENANCE_KEY
+from ecmt_deploy.graph.fixed import FixedInput
 from ecmt_deploy.graph.program import Program
-from ecmt_deploy.graph.provenance import DIALECT_VERSION, Provenance
+from ecmt_deploy.graph.provenance import DIALECT_VERSION, READ_VERSIONS, Provenance
 from ecmt_deploy.graph.verification import verify
 
 #: gzip cannot expand more than this; a dataset that claims more is a bomb
@@ -86,11 +87,13 @@ class _Reader:
         content = self.text(group, PROVENANCE_KEY, "graph metadata")
         try:
             version = msgspec.json.decode(content, type=dict).get("dialect_version")
-            if version != DIALECT_VERSION:
+            if version not in READ_VERSIONS:
+                known = " and ".join(map(str, READ_VERSIONS))
                 raise ProgramError(
-                    f"dialect version is {version}, this tool reads {DIALECT_VERSION}; use a matching version of ecmt-deploy"
+                    f"dialect version is {version}, this tool reads {known}; use a matching version of ecmt-deploy"
                 )
-            return msgspec.json.decode(content, type=Provenance)
+            found = msgspec.json.decode(content, type=Provenance)
+            return msgspec.structs.replace(found, dialect_version=DIALECT_VERSION)
         except (msgspec.MsgspecError, DataError, RecursionError) as error:
             raise ProgramError(f"provenance: {error}") from None
 
@@ -195,6 +198,8 @@ class _Reader:
 def _build(cls: type, values: dict[str, Any]) -> nir.NIRNode:
     if cls is nir.Input:
         return nir.Input(input_type={"input": values["shape"]})
+    if cls is FixedInput:
+        return FixedInput(input_type={"input": values.pop("shape")}, **values)
     if cls is nir.Output:
         return nir.Output(output_type={"output": values["shape"]})
     if cls in (nir.Conv1d, nir.Conv2d):

@@ -7,6 +7,7 @@ from typing import Any
 import nir
 import numpy as np
 
+from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph.functions import result_shape
 
@@ -109,8 +110,11 @@ def convolution(node: nir.Conv1d | nir.Conv2d) -> dict[str, Any]:
 
 
 def _conv(node: nir.Conv1d | nir.Conv2d, x: Shape) -> Shape:
-    axes = 1 if isinstance(node, nir.Conv1d) else 2
-    _require(node.weight.ndim == axes + 2, f"weight of shape {node.weight.shape}")
+    axes = node.weight.ndim - 2
+    _require(
+        axes == (1 if isinstance(node, nir.Conv1d) else 2) or isinstance(node, f.FixedConv),
+        f"weight of shape {node.weight.shape}",
+    )
     _require(len(x) == axes + 1, f"operand {x}, expected (channels, {axes} spatial axes)")
     declared = tuple(int(size) for size in np.atleast_1d(node.input_shape)) if node.input_shape is not None else x[1:]
     _require(declared == x[1:], f"input_shape is {declared}, the operand {x}")
@@ -170,6 +174,36 @@ def _product(node: n.ECMProduct, a: Shape, b: Shape) -> Shape:
     return (*np.broadcast_shapes(a[:-2], b[:-2]), a[-2], b[-1])
 
 
+def _fixed_neuron(node: f.FixedMultiThreshold, x: Shape) -> Shape:
+    _broadcasts("unit", node.unit, x)
+    return _neuron(node, x)
+
+
+def _fixed_product(node: f.FixedECMProduct, a: Shape, b: Shape) -> Shape:
+    _broadcasts("left_unit", node.left_unit, a)
+    _broadcasts("right_unit", node.right_unit, b)
+    return _product(node, a, b)
+
+
+def _fixed_ecm(node: f.FixedECM, *xs: Shape) -> Shape:
+    shape = result_shape(node.function, node.parameters, list(xs))
+    for key in ("weight", "weight_shift", "bias"):
+        if key in node.parameters:
+            array = node.parameters[key]
+            if node.function == "group_norm" and np.ndim(array):
+                _require(np.shape(array) == shape[:1], f"{key} of shape {np.shape(array)} on {shape}")
+            else:
+                _broadcasts(key, array, shape)
+    if "groups" in node.parameters:
+        groups = int(node.parameters["groups"])
+        _require(groups > 0 and shape[0] % groups == 0, f"{groups} groups of {shape}")
+    if "normalized_axes" in node.parameters:
+        _require(0 < int(node.parameters["normalized_axes"]) <= len(shape), f"normalized_axes of {shape}")
+    if "axis" in node.parameters:
+        _axis(int(node.parameters["axis"]), shape)
+    return shape
+
+
 def _output(node: nir.Output, x: Shape) -> Shape:
     _require(n.output_shape(node) == x, f"declares {n.output_shape(node)} but receives {x}")
     return x
@@ -199,4 +233,16 @@ _RULES: dict[type, Callable[..., Shape]] = {
     n.ECM: lambda node, *xs: result_shape(node.function, node.parameters, list(xs)),
     n.ECMProduct: _product,
     n.Readout: lambda node, x: x,
+    f.FixedInput: lambda node: n.input_shape(node),
+    f.FixedConstant: lambda node: node.value.shape,
+    f.FixedLinear: _linear,
+    f.FixedConv: _conv,
+    f.FixedScale: lambda node, x: x,
+    f.FixedAdd: _add,
+    f.FixedMean: _mean,
+    f.FixedHold: lambda node, x: x,
+    f.FixedMultiThreshold: _fixed_neuron,
+    f.FixedECM: _fixed_ecm,
+    f.FixedECMProduct: _fixed_product,
+    f.FixedReadout: lambda node, x: x,
 }

@@ -9,6 +9,8 @@ import nir
 import numpy as np
 
 from ecmt_deploy.errors import ProgramError
+from ecmt_deploy.graph import fixed as f
+from ecmt_deploy.graph import fixed_rules
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph.functions import FUNCTIONS
 from ecmt_deploy.graph.program import Program, parameters
@@ -42,13 +44,17 @@ def verify(nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]], p
         _set_types(name, nodes[name], operands[name], shapes)
     _check_ends(nodes, operands)
     _check_infinities(nodes, operands, order)
+    spiking = _spiking(nodes, operands, order)
+    fixed = fixed_rules.is_fixed(nodes)
+    exponents = fixed_rules.stream_exponents(nodes, operands, shapes, order, spiking) if fixed else {}
     return Program(
         nodes={name: nodes[name] for name in order},
         operands={name: operands[name] for name in order},
         shapes=shapes,
-        spiking=_spiking(nodes, operands, order),
+        spiking=spiking,
         encoding=_encoding(nodes, operands, order),
         provenance=provenance,
+        exponents=exponents,
     )
 
 
@@ -131,7 +137,7 @@ def _shape(name: str, node: nir.NIRNode, operand_shapes: list[tuple[int, ...]]) 
 
 def _set_types(name: str, node: nir.NIRNode, sources: tuple[str, ...], shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Fill in the NIR types of our nodes, so that NIR's own tools see shapes."""
-    if isinstance(node, n.DialectNode):
+    if isinstance(node, n.DialectNode):  # FixedInput has them already
         node.input_type = {source: np.array(shapes[source]) for source in sources}
         if len(sources) == 1:
             node.input_type = {"input": np.array(shapes[sources[0]])}
@@ -165,17 +171,17 @@ def _check_fields(name: str, node: nir.NIRNode) -> None:
             raise ProgramError(f"node {name} ({type(node).__name__}): {field} is {found}, expected {expected}")
 
     require(bool(name) and "/" not in name and name not in (".", ".."), "name", repr(name), "a name without '/'")
-    if type(node) not in {*n.DIALECT.values(), *n.STANDARD.values()}:
+    if type(node) not in {*n.DIALECT.values(), *n.STANDARD.values(), *f.FIXED.values()}:
         raise ProgramError(f"node {name}: unknown type {type(node).__name__}, expected one of {_known_types()}")
     for array in parameters(node):
         require(array.dtype.kind in "fi", "a parameter", f"of dtype {array.dtype}", "floating point or integer")
-    check = _FIELD_CHECKS.get(type(node))
+    check = fixed_rules.check_fields if isinstance(node, f.Fixed) else _FIELD_CHECKS.get(type(node))
     if check:
         check(node, require)
 
 
 def _known_types() -> str:
-    return ", ".join(sorted({*n.DIALECT, *n.STANDARD}))
+    return ", ".join(sorted({*n.DIALECT, *n.STANDARD, *f.FIXED}))
 
 
 Require = Callable[[bool, str, object, str], None]
@@ -268,7 +274,8 @@ def _check_infinities(nodes: Mapping[str, nir.NIRNode], operands: Mapping[str, t
     for name in order:
         node = nodes[name]
         carried = [source for source in operands[name] if source in infinite]
-        if (isinstance(node, n.Constant) and np.isinf(node.value).any()) or (carried and isinstance(node, (*n.WIRING, n.Add))):
+        begins = isinstance(node, n.Constant) and (np.isinf(node.value).any() or fixed_rules.has_minus_infinity(node))
+        if begins or (carried and isinstance(node, (*n.WIRING, n.Add))):
             infinite.add(name)
         elif carried and not isinstance(node, n.ECM):
             raise ProgramError(
@@ -290,7 +297,7 @@ def _encoding(nodes: Mapping[str, nir.NIRNode], operands: Mapping[str, tuple[str
     raw: set[str] = set()
     constant: set[str] = set()
     encoding = set()
-    transparent = (*n.WIRING, *n.SCALING, n.Add)
+    transparent = (*n.WIRING, *n.SCALING, f.FixedScale, n.Add)
     for name in order:
         node, sources = nodes[name], operands[name]
         if isinstance(node, nir.Input):
@@ -298,7 +305,7 @@ def _encoding(nodes: Mapping[str, nir.NIRNode], operands: Mapping[str, tuple[str
         elif isinstance(node, n.Constant) or (isinstance(node, transparent) and all(source in constant for source in sources)):
             constant.add(name)
         elif all(source in raw or source in constant for source in sources):
-            if isinstance(node, n.LINEAR):
+            if isinstance(node, (*n.LINEAR, f.FixedConv)):
                 encoding.add(name)
             elif isinstance(node, transparent):
                 raw.add(name)

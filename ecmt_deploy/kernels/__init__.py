@@ -9,6 +9,7 @@ import numpy as np
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph.program import Program
 from ecmt_deploy.kernels.base import Kernel, Site
+from ecmt_deploy.kernels.fixed import FIXED_KERNELS
 from ecmt_deploy.kernels.linear import AddKernel, ConvKernel, LinearKernel, MeanKernel, ScaleKernel
 from ecmt_deploy.kernels.sources import ConstantKernel, InputKernel, OutputKernel, WiringKernel
 from ecmt_deploy.kernels.stateful import (
@@ -41,15 +42,20 @@ _KERNELS: dict[type, type[Kernel]] = {
     n.ECM: ECMKernel,
     n.ECMProduct: ProductKernel,
     n.Readout: ReadoutKernel,
+    **FIXED_KERNELS,
 }
 
 
 def kernel(node: nir.NIRNode, site: Site, dtype: np.dtype, identity_neurons: bool = False) -> Kernel:
-    """The kernel that runs ``node`` at ``site`` in floating dtype ``dtype``.
+    """The kernel that runs ``node`` at ``site`` in floating dtype ``dtype``; integer nodes run in int64, whatever ``dtype`` is.
 
     With ``identity_neurons`` a neuron passes its input on, which turns a program back into the analog network.
     """
     if identity_neurons and isinstance(node, n.MultiThreshold):
+        if type(node) in FIXED_KERNELS:
+            raise ValueError(
+                "the spikes of an integer program have units of their own; run its float program as analog network"
+            )
         return IdentityKernel(node, site, dtype)
     return _KERNELS[type(node)](node, site, dtype)
 

@@ -53,13 +53,14 @@ class ConvKernel(SynapseKernel):
         self.weight = cast(node.weight, dtype)
         p = convolution(node)
         self.stride, self.padding, self.dilation, self.groups = p["stride"], p["padding"], p["dilation"], p["groups"]
-        if isinstance(node, nir.Conv1d):
+        self.line = node.weight.ndim == 3
+        if self.line:
             self.weight = self.weight[:, :, None]
             self.stride, self.padding, self.dilation = (1, *self.stride), (0, *self.padding), (1, *self.dilation)
         self.dense_macs = self._taps(np.ones(site.operand_shapes[0], bool))
 
     def _planes(self, x: np.ndarray) -> np.ndarray:
-        return x[:, None] if isinstance(self.node, nir.Conv1d) else x
+        return x[:, None] if self.line else x
 
     def _windows(self, x: np.ndarray) -> np.ndarray:
         """Windows (C, H', W', kh, kw) of the padded planes, without a copy."""
@@ -135,4 +136,8 @@ class MeanKernel(Kernel):
         axes = tuple(int(axis) % x.value.ndim for axis in self.node.axes)
         self.count_elements(int(rows(x.changed).sum()))
         changed = x.changed.any(axis=axes, keepdims=bool(self.node.keepdims))
-        return Stream(x.value.mean(axis=axes, keepdims=bool(self.node.keepdims)), rows(np.asarray(changed)))
+        return Stream(self.average(x.value, axes, bool(self.node.keepdims)), rows(np.asarray(changed)))
+
+    def average(self, x: np.ndarray, axes: tuple[int, ...], keepdims: bool) -> np.ndarray:
+        """The mean itself."""
+        return np.asarray(x.mean(axis=axes, keepdims=keepdims))

@@ -26,8 +26,12 @@ class NeuronKernel(Kernel):
 
     def __init__(self, node: n.MultiThreshold, site: Site, dtype: np.dtype) -> None:
         super().__init__(node, site, dtype)
-        self.positive = n.thresholds(node, cast(node.positive_base, dtype))
-        self.negative = n.thresholds(node, cast(node.negative_base, dtype))
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Levels and thresholds."""
+        self.positive = n.thresholds(self.node, cast(self.node.positive_base, self.dtype))
+        self.negative = n.thresholds(self.node, cast(self.node.negative_base, self.dtype))
 
     def reset(self) -> None:
         self.v = self.zeros(self.site.shape) + cast(self.node.initial_membrane, self.dtype)
@@ -42,13 +46,16 @@ class NeuronKernel(Kernel):
             for sign, (level, threshold) in ((1, positive), (-1, negative)):
                 spikes = np.where(fires & (sign * v >= threshold), sign * level, spikes)
         self.v = v - spikes
-        fired = spikes != 0
+        return self.emit(x, spikes, spikes != 0)
+
+    def emit(self, x: Stream, spikes: np.ndarray, fired: np.ndarray) -> Stream:
+        """Count one step in which ``x`` arrived and ``spikes`` leave."""
         active = int((rows(x.changed) | fired).sum())
         self._counts.update(
             spikes=int(fired.sum()),
             messages=int(fired.sum()),
             neuron_updates_active=active,
-            neuron_updates_idle=v.size - active,
+            neuron_updates_idle=spikes.size - active,
         )
         return Stream(spikes, fired)
 
@@ -191,4 +198,8 @@ class ReadoutKernel(Kernel):
         rate = self.node.coding == "rate"
         changed = np.ones(self.site.shape, bool) if rate or t == 1 else rows(x.changed)
         self.count_elements(int(changed.sum()))
-        return Stream(self.total / self.dtype.type(t) if rate else self.total, changed)
+        return Stream(self.read(t), changed)
+
+    def read(self, t: int) -> np.ndarray:
+        """The readout after step ``t``."""
+        return self.total / self.dtype.type(t) if self.node.coding == "rate" else self.total

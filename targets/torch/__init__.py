@@ -25,8 +25,8 @@ class TorchTarget:
         return None
 
     def check(self, program: Program, hardware: Hardware | None) -> list[Unsupported]:
-        """Everything that verifies runs here."""
-        return []
+        """Integer programs do not run here; every float program does."""
+        return [Unsupported("the program", "is an integer program; choose target reference or lava")] if program.integer else []
 
     def run(
         self,

@@ -1,0 +1,92 @@
+"""Fixed point against float: top-1 after every step, and saturations; writes the tables in docs/fixed_point.md and the README.
+
+    python -m benchmarks.train_vit_fashion DIR --out fashion.safetensors
+    python -m benchmarks.fixed --idx DIR --weights fashion.safetensors
+
+DIR holds the Fashion-MNIST idx files. Each model is converted with both presets, quantised for Loihi 2, and both
+programs run the
+same test samples: the float program on the torch engine, the integer program on the reference target.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.planted import plant
+from benchmarks.train_vit_fashion import ARCHITECTURE, MODEL_ARGS
+from ecmt_deploy import data, models
+from ecmt_deploy.config import ConvertConfig
+from ecmt_deploy.conversion import convert
+from ecmt_deploy.quantization import quantize
+from ecmt_deploy.simulation import simulate
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = (ROOT / "docs" / "fixed_point.md", ROOT / "README.md")
+BEGIN, END = "<!-- generated: fixed -->", "<!-- end: fixed -->"
+STEPS, BATCH = 4, 50
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--idx", type=Path, help="directory with the Fashion-MNIST idx files; without it, digits only")
+    parser.add_argument("--weights", type=Path, help="what train_vit_fashion wrote")
+    parser.add_argument("--samples", type=int, default=1000, help="test samples, at most")
+    options = parser.parse_args()
+    if (options.idx is None) != (options.weights is None):
+        parser.error("--idx and --weights go together")
+    lines = _rows("digits", models.load("zoo:vit_digits"), "digits", options.samples, ("accurate", "paper"))
+    if options.idx:
+        spec = f"idx:{options.idx}"
+        model = models.load(ARCHITECTURE, options.weights, MODEL_ARGS)
+        lines += _rows("Fashion-MNIST", model, spec, options.samples, ("accurate", "paper"))
+        plant(model.module)
+        lines += _rows("Fashion-MNIST, planted outliers", model, spec, options.samples, ("accurate",))
+    heading = [
+        "model",
+        "preset",
+        "samples",
+        "arithmetic",
+        *(f"T = {t}" for t in range(1, STEPS + 1)),
+        "agree at T = 4",
+        "saturations",
+    ]
+    table = [f"| {' | '.join(heading)} |", "|---" * len(heading) + "|", *lines]
+    print("\n".join(table))
+    if options.idx:
+        for document in DOCUMENTS:
+            text = document.read_text()
+            block = "\n".join([BEGIN, "", *table, "", END])
+            document.write_text(text[: text.index(BEGIN)] + block + text[text.index(END) + len(END) :])
+
+
+def _rows(name: str, model: Any, spec: str, samples: int, presets: tuple[str, ...]) -> list[str]:
+    """Two lines per preset: float, and fixed with how often both choose the same class and how many integers were clipped."""
+    drawn = data.calibration(spec, preprocessing=model.preprocessing, n_samples=64, n_classes=model.n_outputs)
+    chosen = data.evaluation(
+        spec, preprocessing=model.preprocessing, exclude=drawn.record, limit=samples, n_classes=model.n_outputs
+    )
+    x, labels = chosen.arrays()
+    lines = []
+    for preset in presets:
+        spiking = convert(model.module, torch.from_numpy(drawn.x), ConvertConfig(preset=preset, timesteps=STEPS))
+        parts = torch.from_numpy(x).split(BATCH)
+        exact = np.concatenate([spiking(part, STEPS).numpy() for part in parts], axis=1).argmax(-1)
+        run = simulate(quantize(spiking.program), x, "reference", STEPS, "fixed")
+        fixed = run.outputs.argmax(-1)
+        clipped = sum(counts.saturations for _, counts in run.activity.items())
+        agree = f"{100 * float((fixed[-1] == exact[-1]).mean()):.2f}"
+        for arithmetic, classes, more in (("float", exact, ["", ""]), ("fixed", fixed, [agree, str(clipped)])):
+            top1 = [f"{100 * float((c == labels).mean()):.2f}" for c in classes]
+            lines.append(f"| {' | '.join([name, preset, str(len(x)), arithmetic, *top1, *more])} |")
+        print(f"{name}, {preset}: done", flush=True)
+    return lines
+
+
+if __name__ == "__main__":
+    main()

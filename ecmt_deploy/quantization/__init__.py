@@ -1,0 +1,266 @@
+"""The pass from a float program to an integer program: a new program, in the arithmetic of a chip.
+
+``docs/fixed_point.md`` says what the integer program computes; this package chooses its numbers: formats from the ranges that
+calibration recorded, units of neurons, 8-bit weights, tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import nir
+import numpy as np
+
+from ecmt_deploy.chips import Figure, Hardware
+from ecmt_deploy.chips import hardware as describe
+from ecmt_deploy.config import require_timesteps
+from ecmt_deploy.errors import ConfigError, HardwareError
+from ecmt_deploy.graph import Program, QuantizationRecord, verify
+from ecmt_deploy.graph import fixed as f
+from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.kernels.wiring import rewire
+from ecmt_deploy.quantization.formats import (
+    HEADROOM,
+    OPERAND_HEADROOM,
+    exponent_for,
+    exponents,
+    multiplier_and_shift,
+    multipliers_and_shifts,
+    stream_ranges,
+    to_integers,
+)
+from ecmt_deploy.quantization.functions import parameters_for
+from ecmt_deploy.quantization.neurons import integer_neuron, integer_synapses
+
+DEFAULT_HARDWARE = "loihi2"
+#: payloads of the dialect are at most this wide, whatever a chip allows: sums and products stay exact
+MOST_PAYLOAD_BITS = 16
+
+__all__ = ["DEFAULT_HARDWARE", "quantize"]
+
+
+def quantize(program: Program | Any, hardware: Hardware | str | None = None, timesteps: int | None = None) -> Program:
+    """The integer program of a float program; the float program is left as it is.
+
+    Parameters
+    ----------
+    program : a float program with recorded ranges, as :func:`ecmt_deploy.convert` makes it, or a model that carries one
+    hardware : chip, or its name, whose weight, state and payload bits are kept; ``loihi2`` by default
+    timesteps : steps the accumulators have room for in rate coding, where they grow; at least those of the program
+
+    Raises
+    ------
+    ConfigError, HardwareError, ProgramError
+        if the program is an integer program or has no ranges, or the chip does not state its widths.
+    """
+    program = getattr(program, "program", program)
+    chip = describe(hardware or DEFAULT_HARDWARE) if isinstance(hardware, str | None) else hardware
+    if program.integer:
+        raise ConfigError("the program is an integer program already; run it with precision fixed as it is")
+    require_timesteps(program.timesteps if timesteps is None else timesteps)
+    steps = max(program.timesteps, timesteps or 0)  # a shorter run takes the same integer program
+    limits = chip.limits
+    weight, state = _bits(chip, "weight_bits", limits.weight_bits), _bits(chip, "state_bits", limits.state_bits)
+    payload = min(_bits(chip, "graded_payload_bits", limits.graded_payload_bits), MOST_PAYLOAD_BITS)
+    record = QuantizationRecord(chip.name, weight, state, payload, steps)
+    return _Pass(program, record).run()
+
+
+def _bits(chip: Hardware, name: str, figure: Figure | None) -> int:
+    allowed = {"weight_bits": (2, 16), "state_bits": (16, 32), "graded_payload_bits": (2, 64)}[name]
+    if figure is None or not allowed[0] <= figure.value <= allowed[1]:
+        found = "unknown" if figure is None else f"{figure.value:g}"
+        raise HardwareError(
+            f"{chip.name}: {name} is {found}; fixed point needs {allowed[0]} to {allowed[1]}: choose another --hardware, "
+            "or state it in a .toml file of your own"
+        )
+    return int(figure.value)
+
+
+@dataclass(frozen=True)
+class _Spikes:
+    """What a spike stream means: per element, in units of the membrane that sent it."""
+
+    unit: np.ndarray
+    live: np.ndarray
+    exponent: int
+
+
+class _Pass:
+    """One pass over the nodes, operands first."""
+
+    def __init__(self, program: Program, record: QuantizationRecord) -> None:
+        self.program, self.record = program, record
+        self.bits, self.payload = record.state_bits, record.payload_bits
+        self.ranges = stream_ranges(program)
+        self.exponents = exponents(program, self.ranges, self.bits, min(self.payload, self.bits), record.timesteps)
+        self.growth = record.timesteps if program.coding == "rate" else 1
+        self.spikes: dict[str, _Spikes] = {}
+
+    def run(self) -> Program:
+        nodes = {name: self.convert(name, node) for name, node in self.program.nodes.items()}
+        edges = [(source, name) for name, sources in self.program.operands.items() for source in set(sources)]
+        return verify(nodes, edges, msgspec.structs.replace(self.program.provenance, quantization=self.record))
+
+    def convert(self, name: str, node: nir.NIRNode) -> nir.NIRNode:
+        """The integer node of a node; wiring and output stay what they are."""
+        sources = self.program.operands[name]
+        if isinstance(node, (*n.WIRING, nir.Output)):
+            if name in self.program.spiking:
+                self.spikes[name] = self._rewired(node, [self.spikes[source] for source in sources])
+            return _copy(node)
+        return self._MAKERS[type(node)](self, name, node, sources)
+
+    def _rewired(self, node: nir.NIRNode, operands: list[_Spikes]) -> _Spikes:
+        if len({o.exponent for o in operands}) > 1:
+            finest = min(o.exponent for o in operands)
+            operands = [_Spikes(o.unit << (o.exponent - finest), o.live, finest) for o in operands]
+        unit = rewire(node, *(o.unit for o in operands))
+        live = rewire(node, *(o.live for o in operands))
+        return _Spikes(np.maximum(unit, 1), live, operands[0].exponent)
+
+    def _common(self, name: str) -> dict[str, Any]:
+        return {"exponent": self.exponents[name], "state_bits": self.bits}
+
+    def _input(self, name: str, node: nir.Input, sources: tuple[str, ...]) -> nir.NIRNode:
+        width = min(self.payload, self.bits)
+        shape = np.array(n.input_shape(node))
+        return f.FixedInput(input_type={"input": shape}, exponent=self.exponents[name], state_bits=width)
+
+    def _constant(self, name: str, node: n.Constant, sources: tuple[str, ...]) -> nir.NIRNode:
+        if np.isposinf(node.value).any():
+            raise ConfigError(f"node {name}: value holds plus infinity; integer programs know minus infinity only")
+        value = to_integers(node.value, self.exponents[name], self.bits)
+        return f.FixedConstant(value=value, schedule=node.schedule, **self._common(name))
+
+    def _neuron(self, name: str, node: n.MultiThreshold, sources: tuple[str, ...]) -> nir.NIRNode:
+        self._analog(name, sources)
+        made = integer_neuron(name, node, self.exponents[sources[0]], self.bits, self.payload)
+        shape = self.program.shapes[name]
+        unit = np.broadcast_to(made.unit.astype(np.int64), shape)
+        self.spikes[name] = _Spikes(unit, np.broadcast_to(made.lowest_level < made.levels, shape), made.exponent)
+        return made
+
+    def _synapses(self, name: str, node: nir.NIRNode, sources: tuple[str, ...]) -> nir.NIRNode:
+        (source,) = sources
+        conv = isinstance(node, nir.Conv1d | nir.Conv2d)
+        channels = self.program.shapes[source][0 if conv else -1]
+        unit, live = np.ones(channels, np.int64), np.ones(channels, bool)
+        exponent = self.exponents.get(source, 0)
+        spiking = source in self.spikes
+        if spiking:
+            sent = self.spikes[source]
+            axis = 0 if conv else sent.unit.ndim - 1
+            flat = np.moveaxis(sent.unit, axis, 0).reshape(channels, -1)
+            unit, live = flat[:, 0], np.moveaxis(sent.live, axis, 0).reshape(channels, -1).any(axis=1)
+            exponent = sent.exponent
+            if (flat != unit[:, None]).any():
+                raise ConfigError(
+                    f"node {name}: the bases of its spikes differ along other axes than its input channels, so "
+                    f"that no weight can "
+                    "absorb them; give the neuron one base per channel"
+                )
+        magnitude = self.ranges[name] * HEADROOM * self.growth
+        formats, widths = (exponent, self.exponents[name]), (self.record.weight_bits, self.bits)
+        return integer_synapses(node, unit, live, formats, magnitude, widths, spiking)
+
+    def _scale(self, name: str, node: Any, sources: tuple[str, ...]) -> nir.NIRNode:
+        self._analog(name, sources)
+        ratio = np.ldexp(node.scale.astype(np.float64), self.exponents[sources[0]] - self.exponents[name])
+        multiplier, shift = multipliers_and_shifts(ratio)
+        return f.FixedScale(multiplier=multiplier, shift=shift, **self._common(name))
+
+    def _add(self, name: str, node: n.Add, sources: tuple[str, ...]) -> nir.NIRNode:
+        self._analog(name, sources)
+        found = np.array([self.exponents[source] for source in sources])
+        if int(found.max()) - self.exponents[name] > 24:
+            raise ConfigError(f"node {name}: its sum is {2.0**-24:.0e} of an operand or less; no format holds both")
+        return f.FixedAdd(operands=node.operands, operand_exponents=found, **self._common(name))
+
+    def _mean(self, name: str, node: n.Mean, sources: tuple[str, ...]) -> nir.NIRNode:
+        self._analog(name, sources)
+        shape = self.program.shapes[sources[0]]
+        size = int(np.prod([shape[int(axis)] for axis in node.axes]))
+        pair = multiplier_and_shift(2.0 ** (self.exponents[sources[0]] - self.exponents[name]) / size)
+        multiplier, shift = np.asarray(pair[0], np.int16), np.asarray(pair[1], np.int8)
+        return f.FixedMean(axes=node.axes, keepdims=node.keepdims, multiplier=multiplier, shift=shift, **self._common(name))
+
+    def _hold(self, name: str, node: n.Hold, sources: tuple[str, ...]) -> nir.NIRNode:
+        self._analog(name, sources)
+        return f.FixedHold(**self._common(name))
+
+    def _readout(self, name: str, node: n.Readout, sources: tuple[str, ...]) -> nir.NIRNode:
+        self._analog(name, sources)
+        return f.FixedReadout(coding=node.coding, **self._common(name))
+
+    def _ecm(self, name: str, node: n.ECM, sources: tuple[str, ...]) -> nir.NIRNode:
+        self._analog(name, sources)
+        found = [self.exponents[source] for source in sources]
+        magnitude, shape = self.ranges[sources[0]], self.program.shapes[sources[0]]
+        made = parameters_for(node.function, node.parameters, found, self.exponents[name], magnitude, self.bits, shape)
+        return f.FixedECM(
+            operands=node.operands, function=node.function, coding=node.coding, parameters=made,
+            operand_exponents=np.array(found), **self._common(name),
+        )  # fmt: skip
+
+    def _product(self, name: str, node: n.ECMProduct, sources: tuple[str, ...]) -> nir.NIRNode:
+        fields: dict[str, Any] = {}
+        scale = -self.exponents[name]
+        for side, source, initial in zip(("left", "right"), sources, (node.left_initial, node.right_initial), strict=True):
+            sent = self.spikes.get(source)
+            exponent = sent.exponent if sent else self.exponents[source]
+            expected = to_integers(initial, exponent, self.bits)
+            wide = exponent_for(self._operand_range(source) * OPERAND_HEADROOM, self.payload)
+            fields[f"{side}_shift"] = int(np.clip(wide - exponent, 0, self.bits))
+            fields[f"{side}_unit"] = _smallest(sent.unit).astype(np.int32) if sent else np.ones((), np.int32)
+            fields[f"{side}_initial"] = expected
+            scale += exponent + fields[f"{side}_shift"]
+        return f.FixedECMProduct(
+            operands=node.operands, product=node.product, coding=node.coding, operand_bits=self.payload,
+            shift=int(np.clip(-scale, -16, 62)), **fields, **self._common(name),
+        )  # fmt: skip
+
+    def _operand_range(self, source: str) -> float:
+        """Range of the stream that a neuron, perhaps behind wiring, sends on; of any other stream, its own."""
+        if source in self.ranges:
+            return self.ranges[source] or 1.0
+        operands = self.program.operands[source]
+        return max(self._operand_range(operand) for operand in operands)
+
+    def _analog(self, name: str, sources: tuple[str, ...]) -> None:
+        for source in sources:
+            if source in self.spikes:
+                raise ConfigError(f"node {name}: takes the spikes of {source}; in fixed point only weights and products do")
+
+    _MAKERS: dict[type, Callable[..., nir.NIRNode]] = {
+        nir.Input: _input,
+        n.Constant: _constant,
+        n.MultiThreshold: _neuron,
+        **dict.fromkeys(n.LINEAR, _synapses),
+        **dict.fromkeys(n.SCALING, _scale),
+        n.Add: _add,
+        n.Mean: _mean,
+        n.Hold: _hold,
+        n.Readout: _readout,
+        n.ECM: _ecm,
+        n.ECMProduct: _product,
+    }
+
+
+def _copy(node: nir.NIRNode) -> nir.NIRNode:
+    """A node of its own, for verification writes shapes into it."""
+    made = object.__new__(type(node))
+    made.__dict__.update(vars(node))
+    return made
+
+
+def _smallest(array: np.ndarray) -> np.ndarray:
+    """An array without the axes along which it repeats itself."""
+    for axis in range(array.ndim):
+        first = array.take([0], axis)
+        if (array == first).all():
+            array = first
+    return array.reshape(()) if array.size == 1 else array

@@ -1,0 +1,122 @@
+"""Neurons and synapses in integers: bases as small integers times a unit, the unit folded into the 8-bit weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nir
+import numpy as np
+
+from ecmt_deploy.errors import ConfigError
+from ecmt_deploy.graph import fixed as f
+from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.graph.shapes import convolution
+from ecmt_deploy.quantization.formats import multipliers_and_shifts, to_integers
+
+#: bases that differ more than this from a ratio of small integers are refused
+RATIO_TOLERANCE = 0.06
+
+
+def integer_neuron(
+    name: str, node: n.MultiThreshold, exponent: int, state_bits: int, payload_bits: int
+) -> f.FixedMultiThreshold:
+    """The neuron in units of its membrane.
+
+    Where both bases are equal a payload is +-2**k; where they differ, it is a small integer per side times 2**k, the
+    pair whose ratio is
+    nearest to theirs.
+
+    Raises
+    ------
+    ConfigError
+        if the levels do not fit the payload.
+    """
+    most = f.limit(payload_bits) >> (int(node.levels) - 1)
+    if most < 1:
+        raise ConfigError(
+            f"node {name}: {node.levels} levels do not fit payloads of {payload_bits} bits; convert with "
+            f"--levels {payload_bits - 1}"
+        )
+    p, m = np.broadcast_arrays(node.positive_base.astype(np.float64), node.negative_base.astype(np.float64))
+    a, b = _ratio(name, p, m, most)
+    unit = np.maximum(np.rint(np.ldexp(np.sqrt((p / a) * (m / b)), -exponent)), 1).astype(np.int64)
+    unit = np.minimum(unit, f.limit(state_bits) // np.maximum(a, b))
+    return f.FixedMultiThreshold(
+        positive_base=np.asarray(a * unit, np.int32),
+        negative_base=np.asarray(b * unit, np.int32),
+        levels=int(node.levels),
+        rule=node.rule,
+        fraction=min(max(round(float(node.fraction) * f.FRACTION_STEPS), f.FRACTION_STEPS // 2), f.FRACTION_STEPS - 1)
+        / f.FRACTION_STEPS,
+        lowest_level=node.lowest_level,
+        initial_membrane=to_integers(node.initial_membrane, exponent, state_bits),
+        unit=np.asarray(unit, np.int32),
+        payload_bits=payload_bits,
+        exponent=exponent,
+        state_bits=state_bits,
+    )
+
+
+def _ratio(name: str, p: np.ndarray, m: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Integers a, b of at most ``most`` with a / b nearest to p / m."""
+    if (p == m).all():
+        return np.ones(p.shape, np.int64), np.ones(p.shape, np.int64)
+    large = np.arange(1, min(most, 255) + 1)
+    ratio = np.minimum(p, m) / np.maximum(p, m)
+    small = np.maximum(np.rint(ratio[..., None] * large), 1)
+    error = np.abs(small / large / ratio[..., None] - 1)
+    best = error.argmin(axis=-1)
+    found = np.take_along_axis(error, best[..., None], -1)[..., 0].max()
+    if found > RATIO_TOLERANCE:
+        raise ConfigError(
+            f"node {name}: its two bases have no ratio of integers up to {most} (the nearest is {100 * found:.0f} % off); "
+            "convert with fewer --levels"
+        )
+    chosen_small, chosen_large = np.take_along_axis(small, best[..., None], -1)[..., 0].astype(np.int64), large[best]
+    return np.where(p >= m, chosen_large, chosen_small), np.where(p >= m, chosen_small, chosen_large)
+
+
+def integer_synapses(
+    node: nir.NIRNode,
+    operand_unit: np.ndarray,
+    live: np.ndarray,
+    exponents: tuple[int, int],
+    magnitude: float,
+    widths: tuple[int, int],
+    spiking: bool,
+) -> f.FixedLinear | f.FixedConv:
+    """A weight node with 8-bit weights, one scale per output.
+
+    Parameters
+    ----------
+    node : linear or convolution
+    operand_unit : (in,) what a payload of one is worth on each input channel, in units of the operand's exponent
+    live : (in,) whether the channel ever fires; others do not set the scale
+    exponents : of the operand and of the result
+    magnitude : range of the result with its headroom
+    widths : weight bits and state bits
+    spiking : whether the operand spikes
+    """
+    (operand, result), (weight_bits, state_bits) = exponents, widths
+    weight = node.weight.astype(np.float64)
+    groups = int(getattr(node, "groups", 1))
+    out, per_group = weight.shape[:2]
+    # channel of input i of output o, in its group
+    channel = (np.arange(out) // (out // groups))[:, None] * per_group + np.arange(per_group)
+    shape = (out, per_group, *([1] * (weight.ndim - 2)))
+    folded = np.ldexp(weight * (operand_unit[channel] * live[channel]).reshape(shape), operand)
+    rest = tuple(range(1, weight.ndim))
+    scale = np.abs(folded).max(axis=rest, keepdims=True) / f.limit(weight_bits)
+    if spiking:  # the sum saturates at the width of state: it must hold what the stream may
+        scale = np.where(scale > 0, np.maximum(scale, magnitude / f.limit(state_bits)), 0)
+    integers = np.rint(np.divide(folded, scale, out=np.zeros_like(folded), where=scale > 0))
+    multiplier, shift = multipliers_and_shifts(np.ldexp(scale.reshape(out), -result))
+    common: dict[str, Any] = {
+        "weight": integers.astype(np.int8 if weight_bits <= 8 else np.int16), "weight_bits": weight_bits,
+            "multiplier": multiplier,
+        "shift": shift, "exponent": result, "state_bits": state_bits,
+    }  # fmt: skip
+    if isinstance(node, nir.Conv1d | nir.Conv2d):
+        spatial: dict[str, Any] = {k: np.array(v) for k, v in convolution(node).items() if k != "groups"}
+        return f.FixedConv(**common, **spatial, groups=groups)
+    return f.FixedLinear(**common)
