@@ -1,0 +1,197 @@
+"""A group of nodes as a Lava process, and its model, which runs the project's kernels: the written semantics.
+
+Lava matches a model's ports and variables with its process by name, at class level, so every number of ports, set of state variables and dtype
+has a class of its own; :func:`process_class` makes them from one body.
+"""
+
+from __future__ import annotations
+
+import functools
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import nir
+import numpy as np
+from lava.magma.core.decorator import implements, requires, tag
+from lava.magma.core.model.py.model import PyLoihiProcessModel
+from lava.magma.core.model.py.ports import PyInPort, PyOutPort
+from lava.magma.core.model.py.type import LavaPyType
+from lava.magma.core.process.ports.ports import InPort, OutPort
+from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.process.variable import Var
+from lava.magma.core.resources import CPU
+from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+
+from ecmt_deploy.activity import INTEGER_COUNTS, Counts
+from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.kernels import InputKernel, Kernel, Stream, kernel
+from targets.lava.groups import Group, message_dtype, message_shape, pack, unpack
+from targets.lava.job import Job
+
+#: state variables of a process by type of node, with the kernel's attribute they show
+STATE: dict[type, dict[str, str]] = {
+    n.MultiThreshold: {"v": "v"},
+    n.ECM: {"accumulator": "accumulators", "previous": "previous"},
+    n.ECMProduct: {"accumulator_left": "a", "accumulator_right": "b"},
+}
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A probe of a node: what is recorded, and the array (N * T, *shape), a file, that takes it."""
+
+    kind: str
+    series: np.ndarray
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all processes of a network share.
+
+    Attributes
+    ----------
+    job : where failures go
+    dtype : of arithmetic and state
+    timesteps : steps T of one inference; state is zeroed before every T-th step
+    shapes, spikes : of the streams between groups: their shapes, and which are spikes
+    samples : (N, *input_shape), a file
+    readouts : (N * T, classes), a file
+    steps : steps each group has finished, a file: the heartbeat
+    recordings : probes by node
+    """
+
+    job: Job
+    dtype: np.dtype
+    timesteps: int
+    shapes: Mapping[str, tuple[int, ...]]
+    spikes: frozenset[str]
+    samples: np.ndarray
+    readouts: np.ndarray
+    steps: np.ndarray
+    recordings: Mapping[str, tuple[Recording, ...]]
+
+
+class GroupProcess(AbstractProcess):
+    """Nodes of a program as one Lava process.
+
+    Parameters
+    ----------
+    group : the nodes
+    index : number of the group, its place in ``plan.steps``
+    plan : what the network shares
+
+    Ports ``in_0``, ``in_1``, .. and ``s_out``; variable ``counts``, a row for every member: the integer counts in the order of
+    ``INTEGER_COUNTS`` and then the elements evaluated; and the state of the member that has one.
+    """
+
+    model: ClassVar[type[GroupModel]]
+
+    def __init__(self, group: Group, index: int, plan: Plan) -> None:
+        super().__init__(group=group, index=index, plan=plan, name=group.name)
+        for i, source in enumerate(group.ports):
+            setattr(self, f"in_{i}", InPort(shape=message_shape(plan.shapes[source], source in plan.spikes)))
+        self.s_out = OutPort(shape=message_shape(plan.shapes[group.name], group.name in plan.spikes))
+        self.counts = Var(shape=(len(group.members), len(INTEGER_COUNTS) + 1), init=0)
+        last = group.members[-1]
+        for variable in STATE.get(type(last.node), {}):
+            side = 1 if variable == "accumulator_right" else 0
+            shape = last.site.shape if variable in ("v", "previous") else last.site.operand_shapes[side]
+            setattr(self, variable, Var(shape=shape or (1,), init=0))
+
+    def read_counts(self, plan: Plan) -> dict[str, Counts]:
+        """The counts of every member so far, of a running or paused process."""
+        members = self.proc_params["group"].members
+        rows = np.asarray(self.counts.get()).reshape(len(members), -1)
+        result = {}
+        for member, row in zip(members, rows, strict=True):
+            *integers, elements = (int(c) for c in row)
+            kind = kernel(member.node, member.site, plan.dtype).ecm_kind if elements else None
+            result[member.name] = Counts(**dict(zip(INTEGER_COUNTS, integers, strict=True)), ecm_ops={kind: elements} if kind else {})
+        return result
+
+
+class GroupModel(PyLoihiProcessModel):
+    """Receives, steps the kernels of its members in order, sends the last result: all within one time step."""
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.group: Group = proc_params["group"]
+        self.plan: Plan = proc_params["plan"]
+        self.index: int = proc_params["index"]
+        with _reporting(self):
+            self.kernels: list[Kernel] = [kernel(m.node, m.site, self.plan.dtype) for m in self.group.members]
+
+    def run_spk(self) -> None:
+        with _reporting(self):
+            self._step()
+
+    def _step(self) -> None:
+        plan, elapsed = self.plan, self.time_step - 1
+        sample, step = divmod(elapsed, plan.timesteps)
+        streams = {name: self._receive(i, name) for i, name in enumerate(self.group.ports)}
+        for member, running in zip(self.group.members, self.kernels, strict=True):
+            if step == 0:
+                running.reset()
+                if isinstance(running, InputKernel):
+                    running.present(plan.samples[sample])
+            operands = [wire.stream(streams) for wire in member.operands]
+            streams[member.name] = running.step(step + 1, *operands)
+            for recording in plan.recordings.get(member.name, ()):
+                value = streams[member.name].value if recording.kind == "spikes" else running.v  # type: ignore[attr-defined]
+                recording.series[elapsed] = value
+        name, last = self.group.name, self.kernels[-1]
+        if isinstance(self.group.members[-1].node, nir.Output):
+            plan.readouts[elapsed] = streams[name].value.ravel()
+        self.s_out.send(pack(streams[name], name in plan.spikes, message_dtype(plan.dtype)))
+        self.counts = np.array([_row(running.counts) for running in self.kernels])
+        for variable, attribute in STATE.get(type(self.group.members[-1].node), {}).items():
+            value = getattr(last, attribute)
+            setattr(self, variable, np.atleast_1d(value[0] if isinstance(value, list) else value))
+        plan.steps[self.index] = elapsed + 1
+
+    def _receive(self, i: int, name: str) -> Stream:
+        (channel,) = getattr(self, f"in_{i}").csp_ports  # one connection each: nothing to sum, so no copy is made for it
+        return unpack(channel.recv(), self.plan.shapes[name], name in self.plan.spikes, self.plan.dtype)
+
+
+class _reporting:  # noqa: N801 - reads as a statement
+    """Lava waits for ever for a model that raised; the host learns of it from the job's directory."""
+
+    def __init__(self, model: GroupModel) -> None:
+        self.model = model
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is not None:
+            text = "".join(traceback.format_exception(kind, error, trace))
+            self.model.plan.job.fail(f"node {self.model.group.name}: its process model raised", text)
+
+
+def _row(counts: Counts) -> list[int]:
+    return [*(getattr(counts, name) for name in INTEGER_COUNTS), sum(counts.ecm_ops.values())]
+
+
+def process_class(group: Group, dtype: np.dtype) -> type[GroupProcess]:
+    """The class of Lava process for ``group``, with its model as ``model``."""
+    return _made(len(group.ports), tuple(STATE.get(type(group.members[-1].node), {})), np.dtype(dtype))
+
+
+@functools.cache
+def _made(ports: int, state: tuple[str, ...], dtype: np.dtype) -> type[GroupProcess]:
+    name = f"Group{ports}{''.join(variable.title().replace('_', '') for variable in state)}"
+    process = type(name, (GroupProcess,), {"__module__": __name__, "__doc__": GroupProcess.__doc__})
+    fixed, sent = dtype.kind == "i", message_dtype(dtype).type
+    attributes: dict[str, Any] = {
+        **{f"in_{i}": LavaPyType(PyInPort.VEC_DENSE, sent) for i in range(ports)},
+        "s_out": LavaPyType(PyOutPort.VEC_DENSE, sent),
+        "counts": LavaPyType(np.ndarray, np.int64, precision=64),
+        **{variable: LavaPyType(np.ndarray, sent, precision=24 if fixed else None) for variable in state},
+        "__module__": __name__,
+    }
+    model = type(f"{name}Model", (GroupModel,), attributes)
+    tagged = tag("fixed_pt" if fixed else "floating_pt")(model)
+    process.model = implements(proc=process, protocol=LoihiProtocol)(requires(CPU)(tagged))
+    return process
