@@ -98,7 +98,7 @@ def test_a_killed_child(all_programs, sessions, shared_memory):
         while not sessions:
             time.sleep(0.05)
         directory = Path(os.readlink(f"/proc/{sessions[0].leader.pid}/cwd"))
-        while not (directory / "heartbeat").exists():
+        while not (directory / "running").exists():
             time.sleep(0.05)
         children = [pid for pid in sessions[0].pids() if pid != sessions[0].leader.pid]
         os.kill(children[len(children) // 2], signal.SIGKILL)
@@ -106,7 +106,7 @@ def test_a_killed_child(all_programs, sessions, shared_memory):
 
     killer = threading.Thread(target=kill_one, daemon=True)
     killer.start()
-    with pytest.raises(TargetError, match="processes died"):
+    with pytest.raises(TargetError, match="node .* was killed by SIGKILL"):
         run(target(SLOW), all_programs["every node, differential"], count=40)
     killer.join(5)
     assert time.monotonic() - killed_at[0] < 10
@@ -115,7 +115,7 @@ def test_a_killed_child(all_programs, sessions, shared_memory):
 
 def test_a_worker_that_hangs_meets_its_deadline(all_programs, sessions, shared_memory, monkeypatch):
     monkeypatch.setattr(host_module, "BUILD_SECONDS", 1.0)
-    monkeypatch.setattr(host_module, "BUILD_SECONDS_PER_NODE", 0.0)
+    monkeypatch.setattr(host_module, "BUILD_SECONDS_PER_PROCESS", 0.0)
     with pytest.raises(TargetError, match="no progress"):
         run(target("import time; time.sleep(600)"), all_programs["every node, rate"])
     assert_nothing_left(sessions, shared_memory)

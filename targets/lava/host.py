@@ -21,7 +21,7 @@ from ecmt_deploy.target import Probe, Progress, Run, Unsupported
 from targets.lava.groups import MAX_PORTS, Group, groups
 from targets.lava.job import Job
 from targets.lava.resources import patience, require_room
-from targets.lava.session import Session, session
+from targets.lava.session import Session, ending, session
 
 if TYPE_CHECKING:
     from ecmt_deploy.chips import Hardware
@@ -107,12 +107,14 @@ class LavaTarget:
     def _watch(
         self, worker: Session, job: Job, network: dict[str, Group], quiet: float, progress: Progress | None
     ) -> float:
-        """Return when the worker has ended well, with the time at which the network was built; raise as soon as it cannot."""
+        """Return when the run has ended well, with the time at which the network was built; raise as soon as it cannot."""
         built: float | None = None
         deadline = time.monotonic() + BUILD_SECONDS + BUILD_SECONDS_PER_PROCESS * len(network)
         steps = np.load(job.steps, mmap_mode="r", allow_pickle=False)  # written by the processes as they go
         output, done, reported = list(network).index(_output(network)), 0, -1
         while worker.leader.poll() is None:
+            if job.activity.exists():
+                return built or time.perf_counter()
             if job.failure.exists():
                 raise _failure(job)
             if built is None and job.running.exists():
@@ -127,12 +129,10 @@ class LavaTarget:
             time.sleep(POLL_SECONDS)
         if job.failure.exists():
             raise _failure(job)
-        if worker.leader.returncode != 0 or built is None and not job.running.exists() or not job.activity.exists():
-            text = job.log.read_text(errors="replace")
-            log.debug("the Lava worker's output:\n%s", text)
-            lines = text.strip().splitlines() or ["no output"]
-            raise TargetError(f"target lava: the worker ended with status {worker.leader.returncode}: {lines[-1][:300]}")
-        return time.perf_counter() if built is None else built
+        text = job.log.read_text(errors="replace")
+        log.debug("the Lava worker's output:\n%s", text)
+        lines = text.strip().splitlines() or ["no output"]
+        raise TargetError(f"target lava: the worker {ending(worker.leader.returncode)}: {lines[-1][:300]}")
 
 
 def _output(network: dict[str, Group]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from ecmt_deploy.activity import INTEGER_COUNTS
 from ecmt_deploy.errors import TargetError
 from ecmt_deploy.graph import Program, write
 from ecmt_deploy.target import Probe
@@ -31,7 +32,8 @@ class Job:
     Attributes
     ----------
     program, inputs : what to run
-    readouts, activity : what came of it
+    readouts, counts : filled by the processes
+    activity : what they counted; it appears when the run has ended well
     steps : steps each process has finished: the heartbeat
     running : exists once the network is built and runs
     failure : what failed, and a traceback or reason
@@ -41,6 +43,7 @@ class Job:
         self.directory = directory
         self.program, self.inputs = directory / "program.nir", directory / "inputs.npy"
         self.readouts, self.activity = directory / "readouts.npy", directory / "activity.json"
+        self.counts = directory / "counts.npy"
         self.steps, self.running = directory / "steps.npy", directory / "running"
         self.failure, self.log = directory / "failure.txt", directory / "worker.log"
         self._settings = directory / "job.json"
@@ -58,6 +61,7 @@ class Job:
             np.save(job.inputs, inputs if np.dtype(dtype).kind == "i" else np.asarray(inputs, dtype))
             _reserve(job.readouts, (steps, prod(program.output_shape)), dtype)
             _reserve(job.steps, (groups,), np.dtype(np.int64))
+            _reserve(job.counts, (len(program.nodes), len(INTEGER_COUNTS) + 1), np.dtype(np.int64))
             for i, probe in enumerate(probes):
                 _reserve(job.recording(i), (steps, *program.shapes[probe.node]), dtype)
             settings = Settings(timesteps, np.dtype(dtype).name, os.getpid(), list(probes))
@@ -80,6 +84,12 @@ class Job:
     def recording(self, i: int) -> Path:
         """File of the i-th probe."""
         return self.directory / f"probe-{i}.npy"
+
+    def finish(self, activity: bytes) -> None:
+        """The run has ended well."""
+        temporary = self.directory / "activity.partial"
+        temporary.write_bytes(activity)
+        temporary.rename(self.activity)
 
     def fail(self, what: str, why: str) -> None:
         """Leave a reason; the first one stays."""

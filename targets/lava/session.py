@@ -71,6 +71,15 @@ class Session:
             path.unlink(missing_ok=True)
 
 
+def ending(code: int) -> str:
+    """How a process ended, in words, from its exit code."""
+    if code >= 0:
+        return f"ended early with status {code}"
+    name = signal.Signals(-code).name
+    hint = {"SIGKILL": "; out of memory is the usual reason", "SIGBUS": "; shared memory or a disk is full"}.get(name, "")
+    return f"was killed by {name}{hint}"
+
+
 @contextmanager
 def session(arguments: list[str], cwd: Path, log: Path) -> Iterator[Session]:
     """Run ``python ARGUMENTS`` as a session; it is ended, with all its descendants, when the block is left in any way."""

@@ -6,6 +6,7 @@ Started by the host as ``python -m targets.lava.worker JOB``. It imports lava, a
 from __future__ import annotations
 
 import gc
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -13,9 +14,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from ecmt_deploy.activity import Activity, Counts
+from ecmt_deploy.activity import INTEGER_COUNTS, Activity, Counts
 from ecmt_deploy.graph import Program, read
 from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.kernels import Site, kernel
 from targets.lava import compat
 from targets.lava.groups import groups
 from targets.lava.job import Job, Settings
@@ -25,7 +27,7 @@ compat.import_var_model()
 from lava.magma.core.run_conditions import RunSteps  # noqa: E402
 from lava.magma.core.run_configs import Loihi2SimCfg  # noqa: E402
 
-from targets.lava.network.infrastructure import Infrastructure, install  # noqa: E402
+from targets.lava.network.infrastructure import install  # noqa: E402
 from targets.lava.network.process import GroupProcess, Plan, Recording, process_class  # noqa: E402
 
 #: messages a channel holds: one stream sends one message per step
@@ -47,6 +49,8 @@ def plan(program: Program, job: Job, settings: Settings) -> Plan:
         samples=np.load(job.inputs, mmap_mode="r", allow_pickle=False),
         readouts=np.load(job.readouts, mmap_mode="r+", allow_pickle=False),
         steps=np.load(job.steps, mmap_mode="r+", allow_pickle=False),
+        counts=np.load(job.counts, mmap_mode="r+", allow_pickle=False),
+        rows={name: i for i, name in enumerate(program.nodes)},
         recordings=recordings,
     )
 
@@ -72,29 +76,33 @@ def main(directory: Path) -> None:
 
 
 def run(job: Job) -> None:
-    """Build, run, count, stop."""
+    """Build, run, count. The host ends the session: its processes have nothing left to say, and to stop them one by one takes a while."""
     install(job)
     program, settings = read(job.program), job.settings()
     shared = plan(program, job, settings)
     processes = build(program, shared)
     output = processes[program.output_name]
     gc.collect()
-    gc.freeze()  # a collection in a child would touch, and so copy, every object that it shares with the others
+    gc.disable()  # a collection in a child would touch, and so copy, every object that it shares with the others
     output.create_runtime(
         run_cfg=Loihi2SimCfg(select_tag="fixed_pt" if shared.dtype.kind == "i" else "floating_pt"),
         compile_config={"pypy_channel_size": CHANNEL_SIZE},
     )
     job.running.touch()
     output.run(condition=RunSteps(num_steps=len(shared.samples) * settings.timesteps))
-    counts = {name: Counts() for name in program.nodes}
-    for process in processes.values():
-        counts.update(process.read_counts(shared))
-    infrastructure = output.runtime._messaging_infrastructure
-    assert isinstance(infrastructure, Infrastructure)
-    infrastructure.closing = True
-    output.stop()
-    job.activity.write_bytes(msgspec.json.encode(Activity(len(shared.samples), settings.timesteps, counts)))
     assert "torch" not in sys.modules, "the Lava worker must not load torch"
+    job.finish(msgspec.json.encode(activity(program, shared)))
+    signal.pause()
+
+
+def activity(program: Program, shared: Plan) -> Activity:
+    """What the processes counted."""
+    counts = {}
+    for (name, node), row in zip(program.nodes.items(), shared.counts.tolist(), strict=True):
+        *integers, elements = row
+        kind = kernel(node, Site.of(program, name), shared.dtype).ecm_kind if elements else None
+        counts[name] = Counts(**dict(zip(INTEGER_COUNTS, integers, strict=True)), ecm_ops={kind: elements} if kind else {})
+    return Activity(len(shared.samples), shared.timesteps, counts)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from lava.magma.runtime.message_infrastructure.factory import MessageInfrastruct
 
 from targets.lava.job import Job
 from targets.lava.network.process import GroupProcess
+from targets.lava.session import ending
 
 _PR_SET_PDEATHSIG = 1
 
@@ -59,7 +60,8 @@ class Infrastructure(lava_multiprocessing.MultiProcessing):
 
     def __init__(self, job: Job) -> None:
         super().__init__()
-        self.job, self.names, self.leader, self.closing = job, {}, os.getpid(), False
+        self.job, self.leader = job, os.getpid()
+        self.names: dict[Any, str] = {}
         signal.signal(signal.SIGCHLD, self._a_child_ended)
 
     def start(self) -> None:
@@ -76,19 +78,12 @@ class Infrastructure(lava_multiprocessing.MultiProcessing):
         return actor
 
     def _a_child_ended(self, number: int = signal.SIGCHLD, frame: FrameType | None = None) -> None:
-        if self.closing or os.getpid() != self.leader:
+        if os.getpid() != self.leader:
             return
         for actor, name in self.names.items():
             if actor.exitcode is not None:
-                self.job.fail(name, f"{_ending(actor.exitcode)}")
+                self.job.fail(name, ending(actor.exitcode))
                 os._exit(1)
-
-
-def _ending(code: int) -> str:
-    if code >= 0:
-        return f"ended early with status {code}"
-    hint = {signal.SIGKILL: "; out of memory is the usual reason", signal.SIGBUS: "; shared memory or a disk is full"}
-    return f"was killed by {signal.Signals(-code).name}{hint.get(signal.Signals(-code), '')}"
 
 
 def install(job: Job) -> None:

@@ -24,7 +24,7 @@ from lava.magma.core.process.variable import Var
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from ecmt_deploy.activity import INTEGER_COUNTS, Counts
+from ecmt_deploy.activity import INTEGER_COUNTS
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.kernels import InputKernel, Kernel, Stream, kernel
 from targets.lava.groups import Group, message_dtype, message_shape, pack, unpack
@@ -59,6 +59,8 @@ class Plan:
     samples : (N, *input_shape), a file
     readouts : (N * T, classes), a file
     steps : steps each group has finished, a file: the heartbeat
+    counts : (nodes, counts), a file: the integer counts in the order of ``INTEGER_COUNTS`` and then the elements evaluated
+    rows : row of each node in ``counts``
     recordings : probes by node
     """
 
@@ -70,6 +72,8 @@ class Plan:
     samples: np.ndarray
     readouts: np.ndarray
     steps: np.ndarray
+    counts: np.ndarray
+    rows: Mapping[str, int]
     recordings: Mapping[str, tuple[Recording, ...]]
 
 
@@ -82,8 +86,7 @@ class GroupProcess(AbstractProcess):
     index : number of the group, its place in ``plan.steps``
     plan : what the network shares
 
-    Ports ``in_0``, ``in_1``, .. and ``s_out``; variable ``counts``, a row for every member: the integer counts in the order of
-    ``INTEGER_COUNTS`` and then the elements evaluated; and the state of the member that has one.
+    Ports ``in_0``, ``in_1``, .. and ``s_out``; variables are the state of the member that has one.
     """
 
     model: ClassVar[type[GroupModel]]
@@ -93,23 +96,11 @@ class GroupProcess(AbstractProcess):
         for i, source in enumerate(group.ports):
             setattr(self, f"in_{i}", InPort(shape=message_shape(plan.shapes[source], source in plan.spikes)))
         self.s_out = OutPort(shape=message_shape(plan.shapes[group.name], group.name in plan.spikes))
-        self.counts = Var(shape=(len(group.members), len(INTEGER_COUNTS) + 1), init=0)
         last = group.members[-1]
         for variable in STATE.get(type(last.node), {}):
             side = 1 if variable == "accumulator_right" else 0
             shape = last.site.shape if variable in ("v", "previous") else last.site.operand_shapes[side]
             setattr(self, variable, Var(shape=shape or (1,), init=0))
-
-    def read_counts(self, plan: Plan) -> dict[str, Counts]:
-        """The counts of every member so far, of a running or paused process."""
-        members = self.proc_params["group"].members
-        rows = np.asarray(self.counts.get()).reshape(len(members), -1)
-        result = {}
-        for member, row in zip(members, rows, strict=True):
-            *integers, elements = (int(c) for c in row)
-            kind = kernel(member.node, member.site, plan.dtype).ecm_kind if elements else None
-            result[member.name] = Counts(**dict(zip(INTEGER_COUNTS, integers, strict=True)), ecm_ops={kind: elements} if kind else {})
-        return result
 
 
 class GroupModel(PyLoihiProcessModel):
@@ -138,6 +129,8 @@ class GroupModel(PyLoihiProcessModel):
                     running.present(plan.samples[sample])
             operands = [wire.stream(streams) for wire in member.operands]
             streams[member.name] = running.step(step + 1, *operands)
+            counts = running.counts
+            plan.counts[plan.rows[member.name]] = [*(getattr(counts, name) for name in INTEGER_COUNTS), sum(counts.ecm_ops.values())]
             for recording in plan.recordings.get(member.name, ()):
                 value = streams[member.name].value if recording.kind == "spikes" else running.v  # type: ignore[attr-defined]
                 recording.series[elapsed] = value
@@ -145,7 +138,6 @@ class GroupModel(PyLoihiProcessModel):
         if isinstance(self.group.members[-1].node, nir.Output):
             plan.readouts[elapsed] = streams[name].value.ravel()
         self.s_out.send(pack(streams[name], name in plan.spikes, message_dtype(plan.dtype)))
-        self.counts = np.array([_row(running.counts) for running in self.kernels])
         for variable, attribute in STATE.get(type(self.group.members[-1].node), {}).items():
             value = getattr(last, attribute)
             setattr(self, variable, np.atleast_1d(value[0] if isinstance(value, list) else value))
@@ -170,10 +162,6 @@ class _reporting:  # noqa: N801 - reads as a statement
             self.model.plan.job.fail(f"node {self.model.group.name}: its process model raised", text)
 
 
-def _row(counts: Counts) -> list[int]:
-    return [*(getattr(counts, name) for name in INTEGER_COUNTS), sum(counts.ecm_ops.values())]
-
-
 def process_class(group: Group, dtype: np.dtype) -> type[GroupProcess]:
     """The class of Lava process for ``group``, with its model as ``model``."""
     return _made(len(group.ports), tuple(STATE.get(type(group.members[-1].node), {})), np.dtype(dtype))
@@ -187,7 +175,6 @@ def _made(ports: int, state: tuple[str, ...], dtype: np.dtype) -> type[GroupProc
     attributes: dict[str, Any] = {
         **{f"in_{i}": LavaPyType(PyInPort.VEC_DENSE, sent) for i in range(ports)},
         "s_out": LavaPyType(PyOutPort.VEC_DENSE, sent),
-        "counts": LavaPyType(np.ndarray, np.int64, precision=64),
         **{variable: LavaPyType(np.ndarray, sent, precision=24 if fixed else None) for variable in state},
         "__module__": __name__,
     }
