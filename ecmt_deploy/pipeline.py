@@ -23,8 +23,10 @@ from ecmt_deploy.evaluation import Evaluation, evaluate
 from ecmt_deploy.files import write_atomically
 from ecmt_deploy.graph import Program, Provenance, read
 from ecmt_deploy.preprocessing import Preprocessing
-from ecmt_deploy.progress import progress
-from ecmt_deploy.rundir import Conformance, RunRecord, require_writable, save_run
+from ecmt_deploy.probes import parse_probes
+from ecmt_deploy.progress import progress, step_progress
+from ecmt_deploy.rundir import Conformance, RunRecord, Shard, require_writable, save_run
+from ecmt_deploy.shards import fingerprint, parse_shard
 from ecmt_deploy.simulation import simulate
 from ecmt_deploy.target import Run
 from ecmt_deploy.traces import Trace
@@ -101,21 +103,30 @@ def simulate_file(
     precision: str = "float",
     hardware: str | None = None,
     conformance: bool = False,
+    shard: str | None = None,
+    probes: Sequence[str] = (),
 ) -> RunRecord:
     """Run a program on a target and keep the run as a directory.
 
-    With ``conformance`` the reference target runs the same samples, and the record says whether all counts are equal.
+    With ``conformance`` the reference target runs the same samples, and the record says whether all counts are equal. ``shard``
+    (``i/n``) runs only samples i - 1, i - 1 + n, ..; :func:`ecmt_deploy.shards.merge_runs` adds the parts. ``probes`` are
+    kept in the run.
     """
     require_writable(out)
     chip = describe(hardware) if hardware else None
     program = read(path)
-    dataset = evaluation_data(program, data, limit)
+    recorded = parse_probes(program, probes)
+    whole = evaluation_data(program, data, limit)
+    part = parse_shard(shard, len(whole))
+    dataset = whole.take(np.arange(part[0] - 1, len(whole), part[1])) if part else whole
     x, labels = dataset.arrays()
-    with progress(f"simulate on {target}", len(x)) as bar:
-        run = simulate(program, x, target, timesteps, precision, chip, progress=bar)
+    with step_progress(f"simulate on {target}", len(x), timesteps or program.timesteps) as bar:
+        run = simulate(program, x, target, timesteps, precision, chip, progress=bar, probes=recorded)
     compared = _conform(program, x, run) if conformance else None
     analog = _analog(program, x)
     chosen = run.outputs.argmax(axis=-1)
+    right, agreeing = [int(n) for n in (chosen == labels).sum(axis=1)], [int(n) for n in (chosen == analog).sum(axis=1)]
+    analog_right = int((analog == labels).sum())
     record = RunRecord(
         tool_version=version("ecmt-deploy"),
         target=target,
@@ -126,10 +137,15 @@ def simulate_file(
         data=data,
         program_sha256=sha256(path),
         provenance=program.provenance,
-        accuracy=[float(np.mean(c == labels)) for c in chosen],
-        analog_accuracy=float(np.mean(analog == labels)),
-        agreement=[float(np.mean(c == analog)) for c in chosen],
+        accuracy=[n / len(x) for n in right],
+        analog_accuracy=analog_right / len(x),
+        agreement=[n / len(x) for n in agreeing],
         conformance=compared,
+        build_seconds=run.build_seconds,
+        run_seconds=run.run_seconds,
+        shard=Shard(*part, len(whole), fingerprint(whole.indices, whole.labels), right, agreeing, analog_right)
+        if part
+        else None,
     )
     save_run(out, record, run, path)
     return record

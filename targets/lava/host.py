@@ -79,8 +79,8 @@ class LavaTarget:
         Raises
         ------
         TargetError
-            if the machine has no room, a process model raises, a process dies or no step ends in time; nothing is left running, and no
-            shared memory.
+            if the machine has no room, a process model raises, a process dies or no step ends in time; nothing is left
+            running, and no shared memory.
         """
         network = groups(program)
         require_room(program, network.values(), dtype)
@@ -92,7 +92,9 @@ class LavaTarget:
                 ended = time.perf_counter()
             outputs = np.load(job.readouts, allow_pickle=False).reshape(len(inputs), timesteps, *program.output_shape)
             recorded = {
-                probe: np.load(job.recording(i), allow_pickle=False).reshape(len(inputs), timesteps, *program.shapes[probe.node])
+                probe: np.load(job.recording(i), allow_pickle=False).reshape(
+                    len(inputs), timesteps, *program.shapes[probe.node]
+                )
                 for i, probe in enumerate(probes)
             }
             return Run(
@@ -104,9 +106,7 @@ class LavaTarget:
                 processes=len(network),
             )
 
-    def _watch(
-        self, worker: Session, job: Job, network: dict[str, Group], quiet: float, progress: Progress | None
-    ) -> float:
+    def _watch(self, worker: Session, job: Job, network: dict[str, Group], quiet: float, progress: Progress | None) -> float:
         """Return when the run has ended well, with the time at which the network was built; raise as soon as it cannot."""
         built: float | None = None
         deadline = time.monotonic() + BUILD_SECONDS + BUILD_SECONDS_PER_PROCESS * len(network)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 SHARED_MEMORY = Path("/dev/shm")
 _ASK_SECONDS, _KILL_SECONDS = 2.0, 10.0
-#: Every process of the network is one thread of arithmetic; more would only fight over the cores. Memory that numpy frees stays with the
-#: process, in one arena: given back and faulted in again at every step, pages cost more than the arithmetic.
+#: Every process of the network is one thread of arithmetic; more would only fight over the cores. Memory that numpy frees
+#: stays with the process, in one arena: given back and faulted in again at every step, pages cost more than the arithmetic.
 _ENVIRONMENT = {
     **{f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")},
     "MALLOC_ARENA_MAX": "1",

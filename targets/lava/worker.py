@@ -76,7 +76,9 @@ def main(directory: Path) -> None:
 
 
 def run(job: Job) -> None:
-    """Build, run, count. The host ends the session: its processes have nothing left to say, and to stop them one by one takes a while."""
+    """Build, run, count. The host ends the session: its processes have nothing left to say, and to stop them one by one
+    takes a while.
+    """
     install(job)
     program, settings = read(job.program), job.settings()
     shared = plan(program, job, settings)

@@ -63,5 +63,5 @@ class ReferenceTarget:
                 if progress:
                     progress(i * timesteps + t)
         counts = {name: each.counts for name, each in running.items()}
-        seconds = {"build_seconds": built - begun, "run_seconds": time.perf_counter() - built}
-        return Run(outputs, Activity(len(inputs), timesteps, counts), recorded, **seconds)
+        activity = Activity(len(inputs), timesteps, counts)
+        return Run(outputs, activity, recorded, build_seconds=built - begun, run_seconds=time.perf_counter() - built)

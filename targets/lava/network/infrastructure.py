@@ -1,8 +1,10 @@
 """What is changed in Lava's CPU backend for networks of hundreds of processes, and so that all of them end together.
 
-- Channels are anonymous shared memory, inherited by the forked processes: no name in the file system that could be left behind, and no limit
+- Channels are anonymous shared memory, inherited by the forked processes: no name in the file system that could be left
+  behind, and no limit
   but memory itself. (Lava's own are files in ``/dev/shm``.)
-- Python keeps a list of every semaphore and queue and, in every child, calls each of them after the fork. None of Lava's needs it, and with
+- Python keeps a list of every semaphore and queue and, in every child, calls each of them after the fork. None of Lava's
+  needs it, and with
   hundreds of processes and thousands of channels that list was most of the time a network took to build.
 - The models of a group are known; Lava would execute every file beside a process, once per process, to look for them.
 - A child that ends early ends the worker, with a reason; a worker that ends takes its children along.
@@ -108,7 +110,7 @@ def install(job: Job) -> None:
         orphaned(signal.SIGTERM, None)
     os.register_at_fork(after_in_child=bind)
     multiprocessing.current_process()._config["semprefix"] = f"/{job.directory.name}"  # type: ignore[attr-defined]
-    MessageInfrastructureFactory.create = staticmethod(lambda kind: Infrastructure(job))  # type: ignore[assignment]
+    MessageInfrastructureFactory.create = staticmethod(lambda kind: Infrastructure(job))
     search = ProcGroupDiGraphs._find_proc_models
 
     def find(proc: Any) -> list[Any]:

@@ -1,7 +1,7 @@
 """A group of nodes as a Lava process, and its model, which runs the project's kernels: the written semantics.
 
-Lava matches a model's ports and variables with its process by name, at class level, so every number of ports, set of state variables and dtype
-has a class of its own; :func:`process_class` makes them from one body.
+Lava matches a model's ports and variables with its process by name, at class level, so every number of ports, set of state
+variables and dtype has a class of its own; :func:`process_class` makes them from one body.
 """
 
 from __future__ import annotations
@@ -130,7 +130,10 @@ class GroupModel(PyLoihiProcessModel):
             operands = [wire.stream(streams) for wire in member.operands]
             streams[member.name] = running.step(step + 1, *operands)
             counts = running.counts
-            plan.counts[plan.rows[member.name]] = [*(getattr(counts, name) for name in INTEGER_COUNTS), sum(counts.ecm_ops.values())]
+            plan.counts[plan.rows[member.name]] = [
+                *(getattr(counts, name) for name in INTEGER_COUNTS),
+                sum(counts.ecm_ops.values()),
+            ]
             for recording in plan.recordings.get(member.name, ()):
                 value = streams[member.name].value if recording.kind == "spikes" else running.v  # type: ignore[attr-defined]
                 recording.series[elapsed] = value
@@ -170,7 +173,7 @@ def process_class(group: Group, dtype: np.dtype) -> type[GroupProcess]:
 @functools.cache
 def _made(ports: int, state: tuple[str, ...], dtype: np.dtype) -> type[GroupProcess]:
     name = f"Group{ports}{''.join(variable.title().replace('_', '') for variable in state)}"
-    process = type(name, (GroupProcess,), {"__module__": __name__, "__doc__": GroupProcess.__doc__})
+    process: Any = type(name, (GroupProcess,), {"__module__": __name__, "__doc__": GroupProcess.__doc__})
     fixed, sent = dtype.kind == "i", message_dtype(dtype).type
     attributes: dict[str, Any] = {
         **{f"in_{i}": LavaPyType(PyInPort.VEC_DENSE, sent) for i in range(ports)},
