@@ -38,6 +38,11 @@ STATE: dict[type, dict[str, str]] = {
 }
 
 
+def state_of(node: nir.NIRNode) -> dict[str, str]:
+    """State variables of ``node``; none where it has no memory worth showing."""
+    return next((state for kind, state in STATE.items() if isinstance(node, kind)), {})
+
+
 @dataclass(frozen=True)
 class Recording:
     """A probe of a node: what is recorded, and the array (N * T, *shape), a file, that takes it."""
@@ -97,7 +102,7 @@ class GroupProcess(AbstractProcess):
             setattr(self, f"in_{i}", InPort(shape=message_shape(plan.shapes[source], source in plan.spikes)))
         self.s_out = OutPort(shape=message_shape(plan.shapes[group.name], group.name in plan.spikes))
         last = group.members[-1]
-        for variable in STATE.get(type(last.node), {}):
+        for variable in state_of(last.node):
             side = 1 if variable == "accumulator_right" else 0
             shape = last.site.shape if variable in ("v", "previous") else last.site.operand_shapes[side]
             setattr(self, variable, Var(shape=shape or (1,), init=0))
@@ -141,7 +146,7 @@ class GroupModel(PyLoihiProcessModel):
         if isinstance(self.group.members[-1].node, nir.Output):
             plan.readouts[elapsed] = streams[name].value.ravel()
         self.s_out.send(pack(streams[name], name in plan.spikes, message_dtype(plan.dtype)))
-        for variable, attribute in STATE.get(type(self.group.members[-1].node), {}).items():
+        for variable, attribute in state_of(self.group.members[-1].node).items():
             value = getattr(last, attribute)
             setattr(self, variable, np.atleast_1d(value[0] if isinstance(value, list) else value))
         plan.steps[self.index] = elapsed + 1
@@ -167,7 +172,7 @@ class _reporting:  # noqa: N801 - reads as a statement
 
 def process_class(group: Group, dtype: np.dtype) -> type[GroupProcess]:
     """The class of Lava process for ``group``, with its model as ``model``."""
-    return _made(len(group.ports), tuple(STATE.get(type(group.members[-1].node), {})), np.dtype(dtype))
+    return _made(len(group.ports), tuple(state_of(group.members[-1].node)), np.dtype(dtype))
 
 
 @functools.cache
