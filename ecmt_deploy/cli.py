@@ -251,7 +251,8 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 def main() -> None:
     """Entry point: failures a user can mend are one line on stderr and exit status 2."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _terminated)
+        if signal.getsignal(number) is signal.SIG_DFL:  # under nohup it is ignored, and stays so
+            signal.signal(number, _terminated)
     logging.basicConfig(level=logging.WARNING, format="ecmt-deploy: %(levelname)s: %(message)s", stream=sys.stderr)
     try:
         _parse()()

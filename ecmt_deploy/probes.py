@@ -51,7 +51,7 @@ def save_probes(path: Path, series: Mapping[Probe, np.ndarray]) -> None:
 
 
 def load_probes(path: Path) -> dict[Probe, np.ndarray]:
-    """Time series (N, T, neurons) from a file; none where there is no file.
+    """Time series (N, T, neurons) from a file, by name, spikes first; none where there is no file.
 
     Raises
     ------
@@ -69,4 +69,4 @@ def load_probes(path: Path) -> dict[Probe, np.ndarray]:
             raise ValueError("expected spikes and membranes of shape (samples, steps, neurons)")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path}: no recording of neurons: {error}; simulate again with --probe") from None
-    return series
+    return dict(sorted(series.items(), key=lambda item: (item[0].node, PROBE_KINDS.index(item[0].kind))))

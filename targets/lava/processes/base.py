@@ -27,6 +27,8 @@ class NodeProcess(AbstractProcess):
     name, log_config : as in any Lava process
     """
 
+    #: Lava asks a process for it even where its construction failed
+    _runtime: Any = None
     #: state variables, and for each whether it has the shape of the output or of an operand
     state: ClassVar[dict[str, int | None]] = {}
 
