@@ -228,7 +228,9 @@ def _raster_chart(raster: Raster) -> str:
     figure, axes = _figure(7.2, 3.6)
     image = np.asarray(raster.rows)
     limit = float(np.abs(image).max()) or 1.0
-    shade = np.sign(image) * np.sqrt(np.abs(image) / limit)  # small spikes stay visible beside large ones
+    shade = image / limit
+    if raster.kind == "spikes":
+        shade = np.sign(shade) * np.sqrt(np.abs(shade))  # small spikes stay visible beside large ones
     axes.imshow(
         shade, aspect="auto", interpolation="nearest", cmap="RdBu", vmin=-1, vmax=1,
         extent=(0.5, image.shape[1] + 0.5, raster.neurons - 0.5, -0.5),

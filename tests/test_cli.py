@@ -285,7 +285,19 @@ def test_a_program_with_its_preprocessing_needs_no_model(tmp_path, capsys, monke
 
 
 def test_every_command_has_help(capsys, monkeypatch, tmp_path):
-    for command in ("demo", "convert", "evaluate", "trace", "simulate", "classify", "energy", "inspect", "report", "hardware"):
+    for command in (
+        "demo",
+        "convert",
+        "evaluate",
+        "trace",
+        "simulate",
+        "merge",
+        "classify",
+        "energy",
+        "inspect",
+        "report",
+        "hardware",
+    ):
         status, out, _ = run([command, "--help"], capsys, monkeypatch, tmp_path)
         assert status == 0
         assert command in out
