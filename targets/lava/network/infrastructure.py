@@ -27,6 +27,7 @@ from lava.magma.runtime.message_infrastructure import multiprocessing as lava_mu
 from lava.magma.runtime.message_infrastructure.factory import MessageInfrastructureFactory
 
 from targets.lava.job import Job
+from targets.lava.network.channels import Channel
 from targets.lava.network.process import GroupProcess
 from targets.lava.session import ending
 
@@ -69,6 +70,10 @@ class Infrastructure(lava_multiprocessing.MultiProcessing):
     def start(self) -> None:
         """Ready at once."""
         self._smm = Memory()
+
+    def channel_class(self, channel_type: Any) -> type[Channel]:
+        """Channels without threads."""
+        return Channel
 
     def build_actor(self, target_fn: Any, builder: Any, exception_q: Any = None) -> Any:
         """Fork a process, remember which node it runs, and notice if it is already gone."""

@@ -23,6 +23,7 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.process.variable import Var
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+from lava.magma.runtime.mgmt_token_enums import MGMT_COMMAND
 
 from ecmt_deploy.activity import INTEGER_COUNTS
 from ecmt_deploy.graph import nodes as n
@@ -118,6 +119,13 @@ class GroupModel(PyLoihiProcessModel):
         self.index: int = proc_params["index"]
         with _reporting(self):
             self.kernels: list[Kernel] = [kernel(m.node, m.site, self.plan.dtype) for m in self.group.members]
+
+    def run(self) -> None:
+        """Obey the runtime service. Lava's own loop also waits for readers of variables; a program's network has none."""
+        command = None
+        while command != MGMT_COMMAND.STOP[0]:
+            command = self.service_to_process.recv()[0]
+            self._cmd_handlers[command]()
 
     def run_spk(self) -> None:
         with _reporting(self):
