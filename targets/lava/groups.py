@@ -152,5 +152,5 @@ def unpack(message: np.ndarray, shape: tuple[int, ...], spikes: bool, dtype: np.
         value = message.reshape(shape).astype(dtype, copy=False)
         return Stream(value, value != 0)
     size = prod(shape)
-    changed = message[size:].reshape(*shape[:-1], *([1] if shape else [])) != 0
+    changed = message[size:].reshape((*shape[:-1], 1) if shape else ()) != 0
     return Stream(message[:size].reshape(shape).astype(dtype, copy=False), np.broadcast_to(changed, shape))

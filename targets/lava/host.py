@@ -90,6 +90,8 @@ class LavaTarget:
             with session([*self.worker, directory], Path(directory), job.log) as worker:
                 built = self._watch(worker, job, network, patience(program, STEP_SECONDS), progress)
                 ended = time.perf_counter()
+            if progress:
+                progress(len(inputs) * timesteps)
             outputs = np.load(job.readouts, allow_pickle=False).reshape(len(inputs), timesteps, *program.output_shape)
             recorded = {
                 probe: np.load(job.recording(i), allow_pickle=False).reshape(

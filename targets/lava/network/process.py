@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -164,18 +165,14 @@ class GroupModel(PyLoihiProcessModel):
         return unpack(channel.recv(), self.plan.shapes[name], name in self.plan.spikes, self.plan.dtype)
 
 
-class _reporting:  # noqa: N801 - reads as a statement
+@contextmanager
+def _reporting(model: GroupModel) -> Iterator[None]:
     """Lava waits for ever for a model that raised; the host learns of it from the job's directory."""
-
-    def __init__(self, model: GroupModel) -> None:
-        self.model = model
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if error is not None:
-            text = "".join(traceback.format_exception(kind, error, trace))
-            self.model.plan.job.fail(f"node {self.model.group.name}: its process model raised", text)
+    try:
+        yield
+    except BaseException:
+        model.plan.job.fail(f"node {model.group.name}: its process model raised", traceback.format_exc())
+        raise
 
 
 def process_class(group: Group, dtype: np.dtype) -> type[GroupProcess]:
