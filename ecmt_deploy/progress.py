@@ -38,7 +38,7 @@ def step_progress(what: str, samples: int, timesteps: int) -> Iterator[Callable[
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=12),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
@@ -48,7 +48,7 @@ def step_progress(what: str, samples: int, timesteps: int) -> Iterator[Callable[
 
         def show(done: int) -> None:
             sample, step = divmod(done, timesteps)
-            text = f"{what}: {sample}/{samples} samples" + (f", step {step}/{timesteps} of the next" if step else "")
+            text = f"{what}: {sample}/{samples} samples, {step}/{timesteps} steps"
             bar.update(task, completed=done, description=text)
 
         yield show
