@@ -151,3 +151,60 @@ def test_a_floating_node_has_no_fixed_model():
     neurons = MultiThreshold(shape=(2,), positive_base=1.0)
     with pytest.raises(ValueError, match="a floating node runs with select_tag 'floating_pt' only"):
         PyMultiThresholdFixed(neurons.proc_params)
+
+
+def test_a_process_for_a_node_of_a_program(all_programs):
+    from targets.lava.processes import MultiThreshold
+
+    made = all_programs["every node, differential"]
+    name = "head.neuron"
+    x = np.random.default_rng(0).normal(size=(4, *made.shapes[name]))
+    neurons = MultiThreshold.from_node(made.nodes[name], made.shapes[name], reset_interval=4)
+    spikes, v = run_one(neurons, x, "s_out", "v")
+    np.testing.assert_allclose(spikes.cumsum(axis=0) + v, x.cumsum(axis=0) + made.nodes[name].initial_membrane, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("kind", "function", "process", "ports", "out", "variable"),
+    [
+        ("FixedMultiThreshold", None, "MultiThreshold", ["a_in"], "s_out", "v"),
+        ("FixedECM", "softmax", "ECMSoftmax", ["a_in"], "a_out", "accumulator"),
+        ("FixedECM", "layer_norm", "ECMLayerNorm", ["a_in"], "a_out", "previous"),
+        ("FixedECM", "gelu", "ECMGELU", ["a_in"], "a_out", "accumulator"),
+        ("FixedLinear", None, "TokenLinear", ["s_in"], "a_out", None),
+        ("FixedECMProduct", None, "ECMProduct", ["left_in", "right_in"], "a_out", "accumulator_left"),
+    ],
+)
+def test_fixed_models_equal_the_integer_kernels(all_programs, kind, function, process, ports, out, variable):
+    quantization = pytest.importorskip("ecmt_deploy.quantization")
+    from lava.magma.core.run_conditions import RunSteps
+    from lava.magma.core.run_configs import Loihi2SimCfg
+    from lava.proc.io.source import RingBuffer
+    from lava.proc.monitor.process import Monitor
+
+    from ecmt_deploy.kernels import Stream, kernel
+    from targets.lava import processes
+
+    made = quantization.quantize(all_programs["transformer, accurate"], None, 4)
+    name = next(
+        name
+        for name, node in made.nodes.items()
+        if type(node).__name__ == kind and (function is None or node.function == function)
+    )
+    shapes = [made.shapes[operand] for operand in made.operands[name]]
+    x = [np.random.default_rng(0).integers(-3000, 3000, size=(4, *shape)).astype(np.int32) for shape in shapes]
+    tested = getattr(processes, process).from_node(made.nodes[name], *shapes)
+    for values, port in zip(x, ports, strict=True):
+        RingBuffer(data=np.moveaxis(values, 0, -1)).s_out.connect(getattr(tested, port))
+    output, state = Monitor(), Monitor()
+    output.probe(getattr(tested, out), 4)
+    if variable:
+        state.probe(getattr(tested, variable), 4)
+    tested.run(RunSteps(4), Loihi2SimCfg(select_tag="fixed_pt"))
+    sent = output.get_data()[tested.name][out]
+    tested.stop()
+    running = kernel(made.nodes[name], tested.proc_params["site"], np.dtype(np.int64))
+    for t in range(4):
+        operands = [Stream(values[t].astype(np.int64), np.ones(values[t].shape, bool)) for values in x]
+        np.testing.assert_array_equal(sent[t], running.step(t + 1, *operands).value)
+    assert sent.any()

@@ -17,8 +17,8 @@ from targets.lava.session import SHARED_MEMORY
 
 #: a channel has two semaphores, and a process has two channels to the runtime service and one queue with three semaphores
 _SEMAPHORES_PER_CHANNEL, _SEMAPHORES_PER_PROCESS = 2, 7
-#: measured on a network of 200 processes: what an idle process keeps for itself
-_IDLE_BYTES = 6 << 20
+#: what an idle process keeps for itself, at least: pages that Python's reference counts make its own
+_IDLE_BYTES = 2 << 20
 #: multiply-accumulates a second that a busy machine manages at least, in one thread
 _SLOWEST_MACS = 5e6
 

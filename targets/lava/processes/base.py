@@ -55,7 +55,8 @@ class NodeProcess(AbstractProcess):
         keywords : ``reset_interval``, ``name``, ``log_config``
         """
         made = cls.__new__(cls)
-        cls._prepare(made, node=node, shapes=list(shapes), **keywords)
+        made._prepare(node=node, shapes=list(shapes), **keywords)
+        made._post_init()  # what Lava does after a constructor
         return made
 
     def _prepare(self, **keywords: Any) -> None:
