@@ -148,9 +148,17 @@ def wait_for_worker() -> None:
     assert workers()
 
 
-@pytest.mark.parametrize("seconds", [0.3, 3.0])
-def test_a_host_that_is_killed_takes_its_network_along(all_programs, tmp_path, clean, seconds):
-    running = host(all_programs["every node, differential"], tmp_path, SAMPLES)
+#: other threads of the host, busy when it is killed
+THREADS = """
+import threading
+for _ in range(4):
+    threading.Thread(target=lambda: [sum(range(1000)) for _ in iter(int, 1)], daemon=True).start()
+"""
+
+
+@pytest.mark.parametrize(("seconds", "before"), [(0.3, ""), (3.0, ""), (3.0, THREADS)])
+def test_a_host_that_is_killed_takes_its_network_along(all_programs, tmp_path, clean, seconds, before):
+    running = host(all_programs["every node, differential"], tmp_path, SAMPLES, code=before + HOST)
     wait_for_worker()
     time.sleep(seconds)
     running.kill()

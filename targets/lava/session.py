@@ -57,7 +57,7 @@ class Session:
         """Ask the leader to end, kill what is left of the session, and remove its semaphores."""
         with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
             # asked, it ends between two steps of its own: not between making a semaphore and removing its name
-            self.leader.send_signal(signal.SIGTERM)
+            self.leader.send_signal(signal.SIGINT)
             self.leader.wait(_ASK_SECONDS)
         deadline = time.monotonic() + _KILL_SECONDS
         while (alive := self.pids()) and time.monotonic() < deadline:

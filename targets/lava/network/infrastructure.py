@@ -18,6 +18,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import time
 from multiprocessing import util
 from types import FrameType
 from typing import Any
@@ -32,6 +33,7 @@ from targets.lava.network.process import GroupProcess
 from targets.lava.session import ending
 
 _PR_SET_PDEATHSIG = 1
+_ORPHAN_SECONDS = 1.0
 
 
 class Segment:
@@ -98,18 +100,23 @@ def install(job: Job) -> None:
     libc, leader = ctypes.CDLL(None, use_errno=True), os.getpid()
 
     def orphaned(number: int, frame: FrameType | None) -> None:
-        if os.getpid() == leader and os.getppid() != job.host:  # nobody is left to clean up
+        # a host of several threads ends thread by thread: the first tells us, and the last makes us an orphan
+        patience = time.monotonic() + _ORPHAN_SECONDS
+        while os.getppid() == job.host and time.monotonic() < patience:
+            time.sleep(0.01)
+        if os.getppid() != job.host:  # nobody is left to clean up
             shutil.rmtree(job.directory, ignore_errors=True)
         os._exit(128 + signal.SIGTERM)
 
     def bind() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        for number in (signal.SIGCHLD, signal.SIGTERM):
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         if os.getppid() != leader:
             os._exit(1)
 
     signal.signal(signal.SIGTERM, orphaned)
+    signal.signal(signal.SIGINT, lambda number, frame: os._exit(128 + number))  # the host asks us to end
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != job.host:
         orphaned(signal.SIGTERM, None)
