@@ -148,21 +148,23 @@ def wait_for_worker() -> None:
     assert workers()
 
 
-#: other threads of the host, busy when it is killed
+#: other threads of the host, which outlive its first for a moment when it is killed
 THREADS = """
-import threading
+import threading, time
 for _ in range(4):
-    threading.Thread(target=lambda: [sum(range(1000)) for _ in iter(int, 1)], daemon=True).start()
+    threading.Thread(target=lambda: [time.sleep(0.001) for _ in iter(int, 1)], daemon=True).start()
 """
 
 
 @pytest.mark.parametrize(("seconds", "before"), [(0.3, ""), (3.0, ""), (3.0, THREADS)])
 def test_a_host_that_is_killed_takes_its_network_along(all_programs, tmp_path, clean, seconds, before):
     running = host(all_programs["every node, differential"], tmp_path, SAMPLES, code=before + HOST)
-    wait_for_worker()
-    time.sleep(seconds)
-    running.kill()
-    running.wait(10)
+    try:
+        wait_for_worker()
+        time.sleep(seconds)
+    finally:
+        running.kill()
+        running.wait(10)
     deadline = time.monotonic() + 10
     while workers() and time.monotonic() < deadline:
         time.sleep(0.05)
