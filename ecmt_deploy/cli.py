@@ -7,14 +7,16 @@ import functools
 import io
 import logging
 import re
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from ecmt_deploy.errors import EcmtError
 
@@ -115,18 +117,25 @@ def simulate(
     timesteps: Steps = None,
     precision: Annotated[Literal["float", "fixed"], arg(help="arithmetic: fixed runs the integer program")] = "float",
     hardware: Annotated[str | None, arg(metavar="NAME", help="chip whose limits to respect; fixed: loihi2 by default")] = None,
+    shard: Annotated[str | None, arg(metavar="i/n", help="only every n-th sample, from the i-th; merge adds the parts")] = None,
+    probe: Annotated[
+        UseAppendAction[tuple[str, ...]],
+        arg(metavar="NODE[:spikes|:membrane]", help="record a neuron node at every step, for the report; may be given again"),
+    ] = (),
 ) -> None:
     """Run a program on a target and keep outputs and counts."""
     from ecmt_deploy import tables
     from ecmt_deploy.pipeline import simulate_file
     from ecmt_deploy.rundir import load_run
 
-    record = simulate_file(program, target, data, out, limit, timesteps, precision, hardware)
+    record = simulate_file(program, target, data, out, limit, timesteps, precision, hardware, shard=shard, probes=probe)
     console = Console()
     console.print(tables.accuracy(record.accuracy, record.agreement, record.analog_accuracy, record.n_samples))
     saturated = tables.saturations(load_run(out)[1])
     if saturated is not None:
         console.print(saturated)
+    if took := tables.took(record):
+        console.print(took, markup=False, highlight=False)
 
 
 @command
@@ -143,6 +152,21 @@ def quantize(
     assert record is not None
     widths = f"weights {record.weight_bits}, state {record.state_bits}, payloads {record.payload_bits} bits"
     Console().print(f"wrote {out}: {widths}, for {record.hardware}", markup=False)
+
+
+@command
+def merge(
+    runs: Annotated[
+        Positional[tuple[Path, ...]], arg(metavar="RUN", help="directories that simulate --shard i/n wrote, all n of them")
+    ],
+    out: Annotated[Path, arg(metavar="RUN", help="directory for the whole run")],
+) -> None:
+    """Add the shards of one run: counts, outputs and accuracy as if it had been made at once."""
+    from ecmt_deploy import tables
+    from ecmt_deploy.shards import merge_runs
+
+    record = merge_runs(runs, out)
+    Console().print(tables.accuracy(record.accuracy, record.agreement, record.analog_accuracy, record.n_samples))
 
 
 @command
@@ -237,8 +261,19 @@ def _parse() -> Callable[[], None]:
         raise ConfigError(_BOX.sub(" ", said.getvalue()).strip()) from None
 
 
+class _Terminated(BaseException):
+    """SIGTERM or SIGHUP: unwinds like Ctrl-C, so that nothing is left running or half written."""
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise _Terminated(number)
+
+
 def main() -> None:
     """Entry point: failures a user can mend are one line on stderr and exit status 2."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # under nohup it is ignored, and stays so
+            signal.signal(number, _terminated)
     logging.basicConfig(level=logging.WARNING, format="ecmt-deploy: %(levelname)s: %(message)s", stream=sys.stderr)
     try:
         _parse()()
@@ -248,6 +283,9 @@ def main() -> None:
     except KeyboardInterrupt:
         print("ecmt-deploy: interrupted", file=sys.stderr)
         sys.exit(130)
+    except _Terminated as end:
+        print("ecmt-deploy: terminated", file=sys.stderr)
+        sys.exit(128 + end.args[0])
 
 
 if __name__ == "__main__":

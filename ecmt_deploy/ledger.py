@@ -12,8 +12,9 @@ from ecmt_deploy.errors import ConfigError, RunError
 from ecmt_deploy.files import write_atomically
 from ecmt_deploy.graph import read
 from ecmt_deploy.pricing import Energy, energy, to_csv
+from ecmt_deploy.probes import load_probes
 from ecmt_deploy.report import AccuracyCurve, Report, make_report, render_html
-from ecmt_deploy.rundir import PROGRAM, load_run
+from ecmt_deploy.rundir import PROBES, PROGRAM, load_run
 from ecmt_deploy.traces import load_trace
 
 
@@ -52,7 +53,7 @@ def report_on(run: Path, curve: AccuracyCurve | None = None, trace: Path | None 
     traced = load_trace(trace) if trace is not None else None
     if traced is not None and traced.program_sha256 != record.program_sha256:
         raise RunError(f"{trace}: a trace of another program than that of {run}; trace {run / PROGRAM}")
-    return make_report(record, activity, program, energies, curve, traced)
+    return make_report(record, activity, program, energies, curve, traced, load_probes(run / PROBES))
 
 
 def write_report(run: Path, out: Path, trace: Path | None = None) -> None:

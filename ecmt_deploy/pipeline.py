@@ -22,9 +22,11 @@ from ecmt_deploy.evaluation import Evaluation, evaluate
 from ecmt_deploy.files import sha256, write_atomically
 from ecmt_deploy.graph import Program, Provenance, read, write
 from ecmt_deploy.preprocessing import Preprocessing
-from ecmt_deploy.progress import progress
+from ecmt_deploy.probes import parse_probes
+from ecmt_deploy.progress import progress, step_progress
 from ecmt_deploy.quantization import quantize
-from ecmt_deploy.rundir import Conformance, RunRecord, require_writable, save_run
+from ecmt_deploy.rundir import Conformance, RunRecord, Shard, require_writable, save_run
+from ecmt_deploy.shards import fingerprint, parse_shard
 from ecmt_deploy.simulation import simulate
 from ecmt_deploy.target import Run
 from ecmt_deploy.traces import Trace
@@ -101,24 +103,33 @@ def simulate_file(
     precision: str = "float",
     hardware: str | None = None,
     conformance: bool = False,
+    shard: str | None = None,
+    probes: Sequence[str] = (),
 ) -> RunRecord:
     """Run a program on a target and keep the run as a directory.
 
-    With ``conformance`` the reference target runs the same samples, and the record says whether all counts are equal.
-    With precision
-    ``fixed`` a float program is quantised for ``hardware`` first, and the run keeps the integer program.
+    With ``conformance`` the reference target runs the same samples, and the record says whether all counts are equal. With
+    precision ``fixed`` a float program is quantised for ``hardware`` first, and the run keeps the integer program. ``shard``
+    (``i/n``) runs only samples i - 1, i - 1 + n, ..; :func:`ecmt_deploy.shards.merge_runs` adds the parts. ``probes`` are
+    kept in the run.
     """
     require_writable(out)
     chip = describe(hardware) if hardware else None
     program = read(path)
     made = quantize(program, chip, timesteps) if precision == "fixed" and not program.integer else program
-    dataset = evaluation_data(program, data, limit)
+    recorded = parse_probes(made, probes)
+    whole = evaluation_data(program, data, limit)
+    part = parse_shard(shard, len(whole))
+    dataset = whole.take(np.arange(part[0] - 1, len(whole), part[1])) if part else whole
     x, labels = dataset.arrays()
-    with progress(f"simulate on {target}", len(x)) as bar:
-        run = simulate(made, x, target, timesteps, precision, chip, progress=bar)
+    with step_progress(f"simulate on {target}", len(x), timesteps or program.timesteps) as bar:
+        run = simulate(made, x, target, timesteps, precision, chip, progress=bar, probes=recorded)
     compared = _conform(made, x, run) if conformance else None
     analog = None if program.integer else _analog(program, x)
     chosen = run.outputs.argmax(axis=-1)
+    right = [int(n) for n in (chosen == labels).sum(axis=1)]
+    agreeing = None if analog is None else [int(n) for n in (chosen == analog).sum(axis=1)]
+    analog_right = None if analog is None else int((analog == labels).sum())
     record = RunRecord(
         tool_version=version("ecmt-deploy"),
         target=target,
@@ -129,10 +140,15 @@ def simulate_file(
         data=data,
         program_sha256=sha256(path),
         provenance=made.provenance,
-        accuracy=[float(np.mean(c == labels)) for c in chosen],
-        analog_accuracy=None if analog is None else float(np.mean(analog == labels)),
-        agreement=None if analog is None else [float(np.mean(c == analog)) for c in chosen],
+        accuracy=[n / len(x) for n in right],
+        analog_accuracy=None if analog_right is None else analog_right / len(x),
+        agreement=None if agreeing is None else [n / len(x) for n in agreeing],
         conformance=compared,
+        build_seconds=run.build_seconds,
+        run_seconds=run.run_seconds,
+        shard=Shard(*part, len(whole), fingerprint(whole.indices, whole.labels), right, agreeing, analog_right)
+        if part
+        else None,
     )
     return save_run(out, record, run, path if made is program else made)
 

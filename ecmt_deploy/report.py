@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from io import StringIO
 
 import msgspec
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ecmt_deploy.activity import Activity
 from ecmt_deploy.graph import Program
 from ecmt_deploy.layers import grouped
 from ecmt_deploy.pricing import Energy, bound_mark, remarks
 from ecmt_deploy.rundir import RunRecord
+from ecmt_deploy.target import Probe
 from ecmt_deploy.traces import Trace
 
+#: most rows of a raster, and samples it shows: what a page can tell apart
+RASTER_ROWS, RASTER_SAMPLES = 400, 16
 _SPIKING, _ANALOG = "#0b6e99", "#c2410c"
 _BARS = ("#0b6e99", "#c2410c", "#4d7c0f", "#7c3aed", "#be185d", "#525252")
 
@@ -26,6 +31,26 @@ class AccuracyCurve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     n_samples: int
     accuracy: list[float]
     analog_accuracy: float | None
+
+
+class Raster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A probe of a node as a picture.
+
+    Attributes
+    ----------
+    node, kind : what was probed, ``spikes`` or ``membrane``
+    samples, timesteps, neurons : size of the recording
+    spiking : share of neurons and steps that spike; ``None`` for a membrane
+    rows : (rows, samples shown * T): each row the neuron, of a block of neighbours, that is largest in size
+    """
+
+    node: str
+    kind: str
+    samples: int
+    timesteps: int
+    neurons: int
+    spiking: float | None
+    rows: list[list[float]]
 
 
 class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,6 +66,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nodes : number of nodes
     saturations : integers clipped per inference, by node; nodes without are absent
     trace : how far every node is from its analog value, if it was measured
+    rasters : what was probed
     """
 
     record: RunRecord
@@ -53,6 +79,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nodes: int
     saturations: dict[str, float]
     trace: Trace | None = None
+    rasters: list[Raster] = []
 
 
 def make_report(
@@ -62,8 +89,9 @@ def make_report(
     energies: list[Energy],
     curve: AccuracyCurve | None = None,
     trace: Trace | None = None,
+    probes: Mapping[Probe, np.ndarray] | None = None,
 ) -> Report:
-    """Collect what the page shows; ``curve`` replaces the run's own accuracy."""
+    """Collect what the page shows; ``curve`` replaces the run's own accuracy, ``probes`` are time series (N, T, neurons)."""
     own = AccuracyCurve(record.target, record.n_samples, record.accuracy, record.analog_accuracy)
     counts = dict(activity.items())
     rates = {}
@@ -83,7 +111,19 @@ def make_report(
         nodes=len(program.nodes),
         saturations={name: c.saturations / n for name, c in counts.items() if c.saturations},
         trace=trace,
+        rasters=[_raster(probe, values) for probe, values in (probes or {}).items()],
     )
+
+
+def _raster(probe: Probe, values: np.ndarray) -> Raster:
+    samples, timesteps, neurons = values.shape
+    shown = values[:RASTER_SAMPLES].reshape(-1, neurons).T  # (neurons, columns)
+    block = -(-neurons // RASTER_ROWS)
+    rows = [
+        part[np.abs(part).argmax(axis=0), np.arange(part.shape[1])] for part in np.split(shown, range(block, neurons, block))
+    ]
+    spiking = float(np.mean(values != 0)) if probe.kind == "spikes" else None
+    return Raster(probe.node, probe.kind, samples, timesteps, neurons, spiking, np.asarray(rows, float).tolist())
 
 
 def render_html(report: Report) -> str:
@@ -108,6 +148,7 @@ def render_html(report: Report) -> str:
         ],
         rate_chart=Markup(_bars(report.spike_rates, "spikes per neuron and step", _SPIKING, 1.0)),
         trace_chart=Markup(_trace_chart(report.trace) if report.trace else ""),
+        raster_charts=[Markup(_raster_chart(raster)) for raster in report.rasters],
         remarks=[line for e in report.energies for line in remarks(e)],
         rows=_rows(report.energies),
     )
@@ -186,6 +227,27 @@ def _trace_chart(trace: Trace) -> str:
     axes.legend(frameon=False, ncols=len(shown))
     axes.grid(axis="y", color="#d9dee3", linewidth=0.6)
     return _svg(figure, "relative error of every node after some of the steps")
+
+
+def _raster_chart(raster: Raster) -> str:
+    """Neurons over (sample, step): spikes by sign and size, or the membrane; a line between samples."""
+    figure, axes = _figure(7.2, 3.6)
+    image = np.asarray(raster.rows)
+    limit = float(np.abs(image).max()) or 1.0
+    shade = image / limit
+    if raster.kind == "spikes":
+        shade = np.sign(shade) * np.sqrt(np.abs(shade))  # small spikes stay visible beside large ones
+    axes.imshow(
+        shade, aspect="auto", interpolation="nearest", cmap="RdBu", vmin=-1, vmax=1,
+        extent=(0.5, image.shape[1] + 0.5, raster.neurons - 0.5, -0.5),
+    )  # fmt: skip
+    for start in range(raster.timesteps, image.shape[1], raster.timesteps):
+        axes.axvline(start + 0.5, color="#1f2933", linewidth=0.5)
+    samples = image.shape[1] // raster.timesteps
+    axes.set_xticks([raster.timesteps * (i + 0.5) + 0.5 for i in range(samples)], [str(i + 1) for i in range(samples)])
+    axes.set_xlabel(f"sample, each with steps 1 to {raster.timesteps}")
+    axes.set_ylabel("neuron")
+    return _svg(figure, f"{raster.kind} of {escape(raster.node)}, neurons over samples and steps")
 
 
 def _bars(values: dict[str, float], label: str, color: str, scale: float) -> str:

@@ -15,10 +15,11 @@ from ecmt_deploy.activity import Activity
 from ecmt_deploy.errors import RunError
 from ecmt_deploy.files import sha256
 from ecmt_deploy.graph import Program, Provenance, write
+from ecmt_deploy.probes import save_probes
 from ecmt_deploy.target import Run
 
 _T = TypeVar("_T")
-RECORD, ACTIVITY, OUTPUTS, PROGRAM = "run.json", "activity.json", "outputs.npy", "program.nir"
+RECORD, ACTIVITY, OUTPUTS, PROGRAM, PROBES = "run.json", "activity.json", "outputs.npy", "program.nir", "probes.h5"
 
 
 class Conformance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,6 +41,27 @@ class Conformance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     differences: list[str]
 
 
+class Shard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which part of a longer run this is, and what it takes to add the parts.
+
+    Attributes
+    ----------
+    index, count : shard ``index`` of ``count``: samples index - 1, index - 1 + count, .. of the whole
+    total, samples_sha256 : number of samples of the whole, and digest of which they are
+    right, agreeing : samples right, and samples on which the analog program chooses the same, after every step
+    analog_right : samples the analog program gets right
+        (``None``, and none agreeing, where the file holds an integer program, which has no analog one)
+    """
+
+    index: int
+    count: int
+    total: int
+    samples_sha256: str
+    right: list[int]
+    agreeing: list[int] | None
+    analog_right: int | None
+
+
 class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a run was, and how well it did.
 
@@ -52,6 +74,8 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     analog_accuracy : share the analog program gets right
         (``None``, and no agreement, where the file holds an integer program, which has no analog one)
     conformance : comparison with the reference, if one was made
+    build_seconds, run_seconds : to make the target ready, and to run; summed over shards; ``None`` where it is not known
+    shard : which part of a longer run this is, if it is one
     """
 
     tool_version: str
@@ -67,6 +91,9 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     analog_accuracy: float | None
     agreement: list[float] | None
     conformance: Conformance | None = None
+    build_seconds: float | None = None
+    run_seconds: float | None = None
+    shard: Shard | None = None
 
 
 def require_writable(path: Path) -> None:
@@ -95,6 +122,8 @@ def save_run(path: Path, record: RunRecord, run: Run, program: Path | Program) -
         made.mkdir()
         (made / ACTIVITY).write_bytes(msgspec.json.format(msgspec.json.encode(run.activity), indent=1))
         np.save(made / OUTPUTS, run.outputs)
+        if run.probes:
+            save_probes(made / PROBES, run.probes)
         if isinstance(program, Program):
             write(program, made / PROGRAM)
             record = msgspec.structs.replace(record, program_sha256=sha256(made / PROGRAM))
@@ -121,6 +150,25 @@ def load_run(path: Path) -> tuple[RunRecord, Activity]:
     if not path.is_dir():
         raise RunError(f"{path}: no such run directory; `ecmt-deploy simulate ... --out {path}` makes one")
     return _decode(path / RECORD, RunRecord), _decode(path / ACTIVITY, Activity)
+
+
+def load_outputs(path: Path, record: RunRecord) -> np.ndarray:
+    """Outputs (T, N, classes) of a run.
+
+    Raises
+    ------
+    RunError
+        if the file is missing, damaged, or does not fit the record.
+    """
+    try:
+        outputs = np.load(path / OUTPUTS, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise RunError(f"{path / OUTPUTS}: cannot be read: {error}; simulate again") from None
+    if not isinstance(outputs, np.ndarray) or outputs.ndim < 2 or outputs.shape[:2] != (record.timesteps, record.n_samples):
+        raise RunError(
+            f"{path / OUTPUTS}: shape {np.shape(outputs)}, expected ({record.timesteps}, {record.n_samples}, classes)"
+        )
+    return outputs
 
 
 def _decode(path: Path, kind: type[_T]) -> _T:

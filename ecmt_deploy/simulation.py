@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +12,9 @@ import numpy as np
 from ecmt_deploy.config import require_timesteps
 from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.graph import Program, read
+from ecmt_deploy.probes import parse_probes
 from ecmt_deploy.quantization import quantize
-from ecmt_deploy.target import Progress, Run, find, require_runnable
+from ecmt_deploy.target import Probe, Progress, Run, find, require_runnable
 
 if TYPE_CHECKING:
     from ecmt_deploy.chips import Hardware
@@ -40,6 +43,7 @@ def simulate(
     hardware: Hardware | None = None,
     dtype: str = "float64",
     progress: Progress | None = None,
+    probes: Sequence[str | Probe] = (),
 ) -> Run:
     """Run every sample of ``x`` on a target.
 
@@ -50,15 +54,15 @@ def simulate(
     target : ``reference``, ``torch``, ``lava``, or any other that is registered
     timesteps : steps T; by default those the program was converted for
     precision : ``float``, or ``fixed``: the integer program of ``program`` for ``hardware`` (``loihi2`` by default); a
-    program that is
-        an integer program already runs as it is
+        program that is an integer program already runs as it is
     hardware : limits the target should respect, if any
     dtype : ``float64``, in which all targets emit the same spikes, or ``float32``
-    progress : called with the number of samples finished
+    progress : called with the number of steps finished, of ``len(x) * timesteps``
+    probes : neurons to record at every step: ``NODE`` or ``NODE:spikes``, ``NODE:membrane``
 
     Returns
     -------
-    Run : outputs (T, N, classes), the readout after every step, and the activity
+    Run : outputs (T, N, classes), the readout after every step, the activity, and time series (N, T, *shape) of the probes
 
     Raises
     ------
@@ -83,12 +87,13 @@ def simulate(
         raise DataError("there are no samples to run; pass at least one")
     if not np.isfinite(inputs).all():
         raise DataError("the input holds NaN or infinity; expected finite, normalised images")
+    recorded = parse_probes(checked, probes)
     chosen = find(target)
     require_runnable(chosen, checked, hardware)
     if not checked.integer:
-        return chosen.run(checked, inputs, steps, dtype=np.dtype(dtype), progress=progress)
-    run = chosen.run(checked, integers(checked, inputs), steps, dtype=checked.dtype, progress=progress)
-    return Run(np.ldexp(run.outputs.astype(np.float64), checked.exponents[checked.output_name]), run.activity)
+        return chosen.run(checked, inputs, steps, dtype=np.dtype(dtype), progress=progress, probes=recorded)
+    run = chosen.run(checked, integers(checked, inputs), steps, dtype=checked.dtype, progress=progress, probes=recorded)
+    return replace(run, outputs=np.ldexp(run.outputs.astype(np.float64), checked.exponents[checked.output_name]))
 
 
 def integers(program: Program, inputs: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from ecmt_deploy.graph.fixed import Fixed, FixedMultiThreshold
 from ecmt_deploy.layers import grouped
 from ecmt_deploy.placement import cores_needed
 from ecmt_deploy.pricing import Energy, bound_mark, remarks
+from ecmt_deploy.rundir import RunRecord
 from ecmt_deploy.traces import Trace
 
 
@@ -68,6 +69,17 @@ def saturations(activity: Activity) -> Table | None:
     for count, name in found:
         table.add_row(name, f"{count / activity.n_samples:,.2f}")
     return table
+
+
+def took(record: RunRecord) -> str:
+    """Seconds to build and to run, where they are known."""
+    if record.build_seconds is None or record.run_seconds is None:
+        return ""
+    steps = record.n_samples * record.timesteps
+    return (
+        f"ready after {record.build_seconds:.1f} s; {steps} steps in {record.run_seconds:.1f} s, "
+        f"{1000 * record.run_seconds / steps:.1f} ms a step"
+    )
 
 
 def converted(program: Program, path: Path) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 import numpy as np
 
 from ecmt_deploy.activity import Activity
@@ -18,8 +19,19 @@ if TYPE_CHECKING:
 
 GROUP = "ecmt_deploy.targets"
 
-#: called with the number of samples finished so far
+#: called with the number of steps finished so far, of all samples together: T for each sample
 Progress = Callable[[int], None]
+PROBE_KINDS = ("spikes", "membrane")
+
+
+class Probe(msgspec.Struct, frozen=True):
+    """What to record of a neuron node at every step: its ``spikes`` or its ``membrane`` (after the spikes left it)."""
+
+    node: str
+    kind: str = "spikes"
+
+    def __str__(self) -> str:
+        return f"{self.node}:{self.kind}"
 
 
 @dataclass(frozen=True)
@@ -38,10 +50,17 @@ class Run:
     ----------
     outputs : (T, N, classes), the readout after every step
     activity : counts per node
+    probes : time series (N, T, *shape) of what was probed
+    build_seconds, run_seconds : to make the machine ready, and to run; ``None`` where the target does not tell them apart
+    processes : operating system processes that ran the program, where there are several
     """
 
     outputs: np.ndarray
     activity: Activity
+    probes: Mapping[Probe, np.ndarray] = field(default_factory=dict)
+    build_seconds: float | None = None
+    run_seconds: float | None = None
+    processes: int | None = None
 
 
 class Target(Protocol):
@@ -63,10 +82,12 @@ class Target(Protocol):
         *,
         dtype: np.dtype,
         progress: Progress | None = None,
+        probes: Sequence[Probe] = (),
     ) -> Run:
         """Run every sample of ``inputs`` (N, *input_shape) for ``timesteps`` steps in ``dtype``.
 
         Of an integer program ``dtype`` is int64, and so are inputs and outputs: whoever calls quantises and scales back.
+        ``probes`` name neuron nodes; a target that cannot record refuses them with a :class:`TargetError`.
         """
 
 

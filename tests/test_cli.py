@@ -360,6 +360,7 @@ def test_every_command_has_help(capsys, monkeypatch, tmp_path):
         "trace",
         "simulate",
         "quantize",
+        "merge",
         "classify",
         "energy",
         "inspect",

@@ -6,6 +6,7 @@ import logging
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +17,11 @@ import numpy as np
 from ecmt_deploy.activity import Activity
 from ecmt_deploy.errors import TargetError
 from ecmt_deploy.graph import Program
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.target import Progress, Run, Unsupported
+from ecmt_deploy.target import Probe, Progress, Run, Unsupported
+from targets.lava.groups import MAX_PORTS, Group, groups
 from targets.lava.job import Job
-from targets.lava.session import Session, session
-from targets.lava.wires import MAX_PORTS, sources
+from targets.lava.resources import patience, require_room
+from targets.lava.session import Session, ending, session
 
 if TYPE_CHECKING:
     from ecmt_deploy.chips import Hardware
@@ -28,20 +29,22 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.1
-#: time to build the network, a constant and a share per node
-BUILD_SECONDS, BUILD_SECONDS_PER_NODE = 60.0, 1.0
-#: time without a finished step after which the run counts as hanging
+#: time to build the network, a constant and a share per process
+BUILD_SECONDS, BUILD_SECONDS_PER_PROCESS = 120.0, 1.0
+#: time without any process finishing a step after which the run counts as hanging; larger nodes are given more
 STEP_SECONDS = 120.0
 
 
 class LavaTarget:
-    """Lava process models on Lava's CPU backend: one process per node, state in the processes, samples in a stream."""
+    """Lava process models on Lava's CPU backend: state in the processes, samples in a stream."""
 
     name = "lava"
     worker = ("-m", "targets.lava.worker")
 
     def missing(self) -> str | None:
         """How to install lava-nc where it is not."""
+        if sys.platform != "linux":
+            return f"target lava needs Linux (forked processes, /proc), not {sys.platform}; use --target reference"
         try:
             version("lava-nc")
             return None
@@ -54,13 +57,12 @@ class LavaTarget:
 
     def check(self, program: Program, hardware: Hardware | None) -> list[Unsupported]:
         """Nodes with more operands than a process has ports."""
-        problems = []
-        for name, node in program.nodes.items():
-            if not isinstance(node, n.WIRING):
-                ports, _ = sources(program, name)
-                if len(ports) > MAX_PORTS:
-                    problems.append(Unsupported(name, f"{len(ports)} operands exceed the {MAX_PORTS} ports of a process"))
-        return problems
+        counted = [(name, len(group.ports)) for name, group in groups(program).items()]
+        return [
+            Unsupported(name, f"{ports} operands exceed the {MAX_PORTS} ports of a process")
+            for name, ports in counted
+            if ports > MAX_PORTS
+        ]
 
     def run(
         self,
@@ -70,57 +72,92 @@ class LavaTarget:
         *,
         dtype: np.dtype,
         progress: Progress | None = None,
+        probes: Sequence[Probe] = (),
     ) -> Run:
         """Run ``inputs`` (N, *input_shape) through one compiled network.
 
         Raises
         ------
         TargetError
-            if a process model raises, a process dies or no step ends in time; nothing is left running, and no shared memory.
+            if the machine has no room, a process model raises, a process dies or no step ends in time; nothing is left
+            running, and no shared memory.
         """
+        network = groups(program)
+        require_room(program, network.values(), dtype)
         with tempfile.TemporaryDirectory(prefix="ecmt-lava-") as directory:
-            job = Job.create(Path(directory), program, inputs, timesteps, dtype)
+            job = Job.create(Path(directory), program, inputs, timesteps, dtype, len(network), probes)
+            begun = time.perf_counter()
             with session([*self.worker, directory], Path(directory), job.log) as worker:
-                self._watch(worker, job, len(program.nodes), progress)
-            outputs = np.load(job.outputs, allow_pickle=False)
-            return Run(outputs, msgspec.json.decode(job.activity.read_bytes(), type=Activity))
+                built = self._watch(worker, job, network, patience(program, STEP_SECONDS), progress)
+                ended = time.perf_counter()
+            if progress:
+                progress(len(inputs) * timesteps)
+            outputs = np.load(job.readouts, allow_pickle=False).reshape(len(inputs), timesteps, *program.output_shape)
+            recorded = {
+                probe: np.load(job.recording(i), allow_pickle=False).reshape(
+                    len(inputs), timesteps, *program.shapes[probe.node]
+                )
+                for i, probe in enumerate(probes)
+            }
+            return Run(
+                outputs=np.ascontiguousarray(outputs.swapaxes(0, 1)),
+                activity=msgspec.json.decode(job.activity.read_bytes(), type=Activity),
+                probes=recorded,
+                build_seconds=built - begun,
+                run_seconds=ended - built,
+                processes=len(network),
+            )
 
-    def _watch(self, worker: Session, job: Job, nodes: int, progress: Progress | None) -> None:
-        """Return when the worker has ended well; raise as soon as it cannot."""
-        deadline, done, noted = time.monotonic() + BUILD_SECONDS + BUILD_SECONDS_PER_NODE * nodes, -1, False
+    def _watch(self, worker: Session, job: Job, network: dict[str, Group], quiet: float, progress: Progress | None) -> float:
+        """Return when the run has ended well, with the time at which the network was built; raise as soon as it cannot."""
+        built: float | None = None
+        deadline = time.monotonic() + BUILD_SECONDS + BUILD_SECONDS_PER_PROCESS * len(network)
+        steps = np.load(job.steps, mmap_mode="r", allow_pickle=False)  # written by the processes as they go
+        output, done, reported = list(network).index(_output(network)), 0, -1
         while worker.leader.poll() is None:
+            if job.activity.exists():
+                return built or time.perf_counter()
             if job.failure.exists():
                 raise _failure(job)
-            if job.running.exists():
-                if not noted:
-                    worker.note_shared_memory()
-                    noted = True
-                gone = set(job.children()) - set(worker.pids())
-                if gone and not job.closing.exists() and not job.failure.exists():
-                    raise TargetError(
-                        f"target lava: {len(gone)} of its processes died (pid {min(gone)}), killed or out of "
-                        "memory; run again with fewer samples or more memory"
-                    )
-                steps = job.steps_done()
-                if steps != done:
-                    done, deadline = steps, time.monotonic() + STEP_SECONDS
-                    if progress:
-                        progress(done // job.timesteps)
+            if built is None and job.running.exists():
+                built, deadline = time.perf_counter(), time.monotonic() + quiet
+            if (now := int(steps.sum())) != done:
+                done, deadline = now, time.monotonic() + quiet
+            if progress and built is not None and reported != int(steps[output]):
+                reported = int(steps[output])
+                progress(reported)
             if time.monotonic() > deadline:
-                raise TargetError(f"target lava: no progress for too long after {max(done, 0)} steps; the network hangs")
+                raise TargetError(_hanging(network, steps, built is not None))
             time.sleep(POLL_SECONDS)
         if job.failure.exists():
             raise _failure(job)
-        if worker.leader.returncode != 0 or not job.activity.exists():
-            text = job.log.read_text(errors="replace")
-            log.debug("the Lava worker's output:\n%s", text)
-            lines = text.strip().splitlines() or ["no output"]
-            raise TargetError(f"target lava: the worker ended with status {worker.leader.returncode}: {lines[-1][:300]}")
+        text = job.log.read_text(errors="replace")
+        log.debug("the Lava worker's output:\n%s", text)
+        lines = text.strip().splitlines() or ["no output"]
+        raise TargetError(f"target lava: the worker {ending(worker.leader.returncode)}: {lines[-1][:300]}")
+
+
+def _output(network: dict[str, Group]) -> str:
+    read = {port for group in network.values() for port in group.ports}
+    return next(name for name in network if name not in read)
+
+
+def _hanging(network: dict[str, Group], steps: np.ndarray, built: bool) -> str:
+    if not built:
+        return "target lava: no progress for too long while the network is built; run again, or use --target reference"
+    done = dict(zip(network, steps.tolist(), strict=True))
+    behind = min(done.values())
+    # the first that is behind although all it waits for has arrived
+    name = next(
+        name for name, group in network.items() if done[name] == behind and all(done[port] > behind for port in group.ports)
+    )
+    return f"target lava: no progress for too long: node {name} does not finish step {behind + 1} of the run; the network hangs"
 
 
 def _failure(job: Job) -> TargetError:
-    name, _, text = job.failure.read_text(errors="replace").partition("\n")
-    log.debug("traceback of node %s:\n%s", name, text)
-    error = TargetError(f"target lava: node {name}: its process model raised {text.strip().splitlines()[-1][:300]}")
+    what, _, text = job.failure.read_text(errors="replace").partition("\n")
+    log.debug("%s:\n%s", what, text)
+    lines = text.strip().splitlines() or ["no reason given"]
+    error = TargetError(f"target lava: {what} {lines[-1][:300]}")
     error.__cause__ = RuntimeError(text)
     return error

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import os
+from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
+from ecmt_deploy.activity import INTEGER_COUNTS
+from ecmt_deploy.errors import TargetError
 from ecmt_deploy.graph import Program, write
+from ecmt_deploy.target import Probe
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What the worker is told besides program and inputs; ``host`` is the process that waits for it."""
+
+    timesteps: int
+    dtype: str
+    host: int
+    probes: list[Probe]
 
 
 class Job:
@@ -16,56 +32,75 @@ class Job:
     Attributes
     ----------
     program, inputs : what to run
-    outputs, activity : what came of it
-    heartbeat : the number of steps done; written at every step
-    running : the worker's children, written when the network is built
-    closing : exists once the worker has begun to stop its children itself
-    failure : name of the node and traceback of a process model that raised
+    readouts, counts : filled by the processes
+    activity : what they counted; it appears when the run has ended well
+    steps : steps each process has finished: the heartbeat
+    running : exists once the network is built and runs
+    failure : what failed, and a traceback or reason
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.program, self.inputs = directory / "program.nir", directory / "inputs.npy"
-        self.outputs, self.activity = directory / "outputs.npy", directory / "activity.json"
-        self.heartbeat, self.running = directory / "heartbeat", directory / "running"
-        self.closing, self.failure = directory / "closing", directory / "failure.txt"
-        self.log = directory / "worker.log"
+        self.readouts, self.activity = directory / "readouts.npy", directory / "activity.json"
+        self.counts = directory / "counts.npy"
+        self.steps, self.running = directory / "steps.npy", directory / "running"
+        self.failure, self.log = directory / "failure.txt", directory / "worker.log"
         self._settings = directory / "job.json"
 
     @classmethod
-    def create(cls, directory: Path, program: Program, inputs: np.ndarray, timesteps: int, dtype: np.dtype) -> Job:
-        """Write the host's half of a job."""
+    def create(
+        cls, directory: Path, program: Program, inputs: np.ndarray, timesteps: int, dtype: np.dtype, groups: int,
+        probes: Sequence[Probe] = (),
+    ) -> Job:  # fmt: skip
+        """Write the host's half of a job, with room for the worker's, so that a full disk is noticed here."""
         job = cls(directory)
-        write(program, job.program)
-        np.save(job.inputs, np.asarray(inputs, dtype))
-        job._settings.write_text(json.dumps({"timesteps": timesteps, "dtype": np.dtype(dtype).name}))
+        steps = len(inputs) * timesteps
+        try:
+            write(program, job.program)
+            np.save(job.inputs, inputs if np.dtype(dtype).kind == "i" else np.asarray(inputs, dtype))
+            _reserve(job.readouts, (steps, prod(program.output_shape)), dtype)
+            _reserve(job.steps, (groups,), np.dtype(np.int64))
+            _reserve(job.counts, (len(program.nodes), len(INTEGER_COUNTS) + 1), np.dtype(np.int64))
+            for i, probe in enumerate(probes):
+                _reserve(job.recording(i), (steps, *program.shapes[probe.node]), dtype)
+            settings = Settings(timesteps, np.dtype(dtype).name, os.getpid(), list(probes))
+            job._settings.write_bytes(msgspec.json.encode(settings))
+        except OSError as error:
+            raise TargetError(
+                f"target lava: {directory.parent}: a job cannot be written: {error.strerror}; free space there, or set TMPDIR"
+            ) from None
         return job
 
-    @property
-    def timesteps(self) -> int:
-        """Steps of one inference."""
-        return int(json.loads(self._settings.read_text())["timesteps"])
+    def settings(self) -> Settings:
+        """The worker's view of the settings."""
+        return msgspec.json.decode(self._settings.read_bytes(), type=Settings)
 
     @property
-    def dtype(self) -> np.dtype:
-        """Floating dtype of the run."""
-        return np.dtype(json.loads(self._settings.read_text())["dtype"])
+    def host(self) -> int:
+        """The process that waits."""
+        return self.settings().host
 
-    def announce(self, children: list[int]) -> None:
-        """The network is built: these are the worker's children."""
-        temporary = self.directory / "running.partial"
-        temporary.write_text(json.dumps(children))
-        temporary.rename(self.running)
+    def recording(self, i: int) -> Path:
+        """File of the i-th probe."""
+        return self.directory / f"probe-{i}.npy"
 
-    def close(self) -> None:
-        """The run is over: children may end from here on."""
-        self.closing.touch()
+    def finish(self, activity: bytes) -> None:
+        """The run has ended well."""
+        temporary = self.directory / "activity.partial"
+        temporary.write_bytes(activity)
+        temporary.rename(self.activity)
 
-    def children(self) -> list[int]:
-        """The worker's children, once they are announced."""
-        return list(json.loads(self.running.read_text())) if self.running.exists() else []
+    def fail(self, what: str, why: str) -> None:
+        """Leave a reason; the first one stays."""
+        temporary = self.directory / f"failure-{os.getpid()}.partial"
+        temporary.write_text(f"{what}\n{why}")
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, self.failure)
 
-    def steps_done(self) -> int:
-        """Steps the network has finished."""
-        text = self.heartbeat.read_text() if self.heartbeat.exists() else ""
-        return int(text) if text else 0
+
+def _reserve(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """A file for an array, with its blocks allocated: a store to a hole of a full disk would be a SIGBUS."""
+    np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape).flush()
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)

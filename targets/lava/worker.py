@@ -5,84 +5,106 @@ Started by the host as ``python -m targets.lava.worker JOB``. It imports lava, a
 
 from __future__ import annotations
 
-import multiprocessing
+import gc
+import signal
 import sys
+import traceback
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 
-from ecmt_deploy.activity import Activity, Counts
+from ecmt_deploy.activity import INTEGER_COUNTS, Activity, Counts
 from ecmt_deploy.graph import Program, read
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.kernels import Site, kernel
 from targets.lava import compat
-from targets.lava.job import Job
-from targets.lava.wires import sources
+from targets.lava.groups import groups
+from targets.lava.job import Job, Settings
 
 compat.import_var_model()
 
 from lava.magma.core.run_conditions import RunSteps  # noqa: E402
 from lava.magma.core.run_configs import Loihi2SimCfg  # noqa: E402
 
-from targets.lava.library import NodeProcess, process_for  # noqa: E402
+from targets.lava.network.infrastructure import install  # noqa: E402
+from targets.lava.network.process import GroupProcess, Plan, Recording, process_class  # noqa: E402
 
-#: messages a channel holds; the default of 64 takes gigabytes of shared memory for a large network
-CHANNEL_SIZE = 2
+#: messages a channel holds: one stream sends one message per step
+CHANNEL_SIZE = 1
 
 
-def build(program: Program, inputs: np.ndarray, job: Job) -> dict[str, NodeProcess]:
-    """One connected Lava process per node that is not wiring, by node name."""
-    processes: dict[str, NodeProcess] = {}
-    for name, node in program.nodes.items():
-        if isinstance(node, n.WIRING):
-            continue
-        ports, wires = sources(program, name)
-        extra: dict[str, Any] = {}
-        if name == program.input_name:
-            extra["samples"] = inputs
-        if name == program.output_name:
-            extra |= {"samples": len(inputs), "heartbeat": job.heartbeat}
-        processes[name] = process_for(node, len(ports))(
-            node=node,
-            site=Site.of(program, name),
-            reset_interval=job.timesteps,
-            dtype=job.dtype,
-            received=tuple((program.shapes[source], _spikes(program, source)) for source in ports),
-            wires=tuple(wires),
-            name=name,
-            failures=job.directory,
-            **extra,
-        )
-        for i, source in enumerate(ports):
+def plan(program: Program, job: Job, settings: Settings) -> Plan:
+    """What the processes share; arrays are files that the forked processes inherit."""
+    recordings: dict[str, tuple[Recording, ...]] = {}
+    for i, probe in enumerate(settings.probes):
+        series = np.load(job.recording(i), mmap_mode="r+", allow_pickle=False)
+        recordings[probe.node] = (*recordings.get(probe.node, ()), Recording(probe.kind, series))
+    return Plan(
+        job=job,
+        dtype=np.dtype(settings.dtype),
+        timesteps=settings.timesteps,
+        shapes=program.shapes,
+        spikes=frozenset(name for name, node in program.nodes.items() if isinstance(node, n.MultiThreshold)),
+        samples=np.load(job.inputs, mmap_mode="r", allow_pickle=False),
+        readouts=np.load(job.readouts, mmap_mode="r+", allow_pickle=False),
+        steps=np.load(job.steps, mmap_mode="r+", allow_pickle=False),
+        counts=np.load(job.counts, mmap_mode="r+", allow_pickle=False),
+        rows={name: i for i, name in enumerate(program.nodes)},
+        recordings=recordings,
+    )
+
+
+def build(program: Program, shared: Plan) -> dict[str, GroupProcess]:
+    """One connected Lava process per group, by name."""
+    processes: dict[str, GroupProcess] = {}
+    for index, (name, group) in enumerate(groups(program).items()):
+        processes[name] = process_class(group, shared.dtype)(group, index, shared)
+        for i, source in enumerate(group.ports):
             processes[source].s_out.connect(getattr(processes[name], f"in_{i}"))
     return processes
 
 
-def _spikes(program: Program, name: str) -> bool:
-    return isinstance(program.nodes[name], n.MultiThreshold)
-
-
 def main(directory: Path) -> None:
-    """Run the job in ``directory``."""
+    """Run the job in ``directory``; whatever fails leaves its reason there."""
     job = Job(directory)
-    program, inputs = read(job.program), np.load(job.inputs, allow_pickle=False)
-    processes = build(program, inputs, job)
+    try:
+        run(job)
+    except BaseException:
+        job.fail("the worker raised", traceback.format_exc())
+        raise
+
+
+def run(job: Job) -> None:
+    """Build, run, count. The host ends the session: its processes have nothing left to say, and to stop them one by one
+    takes a while.
+    """
+    install(job)
+    program, settings = read(job.program), job.settings()
+    shared = plan(program, job, settings)
+    processes = build(program, shared)
     output = processes[program.output_name]
-    output.create_runtime(run_cfg=Loihi2SimCfg(select_tag="floating_pt"), compile_config={"pypy_channel_size": CHANNEL_SIZE})
-    job.announce([child.pid for child in multiprocessing.active_children() if child.pid is not None])
-    output.run(condition=RunSteps(num_steps=len(inputs) * job.timesteps))
-    readouts = output.readouts.get().reshape(len(inputs), job.timesteps, *program.output_shape)
-    counts = {name: Counts() for name in program.nodes}
-    for name, process in processes.items():
-        kind = kernel(program.nodes[name], Site.of(program, name), job.dtype).ecm_kind
-        counts[name] = process.read_counts(kind)
-    job.close()
-    output.stop()
-    np.save(job.outputs, readouts.swapaxes(0, 1).astype(job.dtype))
-    job.activity.write_bytes(msgspec.json.encode(Activity(len(inputs), job.timesteps, counts)))
+    gc.collect()
+    gc.disable()  # a collection in a child would touch, and so copy, every object that it shares with the others
+    output.create_runtime(
+        run_cfg=Loihi2SimCfg(select_tag="fixed_pt" if shared.dtype.kind == "i" else "floating_pt"),
+        compile_config={"pypy_channel_size": CHANNEL_SIZE},
+    )
+    job.running.touch()
+    output.run(condition=RunSteps(num_steps=len(shared.samples) * settings.timesteps))
     assert "torch" not in sys.modules, "the Lava worker must not load torch"
+    job.finish(msgspec.json.encode(activity(program, shared)))
+    signal.pause()
+
+
+def activity(program: Program, shared: Plan) -> Activity:
+    """What the processes counted."""
+    counts = {}
+    for (name, node), row in zip(program.nodes.items(), shared.counts.tolist(), strict=True):
+        *integers, elements = row
+        kind = kernel(node, Site.of(program, name), shared.dtype).ecm_kind if elements else None
+        counts[name] = Counts(**dict(zip(INTEGER_COUNTS, integers, strict=True)), ecm_ops={kind: elements} if kind else {})
+    return Activity(len(shared.samples), shared.timesteps, counts)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +11,7 @@ import numpy as np
 from ecmt_deploy.activity import Activity
 from ecmt_deploy.graph import Program
 from ecmt_deploy.kernels import InputKernel, Stream, kernels
-from ecmt_deploy.target import Progress, Run, Unsupported
+from ecmt_deploy.target import Probe, Progress, Run, Unsupported
 
 if TYPE_CHECKING:
     from ecmt_deploy.chips import Hardware
@@ -36,13 +38,17 @@ class ReferenceTarget:
         *,
         dtype: np.dtype,
         progress: Progress | None = None,
+        probes: Sequence[Probe] = (),
         identity_neurons: bool = False,
     ) -> Run:
         """Run ``inputs`` (N, *input_shape); with ``identity_neurons`` the program computes the analog network."""
+        begun = time.perf_counter()
         running = kernels(program, dtype, identity_neurons)
         source = running[program.input_name]
         assert isinstance(source, InputKernel)
         outputs = np.zeros((timesteps, len(inputs), *program.output_shape), dtype)
+        recorded = {probe: np.zeros((len(inputs), timesteps, *program.shapes[probe.node]), dtype) for probe in probes}
+        built = time.perf_counter()
         for i, sample in enumerate(inputs):
             source.present(sample)
             for each in running.values():
@@ -52,7 +58,10 @@ class ReferenceTarget:
                 for name, each in running.items():
                     streams[name] = each.step(t, *(streams[operand] for operand in program.operands[name]))
                 outputs[t - 1, i] = streams[program.output_name].value
-            if progress:
-                progress(i + 1)
+                for probe, series in recorded.items():
+                    series[i, t - 1] = streams[probe.node].value if probe.kind == "spikes" else running[probe.node].v  # type: ignore[attr-defined]
+                if progress:
+                    progress(i * timesteps + t)
         counts = {name: each.counts for name, each in running.items()}
-        return Run(outputs, Activity(len(inputs), timesteps, counts))
+        activity = Activity(len(inputs), timesteps, counts)
+        return Run(outputs, activity, recorded, build_seconds=built - begun, run_seconds=time.perf_counter() - built)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ecmt_deploy.activity import empty
+from ecmt_deploy.errors import TargetError
 from ecmt_deploy.graph import Program
-from ecmt_deploy.target import Progress, Run, Unsupported
+from ecmt_deploy.target import Probe, Progress, Run, Unsupported
 
 if TYPE_CHECKING:
     from ecmt_deploy.chips import Hardware
@@ -36,8 +38,11 @@ class TorchTarget:
         *,
         dtype: np.dtype,
         progress: Progress | None = None,
+        probes: Sequence[Probe] = (),
     ) -> Run:
-        """Run ``inputs`` (N, *input_shape) in batches."""
+        """Run ``inputs`` (N, *input_shape) in batches; it records no time series."""
+        if probes:
+            raise TargetError("target torch records no probes; use --target reference or --target lava")
         import torch
 
         from ecmt_deploy.engine import SpikingModel
@@ -50,6 +55,6 @@ class TorchTarget:
             outputs.append(readouts.numpy())
             activity = activity + counts
             if progress:
-                progress(activity.n_samples)
+                progress(activity.n_samples * timesteps)
         joined = np.concatenate(outputs, axis=1) if outputs else np.zeros((timesteps, 0, *program.output_shape), dtype)
         return Run(joined, activity)

@@ -63,6 +63,15 @@ def test_every_neuron_spikes_somewhere_and_counts_are_consistent(target: str, al
         assert counts.neuron_updates == np.prod(program.shapes[name]) * 3 * TIMESTEPS
 
 
+@pytest.mark.parametrize("target", available())
+def test_progress_counts_steps(target: str, all_programs: dict[str, Program]) -> None:
+    require(target)
+    seen: list[int] = []
+    simulate(all_programs["every node, rate"], images(3), target, 2, progress=seen.append)
+    assert seen == sorted(seen)
+    assert seen[-1] == 3 * 2
+
+
 def require(target: str) -> None:
     missing = find_missing(target)
     if missing:

@@ -1,0 +1,129 @@
+"""A long run in parts: shard i of n takes samples i-1, i-1+n, .. of the data, and :func:`merge_runs` adds the parts."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import operator
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from ecmt_deploy.errors import ConfigError, RunError
+from ecmt_deploy.probes import load_probes
+from ecmt_deploy.rundir import PROBES, PROGRAM, RunRecord, Shard, load_outputs, load_run, require_writable, save_run
+from ecmt_deploy.target import Run
+
+#: what the parts of one run have in common, with the words of the error that says they do not
+_COMMON = {
+    "program_sha256": "program", "target": "target", "precision": "precision", "dtype": "dtype", "timesteps": "time steps",
+    "data": "data", "tool_version": "version of the tool",
+}  # fmt: skip
+
+
+def parse_shard(text: str | None, samples: int) -> tuple[int, int] | None:
+    """``i/n`` as numbers, 1 <= i <= n <= samples.
+
+    Raises
+    ------
+    ConfigError
+        if it is anything else.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise ConfigError(f"--shard {text}: expected i/n with 1 <= i <= n, for example 1/4")
+    if int(match[2]) > samples:
+        raise ConfigError(f"--shard {text}: more shards than the {samples} samples; use at most n = {samples}")
+    return int(match[1]), int(match[2])
+
+
+def fingerprint(indices: np.ndarray, labels: np.ndarray) -> str:
+    """Digest of which samples a run is over, and of their labels."""
+    return hashlib.sha256(np.stack([indices, labels]).astype("<i8").tobytes()).hexdigest()
+
+
+def merge_runs(paths: Sequence[Path], out: Path) -> RunRecord:
+    """Add the shards in ``paths`` to one run in ``out``, the same as if it had been made at once.
+
+    Raises
+    ------
+    RunError
+        if they are not all the shards of one run; the error names the shard and what is different.
+    """
+    require_writable(out)
+    if not paths:
+        raise RunError("no run is named; give the shards: ecmt-deploy merge RUN RUN ... --out RUN")
+    parts = []
+    for path in paths:
+        if path.resolve() == out.resolve():
+            raise RunError(f"{out}: is one of the shards; choose another --out")
+        record, activity = load_run(path)
+        if record.shard is None:
+            raise RunError(f"{path}: is no shard; make shards with simulate --shard i/n")
+        parts.append((path, record, activity, record.shard))
+    _require_one_run([(path, record, shard) for path, record, _, shard in parts])
+    parts.sort(key=lambda part: part[3].index)
+    records, shards = [part[1] for part in parts], [part[3] for part in parts]
+    first, count, total = records[0], shards[0].count, shards[0].total
+    outputs = [load_outputs(path, record) for path, record, _, _ in parts]
+    joined = np.empty((first.timesteps, total, *outputs[0].shape[2:]), outputs[0].dtype)
+    series = [load_probes(path / PROBES) for path, *_ in parts]
+    if any(part.keys() != series[0].keys() for part in series):
+        raise RunError(f"{parts[0][0]}: the shards record different probes; simulate them with the same --probe")
+    recorded = {probe: np.empty((total, *values.shape[1:]), values.dtype) for probe, values in series[0].items()}
+    for shard, values, probes in zip(shards, outputs, series, strict=True):
+        joined[:, shard.index - 1 :: count] = values
+        for probe, whole in recorded.items():
+            whole[shard.index - 1 :: count] = probes[probe]
+    agreeing = [s.agreeing for s in shards if s.agreeing is not None]
+    analog_right = [s.analog_right for s in shards if s.analog_right is not None]
+    record = msgspec.structs.replace(
+        first,
+        n_samples=total,
+        accuracy=[sum(right) / total for right in zip(*(s.right for s in shards), strict=True)],
+        analog_accuracy=sum(analog_right) / total if len(analog_right) == count else None,
+        agreement=[sum(same) / total for same in zip(*agreeing, strict=True)] if len(agreeing) == count else None,
+        build_seconds=_sum([r.build_seconds for r in records]),
+        run_seconds=_sum([r.run_seconds for r in records]),
+        shard=None,
+    )
+    save_run(
+        out, record, Run(joined, functools.reduce(operator.add, (part[2] for part in parts)), recorded), parts[0][0] / PROGRAM
+    )
+    return record
+
+
+def _require_one_run(parts: Sequence[tuple[Path, RunRecord, Shard]]) -> None:
+    path, first, shard = parts[0]
+    seen: dict[int, Path] = {}
+    for other, record, part in parts:
+        for field, words in _COMMON.items():
+            mine, theirs = getattr(first, field), getattr(record, field)
+            if mine != theirs:
+                raise RunError(f"{other}: another {words} than {path}: {theirs} and {mine}; merge shards of one run")
+        if (part.count, part.total) != (shard.count, shard.total):
+            raise RunError(
+                f"{other}: shard {part.index}/{part.count} of {part.total} samples, {path} is {shard.index}/{shard.count} of "
+                f"{shard.total}; merge shards of one run"
+            )
+        if part.samples_sha256 != shard.samples_sha256:
+            raise RunError(f"{other}: other samples of {record.data} than {path}; merge shards of one run")
+        if part.index in seen:
+            raise RunError(
+                f"{other}: shard {part.index}/{part.count} is there twice, also as {seen[part.index]}; name each once"
+            )
+        seen[part.index] = other
+    missing = sorted({*range(1, shard.count + 1)} - seen.keys())
+    if missing:
+        listed = ", ".join(f"{i}/{shard.count}" for i in missing[:5]) + (", .." if len(missing) > 5 else "")
+        raise RunError(f"{path}: incomplete without shard {listed}; simulate it with --shard and name it too")
+
+
+def _sum(seconds: Sequence[float | None]) -> float | None:
+    known = [s for s in seconds if s is not None]
+    return sum(known) if len(known) == len(seconds) else None

@@ -1,0 +1,156 @@
+"""Which nodes share a Lava process, and how streams reach them.
+
+A node with a memory (neuron, ECM, product, hold, readout) is a process of its own, and so are input and output. A node
+without one (weights, constants, sums, scales, means) joins the process of its consumer where it has only that one: its
+result then needs no message. Wiring is folded into whatever consumes it. So every group has one output, the last member's,
+and the graph of groups has no cycle.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from math import prod
+
+import nir
+import numpy as np
+
+from ecmt_deploy.graph import Program
+from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.kernels import Site, Stream
+from ecmt_deploy.kernels.wiring import rewire
+
+#: most streams a process receives
+MAX_PORTS = 16
+#: nodes without a memory
+_JOINING = (n.Constant, *n.SCALING, *n.LINEAR, n.Add, n.Mean)
+
+
+@dataclass(frozen=True)
+class Wire:
+    """An operand as an expression: a stream by name, or a wiring node over such expressions.
+
+    Attributes
+    ----------
+    source : name of the node whose stream it is; ``None`` for a wiring node
+    node, inputs : the wiring node and its operands
+    """
+
+    source: str | None = None
+    node: nir.NIRNode | None = None
+    inputs: tuple[Wire, ...] = ()
+
+    @property
+    def sources(self) -> list[str]:
+        """Names of the streams it reads."""
+        return [self.source] if self.source is not None else [s for wire in self.inputs for s in wire.sources]
+
+    def stream(self, streams: dict[str, Stream]) -> Stream:
+        """The operand's stream, from the streams of this step."""
+        if self.source is not None:
+            return streams[self.source]
+        values, masks = zip(*(wire.stream(streams) for wire in self.inputs), strict=True)
+        return Stream(rewire(self.node, *values), rewire(self.node, *masks))
+
+
+@dataclass(frozen=True)
+class Member:
+    """A node of a group, where it stands, and its operands as expressions."""
+
+    name: str
+    node: nir.NIRNode
+    site: Site
+    operands: tuple[Wire, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Nodes that share a process.
+
+    Attributes
+    ----------
+    members : in the order of the program; the last is the output and gives the group its name
+    ports : names of the other groups' streams it receives
+    """
+
+    members: tuple[Member, ...]
+    ports: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the last member."""
+        return self.members[-1].name
+
+
+def groups(program: Program) -> dict[str, Group]:
+    """The groups of ``program`` by name, operands first."""
+    wires = {
+        name: tuple(_wire(program, operand) for operand in program.operands[name])
+        for name, node in program.nodes.items()
+        if not isinstance(node, n.WIRING)
+    }
+    consumers: defaultdict[str, set[str]] = defaultdict(set)
+    for name, operands in wires.items():
+        for wire in operands:
+            for source in wire.sources:
+                consumers[source].add(name)
+    home: dict[str, str] = {}  # node to the name of its group
+    members: dict[str, list[str]] = {}
+    for name in reversed(wires):
+        homes = {home[consumer] for consumer in consumers[name]}
+        joins = isinstance(program.nodes[name], _JOINING) and len(homes) == 1
+        if joins and len(_ports(wires, [name, *members[next(iter(homes))]])) > MAX_PORTS:
+            joins = False
+        home[name] = homes.pop() if joins else name
+        members.setdefault(home[name], []).insert(0, name)
+    return {
+        group: Group(
+            tuple(Member(name, program.nodes[name], Site.of(program, name), wires[name]) for name in members[group]),
+            _ports(wires, members[group]),
+        )
+        for group in wires
+        if group in members
+    }
+
+
+def _wire(program: Program, source: str) -> Wire:
+    node = program.nodes[source]
+    if not isinstance(node, n.WIRING):
+        return Wire(source=source)
+    return Wire(node=node, inputs=tuple(_wire(program, operand) for operand in program.operands[source]))
+
+
+def _ports(wires: dict[str, tuple[Wire, ...]], members: list[str]) -> tuple[str, ...]:
+    read = [source for name in members for wire in wires[name] for source in wire.sources]
+    return tuple(dict.fromkeys(source for source in read if source not in members))
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------
+
+
+def message_dtype(dtype: np.dtype) -> np.dtype:
+    """What travels in a run of ``dtype``: floats as they are, integers as 32 bits."""
+    return np.dtype(np.int32) if np.dtype(dtype).kind == "i" else np.dtype(dtype)
+
+
+def message_shape(shape: tuple[int, ...], spikes: bool) -> tuple[int, ...]:
+    """Spikes travel as they are; an analog stream as its values, then one value per row: whether the row changed."""
+    return (shape or (1,)) if spikes else (prod(shape) + prod(shape[:-1]),)
+
+
+def pack(stream: Stream, spikes: bool, dtype: np.dtype) -> np.ndarray:
+    """The message for a stream."""
+    if spikes:
+        return np.atleast_1d(stream.value).astype(dtype, copy=False)
+    changed = stream.changed[..., 0] if stream.changed.ndim else stream.changed
+    return np.concatenate([stream.value.ravel(), changed.ravel()], dtype=dtype, casting="unsafe")
+
+
+def unpack(message: np.ndarray, shape: tuple[int, ...], spikes: bool, dtype: np.dtype) -> Stream:
+    """The stream in a message, in the dtype of the run."""
+    if spikes:
+        value = message.reshape(shape).astype(dtype, copy=False)
+        return Stream(value, value != 0)
+    size = prod(shape)
+    changed = message[size:].reshape((*shape[:-1], 1) if shape else ()) != 0
+    return Stream(message[:size].reshape(shape).astype(dtype, copy=False), np.broadcast_to(changed, shape))

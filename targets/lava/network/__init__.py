@@ -1,0 +1,1 @@
+"""Programs as Lava networks: what the worker of the target runs. For networks made by hand see ``targets.lava.processes``."""

@@ -1,0 +1,197 @@
+"""A group of nodes as a Lava process, and its model, which runs the project's kernels: the written semantics.
+
+Lava matches a model's ports and variables with its process by name, at class level, so every number of ports, set of state
+variables and dtype has a class of its own; :func:`process_class` makes them from one body.
+"""
+
+from __future__ import annotations
+
+import functools
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import nir
+import numpy as np
+from lava.magma.core.decorator import implements, requires, tag
+from lava.magma.core.model.py.model import PyLoihiProcessModel
+from lava.magma.core.model.py.ports import PyInPort, PyOutPort
+from lava.magma.core.model.py.type import LavaPyType
+from lava.magma.core.process.ports.ports import InPort, OutPort
+from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.process.variable import Var
+from lava.magma.core.resources import CPU
+from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+from lava.magma.runtime.mgmt_token_enums import MGMT_COMMAND
+
+from ecmt_deploy.activity import INTEGER_COUNTS
+from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.kernels import InputKernel, Kernel, Stream, kernel
+from targets.lava.groups import Group, message_dtype, message_shape, pack, unpack
+from targets.lava.job import Job
+
+#: state variables of a process by type of node, with the kernel's attribute they show
+STATE: dict[type, dict[str, str]] = {
+    n.MultiThreshold: {"v": "v"},
+    n.ECM: {"accumulator": "accumulators", "previous": "previous"},
+    n.ECMProduct: {"accumulator_left": "a", "accumulator_right": "b"},
+}
+
+
+def state_of(node: nir.NIRNode) -> dict[str, str]:
+    """State variables of ``node``; none where it has no memory worth showing."""
+    return next((state for kind, state in STATE.items() if isinstance(node, kind)), {})
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A probe of a node: what is recorded, and the array (N * T, *shape), a file, that takes it."""
+
+    kind: str
+    series: np.ndarray
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all processes of a network share.
+
+    Attributes
+    ----------
+    job : where failures go
+    dtype : of arithmetic and state
+    timesteps : steps T of one inference; state is zeroed before every T-th step
+    shapes, spikes : of the streams between groups: their shapes, and which are spikes
+    samples : (N, *input_shape), a file
+    readouts : (N * T, classes), a file
+    steps : steps each group has finished, a file: the heartbeat
+    counts : (nodes, counts), a file: the integer counts in the order of ``INTEGER_COUNTS`` and then the elements evaluated
+    rows : row of each node in ``counts``
+    recordings : probes by node
+    """
+
+    job: Job
+    dtype: np.dtype
+    timesteps: int
+    shapes: Mapping[str, tuple[int, ...]]
+    spikes: frozenset[str]
+    samples: np.ndarray
+    readouts: np.ndarray
+    steps: np.ndarray
+    counts: np.ndarray
+    rows: Mapping[str, int]
+    recordings: Mapping[str, tuple[Recording, ...]]
+
+
+class GroupProcess(AbstractProcess):
+    """Nodes of a program as one Lava process.
+
+    Parameters
+    ----------
+    group : the nodes
+    index : number of the group, its place in ``plan.steps``
+    plan : what the network shares
+
+    Ports ``in_0``, ``in_1``, .. and ``s_out``; variables are the state of the member that has one.
+    """
+
+    model: ClassVar[type[GroupModel]]
+
+    def __init__(self, group: Group, index: int, plan: Plan) -> None:
+        super().__init__(group=group, index=index, plan=plan, name=group.name)
+        for i, source in enumerate(group.ports):
+            setattr(self, f"in_{i}", InPort(shape=message_shape(plan.shapes[source], source in plan.spikes)))
+        self.s_out = OutPort(shape=message_shape(plan.shapes[group.name], group.name in plan.spikes))
+        last = group.members[-1]
+        for variable in state_of(last.node):
+            side = 1 if variable == "accumulator_right" else 0
+            shape = last.site.shape if variable in ("v", "previous") else last.site.operand_shapes[side]
+            setattr(self, variable, Var(shape=shape or (1,), init=0))
+
+
+class GroupModel(PyLoihiProcessModel):
+    """Receives, steps the kernels of its members in order, sends the last result: all within one time step."""
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.group: Group = proc_params["group"]
+        self.plan: Plan = proc_params["plan"]
+        self.index: int = proc_params["index"]
+        with _reporting(self):
+            self.kernels: list[Kernel] = [kernel(m.node, m.site, self.plan.dtype) for m in self.group.members]
+
+    def run(self) -> None:
+        """Obey the runtime service. Lava's own loop also waits for readers of variables; a program's network has none."""
+        command = None
+        while command != MGMT_COMMAND.STOP[0]:
+            command = self.service_to_process.recv()[0]
+            self._cmd_handlers[command]()
+
+    def run_spk(self) -> None:
+        with _reporting(self):
+            self._step()
+
+    def _step(self) -> None:
+        plan, elapsed = self.plan, self.time_step - 1
+        sample, step = divmod(elapsed, plan.timesteps)
+        streams = {name: self._receive(i, name) for i, name in enumerate(self.group.ports)}
+        for member, running in zip(self.group.members, self.kernels, strict=True):
+            if step == 0:
+                running.reset()
+                if isinstance(running, InputKernel):
+                    running.present(plan.samples[sample])
+            operands = [wire.stream(streams) for wire in member.operands]
+            streams[member.name] = running.step(step + 1, *operands)
+            counts = running.counts
+            plan.counts[plan.rows[member.name]] = [
+                *(getattr(counts, name) for name in INTEGER_COUNTS),
+                sum(counts.ecm_ops.values()),
+            ]
+            for recording in plan.recordings.get(member.name, ()):
+                value = streams[member.name].value if recording.kind == "spikes" else running.v  # type: ignore[attr-defined]
+                recording.series[elapsed] = value
+        name, last = self.group.name, self.kernels[-1]
+        if isinstance(self.group.members[-1].node, nir.Output):
+            plan.readouts[elapsed] = streams[name].value.ravel()
+        self.s_out.send(pack(streams[name], name in plan.spikes, message_dtype(plan.dtype)))
+        for variable, attribute in state_of(self.group.members[-1].node).items():
+            value = getattr(last, attribute)
+            setattr(self, variable, np.atleast_1d(value[0] if isinstance(value, list) else value))
+        plan.steps[self.index] = elapsed + 1
+
+    def _receive(self, i: int, name: str) -> Stream:
+        (channel,) = getattr(self, f"in_{i}").csp_ports  # one connection each: nothing to sum, so no copy is made for it
+        return unpack(channel.recv(), self.plan.shapes[name], name in self.plan.spikes, self.plan.dtype)
+
+
+@contextmanager
+def _reporting(model: GroupModel) -> Iterator[None]:
+    """Lava waits for ever for a model that raised; the host learns of it from the job's directory."""
+    try:
+        yield
+    except BaseException:
+        model.plan.job.fail(f"node {model.group.name}: its process model raised", traceback.format_exc())
+        raise
+
+
+def process_class(group: Group, dtype: np.dtype) -> type[GroupProcess]:
+    """The class of Lava process for ``group``, with its model as ``model``."""
+    return _made(len(group.ports), tuple(state_of(group.members[-1].node)), np.dtype(dtype))
+
+
+@functools.cache
+def _made(ports: int, state: tuple[str, ...], dtype: np.dtype) -> type[GroupProcess]:
+    name = f"Group{ports}{''.join(variable.title().replace('_', '') for variable in state)}"
+    process: Any = type(name, (GroupProcess,), {"__module__": __name__, "__doc__": GroupProcess.__doc__})
+    fixed, sent = dtype.kind == "i", message_dtype(dtype).type
+    attributes: dict[str, Any] = {
+        **{f"in_{i}": LavaPyType(PyInPort.VEC_DENSE, sent) for i in range(ports)},
+        "s_out": LavaPyType(PyOutPort.VEC_DENSE, sent),
+        **{variable: LavaPyType(np.ndarray, sent, precision=24 if fixed else None) for variable in state},
+        "__module__": __name__,
+    }
+    model = type(f"{name}Model", (GroupModel,), attributes)
+    tagged = tag("fixed_pt" if fixed else "floating_pt")(model)
+    process.model = implements(proc=process, protocol=LoihiProtocol)(requires(CPU)(tagged))
+    return process

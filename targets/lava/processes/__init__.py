@@ -1,0 +1,20 @@
+"""Lava processes of spiking transformers, for networks made by hand.
+
+Neurons, token-wise synapses, and expectation compensation (ECM) with its accumulators as state. They connect to any other
+Lava process, take ``Monitor`` probes on their ports and variables, and run under ``Loihi2SimCfg`` with ``select_tag``
+``floating_pt`` or ``fixed_pt``. What they compute is written down in ``docs/format.md``; their models call the project's
+kernels.
+
+All of them pass a message on within the time step in which it arrives, so a network of them must have no loop without a delay.
+"""
+
+from targets.lava import compat
+
+compat.import_var_model()
+
+from targets.lava.processes.compensation import ECMGELU, ECMLayerNorm, ECMSoftmax  # noqa: E402
+from targets.lava.processes.neuron import MultiThreshold  # noqa: E402
+from targets.lava.processes.product import ECMProduct  # noqa: E402
+from targets.lava.processes.synapse import TokenLinear  # noqa: E402
+
+__all__ = ["ECMGELU", "ECMLayerNorm", "ECMProduct", "ECMSoftmax", "MultiThreshold", "TokenLinear"]

@@ -1,0 +1,109 @@
+"""What the processes share: a node of the dialect, and a model that steps its kernel.
+
+Lava executes the files of this folder once more whenever it looks for models, so nothing here may depend on being imported
+as a package.
+"""
+
+from typing import Any, ClassVar
+
+import nir
+import numpy as np
+from lava.magma.core.model.py.model import PyLoihiProcessModel
+from lava.magma.core.process.process import AbstractProcess, LogConfig
+from lava.magma.core.process.variable import Var
+
+from ecmt_deploy.graph.shapes import infer
+from ecmt_deploy.kernels import Site, Stream, kernel
+
+
+class NodeProcess(AbstractProcess):
+    """A node of the dialect as a process; base of the others.
+
+    Parameters
+    ----------
+    node : a node, floating or integer
+    shapes : shapes of its operands
+    reset_interval : steps T of one inference: state is zeroed before every T-th step; ``None`` for one that never ends
+    name, log_config : as in any Lava process
+    """
+
+    #: Lava asks a process for it even where its construction failed
+    _runtime: Any = None
+    #: state variables, and for each whether it has the shape of the output or of an operand
+    state: ClassVar[dict[str, int | None]] = {}
+
+    def __init__(
+        self, *, node: nir.NIRNode, shapes: list[tuple[int, ...]], reset_interval: int | None = None,
+        name: str | None = None, log_config: LogConfig | None = None,
+    ) -> None:  # fmt: skip
+        spiking = tuple(self.takes_spikes for _ in shapes)
+        site = Site(tuple(tuple(shape) for shape in shapes), infer(node, shapes), spiking, False)
+        super().__init__(node=node, site=site, reset_interval=reset_interval, name=name, log_config=log_config)
+        for variable, operand in self.state.items():
+            shape = site.shape if operand is None else site.operand_shapes[operand]
+            setattr(self, variable, Var(shape=shape, init=0))
+
+    takes_spikes: ClassVar[bool] = False
+
+    @classmethod
+    def from_node(cls, node: nir.NIRNode, *shapes: tuple[int, ...], **keywords: Any) -> "NodeProcess":
+        """A process for a node of a program, for operands of ``shapes``; the only way to one with a ``fixed_pt`` model.
+
+        Parameters
+        ----------
+        node : of the type that belongs to the class, for example ``program.nodes["blocks.0.attn.qkv"]``
+        keywords : ``reset_interval``, ``name``, ``log_config``
+        """
+        made = cls.__new__(cls)
+        made._prepare(node=node, shapes=list(shapes), **keywords)
+        made._post_init()  # what Lava does after a constructor
+        return made
+
+    def _prepare(self, **keywords: Any) -> None:
+        NodeProcess.__init__(self, **keywords)
+        self._connect()
+
+    def _connect(self) -> None:
+        """Make the ports."""
+        raise NotImplementedError
+
+
+class NodeModel(PyLoihiProcessModel):
+    """Receives, steps the kernel, sends: within one time step, in the order of the connections."""
+
+    ports: ClassVar[tuple[str, ...]]
+    out: ClassVar[str]
+    #: the kernel's attribute, and its place there, that a variable shows
+    shows: ClassVar[dict[str, tuple[str, int | None]]] = {}
+    dtype: ClassVar[type] = np.float64
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        node = proc_params["node"]
+        integer = hasattr(node, "state_bits")
+        if integer != (np.dtype(self.dtype).kind == "i"):
+            kinds = ("a floating node", "floating_pt") if not integer else ("an integer node", "fixed_pt")
+            raise ValueError(
+                f"{proc_params['name']}: {kinds[0]} runs with select_tag {kinds[1]!r} only; quantise the program for the other"
+            )
+        self.kernel = kernel(node, proc_params["site"], np.dtype(np.int64 if integer else self.dtype))
+        self.interval: int | None = proc_params["reset_interval"]
+
+    def run_spk(self) -> None:
+        """One step of the node."""
+        elapsed = self.time_step - 1
+        step = elapsed % self.interval if self.interval else elapsed
+        if step == 0:
+            self.kernel.reset()
+        spiking = self.kernel.site.spiking
+        received = [getattr(self, port).recv().astype(self.kernel.dtype, copy=False) for port in self.ports]
+        streams = [Stream(x, x != 0 if s else np.ones(x.shape, bool)) for x, s in zip(received, spiking, strict=True)]
+        getattr(self, self.out).send(self.kernel.step(step + 1, *streams).value.astype(self.dtype, copy=False))
+        for variable, (attribute, place) in self.shows.items():
+            value = getattr(self.kernel, attribute)
+            setattr(self, variable, value if place is None else value[place])
+
+
+def per_element(value: Any) -> np.ndarray:
+    """A parameter as an array of floats."""
+    return np.asarray(value, np.float64)

@@ -1,0 +1,86 @@
+"""What a network needs of the machine, and whether the machine has it: asked before anything is built."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from ecmt_deploy.errors import TargetError
+from ecmt_deploy.graph import Program
+from ecmt_deploy.graph import nodes as n
+from targets.lava.groups import Group, message_dtype, message_shape
+from targets.lava.session import SHARED_MEMORY
+
+#: a channel has two semaphores, and a process has two channels to the runtime service and one queue with three semaphores
+_SEMAPHORES_PER_CHANNEL, _SEMAPHORES_PER_PROCESS = 2, 7
+#: what an idle process keeps for itself, at least: pages that Python's reference counts make its own
+_IDLE_BYTES = 2 << 20
+#: multiply-accumulates a second that a busy machine manages at least, in one thread
+_SLOWEST_MACS = 5e6
+
+
+def require_room(program: Program, groups: Iterable[Group], dtype: np.dtype) -> None:
+    """Refuse a network that cannot fit.
+
+    Raises
+    ------
+    TargetError
+        with what is needed, what there is, and how to mend it. The memory needed is a lower bound.
+    """
+    groups = list(groups)
+    channels = sum(len(group.ports) for group in groups)
+    page = os.sysconf("SC_PAGE_SIZE")
+    files = page * (channels * _SEMAPHORES_PER_CHANNEL + (len(groups) + 1) * _SEMAPHORES_PER_PROCESS)
+    status = os.statvfs(SHARED_MEMORY)
+    free = status.f_bavail * status.f_frsize
+    if free < files:
+        raise TargetError(
+            f"target lava: {len(groups)} processes need {_mb(files)} of {SHARED_MEMORY} for semaphores, {_mb(free)} are free; "
+            f"remove files there or mount it larger (mount -o remount,size=64m {SHARED_MEMORY}; docker run --shm-size)"
+        )
+    needed, available = memory(program, groups, dtype), _available()
+    if available is not None and available < needed:
+        raise TargetError(
+            f"target lava: the network needs at least {_mb(needed)} of memory, {_mb(available)} are available; "
+            "free some, use dtype float32, or --target reference"
+        )
+
+
+def memory(program: Program, groups: Iterable[Group], dtype: np.dtype) -> int:
+    """Lower bound of the memory of a network, in bytes: channels, weights in the dtype of the run, idle processes."""
+    total = 0
+    for group in groups:
+        for port in group.ports:
+            shape = message_shape(program.shapes[port], isinstance(program.nodes[port], n.MultiThreshold))
+            total += prod(shape) * message_dtype(dtype).itemsize
+        weights = sum(member.node.weight.size for member in group.members if isinstance(member.node, n.LINEAR))
+        total += weights * np.dtype(dtype).itemsize + _IDLE_BYTES
+    return total
+
+
+def patience(program: Program, seconds: float) -> float:
+    """How long the network may be without any process finishing a step: ``seconds``, and time for its largest node."""
+    largest = 0
+    for name, node in program.nodes.items():
+        terms = prod(program.shapes[name])
+        if isinstance(node, n.LINEAR):
+            terms *= node.weight[0].size
+        elif isinstance(node, n.ECMProduct) and node.product == "matmul":
+            terms *= program.shapes[program.operands[name][0]][-1]
+        largest = max(largest, terms)
+    return seconds + largest / _SLOWEST_MACS
+
+
+def _available() -> int | None:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _mb(size: int) -> str:
+    return f"{size / 2**20:,.1f} MB"

@@ -1,0 +1,70 @@
+"""Which nodes share a process, and what travels between processes."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.kernels import Stream
+from targets.lava.groups import MAX_PORTS, groups, message_shape, pack, unpack
+from tests.conftest import PROGRAMS
+
+MEMORY = (n.MultiThreshold, n.ECM, n.ECMProduct, n.Hold, n.Readout)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_node_runs_once_and_memory_is_last(all_programs, name):
+    program = all_programs[name]
+    made = groups(program)
+    members = [member.name for group in made.values() for member in group.members]
+    assert sorted(members) == sorted(k for k, node in program.nodes.items() if not isinstance(node, n.WIRING))
+    for group in made.values():
+        assert not any(isinstance(member.node, MEMORY) for member in group.members[:-1])
+        assert len(group.ports) <= MAX_PORTS
+    assert len(made) < len(members)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_only_the_last_member_is_seen_from_outside_and_operands_come_first(all_programs, name):
+    seen: set[str] = set()
+    for name_, group in groups(all_programs[name]).items():
+        assert set(group.ports) <= seen
+        assert group.name == name_
+        inside = {member.name for member in group.members}
+        for member in group.members:
+            assert {s for wire in member.operands for s in wire.sources} <= inside | set(group.ports)
+        seen.add(name_)
+
+
+SHAPES = arrays.array_shapes(min_dims=0, max_dims=3, max_side=4)
+
+
+@given(
+    SHAPES.flatmap(
+        lambda shape: st.tuples(
+            arrays.arrays(np.float64, shape, elements=st.floats(allow_nan=False)),
+            arrays.arrays(bool, (*shape[:-1], *([1] if shape else []))),
+        )
+    )
+)
+def test_an_analog_message_is_the_stream(stream):
+    value, rows = stream
+    sent = Stream(value, np.broadcast_to(rows, value.shape))
+    message = pack(sent, False, np.dtype(np.float64))
+    assert message.shape == message_shape(value.shape, False)
+    received = unpack(message, value.shape, False, np.dtype(np.float64))
+    np.testing.assert_array_equal(received.value, value)
+    np.testing.assert_array_equal(received.changed, sent.changed)
+
+
+@given(arrays.arrays(np.int64, SHAPES, elements=st.integers(-(2**31) + 1, 2**31 - 1)))
+def test_integers_travel_as_32_bits(value):
+    for spikes in (True, False):
+        message = pack(Stream(value, value != 0 if spikes else np.ones(value.shape, bool)), spikes, np.dtype(np.int32))
+        assert message.dtype == np.int32
+        assert message.shape == message_shape(value.shape, spikes)
+        received = unpack(message, value.shape, spikes, np.dtype(np.int64))
+        assert received.value.dtype == np.int64
+        np.testing.assert_array_equal(received.value, value)
