@@ -120,7 +120,7 @@ def simulate(
     shard: Annotated[str | None, arg(metavar="i/n", help="only every n-th sample, from the i-th; merge adds the parts")] = None,
     probe: Annotated[
         UseAppendAction[tuple[str, ...]],
-        arg(metavar="NODE[:spikes|:membrane]", help="record a neuron node at every step, for the report; may be given again"),
+        arg(metavar="NODE[:spikes|:membrane|:state]", help="record a node at every step, for the report; may be given again"),
     ] = (),
 ) -> None:
     """Run a program on a target and keep outputs and counts."""

@@ -1,14 +1,15 @@
-"""Time series of neurons: which are asked for, and the file in a run that keeps them.
+"""Time series of neurons and accumulators: which are asked for, and the file in a run that keeps them.
 
 The file is NIR's own for recordings (``nir.NIRGraphData``, :func:`nir.read_data`): one entry per node, its observables
-``spikes`` and ``membrane`` as ``TimeGriddedData`` of shape (samples, steps, neurons) with ``dt`` = 1 step, neurons in
-row-major order of the node's shape. Spikes keep their signed size.
+``spikes``, ``membrane`` and ``state`` as ``TimeGriddedData`` of shape (samples, steps, neurons) with ``dt`` = 1 step, neurons
+in row-major order of the node's shape. Spikes keep their signed size.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from math import prod
 from pathlib import Path
 
 import nir
@@ -16,29 +17,44 @@ import numpy as np
 
 from ecmt_deploy.errors import ConfigError, RunError
 from ecmt_deploy.graph import Program
+from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.target import PROBE_KINDS, Probe
+
+#: nodes that remember from step to step
+_REMEMBERING = (n.MultiThreshold, n.ECM, n.ECMProduct, n.Hold, n.Readout)
 
 
 def parse_probes(program: Program, asked: Iterable[str | Probe]) -> tuple[Probe, ...]:
-    """Probes from ``NODE``, ``NODE:spikes`` or ``NODE:membrane``, each once.
+    """Probes from ``NODE``, ``NODE:spikes``, ``NODE:membrane`` or ``NODE:state``, each once.
 
     Raises
     ------
     ConfigError
-        if there is no such node or it is no neuron; names close matches.
+        if there is no such node, or it is no neuron (for ``state``: it has no memory); names close matches.
     """
+    remembering = tuple(name for name, node in program.nodes.items() if isinstance(node, _REMEMBERING))
     probes = []
     for text in asked:
         node, _, kind = str(text).rpartition(":")
         probe = Probe(node, kind) if node and kind in PROBE_KINDS else Probe(str(text))
-        if probe.node not in program.neurons:
+        wanted, fitting = ("a node with a state", remembering) if probe.kind == "state" else ("a neuron", program.neurons)
+        if probe.node not in fitting:
             what = (
                 f"is a {type(program.nodes[probe.node]).__name__}" if probe.node in program.nodes else "is not in the program"
             )
-            close = difflib.get_close_matches(probe.node, program.neurons, 3, 0.3) or list(program.neurons[:3])
-            raise ConfigError(f"--probe {text}: {probe.node} {what}; probe a neuron, for example {', '.join(close)}")
+            close = difflib.get_close_matches(probe.node, fitting, 3, 0.3) or list(fitting[:3])
+            raise ConfigError(f"--probe {text}: {probe.node} {what}; probe {wanted}, for example {', '.join(close)}")
         probes.append(probe)
     return tuple(dict.fromkeys(probes))
+
+
+def probe_shape(program: Program, probe: Probe) -> tuple[int, ...]:
+    """Shape of what a probe records at one step."""
+    shape = program.shapes[probe.node]
+    if probe.kind != "state":
+        return shape
+    sources = program.operands[probe.node] if isinstance(program.nodes[probe.node], n.ECM | n.ECMProduct) else ()
+    return (sum(prod(program.shapes[source]) for source in sources) + prod(shape),)
 
 
 def save_probes(path: Path, series: Mapping[Probe, np.ndarray]) -> None:
@@ -66,7 +82,7 @@ def load_probes(path: Path) -> dict[Probe, np.ndarray]:
         if not all(
             probe.kind in PROBE_KINDS and values.ndim == 3 and values.dtype.kind in "fi" for probe, values in series.items()
         ):
-            raise ValueError("expected spikes and membranes of shape (samples, steps, neurons)")
+            raise ValueError("expected spikes, membranes and states of shape (samples, steps, neurons)")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path}: no recording of neurons: {error}; simulate again with --probe") from None
     return dict(sorted(series.items(), key=lambda item: (item[0].node, PROBE_KINDS.index(item[0].kind))))

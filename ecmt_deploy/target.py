@@ -21,11 +21,12 @@ GROUP = "ecmt_deploy.targets"
 
 #: called with the number of steps finished so far, of all samples together: T for each sample
 Progress = Callable[[int], None]
-PROBE_KINDS = ("spikes", "membrane")
+PROBE_KINDS = ("spikes", "membrane", "state")
 
 
 class Probe(msgspec.Struct, frozen=True):
-    """What to record of a neuron node at every step: its ``spikes`` or its ``membrane`` (after the spikes left it)."""
+    """What to record of a node at every step: of a neuron its ``spikes`` or its ``membrane`` (after the spikes left it), of any
+    node with a memory its ``state``: membrane, accumulators and what was sent so far, one after another in row-major order."""
 
     node: str
     kind: str = "spikes"

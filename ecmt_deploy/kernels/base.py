@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -89,6 +89,15 @@ class Kernel(ABC):
         if not self.emits_spikes:
             self._counts["analog_messages"] += int(changed.sum())
         return Stream(value, changed)
+
+    #: attributes that last from step to step
+    memory: ClassVar[tuple[str, ...]] = ()
+
+    def state(self) -> np.ndarray:
+        """All that is remembered after a step, (elements,): the attributes in ``memory`` one after another, row-major."""
+        arrays = [getattr(self, name) for name in self.memory]
+        flat = [part for array in arrays for part in (array if isinstance(array, list) else [array])]
+        return np.concatenate([np.ravel(part) for part in flat])
 
     #: spikes carry their own mask, and are counted as ``messages``
     emits_spikes = False

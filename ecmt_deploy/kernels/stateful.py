@@ -21,6 +21,8 @@ class NeuronKernel(Kernel):
     Conservation: sum of spikes + v = initial membrane + sum of inputs.
     """
 
+    memory = ("v",)
+
     node: n.MultiThreshold
     emits_spikes = True
 
@@ -74,6 +76,8 @@ class ECMKernel(Kernel):
     State: the accumulators X (one per operand) and the previous term, so f is evaluated once a step.
     """
 
+    memory = ("accumulators", "previous")
+
     node: n.ECM
 
     @property
@@ -114,6 +118,8 @@ class ProductKernel(Kernel):
     """``ECMProduct``: with A_t, B_t the running sums, rate, y_t = A_t B_t / t - A_{t-1} B_{t-1} / (t-1);
     differential, y_t = a_t B_t + A_{t-1} b_t, which is A_t B_t - A_{t-1} B_{t-1}; A_0 B_0 enters at t = 1.
     """
+
+    memory = ("a", "b", "previous")
 
     ecm_kind = "product_readout"
 
@@ -171,6 +177,8 @@ class ProductKernel(Kernel):
 class HoldKernel(Kernel):
     """``Hold``: y_t = x_1 + .. + x_t, an event in every step."""
 
+    memory = ("total",)
+
     ecm_kind = "hold"
 
     def reset(self) -> None:
@@ -184,6 +192,8 @@ class HoldKernel(Kernel):
 
 class ReadoutKernel(Kernel):
     """``Readout``: o_t = (x_1 + .. + x_t) / t in rate coding, x_1 + .. + x_t in differential coding."""
+
+    memory = ("total",)
 
     ecm_kind = "readout"
 

@@ -16,6 +16,7 @@ import nir
 import numpy as np
 
 from ecmt_deploy.graph import Program
+from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.kernels import Site, Stream
 from ecmt_deploy.kernels.wiring import rewire
@@ -23,7 +24,7 @@ from ecmt_deploy.kernels.wiring import rewire
 #: most streams a process receives
 MAX_PORTS = 16
 #: nodes without a memory
-_JOINING = (n.Constant, *n.SCALING, *n.LINEAR, n.Add, n.Mean)
+_JOINING = (n.Constant, *n.SCALING, *n.LINEAR, n.Add, n.Mean, f.FixedScale, f.FixedConv)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import numpy as np
 from ecmt_deploy.activity import Activity
 from ecmt_deploy.errors import TargetError
 from ecmt_deploy.graph import Program
+from ecmt_deploy.probes import probe_shape
 from ecmt_deploy.target import Probe, Progress, Run, Unsupported
 from targets.lava.groups import MAX_PORTS, Group, groups
 from targets.lava.job import Job
@@ -95,7 +96,7 @@ class LavaTarget:
             outputs = np.load(job.readouts, allow_pickle=False).reshape(len(inputs), timesteps, *program.output_shape)
             recorded = {
                 probe: np.load(job.recording(i), allow_pickle=False).reshape(
-                    len(inputs), timesteps, *program.shapes[probe.node]
+                    len(inputs), timesteps, *probe_shape(program, probe)
                 )
                 for i, probe in enumerate(probes)
             }

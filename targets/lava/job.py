@@ -14,6 +14,7 @@ import numpy as np
 from ecmt_deploy.activity import INTEGER_COUNTS
 from ecmt_deploy.errors import TargetError
 from ecmt_deploy.graph import Program, write
+from ecmt_deploy.probes import probe_shape
 from ecmt_deploy.target import Probe
 
 
@@ -63,7 +64,7 @@ class Job:
             _reserve(job.steps, (groups,), np.dtype(np.int64))
             _reserve(job.counts, (len(program.nodes), len(INTEGER_COUNTS) + 1), np.dtype(np.int64))
             for i, probe in enumerate(probes):
-                _reserve(job.recording(i), (steps, *program.shapes[probe.node]), dtype)
+                _reserve(job.recording(i), (steps, *probe_shape(program, probe)), dtype)
             settings = Settings(timesteps, np.dtype(dtype).name, os.getpid(), list(probes))
             job._settings.write_bytes(msgspec.json.encode(settings))
         except OSError as error:

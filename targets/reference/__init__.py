@@ -11,6 +11,7 @@ import numpy as np
 from ecmt_deploy.activity import Activity
 from ecmt_deploy.graph import Program
 from ecmt_deploy.kernels import InputKernel, Stream, kernels
+from ecmt_deploy.probes import probe_shape
 from ecmt_deploy.target import Probe, Progress, Run, Unsupported
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class ReferenceTarget:
         source = running[program.input_name]
         assert isinstance(source, InputKernel)
         outputs = np.zeros((timesteps, len(inputs), *program.output_shape), dtype)
-        recorded = {probe: np.zeros((len(inputs), timesteps, *program.shapes[probe.node]), dtype) for probe in probes}
+        recorded = {probe: np.zeros((len(inputs), timesteps, *probe_shape(program, probe)), dtype) for probe in probes}
         built = time.perf_counter()
         for i, sample in enumerate(inputs):
             source.present(sample)
@@ -59,7 +60,9 @@ class ReferenceTarget:
                     streams[name] = each.step(t, *(streams[operand] for operand in program.operands[name]))
                 outputs[t - 1, i] = streams[program.output_name].value
                 for probe, series in recorded.items():
-                    series[i, t - 1] = streams[probe.node].value if probe.kind == "spikes" else running[probe.node].v  # type: ignore[attr-defined]
+                    node = running[probe.node]
+                    value = streams[probe.node].value if probe.kind == "spikes" else node.state()
+                    series[i, t - 1] = value.reshape(series.shape[2:])
                 if progress:
                     progress(i * timesteps + t)
         counts = {name: each.counts for name, each in running.items()}

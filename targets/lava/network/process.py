@@ -149,8 +149,8 @@ class GroupModel(PyLoihiProcessModel):
                 sum(counts.ecm_ops.values()),
             ]
             for recording in plan.recordings.get(member.name, ()):
-                value = streams[member.name].value if recording.kind == "spikes" else running.v  # type: ignore[attr-defined]
-                recording.series[elapsed] = value
+                value = streams[member.name].value if recording.kind == "spikes" else running.state()
+                recording.series[elapsed] = value.reshape(recording.series.shape[1:])
         name, last = self.group.name, self.kernels[-1]
         if isinstance(self.group.members[-1].node, nir.Output):
             plan.readouts[elapsed] = streams[name].value.ravel()
