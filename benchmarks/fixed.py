@@ -3,9 +3,8 @@
     python -m benchmarks.train_vit_fashion DIR --out fashion.safetensors
     python -m benchmarks.fixed --idx DIR --weights fashion.safetensors
 
-DIR holds the Fashion-MNIST idx files. Each model is converted with both presets, quantised for Loihi 2, and both
-programs run the
-same test samples: the float program on the torch engine, the integer program on the reference target.
+DIR holds the Fashion-MNIST idx files. Each model is converted with both presets, quantised for Loihi 2, and both programs run
+the same test samples: the float program on the torch engine, the integer program on the reference target.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The integer nodes of the dialect: the nodes of :mod:`ecmt_deploy.graph.nodes` in fixed point.
 
-An analog stream is an array of integers with one power-of-two ``exponent``: value = integer * 2**exponent. Whatever a
-node keeps or
-sends is ``state_bits`` wide, two's complement, and saturates at +-(2**(state_bits - 1) - 1); the one number below that,
+An analog stream is an array of integers with one power-of-two ``exponent``: value = integer * 2**exponent. Whatever a node
+keeps or sends is ``state_bits`` wide, two's complement, and saturates at +-(2**(state_bits - 1) - 1); the one number below that,
 -2**(state_bits - 1), is minus infinity (attention masks). A spike is an integer payload of at most ``payload_bits``; weights
 have ``weight_bits``. Every node says its widths, and the arithmetic in between is bounded by them.
 
@@ -111,8 +110,7 @@ class FixedHold(Fixed, n.Hold):
 @dataclass(eq=False, kw_only=True)
 class FixedMultiThreshold(Fixed, n.MultiThreshold):
     """Integer membrane. Bases are multiples of ``unit``, all in units of the membrane; a spike at level P = base << k is
-    sent as
-    the payload P / unit."""
+    sent as the payload P / unit."""
 
     unit: np.ndarray
     payload_bits: int
@@ -128,9 +126,8 @@ class FixedECM(Fixed, n.ECM):
 @dataclass(eq=False, kw_only=True)
 class FixedECMProduct(Fixed, n.ECMProduct):
     """Product of running sums. A payload of the left operand adds ``left_unit`` times itself to the left sum; for the
-    product, the sums
-    are shifted right by ``left_shift`` and ``right_shift`` to ``operand_bits``, and the result right by ``shift`` (left, where
-    it is negative)."""
+    product, the sums are shifted right by ``left_shift`` and ``right_shift`` to ``operand_bits``, and the result right by
+    ``shift`` (left, where it is negative)."""
 
     left_unit: np.ndarray
     right_unit: np.ndarray

@@ -34,9 +34,8 @@ class FixedProductKernel(Integer, ProductKernel):
     """``FixedECMProduct``: the running sums A, B (payload times unit, saturated), brought to ``operand_bits``, are
     multiplied exactly.
 
-    The term is A B, in rate coding t (A / t) (B / t), in the stream's format; sent is its difference to all that was
-    sent before.
-    Since A B changes by a B + A' b only, where a spike is, hardware need not multiply what did not change.
+    The term is A B, in rate coding t (A / t) (B / t), in the stream's format; sent is its difference to all that was sent
+    before. Since A B changes by a B + A' b only, where a spike is, hardware need not multiply what did not change.
     """
 
     node: f.FixedECMProduct

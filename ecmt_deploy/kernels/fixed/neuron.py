@@ -15,8 +15,8 @@ class FixedNeuronKernel(Integer, NeuronKernel):
     """``FixedMultiThreshold``: v <- v + x; the largest level that v reaches fires; v <- v - level; its payload is sent.
 
     Level base << k fires at ceil(level * c) with c = ``fraction``, a multiple of 1/256 (``nearest``), or at level -
-    floor(base / 2)
-    (``paper``). Conservation: sum of payloads times unit + v = initial membrane + sum of inputs, as long as nothing saturates.
+    floor(base / 2) (``paper``). Conservation: sum of payloads times unit + v = initial membrane + sum of inputs, as long as
+    nothing saturates.
     """
 
     node: f.FixedMultiThreshold
