@@ -1,9 +1,9 @@
 """The integer nodes of the dialect: the nodes of :mod:`ecmt_deploy.graph.nodes` in fixed point.
 
 An analog stream is an array of integers with one power-of-two ``exponent``: value = integer * 2**exponent. Whatever a node
-keeps or sends is ``state_bits`` wide, two's complement, and saturates at +-(2**(state_bits - 1) - 1); the one number below that,
--2**(state_bits - 1), is minus infinity (attention masks). A spike is an integer payload of at most ``payload_bits``; weights
-have ``weight_bits``. Every node says its widths, and the arithmetic in between is bounded by them.
+keeps or sends is ``state_bits`` wide, two's complement, and saturates at +-(2**(state_bits - 1) - 1); the one number below
+that, -2**(state_bits - 1), is minus infinity (attention masks). A spike is an integer payload of at most ``payload_bits``;
+weights have ``weight_bits``. Every node says its widths, and the arithmetic in between is bounded by them.
 
 ``docs/fixed_point.md`` specifies every operation; :mod:`ecmt_deploy.kernels.fixed` executes them.
 """

@@ -22,9 +22,8 @@ def integer_neuron(
 ) -> f.FixedMultiThreshold:
     """The neuron in units of its membrane.
 
-    Where both bases are equal a payload is +-2**k; where they differ, it is a small integer per side times 2**k, the
-    pair whose ratio is
-    nearest to theirs.
+    Where both bases are equal a payload is +-2**k; where they differ, it is a small integer per side times 2**k, the pair
+    whose ratio is nearest to theirs.
 
     Raises
     ------
