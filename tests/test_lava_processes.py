@@ -1,6 +1,7 @@
 """The process library: a hand-made network computes what the reference computes, and is visible to Monitors."""
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 
@@ -55,6 +56,23 @@ def attention_program(w, tokens: int, dim: int) -> Program:
         ("projection", "readout"), ("readout", "output"),
     ]  # fmt: skip
     return program(nodes, edges)
+
+
+@pytest.mark.parametrize(("method", "expected"), [("fork", "fork"), ("spawn", "has set multiprocessing's start method to 'spawn'")])
+def test_a_program_that_has_used_multiprocessing_before(method, expected):
+    """Lava sets the start method when it is imported; a user's program may have set it already."""
+    code = f"""
+import multiprocessing
+multiprocessing.set_start_method({method!r})
+from ecmt_deploy.errors import TargetError
+try:
+    import targets.lava.processes
+    print(multiprocessing.get_start_method())
+except TargetError as e:
+    print(e)
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert expected in said
 
 
 def test_the_attention_block_by_hand_equals_the_program(example):

@@ -1,21 +1,48 @@
-"""lava-nc 0.10.0 on Python 3.11 and 3.12.
+"""What lava-nc 0.10.0 needs cleared before it can be imported. It is archived, so there is no release to wait for.
 
-Its module ``lava.magma.compiler.var_model`` declares dataclass fields whose defaults are instances of other dataclasses.
-Python 3.10 accepts them; since 3.11 a default must be hashable, and a dataclass with ``eq`` and without ``unsafe_hash`` is not.
-The one obstacle is cleared by importing that module once while ``dataclasses.dataclass`` defaults to ``unsafe_hash=True``;
-afterwards everything is as before. lava-nc is archived at 0.10.0, so there is no release to wait for.
+Two obstacles, both in modules that run code when they are imported:
+
+* ``lava.magma.compiler.var_model`` declares dataclass fields whose defaults are instances of other dataclasses. Python 3.10
+  accepts them; since 3.11 a default must be hashable, and a dataclass with ``eq`` and without ``unsafe_hash`` is not. Importing
+  the module once while ``dataclasses.dataclass`` defaults to ``unsafe_hash=True`` clears it; afterwards everything is as before.
+* ``lava.magma.runtime.message_infrastructure`` sets the start method of ``multiprocessing`` to fork, which fails in a program
+  that has used ``multiprocessing`` before, although fork is what it then has.
 """
 
 import dataclasses
 import functools
+import multiprocessing
 import sys
 from importlib import import_module
 
+from ecmt_deploy.errors import TargetError
 
-def import_var_model() -> None:
-    """Import the one module of lava-nc that Python 3.11 and later refuse; does nothing on 3.10."""
-    if sys.version_info < (3, 11):
-        return
+
+def prepare() -> None:
+    """Make lava-nc importable in this process; to be called before the first import of ``lava``.
+
+    Raises
+    ------
+    TargetError
+        The program has chosen a start method of ``multiprocessing`` other than fork, the only one Lava runs with.
+    """
+    if "lava.magma.runtime.message_infrastructure.multiprocessing" not in sys.modules:
+        _free_start_method()
+    if sys.version_info >= (3, 11):
+        _import_var_model()
+
+
+def _free_start_method() -> None:
+    method = multiprocessing.get_start_method(allow_none=True)
+    if method not in (None, "fork"):
+        raise TargetError(
+            f"Lava runs its processes by fork, and this program has set multiprocessing's start method to {method!r}; "
+            "leave the method unset, or import targets.lava.processes in a process of its own"
+        )
+    multiprocessing.set_start_method(None, force=True)  # Lava sets it to fork again
+
+
+def _import_var_model() -> None:
     original = dataclasses.dataclass
     dataclasses.dataclass = functools.partial(original, unsafe_hash=True)
     try:

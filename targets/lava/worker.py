@@ -22,7 +22,7 @@ from targets.lava import compat
 from targets.lava.groups import groups
 from targets.lava.job import Job, Settings
 
-compat.import_var_model()
+compat.prepare()
 
 from lava.magma.core.run_conditions import RunSteps  # noqa: E402
 from lava.magma.core.run_configs import Loihi2SimCfg  # noqa: E402

@@ -10,7 +10,7 @@ All of them pass a message on within the time step in which it arrives, so a net
 
 from targets.lava import compat
 
-compat.import_var_model()
+compat.prepare()
 
 from targets.lava.processes.compensation import ECMGELU, ECMLayerNorm, ECMSoftmax  # noqa: E402
 from targets.lava.processes.neuron import MultiThreshold  # noqa: E402
