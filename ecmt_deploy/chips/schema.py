@@ -1,0 +1,253 @@
+"""What a chip's file holds: limits, abilities, prices, times and memories, every figure with where it is from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Method = Literal["measured", "simulated", "published", "derived", "assumed"]
+Grade = Literal["A", "B", "C", "D"]
+Text = Annotated[str, Meta(min_length=1)]
+Keys = Annotated[tuple[str, ...], Meta(min_length=1)]
+
+
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where figures are from, with the fields of a BibTeX entry; the key in the file is the entry's key."""
+
+    type: Literal["article", "inproceedings", "techreport", "manual", "misc", "online"]
+    title: Text
+    author: Text
+    year: int
+    journal: str = ""
+    booktitle: str = ""
+    institution: str = ""
+    volume: str = ""
+    number: str = ""
+    pages: str = ""
+    doi: str = ""
+    eprint: str = ""
+    url: str = ""
+    note: str = ""
+
+
+class Sourced(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How sure a statement about a chip is.
+
+    Attributes
+    ----------
+    source : keys of the file's ``[sources]``
+    where : the table, page, file or condition
+    method : how it was obtained; grades C and D are never ``measured``, ``simulated`` or ``published``
+    grade : A read directly in source code, a log or an abstract; B from a secondary transcription; C derived; D conflicting
+    note : what a reader should know
+    """
+
+    source: Keys
+    where: str = ""
+    method: Method
+    grade: Grade
+    note: str = ""
+
+
+class Ability(Sourced, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whether a chip can do something."""
+
+    value: bool
+
+
+class Figure(Sourced, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One figure of a chip.
+
+    Attributes
+    ----------
+    value, unit : the number and its unit
+    low, high : the range the sources give, where they give one
+    bound : whether the true figure may be lower (``upper``) or higher (``lower``) than this one
+    derivation : the arithmetic behind a derived value
+    covers : prices that are contained in this one, so that nothing is charged twice
+    """
+
+    value: float
+    unit: Text
+    low: float | None = None
+    high: float | None = None
+    bound: Literal["exact", "upper", "lower"] = "exact"
+    derivation: str = ""
+    covers: tuple[str, ...] = ()
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a core, a chip and the largest system can hold; a limit that is not given is unknown.
+
+    Attributes
+    ----------
+    chips : chips of the largest system there is
+    memory_bytes_per_core : memory that weights and state share, where they do
+    fan_in_per_neuron : synapses of one neuron
+    tile_columns, tile_rows, cores_per_tile : the mesh of a chip
+    weight_bits, state_bits, graded_payload_bits : widths; a payload of 1 is a binary spike
+    payload_bits_per_packet : payload one packet carries
+    """
+
+    cores_per_chip: Figure | None = None
+    chips: Figure | None = None
+    tile_columns: Figure | None = None
+    tile_rows: Figure | None = None
+    cores_per_tile: Figure | None = None
+    neurons_per_core: Figure | None = None
+    fan_in_per_neuron: Figure | None = None
+    synaptic_memory_bytes_per_core: Figure | None = None
+    state_memory_bytes_per_core: Figure | None = None
+    memory_bytes_per_core: Figure | None = None
+    input_axons_per_core: Figure | None = None
+    output_axons_per_core: Figure | None = None
+    weight_bits: Figure | None = None
+    state_bits: Figure | None = None
+    graded_payload_bits: Figure | None = None
+    payload_bits_per_packet: Figure | None = None
+
+
+class Abilities(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a chip can do at all; an ability that is not given is unknown.
+
+    Attributes
+    ----------
+    weight_sharing : rows of a token-wise layer, and positions of a convolution, share one copy of the weights on a core
+    programmable_neurons : neurons run code (multi-threshold neurons, expectation compensation)
+    dense_connections : layers other than convolutions
+    """
+
+    weight_sharing: Ability | None = None
+    programmable_neurons: Ability | None = None
+    dense_connections: Ability | None = None
+
+
+class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Energy per count, in pJ; a price that is not given is unknown, never zero.
+
+    Attributes
+    ----------
+    synop_pj, synop_conv_pj : a synaptic event; of a convolution, where it differs
+    mac_pj : a multiply-accumulate with an analog operand
+    neuron_update_active_pj, neuron_update_idle_pj : a neuron in a step, with and without something arriving
+    spike_pj : a neuron that fires, besides its update
+    message_pj, message_in_pj : a packet that leaves for a core, and that arrives at it
+    analog_message_pj : a packet with an analog value, where it differs
+    tile_pj, hop_ew_pj, hop_ns_pj, chip_crossing_pj : a packet within a tile, per hop east-west and north-south, between chips
+    static_mw : power of a chip that does nothing
+    ecm_op_pj : an element of a function, per kind
+    """
+
+    synop_pj: Figure | None = None
+    synop_conv_pj: Figure | None = None
+    mac_pj: Figure | None = None
+    neuron_update_active_pj: Figure | None = None
+    neuron_update_idle_pj: Figure | None = None
+    spike_pj: Figure | None = None
+    message_pj: Figure | None = None
+    message_in_pj: Figure | None = None
+    analog_message_pj: Figure | None = None
+    tile_pj: Figure | None = None
+    hop_ew_pj: Figure | None = None
+    hop_ns_pj: Figure | None = None
+    chip_crossing_pj: Figure | None = None
+    static_mw: Figure | None = None
+    ecm_op_pj: dict[str, Figure] = {}
+
+
+class Barrier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Time of the synchronisation that ends a step, with this many tiles at work."""
+
+    tiles: int
+    time: Figure
+
+
+class Times(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Time per count on one core, in ns; a time that is not given is unknown.
+
+    Attributes
+    ----------
+    step_ns : length of a step, on chips with a clock tick of their own
+    barrier : end of a step on the others, by tiles in ascending order (between two, interpolated linearly)
+    synop_ns, neuron_update_active_ns, neuron_update_idle_ns, spike_ns, message_in_ns, message_ns, hop_ns : as the prices
+    """
+
+    step_ns: Figure | None = None
+    barrier: tuple[Barrier, ...] = ()
+    synop_ns: Figure | None = None
+    neuron_update_active_ns: Figure | None = None
+    neuron_update_idle_ns: Figure | None = None
+    spike_ns: Figure | None = None
+    message_in_ns: Figure | None = None
+    message_ns: Figure | None = None
+    hop_ns: Figure | None = None
+
+
+class Sram(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Energy of one access to a memory of ``bytes``."""
+
+    bytes: int
+    access: Figure
+
+
+class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A model of memories for the memory-inclusive view.
+
+    Attributes
+    ----------
+    access_bits : width of one access
+    sram : by size in ascending order; energy is piecewise linear in between (Lemaire et al. 2022)
+    dram_pj : an access beyond the chip
+    """
+
+    access_bits: Figure
+    sram: Annotated[tuple[Sram, ...], Meta(min_length=1)]
+    dram_pj: Figure | None = None
+
+
+class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A chip as its file describes it.
+
+    Attributes
+    ----------
+    operations : energy of arithmetic, in pJ, by name (``int8_mul_pj``): what derived prices and the quantised ANN are made of
+    sources : by key
+    """
+
+    name: Text
+    title: Text
+    description: Text
+    sources: dict[str, Source]
+    limits: Limits
+    prices: Prices
+    abilities: Abilities = Abilities()
+    times: Times = Times()
+    memory: Memory | None = None
+    operations: dict[str, Figure] = {}
+
+
+def statements(described: Hardware) -> Iterator[tuple[str, Sourced]]:
+    """Every figure and ability of a chip with its name (``ecm_op_pj.gelu``, ``barrier.32``, ``sram.8192``)."""
+    for part in (described.limits, described.abilities, described.prices, described.times):
+        for name in part.__struct_fields__:
+            value = getattr(part, name)
+            if isinstance(value, Sourced):
+                yield name, value
+            elif isinstance(value, dict):
+                yield from ((f"{name}.{kind}", figure) for kind, figure in value.items())
+            elif name == "barrier":
+                yield from ((f"barrier.{point.tiles}", point.time) for point in value)
+    if described.memory is not None:
+        yield "access_bits", described.memory.access_bits
+        yield from ((f"sram.{point.bytes}", point.access) for point in described.memory.sram)
+        if described.memory.dram_pj is not None:
+            yield "dram_pj", described.memory.dram_pj
+    yield from ((f"operations.{name}", figure) for name, figure in described.operations.items())
+
+
+def figures(described: Hardware) -> dict[str, Figure]:
+    """Every figure of a chip by name."""
+    return {name: value for name, value in statements(described) if isinstance(value, Figure)}

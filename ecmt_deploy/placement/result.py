@@ -1,0 +1,114 @@
+"""What a placement says: which cores hold what, how full they are, where messages go, and what does not fit."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Use(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much of one resource a unit's fullest core uses, and the chip's limit (``None``: unknown)."""
+
+    used: int
+    limit: int | None
+
+    @property
+    def share(self) -> float | None:
+        """Used over limit."""
+        return None if self.limit is None else self.used / self.limit
+
+
+class Unit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Nodes that live on the same cores: a layer of synapses or a function of whole rows, and the elementwise nodes after it.
+
+    Attributes
+    ----------
+    name : its first node, the one that decides the cores
+    nodes : all of them, in the order of the program
+    first_core, cores : its cores are ``first_core`` .. ``first_core + cores - 1``
+    rows_per_core, columns_per_core : the tile of outputs a core computes: rows (tokens, positions) by channels
+    use : by resource (``neurons``, ``synaptic_memory_bytes``, ``state_memory_bytes``, ``memory_bytes``, ``input_axons``,
+        ``output_axons``, ``fan_in``)
+    binding : the resource that decides the number of cores; ``None`` where one core holds it all, or no limit is known
+    """
+
+    name: str
+    nodes: tuple[str, ...]
+    first_core: int
+    cores: int
+    rows_per_core: int
+    columns_per_core: int
+    use: dict[str, Use]
+    binding: str | None
+
+
+class Obstacle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What does not fit.
+
+    Attributes
+    ----------
+    node : where (a unit's first node; the empty string for the program as a whole)
+    resource : of which resource or ability there is too little
+    need, limit : how much of it (``None`` where it is an ability, not an amount)
+    mend : the nearest thing that would help
+    """
+
+    node: str
+    resource: str
+    need: int | None
+    limit: int | None
+    mend: str
+
+
+class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the messages of one node go; everything per message that the node sends, on average over its elements.
+
+    Attributes
+    ----------
+    source, target : node that emits, node that receives (through wiring)
+    packets : copies that leave for another core (a message to its own core is none)
+    within_tile : packets that stay within their tile
+    hops_ew, hops_ns : hops between tiles, east-west and north-south, summed over packets
+    chip_crossings : borders between chips, summed over packets
+    """
+
+    source: str
+    target: str
+    packets: float
+    within_tile: float
+    hops_ew: float
+    hops_ns: float
+    chip_crossings: float
+
+
+class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A program on a chip.
+
+    Attributes
+    ----------
+    hardware, title : the chip
+    units : in the order of their cores
+    routes : between nodes of different cores; empty where units have no cores
+    cores, chips : how many it takes (``chips`` is ``None`` where the cores of a chip are unknown)
+    mesh : tile columns, tile rows and cores per tile of a chip; ``None`` where unknown: routes then have no hops
+    obstacles : what does not fit; empty where the program runs on the chip as placed
+    assumptions : what the numbers rest on, a sentence each
+    """
+
+    hardware: str
+    title: str
+    units: tuple[Unit, ...]
+    routes: tuple[Route, ...]
+    cores: int
+    chips: int | None
+    mesh: tuple[int, int, int] | None
+    obstacles: tuple[Obstacle, ...]
+    assumptions: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether nothing stands in the way."""
+        return not self.obstacles
+
+    def unit_of(self, node: str) -> Unit | None:
+        """The unit that holds a node; ``None`` for wiring, constants, input and output."""
+        return next((unit for unit in self.units if node in unit.nodes), None)

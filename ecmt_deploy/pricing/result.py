@@ -1,0 +1,179 @@
+"""What pricing a run says, per inference: energy by node and component in three views, and time."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Band(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An amount with the range its sources give: ``low <= value <= high``. Bands add."""
+
+    low: float
+    value: float
+    high: float
+
+    def __add__(self, other: Band) -> Band:
+        return Band(self.low + other.low, self.value + other.value, self.high + other.high)
+
+    def __mul__(self, factor: float) -> Band:
+        """Times a factor that is not negative."""
+        return Band(self.low * factor, self.value * factor, self.high * factor)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the sources give no range."""
+        return self.low == self.high
+
+
+NOTHING = Band(0.0, 0.0, 0.0)
+
+
+class PaperView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """View (a): the papers' estimate at 45 nm, an accumulation of 0.9 pJ an event against a MAC of 4.6 pJ.
+
+    Attributes
+    ----------
+    snn_pj, ann_pj : events x 0.9 + analog MACs x 4.6, and dense MACs x 4.6, the encoding layers left out of both
+    ratio : snn / ann = 0.9 / 4.6 x events per MAC where no analog MAC is left; ``None`` without dense MACs
+    left_out_pj : what the figure leaves out and 45 nm arithmetic prices: encoding, neuron, ecm, memory
+    total_pj : with all that
+    unpriced : what it leaves out and nothing prices, counts per inference by name
+    """
+
+    snn_pj: float
+    ann_pj: float
+    ratio: float | None
+    left_out_pj: dict[str, float]
+    total_pj: float
+    unpriced: dict[str, float]
+
+
+class MemoryRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """View (c) of one node with synapses.
+
+    Attributes
+    ----------
+    snn_pj, ann_pj : by part (arithmetic, weight, state or operand memory, ..)
+    events_per_mac : measured
+    break_even_events_per_mac : below it spiking costs less than the quantised ANN; ``None`` where it never does
+    """
+
+    snn_pj: dict[str, float]
+    ann_pj: dict[str, float]
+    events_per_mac: float | None
+    break_even_events_per_mac: float | None
+
+
+class MemoryView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """View (c): memory included, against an ANN quantised to ``ann_bits`` = ceil(log2(T + 1)) bits, one memory model for both.
+
+    Attributes
+    ----------
+    model : which memory model
+    ann_bits : width of the ANN's activations (Yan et al., arXiv 2409.08290)
+    rows : by node
+    snn_pj, ann_pj : sums by part
+    """
+
+    model: str
+    ann_bits: int
+    rows: dict[str, MemoryRow]
+    snn_pj: dict[str, float]
+    ann_pj: dict[str, float]
+
+
+class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One node's energy on the chip: view (b).
+
+    Attributes
+    ----------
+    node, kind : name and type of the node
+    components_pj : by component (synapse, product, mac, neuron, ecm, routing, chip_crossing), those that could be priced
+    unpriced : counts per inference without a price, by name of the count
+    bounds : bounds of the prices used (``exact``, ``upper``, ``lower``)
+    """
+
+    node: str
+    kind: str
+    components_pj: dict[str, Band]
+    unpriced: dict[str, float]
+    bounds: tuple[str, ...]
+
+    @property
+    def priced_pj(self) -> Band:
+        """Sum over the components that could be priced."""
+        return sum(self.components_pj.values(), NOTHING)
+
+
+class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long an inference takes on the chip, from its published times.
+
+    Attributes
+    ----------
+    depth : units one behind another on the longest way through the program: steps until the pipeline is full
+    steps : time steps T of an inference
+    step_us : length of a step: the busiest core's work and the barrier
+    busiest : the unit whose cores decide it; ``None`` where a clock tick does
+    latency_us : (depth + T - 1) steps
+    throughput_per_s : 1 / (T steps), once the pipeline is full
+    unknown : work that has no published time and is not in the step (then it is a lower bound), counts per step by name
+    assumptions : what the numbers rest on, a sentence each
+    """
+
+    depth: int
+    steps: int
+    step_us: Band
+    busiest: str | None
+    latency_us: Band
+    throughput_per_s: Band
+    unknown: dict[str, float]
+    assumptions: tuple[str, ...]
+
+
+class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A run of a program on a chip, per inference.
+
+    Attributes
+    ----------
+    hardware, title : the chip
+    timesteps, n_samples : what the counts were over
+    rows : view (b), one per node that did anything
+    components_pj, total_pj : sums over rows of what could be priced, and ``static``: power of the chips x time of an inference,
+        from the full pipeline (low, value) to one inference at a time (high); absent where power or time is unknown
+    unpriced : counts per inference without a price, summed over rows
+    left_out : what no count covers, with the reason
+    bounds : bounds of the prices used
+    paper, memory : views (a) and (c)
+    timing : ``None`` where the chip has no published times
+    energy_delay_nj_ms : total energy x latency; ``None`` without timing
+    cores, chips, obstacles : of the placement: how many, and what does not fit, a sentence each
+    events_per_mac : (synops + macs) / dense MACs, the encoding layers left out of both; ``None`` if there is nothing else
+    encoding : the encoding layers
+    synop_pj : the chip's price of a synaptic event, ``None`` if unknown
+    """
+
+    hardware: str
+    title: str
+    timesteps: int
+    n_samples: int
+    rows: tuple[Row, ...]
+    components_pj: dict[str, Band]
+    total_pj: Band
+    unpriced: dict[str, float]
+    left_out: tuple[str, ...]
+    bounds: tuple[str, ...]
+    paper: PaperView
+    memory: MemoryView
+    timing: Timing | None
+    energy_delay_nj_ms: Band | None
+    cores: int
+    chips: int | None
+    obstacles: tuple[str, ...]
+    events_per_mac: float | None
+    encoding: tuple[str, ...]
+    synop_pj: float | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every count had a price."""
+        return not self.unpriced
