@@ -14,7 +14,7 @@ from ecmt_deploy.chips import Hardware
 from ecmt_deploy.graph import Program
 from ecmt_deploy.placement import obstacles
 from ecmt_deploy.placement.result import Obstacle, Placement, Route, Unit, Use
-from ecmt_deploy.placement.routes import Flow, Placed, flows, route
+from ecmt_deploy.placement.routes import Flow, Map, Placed, flows, route
 from ecmt_deploy.placement.settling import settle
 from ecmt_deploy.placement.streams import operands
 from ecmt_deploy.placement.terms import Terms, assumptions
@@ -37,6 +37,7 @@ def place(program: Program, hardware: Hardware) -> Placement:
     units = _units(program, placed, demands, found, terms)
     cores = sum(unit.cores for unit in units)
     chips = ceil(cores / terms.cores_per_chip) if terms.cores_per_chip else None
+    where = Map.of(cores, terms)
     narrow = {
         unit.name: (asked.layer, {name: use.used for name, use in unit.use.items()})
         for unit, asked in zip(units, demands, strict=True)
@@ -46,7 +47,7 @@ def place(program: Program, hardware: Hardware) -> Placement:
         hardware=hardware.name,
         title=hardware.title,
         units=units,
-        routes=tuple(route(flow, int(np.prod(program.shapes[flow.emitter])), terms) for flow in found),
+        routes=tuple(route(flow, int(np.prod(program.shapes[flow.emitter])), where) for flow in found),
         cores=cores,
         chips=chips,
         mesh=None if terms.mesh is None else (terms.mesh.columns, terms.mesh.rows, terms.mesh.cores),

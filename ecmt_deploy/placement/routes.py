@@ -176,34 +176,36 @@ def _histogram(a: np.ndarray, b: np.ndarray, most: int) -> tuple[np.ndarray, np.
     return pairs // most, pairs % most, counts
 
 
-def route(flow: Flow, elements: int, terms: Terms) -> Route:
+@dataclass(frozen=True, eq=False)
+class Map:
+    """Where cores are: chip, and column (over all chips) and row of their tile; zeros where that is unknown."""
+
+    chip: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    tiled: bool
+
+    @classmethod
+    def of(cls, cores: int, terms: Terms) -> Map:
+        """Cores fill a tile, tiles a row, to and fro; chips stand in a row."""
+        core, mesh = np.arange(cores), terms.mesh
+        chip, core = np.divmod(core, terms.cores_per_chip) if terms.cores_per_chip else (np.zeros_like(core), core)
+        if mesh is None:
+            return cls(chip, np.zeros_like(core), np.zeros_like(core), False)
+        row, column = np.divmod(core // mesh.cores, mesh.columns)
+        column = np.where(row % 2, mesh.columns - 1 - column, column)
+        return cls(chip, chip * mesh.columns + column, row, True)
+
+
+def route(flow: Flow, elements: int, where: Map) -> Route:
     """Packets and hops of a flow, per message of the node that emits (of ``elements``)."""
+    east_west, north_south, chips = (np.abs(at[flow.sources] - at[flow.targets]) for at in (where.x, where.y, where.chip))
+    within = (east_west + north_south == 0) if where.tiled else np.zeros(1, bool)
 
     def average(values: np.ndarray | int) -> float:
         return float((flow.counts * values).sum() / elements)
 
-    crossings: np.ndarray | int = 0
-    within: np.ndarray | int = 0
-    east_west: np.ndarray | int = 0
-    north_south: np.ndarray | int = 0
-    if terms.cores_per_chip is not None:
-        crossings = np.abs(flow.sources // terms.cores_per_chip - flow.targets // terms.cores_per_chip)
-    if terms.mesh is not None:
-        (x, y), (to_x, to_y) = _position(flow.sources, terms), _position(flow.targets, terms)
-        east_west, north_south = np.abs(x - to_x), np.abs(y - to_y)
-        within = (east_west == 0) & (north_south == 0)
     return Route(
         flow.emitter, flow.consumer, packets=average(1), within_tile=average(within), hops_ew=average(east_west),
-        hops_ns=average(north_south), chip_crossings=average(crossings),
+        hops_ns=average(north_south), chip_crossings=average(chips),
     )  # fmt: skip
-
-
-def _position(cores: np.ndarray, terms: Terms) -> tuple[np.ndarray, np.ndarray]:
-    """Column, over all chips, and row of each core's tile. Cores fill a tile, tiles a row, to and fro; chips a row."""
-    mesh = terms.mesh
-    assert mesh is not None
-    assert terms.cores_per_chip is not None
-    chip, core = np.divmod(cores, terms.cores_per_chip)
-    row, column = np.divmod(core // mesh.cores, mesh.columns)
-    column = np.where(row % 2, mesh.columns - 1 - column, column)
-    return chip * mesh.columns + column, row
