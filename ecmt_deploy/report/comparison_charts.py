@@ -77,7 +77,8 @@ def against_cost(name: str, alt: str, points: Sequence[Point], column: str, labe
     made, axes = figure(2.9 + 0.17 * -(-entries // (1 if entries < 4 else 2)))
     styles = _styles(series)
     markers = {preset: _MARKERS.get(preset, "D^vP"[i % 4]) for i, preset in enumerate(presets)}
-    logarithmic = all(point.cost > 0 for point in points)
+    costs = [point.cost for point in points]
+    logarithmic = min(costs) > 0 and max(costs) > 8 * min(costs)
     if logarithmic:
         axes.set_xscale("log")
     front = pareto_front([(point.cost, point.accuracy) for point in points])
@@ -98,13 +99,13 @@ def against_cost(name: str, alt: str, points: Sequence[Point], column: str, labe
     if len(points) <= CROWDED:
         for p in points:
             axes.annotate(f"{p.timesteps}", (p.cost, 100 * p.accuracy), (4, -9), textcoords="offset points", fontsize=7, color=SOFT)
-    costs = [point.cost for point in points]
     if logarithmic:
         axes.set_xlim(min(costs) / 1.15, max(costs) * 1.15)
-        log_ticks(axes, "x", text)
+        log_ticks(axes, text)
     else:
+        axes.xaxis.get_major_locator().set_params(nbins=5)
         axes.xaxis.set_major_formatter(lambda value, _: text(value))
-    axes.set_xlabel(label)
+    axes.set_xlabel(f"{label}, logarithmic" if logarithmic else label)
     _accuracies(axes, [point.accuracy for point in points])
     _legend(made, entries)
     return Chart(name, svg(made, name, alt), points_table(points, column))

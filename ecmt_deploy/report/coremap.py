@@ -22,33 +22,33 @@ _NOWHERE, _FREE = -2, -1
 _EMPTY = "#eef1f4"
 
 
-def grid(placement: Placement) -> np.ndarray:
+def grid(placement: Placement, cores_per_chip: int | None) -> np.ndarray:
     """Which unit every core belongs to, as it lies on its chip.
 
     Returns
     -------
-    (rows, columns) of indices into ``placement.units``; -1 a core that is free, -2 no core. Tiles lie row by row on a chip, the
-    cores of a tile in a square; chips lie side by side. Where the mesh is unknown, cores just follow each other.
+    (rows, columns) of indices into ``placement.units``; -1 a core that is free, -2 no core. Tiles fill a chip row by row, to and
+    fro, as :mod:`ecmt_deploy.placement` numbers them, and the cores of a tile make a block; where the mesh is unknown every core
+    is a tile of a mesh about twice as wide as high. Chips lie one after another, as lines of text do.
     """
-    owners = np.full(placement.cores, _FREE)
+    per_chip = cores_per_chip or placement.cores
+    wide = ceil(sqrt(2 * per_chip))
+    tile_columns, tile_rows, per_tile = placement.mesh or (wide, ceil(per_chip / wide), 1)
+    chips = ceil(placement.cores / per_chip)
+    owners = np.full((chips, tile_rows * tile_columns * per_tile), _NOWHERE)
+    owners[:, :per_chip] = _FREE
     for i, unit in enumerate(placement.units):
-        owners[unit.first_core : unit.first_core + unit.cores] = i
-    if placement.mesh is None or placement.chips is None:
-        columns = min(max(ceil(sqrt(1.8 * placement.cores)), min(placement.cores, 16)), 256)
-        rows = ceil(placement.cores / columns)
-        return np.concatenate([owners, np.full(rows * columns - placement.cores, _NOWHERE)]).reshape(rows, columns)
-    tile_columns, tile_rows, per_tile = placement.mesh
-    per_chip = tile_columns * tile_rows * per_tile
-    chips = max(ceil(placement.cores / per_chip), 1)
-    owners = np.concatenate([owners, np.full(chips * per_chip - placement.cores, _FREE)])
+        chip, core = np.divmod(np.arange(unit.first_core, unit.first_core + unit.cores), per_chip)
+        owners[chip, core] = i
     across = next(width for width in range(ceil(sqrt(per_tile)), per_tile + 1) if per_tile % width == 0)  # cores side by side
-    each = owners.reshape(chips, tile_rows, tile_columns, per_tile // across, across)
-    maps = each.transpose(0, 1, 3, 2, 4).reshape(chips, tile_rows * (per_tile // across), tile_columns * across)
+    tiles = owners.reshape(chips, tile_rows, tile_columns, per_tile // across, across)
+    tiles[:, 1::2] = tiles[:, 1::2, ::-1].copy()
+    maps = tiles.transpose(0, 1, 3, 2, 4).reshape(chips, tile_rows * (per_tile // across), tile_columns * across)
     return _side_by_side(maps)
 
 
 def _side_by_side(maps: np.ndarray) -> np.ndarray:
-    """Chips (chips, rows, columns) in lines of text, so to say, with a gap between; about as wide as high."""
+    """Chips (chips, rows, columns) in lines with gaps between, together about as wide as high."""
     chips, rows, columns = maps.shape
     in_line = min(chips, max(1, ceil(sqrt(chips * (rows + 1) / (columns + 1)))))
     lines = ceil(chips / in_line)
@@ -58,14 +58,14 @@ def _side_by_side(maps: np.ndarray) -> np.ndarray:
 
 
 @styled
-def core_map(name: str, alt: str, placement: Placement) -> Chart:
+def core_map(name: str, alt: str, placement: Placement, cores_per_chip: int | None) -> Chart:
     """The map; lines where units meet, in larger squares the number of the unit as in the table of units."""
     import matplotlib
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize, to_rgba
     from matplotlib.patches import PathPatch
 
-    cells = grid(placement)
+    cells = grid(placement, cores_per_chip)
     rows, columns = cells.shape
     size = min(LARGEST, (72 * WIDTH - 16) / columns, (72 * TALLEST) / rows)
     made, axes = figure(rows * size / 72 + 0.75)
@@ -92,7 +92,7 @@ def core_map(name: str, alt: str, placement: Placement) -> Chart:
                 axes.text(column + 0.5, row + 0.5, str(i + 1), ha="center", va="center", fontsize=6.5 if i < 99 else 5.5,
                           color="white" if dark else INK)  # fmt: skip
     bar = made.colorbar(ScalarMappable(Normalize(0, 100), colours), ax=axes, orientation="horizontal", aspect=40, fraction=0.05,
-                        pad=0.02)  # fmt: skip
+                        pad=0.02, anchor=(0.0, 1.0))  # fmt: skip
     bar.set_label("used of the binding resource, %")
     bar.outline.set_linewidth(0)  # type: ignore[operator]
     return Chart(name, svg(made, name, alt), units(placement))

@@ -100,20 +100,6 @@ def nodes(energies: Sequence[Energy]) -> Table:
     return Table(header, rows)
 
 
-def paper(e: Energy) -> Table:
-    """View (a), with what the papers' figure leaves out."""
-    view = e.paper
-    rows: list[tuple[Cell, ...]] = [("SNN, events and MACs", view.snn_pj)]
-    rows += [(f"left out: {name}", pj) for name, pj in view.left_out_pj.items()]
-    return Table(("part", "pj"), [*rows, ("SNN with what is left out", view.total_pj), ("ANN, dense MACs", view.ann_pj)])
-
-
-def memory(view: MemoryView) -> Table:
-    """View (c) by part."""
-    parts = list(dict.fromkeys([*view.snn_pj, *view.ann_pj]))
-    return Table(("part", "snn_pj", "ann_pj"), [(part, view.snn_pj.get(part), view.ann_pj.get(part)) for part in parts])
-
-
 def break_even(view: MemoryView) -> Table:
     """Measured events per MAC of every node with synapses, and below how many spiking would cost less."""
     header = ("node", "events_per_mac", "break_even_events_per_mac", "snn_pj", "ann_pj")
@@ -169,12 +155,12 @@ def raster(probe: Raster) -> Table:
 def views(energies: Sequence[Energy], names: Sequence[str]) -> Table:
     """The three views side by side: (a) and (c) at 45 nm, once where chips share them, and (b) of every chip."""
     rows: list[tuple[Cell, ...]] = []
-    for paper_, chips in alike([e.paper for e in energies], names):
-        left_out = " ".join(sorted(paper_.unpriced))
+    for paper, chips in alike([e.paper for e in energies], names):
+        left_out = " ".join(sorted(paper.unpriced))
         rows += [
-            (f"(a) SNN{chips}", paper_.snn_pj, paper_.snn_pj, paper_.snn_pj, "exact", ""),
-            (f"(a) SNN, all of it{chips}", paper_.total_pj, paper_.total_pj, paper_.total_pj, "exact", left_out),
-            (f"(a) ANN, fp32{chips}", paper_.ann_pj, paper_.ann_pj, paper_.ann_pj, "exact", ""),
+            (f"(a) SNN{chips}", paper.snn_pj, paper.snn_pj, paper.snn_pj, "exact", ""),
+            (f"(a) SNN, all of it{chips}", paper.total_pj, paper.total_pj, paper.total_pj, "exact", left_out),
+            (f"(a) ANN, fp32{chips}", paper.ann_pj, paper.ann_pj, paper.ann_pj, "exact", ""),
         ]
     for label, e in zip(names, energies, strict=True):
         rows.append((f"(b) {label}", *_band(e.total_pj if e.components_pj else None), *_marks(e.bounds, e.unpriced)))
@@ -197,3 +183,19 @@ def alike(views_: Sequence[_View], names: Sequence[str]) -> list[tuple[_View, st
         else:
             same.append(name)
     return [(view, "" if len(found) == 1 else f" {', '.join(chips)}") for view, chips in found]
+
+
+def composition(energies: Sequence[Energy], names: Sequence[str]) -> Table:
+    """Views (a) and (c) by part: what the papers' figure counts, what it leaves out, and memory."""
+    bars: list[tuple[str, Mapping[str, float]]] = []
+    for paper, chips in alike([e.paper for e in energies], names):
+        bars += [
+            (f"(a) SNN{chips}", {"arithmetic": paper.snn_pj}),
+            (f"(a) SNN, all of it{chips}", {"arithmetic": paper.snn_pj, **paper.left_out_pj}),
+            (f"(a) ANN, fp32{chips}", {"arithmetic": paper.ann_pj}),
+        ]
+    for view, chips in alike([e.memory for e in energies], names):
+        bars += [(f"(c) SNN{chips}", view.snn_pj), (f"(c) ANN, int{view.ann_bits}{chips}", view.ann_pj)]
+    parts = list(dict.fromkeys(part for _, bar in bars for part in bar))
+    rows: list[tuple[Cell, ...]] = [(label, *(bar.get(part) for part in parts)) for label, bar in bars]
+    return Table(("name", *(f"{part}_pj" for part in parts)), rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,7 +11,7 @@ from markupsafe import Markup
 from ecmt_deploy.report.data import Cell, Table
 from ecmt_deploy.report.palette import looks
 from ecmt_deploy.report.svg import BLUE, GREEN, INK, LINE, SOFT, VERMILION, elided, figure, si, styled, svg
-from ecmt_deploy.report.text import energy, scale_of
+from ecmt_deploy.report.text import energy, energy_tick, scale_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ class Chart(NamedTuple):
 
 def rows_figure(rows: int, extra: float, row: float = ROW) -> tuple[Figure, Axes]:
     """A figure for so many rows, thinner where there are many, with ``extra`` inches for axis and legend."""
-    made, axes = figure(min(rows * row, TALLEST) + extra)
+    made, axes = figure(min(max(rows, 2) * row, TALLEST) + extra)
     axes.set_ylim(rows - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     return made, axes
@@ -69,15 +69,15 @@ def stacked(
     highs = [number(cell) for cell in table.column("high_pj")] if band and "high_pj" in table.header else sums
     scale, unit = (1.0, "%") if shares else scale_of(max([*sums, *highs], default=0.0))
     legend_rows = -(-len(parts) // 4)
-    made, axes = rows_figure(len(table.rows), 0.55 + 0.2 * legend_rows, row)
+    made, axes = rows_figure(len(table.rows), 0.6 + 0.2 * legend_rows, row)
     left = [0.0] * len(table.rows)
     styles = looks(parts)
     for part in parts:
-        colour, hatch = styles[part]
+        colour, hatch, edge = styles[part]
         drawn = [v / (s or 1.0) * 100 if shares else v / scale for v, s in zip(values[part], sums, strict=True)]
         some = [i for i, width in enumerate(drawn) if width > 0]
         axes.barh(some, [drawn[i] for i in some], left=[left[i] for i in some], color=colour, hatch=hatch, height=0.76,
-                  edgecolor="white", linewidth=0.4, clip_on=False, label=part.replace("_", " "))  # fmt: skip
+                  edgecolor=edge, linewidth=0.4, clip_on=False, label=part.replace("_", " "))  # fmt: skip
         left = [a + b for a, b in zip(left, drawn, strict=True)]
     if band and not shares and "low_pj" in table.header:
         lows = [number(cell) for cell in table.column("low_pj")]
@@ -115,7 +115,7 @@ def overview(name: str, alt: str, table: Table) -> Chart:
     if seen:
         axes.set_xscale("log")
         axes.set_xlim(min(seen) / 1.6, max(seen) * 1.6)
-        log_ticks(axes, "x", energy)
+        log_ticks(axes, energy_tick)
     axes.set_yticks(range(len(labels)), labels)
     axes.grid(axis="x")
     for i in range(len(labels)):
@@ -140,16 +140,15 @@ def _marker(bounds: str) -> str:
     return {"": "o", "≤ ": "<", "≥ ": ">", "~ ": "D"}[bound_sign(bounds)]
 
 
-def log_ticks(axes: Axes, which: str, text: object) -> None:
-    """Ticks at powers of ten (at 1, 2, 5 where there are few), written by ``text``."""
+def log_ticks(axes: Axes, text: Callable[[float], str]) -> None:
+    """Ticks of a logarithmic x axis, denser where it is short, written by ``text``."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
-    narrow = high / low < 200
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 20 else (1.0, 3.0) if narrow else (1.0,), numticks=6))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))  # type: ignore[operator]
-    axis.set_minor_formatter(NullFormatter())
+    low, high = axes.get_xlim()
+    subs = (1, 2, 3, 4, 5, 6, 8) if high / low < 8 else (1, 2, 5) if high / low < 30 else (1, 3) if high / low < 200 else (1,)
+    axes.xaxis.set_major_locator(LogLocator(subs=subs, numticks=6))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 @styled
@@ -157,7 +156,7 @@ def break_even(name: str, alt: str, table: Table) -> Chart:
     """Measured events per MAC (dot) against the break-even (diamond), one row a node."""
     measured, even = table.column("events_per_mac"), table.column("break_even_events_per_mac")
     positive = [number(cell) for cell in [*measured, *even] if number(cell) > 0 and isfinite(number(cell))]
-    made, axes = rows_figure(len(table.rows), 0.75)
+    made, axes = rows_figure(len(table.rows), 0.95)
     low, high = (min(positive) / 1.7, max(positive) * 1.7) if positive else (0.1, 10.0)
     axes.set_xscale("log")
     axes.set_xlim(low, high)
@@ -178,7 +177,7 @@ def break_even(name: str, alt: str, table: Table) -> Chart:
     ):
         axes.plot([], [], marker=marker, markersize=4.5, color="none", markerfacecolor=face, markeredgecolor=colour, label=text)
     label_rows(axes, [elided(str(cell)) for cell in table.column("node")])
-    log_ticks(axes, "x", si)
+    log_ticks(axes, si)
     axes.grid(axis="x")
     axes.set_xlabel("events per MAC, logarithmic")
     made.legend(loc="outside upper left", ncols=2, handlelength=1.0, columnspacing=1.2)

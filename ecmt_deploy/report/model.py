@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from ecmt_deploy.activity import Activity
-from ecmt_deploy.chips import Hardware, Source
+from ecmt_deploy.chips import Figure, Hardware, Source
 from ecmt_deploy.graph import Program
 from ecmt_deploy.layers import grouped
 from ecmt_deploy.placement.result import Placement
@@ -58,6 +58,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     record : the run
     curve : accuracy against steps: the run's own, or that of a longer evaluation of the same program
     energies, placements : on the chips, in the same order
+    cores_per_chip : of each of these chips, where it is known
     sources : where the figures of each of these chips are from, by key
     spike_rates : spikes per neuron and step, by layer; layers without neurons are absent
     spikes, synops, dense_macs : per inference
@@ -71,6 +72,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     curve: AccuracyCurve
     energies: list[Energy]
     placements: list[Placement]
+    cores_per_chip: list[int | None]
     sources: list[dict[str, Source]]
     spike_rates: dict[str, float]
     spikes: float
@@ -105,6 +107,7 @@ def make_report(
         curve=curve or own,
         energies=[energy for _, _, energy in chips],
         placements=[placement for _, placement, _ in chips],
+        cores_per_chip=[_whole(hardware.limits.cores_per_chip) for hardware, _, _ in chips],
         sources=[hardware.sources for hardware, _, _ in chips],
         spike_rates=rates,
         spikes=sum(c.spikes for c in counts.values()) / n,
@@ -115,6 +118,10 @@ def make_report(
         trace=trace,
         rasters=[_raster(probe, values) for probe, values in (probes or {}).items()],
     )
+
+
+def _whole(figure: Figure | None) -> int | None:
+    return None if figure is None else int(figure.value)
 
 
 def _raster(probe: Probe, values: np.ndarray) -> Raster:

@@ -11,14 +11,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ecmt_deploy.chips import Source
 from ecmt_deploy.placement.result import Placement, Unit
 from ecmt_deploy.pricing import bound_mark, remarks
-from ecmt_deploy.pricing.result import Band, Energy, MemoryView, PaperView
+from ecmt_deploy.pricing.result import Energy, MemoryView, PaperView
 from ecmt_deploy.report import comparison as compare
 from ecmt_deploy.report import comparison_charts, data, energy_charts, run_charts, text
 from ecmt_deploy.report.comparison import Comparison
 from ecmt_deploy.report.coremap import core_map
 from ecmt_deploy.report.energy_charts import Chart
 from ecmt_deploy.report.model import Report
-from ecmt_deploy.report.svg import printable, si
+from ecmt_deploy.report.svg import elided, printable, si
 
 #: rows of a table that is shown beside its chart; longer ones are only in the CSV
 SHOWN = 80
@@ -35,11 +35,12 @@ class ChipSection(NamedTuple):
 
 
 class Alike(NamedTuple):
-    """A view that several chips share, and its chart."""
+    """A view that several chips share, its chart, and whether there are nodes that never break even."""
 
     chips: str
     view: PaperView | MemoryView
-    chart: Chart | None
+    chart: Chart | None = None
+    never: bool = False
 
 
 def render_html(report: Report) -> str:
@@ -57,9 +58,14 @@ def render_html(report: Report) -> str:
         if energies
         else None,
         shares=_shares(energies, names),
-        papers=[Alike(chips, view, None) for view, chips in data.alike([e.paper for e in energies], names)],
+        composition=energy_charts.stacked("parts", "Views (a) and (c) by part", data.composition(energies, names), "name", row=0.26)
+        if energies
+        else None,
+        glance=[(name, e, f"chip-{i}") for i, (name, e) in enumerate(zip(names, energies, strict=True), start=1)],
+        papers=[Alike(chips, view) for view, chips in data.alike([e.paper for e in energies], names)],
         memories=[
-            Alike(chips, view, _break_even(f"break-even-{i}", view))
+            Alike(chips, view, _break_even(f"break-even-{i}", view),
+                  any(row.break_even_events_per_mac is None for row in view.rows.values()))
             for i, (view, chips) in enumerate(data.alike([e.memory for e in energies], names), start=1)
         ],
         chips=[_chip(report, i, cited[i]) for i in range(len(energies))],
@@ -91,7 +97,7 @@ def render_comparison(comparison: Comparison) -> str:
         points = compare.energy_points(comparison, i)
         pareto = comparison_charts.against_cost(
             f"chip-{i + 1}-pareto", f"Accuracy against energy per inference on {name}, with the Pareto front", points, "energy_pj",
-            "energy per inference, logarithmic", text.energy
+            "energy per inference", text.energy_tick
         ) if points else None  # fmt: skip
         stack = energy_charts.stacked(
             f"chip-{i + 1}-components", f"Energy of each run on {name} by component", data.totals(energies, labels), "name", row=0.24
@@ -105,10 +111,11 @@ def render_comparison(comparison: Comparison) -> str:
                                               compare.accuracy_table(comparison)),
         events=comparison_charts.against_cost(
             "events-per-mac", "Accuracy against events per MAC, with the Pareto front", events, "events_per_mac",
-            "events per MAC of the ANN, logarithmic", si
+            "events per MAC of the ANN", si
         ) if events else None,
         summary=compare.summary(comparison),
         sections=sections,
+        glances=[[(entry.label, entry.report.energies[i], "") for entry in entries] for i in range(len(names))],
         references=references,
     )  # fmt: skip
 
@@ -120,7 +127,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     made.filters.update(
         energy=text.energy, energy_band=text.energy_band, duration_band=text.duration_band, number_band=text.number_band,
-        number=text.figures, percent=text.percent, cell=_cell, csv=_csv, sum_pj=lambda parts: sum(parts.values()),
+        number=text.figures, count=text.count, short=lambda name: elided(name, 40), percent=text.percent, cell=_cell, csv=_csv, sum_pj=lambda parts: sum(parts.values()),
         weblink=lambda url: url if url.startswith(("https://", "http://")) else "",
     )  # fmt: skip
     made.globals.update(bound_mark=bound_mark, remarks=remarks, total=_total, held=_held, SHOWN=SHOWN)
@@ -143,11 +150,12 @@ def _cell(value: data.Cell) -> str:
     return text.figures(value, 4) if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
 
 
-def _total(e: Energy, band: Band | None = None) -> str:
-    """A total as it must be read: the sign of its bounds, its range, and a plus where more has no price."""
+def _total(e: Energy, short: bool = False) -> str:
+    """A total as it must be read: the sign of its bounds, its range (not if ``short``), and a plus where more has no price."""
     if not e.components_pj:
         return "not priced"
-    return f"{bound_mark(e.bounds)}{text.energy_band(band or e.total_pj)}{' +' if e.unpriced else ''}"
+    total = text.energy(e.total_pj.value) if short else text.energy_band(e.total_pj)
+    return f"{bound_mark(e.bounds)}{total}{' +' if e.unpriced else ''}".replace("≤ ", "≤\u00a0").replace(" +", "\u00a0+")
 
 
 def _held(unit: Unit) -> list[str]:
@@ -167,7 +175,8 @@ def _chip(report: Report, i: int, references: list[int]) -> ChipSection:
         else None
     )
     cores = (
-        core_map(f"{key}-cores", f"{placement.cores} cores of {e.hardware} and the units on them, by utilisation", placement)
+        core_map(f"{key}-cores", f"{placement.cores} cores of {e.hardware} and the units on them, by utilisation", placement,
+                 report.cores_per_chip[i])
         if placement.cores
         else None
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 import warnings
 from collections.abc import Callable
 from io import StringIO
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-#: inches, 72 units each: narrow, so that text of 9 units is still read on a phone 360 px wide
-WIDTH = 5.2
+#: inches, 72 units each: as narrow as a phone, where text of 8 units is then 8 px
+WIDTH = 4.7
 INK, SOFT, LINE = "#1f2933", "#5b6773", "#d9dee3"
 #: Okabe and Ito's palette, without black and yellow, which is too light for a line: safe for colour-blind readers
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
@@ -106,8 +107,8 @@ def _targets(value: str) -> list[str]:
 
 
 def printable(text: str) -> str:
-    """Text that every reader of HTML and SVG takes: what has no glyph becomes U+FFFD."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+    """Text that every reader of HTML and SVG takes: control characters, also those of direction, become U+FFFD."""
+    return "".join(c if c.isprintable() or unicodedata.category(c) == "Zs" else "\ufffd" for c in text)
 
 
 def elided(name: str, length: int = LABEL) -> str:

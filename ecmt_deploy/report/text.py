@@ -5,6 +5,7 @@ from __future__ import annotations
 from ecmt_deploy.pricing.result import Band
 
 _UNITS = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (1.0, "pJ"))
+_SPACE = "\u00a0"  # where a line must not break
 _SECONDS = ((1e6, "s"), (1e3, "ms"), (1.0, "µs"), (1e-3, "ns"))
 
 
@@ -28,7 +29,13 @@ def scale_of(largest: float, units: tuple[tuple[float, str], ...] = _UNITS) -> t
 def energy(pj: float) -> str:
     """An energy given in pJ: ``12.3 µJ``."""
     scale, unit = scale_of(pj)
-    return f"{figures(pj / scale)} {unit}"
+    return f"{figures(pj / scale)}{_SPACE}{unit}"
+
+
+def energy_tick(pj: float) -> str:
+    """An energy at a tick of an axis: ``1 µJ``."""
+    scale, unit = scale_of(pj)
+    return f"{pj / scale:.3g} {unit}"
 
 
 def energy_band(band: Band) -> str:
@@ -43,7 +50,7 @@ def duration_band(band: Band) -> str:
 
 def _band(band: Band, units: tuple[tuple[float, str], ...]) -> str:
     scale, unit = scale_of(band.value or band.high, units)
-    value = f"{figures(band.value / scale)} {unit}"
+    value = f"{figures(band.value / scale)}{_SPACE}{unit}"
     return value if band.exact else f"{value} ({number_range(Band(band.low / scale, band.value / scale, band.high / scale))})"
 
 
@@ -54,9 +61,14 @@ def number_band(band: Band) -> str:
 
 def number_range(band: Band) -> str:
     """From the lowest to the highest."""
-    return f"{figures(band.low)} to {figures(band.high)}"
+    return f"{figures(band.low)}{_SPACE}to{_SPACE}{figures(band.high)}"
+
+
+def count(amount: float) -> str:
+    """A count, per inference or step: a mean, so not always whole."""
+    return f"{amount:,.0f}" if amount >= 100 or amount == int(amount) else figures(amount)
 
 
 def percent(share: float | None) -> str:
     """A share as per cent; nothing where it is unknown."""
-    return "" if share is None else f"{figures(100 * share)} %"
+    return "" if share is None else f"{figures(100 * share)}{_SPACE}%"
