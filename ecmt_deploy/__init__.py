@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ecmt_deploy.evaluation import evaluate as evaluate
     from ecmt_deploy.graph import Program as Program
     from ecmt_deploy.graph import read as read
+    from ecmt_deploy.placement import place as place
     from ecmt_deploy.pricing import energy as energy
     from ecmt_deploy.quantization import quantize as quantize
     from ecmt_deploy.simulation import simulate as simulate
@@ -40,6 +41,7 @@ _PUBLIC = {
     "evaluate": "evaluation",
     "hardware": "chips",
     "load": "engine",
+    "place": "placement",
     "quantize": "quantization",
     "read": "graph",
     "simulate": "simulation",

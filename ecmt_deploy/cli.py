@@ -201,16 +201,24 @@ def energy(
 
 
 @command
-def inspect(program: Nir, hardware: Annotated[str | None, arg(metavar="NAME", help="also cores on this chip")] = None) -> None:
-    """The nodes of a program: types, shapes, standard NIR or this project's."""
-    from ecmt_deploy import tables
+def inspect(
+    program: Nir, hardware: Annotated[str | None, arg(metavar="NAME", help="also its placement on this chip")] = None
+) -> None:
+    """The nodes of a program: types, shapes, standard NIR or this project's; on a chip, also cores, and what does not fit."""
+    from ecmt_deploy import placement_tables, tables
     from ecmt_deploy.chips import hardware as describe
     from ecmt_deploy.graph import read
+    from ecmt_deploy.placement import place
 
     chip = describe(hardware) if hardware else None
     console = Console()
     loaded = read(program)
-    console.print(tables.program(loaded, chip))
+    placed = place(loaded, chip) if chip else None
+    console.print(tables.program(loaded, placed))
+    if placed:
+        console.print(placement_tables.units(placed, console.width))
+        for line in placement_tables.remarks(placed, loaded):
+            console.print(line, markup=False, highlight=False)
     console.print(tables.provenance(loaded))
 
 

@@ -19,7 +19,7 @@ from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph.fixed import Fixed, FixedMultiThreshold
 from ecmt_deploy.layers import grouped
-from ecmt_deploy.placement import cores_needed
+from ecmt_deploy.placement import Placement, Unit
 from ecmt_deploy.pricing import Energy, bound_mark, remarks
 from ecmt_deploy.rundir import RunRecord
 from ecmt_deploy.traces import Trace
@@ -171,12 +171,13 @@ def classification(image: Path, steps: Sequence[Sequence[tuple[str, float]]]) ->
     return table
 
 
-def program(loaded: Program, chip: Hardware | None) -> Table:
-    """Every node: type, shape, whether NIR itself defines it, and the cores it needs at least."""
+def program(loaded: Program, placed: Placement | None) -> Table:
+    """Every node: type, shape, whether NIR itself defines it, and its cores where it is placed."""
     columns = ["node", "type", "NIR", "shape", "stream", *(["format"] if loaded.integer else [])]
-    title = f"{len(loaded.nodes)} nodes" + (f", least number of cores on {chip.name}" if chip else "")
-    table = _table(title, *columns, *(["cores"] if chip else []))
+    title = f"{len(loaded.nodes)} nodes" + (f", and their cores on {placed.hardware}" if placed else "")
+    table = _table(title, *columns, *(["cores"] if placed else []))
     _wrap(table, 1)
+    units = {name: unit for unit in placed.units for name in unit.nodes} if placed else {}
     for name, node in loaded.nodes.items():
         kind = type(node).__name__
         detail = f" {node.function}" if isinstance(node, n.ECM) else ""
@@ -184,11 +185,18 @@ def program(loaded: Program, chip: Hardware | None) -> Table:
         cells = [name, kind + detail, "standard" if kind in n.STANDARD else "dialect", _shape(loaded.shapes[name]), stream]
         if loaded.integer:
             cells.append(_format(loaded, name))
-        if chip:
-            cores = cores_needed(loaded, name, chip)
-            cells.append("" if cores is None else f"≥ {cores}")
+        if placed:
+            cells.append(cores_of(units[name]) if name in units else "")
         table.add_row(*cells)
     return table
+
+
+def cores_of(unit: Unit) -> str:
+    """First and last core of a unit."""
+    if not unit.cores:
+        return "none"
+    last = unit.first_core + unit.cores - 1
+    return str(last) if unit.cores == 1 else f"{unit.first_core}-{last}"
 
 
 def _format(loaded: Program, name: str) -> str:

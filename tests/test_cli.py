@@ -1,6 +1,7 @@
 """The command line: every failure a user can cause is one line, exit status 2, and nothing left on disk."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -255,6 +256,24 @@ def test_energy_report_inspect_hardware_classify(tmp_path, capsys, monkeypatch, 
     status, out, err = run(["classify", str(digits_program), "zero.png"], capsys, monkeypatch, tmp_path)
     assert status == 0, err
     assert " 0 " in out.splitlines()[-2]
+
+
+def test_inspect_shows_cores_and_what_does_not_fit(tmp_path, capsys, monkeypatch, digits_program):
+    arguments = ["inspect", str(digits_program), "--hardware"]
+    for columns in ("80", "120"):
+        monkeypatch.setenv("COLUMNS", columns)
+        status, out, err = run([*arguments, "loihi2"], capsys, monkeypatch, tmp_path)
+        assert status == 0, err
+        assert "and their cores on loihi2" in out
+        assert "of 8,192" in out, "the limit of neurons"
+        assert "blocks.0.attn.qkv +" in out
+        assert re.search(r"fits: [\d,]+ cores on 1 chip\b", out)
+        assert all(len(line) <= int(columns) for line in out.splitlines())
+    status, out, _ = run([*arguments, "loihi1_sanafe"], capsys, monkeypatch, tmp_path)
+    assert status == 0
+    assert "does not fit; what could be placed takes" in out
+    assert "! blocks.0.norm1: programmable_neurons missing" in out
+    assert "Weights take 8 bits, the chip's width." in out
 
 
 def test_fixed_point_on_the_way_or_from_a_file(tmp_path, capsys, monkeypatch, digits_program):

@@ -1,24 +1,89 @@
-"""How many cores a node needs at least: the first question of a placement."""
+"""Placement: which cores of a chip hold which nodes of a program, how full they are, and where messages go.
+
+Pure arithmetic on a program and a chip: no input, no output, the same result for the same arguments. ``docs/placement.md``
+gives the model and every formula.
+"""
 
 from __future__ import annotations
 
-from math import ceil, prod
+from math import ceil
+
+import numpy as np
 
 from ecmt_deploy.chips import Hardware
 from ecmt_deploy.graph import Program
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.graph.fixed import FixedConv
+from ecmt_deploy.placement import obstacles
+from ecmt_deploy.placement.result import Obstacle, Placement, Route, Unit, Use
+from ecmt_deploy.placement.routes import Flow, Map, Placed, flows, route
+from ecmt_deploy.placement.settling import settle
+from ecmt_deploy.placement.streams import operands
+from ecmt_deploy.placement.terms import Terms, assumptions
+from ecmt_deploy.placement.tiling import Demand, binding, smallest
+
+__all__ = ["Obstacle", "Placement", "Route", "Unit", "Use", "place"]
 
 
-def cores_needed(program: Program, name: str, hardware: Hardware) -> int | None:
-    """Lower bound of the cores for one node: neurons by the neuron limit, weights by the synaptic memory.
+def place(program: Program, hardware: Hardware) -> Placement:
+    """Cores, tiles and routes of a program on a chip, and what does not fit.
 
-    ``None`` where the node needs neither, or the chip does not say its limits.
+    Raises
+    ------
+    HardwareError
+        if the limits of the chip contradict one another.
     """
-    node, limits = program.nodes[name], hardware.limits
-    if isinstance(node, n.MultiThreshold) and limits.neurons_per_core:
-        return ceil(prod(program.shapes[name]) / limits.neurons_per_core.value)
-    if isinstance(node, (*n.LINEAR, FixedConv)) and limits.synaptic_memory_bytes_per_core and limits.weight_bits:
-        memory = node.weight.size * limits.weight_bits.value / 8
-        return ceil(memory / limits.synaptic_memory_bytes_per_core.value)
-    return None
+    terms, read = Terms.of(hardware), operands(program)
+    placed, demands = settle(program, read, terms)
+    found = list(flows(program, read, placed))
+    units = _units(program, placed, demands, found, terms)
+    cores = sum(unit.cores for unit in units)
+    chips = ceil(cores / terms.cores_per_chip) if terms.cores_per_chip else None
+    where = Map.of(cores, terms)
+    narrow = {
+        unit.name: (asked.layer, {name: use.used for name, use in unit.use.items()})
+        for unit, asked in zip(units, demands, strict=True)
+        if not unit.cores
+    }
+    return Placement(
+        hardware=hardware.name,
+        title=hardware.title,
+        units=units,
+        routes=tuple(route(flow, int(np.prod(program.shapes[flow.emitter])), where) for flow in found),
+        cores=cores,
+        chips=chips,
+        mesh=None if terms.mesh is None else (terms.mesh.columns, terms.mesh.rows, terms.mesh.cores),
+        obstacles=(
+            *obstacles.abilities(program, hardware),
+            *obstacles.widths(program, hardware, terms),
+            *obstacles.analog(program, [flow.emitter for flow in found], terms),
+            *obstacles.untiled(narrow, terms),
+            *obstacles.size(cores, terms),
+        ),
+        assumptions=assumptions(program, hardware, terms, chips),
+    )
+
+
+def _units(program: Program, placed: Placed, demands: list[Demand], found: list[Flow], terms: Terms) -> tuple[Unit, ...]:
+    cores = sum(tile.cores for tile in placed.tiles if tile)
+    leaving_axons = np.zeros(cores, np.int64)  # by core
+    for flow in found:
+        levels = terms.levels_of(program.nodes[flow.emitter])
+        leaving_axons += np.bincount(flow.sources, weights=flow.counts * levels, minlength=cores).astype(np.int64)
+    units = []
+    for names, asked, tile, first in zip(placed.drafts.units, demands, placed.tiles, placed.first_core, strict=True):
+        shown = tile or smallest(asked)
+        used = asked.use(shown, terms)
+        if tile is not None:
+            used["output_axons"] = int(leaving_axons[first : first + tile.cores].max())
+        units.append(
+            Unit(
+                name=names[0],
+                nodes=tuple(names),
+                first_core=first,
+                cores=tile.cores if tile else 0,
+                rows_per_core=shown.rows,
+                columns_per_core=shown.columns,
+                use={name: Use(amount, terms.limits.get(name)) for name, amount in used.items()},
+                binding=binding(asked, terms, tile, used) if tile else None,
+            )
+        )
+    return tuple(units)

@@ -58,6 +58,13 @@ class Obstacle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: int | None
     mend: str
 
+    @property
+    def sentence(self) -> str:
+        """What, where, how much, and how to mend it, in one line."""
+        where = f"{self.node}: " if self.node else ""
+        amount = "" if self.need is None or self.limit is None else f" {self.need:,} needed, limit {self.limit:,}"
+        return f"{where}{self.resource}{amount or ' missing'}; {self.mend}"
+
 
 class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the messages of one node go; everything per message that the node sends, on average over its elements.

@@ -1,0 +1,243 @@
+"""What the first node of a unit asks of a core, by kind of node, and which cores need which elements of its operands."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cache
+from math import ceil, prod
+from typing import Any
+
+import nir
+import numpy as np
+
+from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.graph.shapes import convolution
+from ecmt_deploy.placement.tiles import Grid, Tile
+from ecmt_deploy.placement.units import SYNAPSES, coupling, is_matmul
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Reach:
+    """Which tiles need each element of an operand.
+
+    Attributes
+    ----------
+    group : group of tiles by element; broadcasts with the operand
+    starts, tiles : the tiles of group g are ``tiles[starts[g] : starts[g + 1]]``
+    """
+
+    group: np.ndarray
+    starts: np.ndarray
+    tiles: np.ndarray
+
+    @classmethod
+    def single(cls, tile_of: np.ndarray, tiles: int) -> Reach:
+        """Each element is needed by one tile."""
+        return cls(tile_of, np.arange(tiles + 1), np.arange(tiles))
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Tiles of each group."""
+        return np.diff(self.starts)
+
+
+class Layer(ABC):
+    """The first node of a unit.
+
+    Attributes
+    ----------
+    grid : its outputs
+    fan_in : axons that reach one output
+    whole : whether a row may not be divided
+    axons : axons of one element of each operand (0: constants alone)
+    """
+
+    fan_in = 0
+    whole = False
+
+    def __init__(self, grid: Grid, axons: tuple[int, ...]) -> None:
+        self.grid, self.axons = grid, axons
+
+    @abstractmethod
+    def input_axons(self, tile: Tile) -> int:
+        """Axons that reach the tile with the most."""
+
+    def weights(self, tile: Tile, sharing: bool) -> int:
+        """Weights stored by a tile: one copy for all its rows, or a copy for each."""
+        return 0
+
+    def sums(self, tile: Tile) -> int:
+        """Running sums of operands that a tile keeps in the place of weights."""
+        return 0
+
+    @abstractmethod
+    def reach(self, tile: Tile, operand: int) -> Reach:
+        """Which tiles need each element of an operand."""
+
+
+class Linear(Layer):
+    """``LastAxisLinear``, ``nir.Linear``: a core takes whole rows of the operand, and the weights of its columns."""
+
+    def __init__(self, node: Any, shape: Shape, axons: tuple[int, ...]) -> None:
+        super().__init__(Grid.of(shape, tuple(range(len(shape) - 1))), axons)
+        self.fan_in = node.weight.shape[1] * axons[0]
+
+    def input_axons(self, tile: Tile) -> int:
+        return tile.rows * self.fan_in
+
+    def weights(self, tile: Tile, sharing: bool) -> int:
+        return (1 if sharing else tile.rows) * tile.columns * self.fan_in
+
+    def reach(self, tile: Tile, operand: int) -> Reach:
+        rows = tile.of_rows().reshape((*self.grid.shape[:-1], 1))
+        return Reach(rows, np.arange(0, tile.cores + 1, tile.column_tiles), np.arange(tile.cores))
+
+
+class Convolution(Layer):
+    """``nir.Conv1d``, ``nir.Conv2d``, ``FixedConv``: rows are positions; a core takes the windows of its positions."""
+
+    def __init__(self, node: Any, shape: Shape, operand: Shape, axons: tuple[int, ...]) -> None:
+        super().__init__(Grid.of(shape, tuple(range(1, len(shape)))), axons)
+        self.operand = operand
+        self.groups = convolution(node)["groups"]
+        self.channels = operand[0] // self.groups  # of the operand, that one output sees
+        self.fan_in = prod(node.weight.shape[1:]) * axons[0]
+        self.windows = _windows(node, operand[1:], shape[1:])
+        self.positions = cache(self._positions)  # by rows of a tile
+
+    def _positions(self, tile: Tile) -> np.ndarray:
+        """``(position of the operand, row tile that sees it)``, each pair once, sorted: (pairs, 2)."""
+        seen, tap = np.nonzero(self.windows >= 0)
+        pairs = self.windows[seen, tap] * tile.row_tiles + tile.of_rows()[seen]
+        return np.stack(np.divmod(np.unique(pairs), tile.row_tiles), axis=1)
+
+    def _groups_seen(self, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
+        """First and last group of channels of each column tile."""
+        per_group = self.grid.columns // self.groups
+        first = np.arange(0, self.grid.columns, tile.columns)
+        last = np.minimum(first + tile.columns, self.grid.columns) - 1
+        return first // per_group, last // per_group
+
+    def input_axons(self, tile: Tile) -> int:
+        positions = self.positions(Tile(self.grid, tile.rows, self.grid.columns))
+        first, last = self._groups_seen(tile)
+        channels = int((last - first).max() + 1) * self.channels
+        return int(np.bincount(positions[:, 1]).max(initial=0)) * channels * self.axons[0]
+
+    def weights(self, tile: Tile, sharing: bool) -> int:
+        return (1 if sharing else tile.rows) * tile.columns * self.fan_in
+
+    def reach(self, tile: Tile, operand: int) -> Reach:
+        first, last = self._groups_seen(tile)
+        seen = (first[:, None] <= np.arange(self.groups)) & (np.arange(self.groups) <= last[:, None])  # column tile, group
+        kinds, kind_of_group = np.unique(seen, axis=1, return_inverse=True)  # groups seen by the same column tiles
+        kind_of_channel = np.repeat(kind_of_group.ravel(), self.channels)
+        positions = self.positions(Tile(self.grid, tile.rows, self.grid.columns))
+        places = prod(self.operand[1:])
+        # one set of tiles for each kind of channel and position: the row tiles that see it by the column tiles that see it
+        members = [(kind, np.flatnonzero(kinds[:, kind])) for kind in range(kinds.shape[1])]
+        tiles = np.concatenate([
+            (positions[:, 1][:, None] * tile.column_tiles + columns).ravel() for _, columns in members
+        ])  # fmt: skip
+        counts = np.bincount(positions[:, 0], minlength=places)
+        sizes = np.concatenate([counts * len(columns) for _, columns in members])
+        group = kind_of_channel[:, None] * places + np.arange(places)
+        return Reach(group.reshape(self.operand), np.concatenate([[0], np.cumsum(sizes)]), tiles)
+
+
+class Product(Layer):
+    """``ECMProduct`` of matrices: the running sums of both operands are its weights."""
+
+    def __init__(self, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...]) -> None:
+        super().__init__(Grid.of(shape, tuple(range(len(shape) - 1)), block=shape[-2]), axons)
+        self.inner = operands[0][-1]
+        self.fan_in = self.inner * (axons[0] + axons[1])
+
+    def input_axons(self, tile: Tile) -> int:
+        return self.inner * (tile.rows * self.axons[0] + tile.blocks * tile.columns * self.axons[1])
+
+    def sums(self, tile: Tile) -> int:
+        return self.inner * (tile.rows + tile.blocks * tile.columns)
+
+    def reach(self, tile: Tile, operand: int) -> Reach:
+        *batch, rows, _ = self.grid.shape
+        if operand == 0:
+            of_rows = tile.of_rows().reshape((*batch, rows, 1))
+            return Reach(of_rows, np.arange(0, tile.cores + 1, tile.column_tiles), np.arange(tile.cores))
+        heads = np.arange(prod(batch)) // tile.blocks  # which heads share their row tiles
+        per_head = ceil(rows / tile.rows)  # row tiles of a head, or of the heads of one row tile
+        group = heads.reshape((*batch, 1, 1)) * tile.column_tiles + tile.of_columns()
+        tiles = np.arange(tile.cores).reshape(-1, per_head, tile.column_tiles).transpose(0, 2, 1)
+        return Reach(group, np.arange(0, tile.cores + 1, per_head), tiles.ravel())
+
+
+class Elements(Layer):
+    """Everything else: functions of whole rows, means, and elementwise nodes whose operands come from several units."""
+
+    def __init__(self, node: nir.NIRNode, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...]) -> None:
+        axes = coupling(node, len(operands[0]))
+        self.whole = bool(axes) and shape == operands[0]
+        row_axes = tuple(axis for axis in range(len(shape)) if axis not in axes) if self.whole else tuple(range(len(shape) - 1))
+        super().__init__(Grid.of(shape, row_axes), axons)
+        self.node, self.operands = node, operands
+        #: axons that reach one output
+        self.each = sum(max(prod(o) // prod(shape), 1) * a for o, a in zip(operands, axons, strict=True))
+
+    def input_axons(self, tile: Tile) -> int:
+        return tile.rows * tile.columns * self.each
+
+    def reach(self, tile: Tile, operand: int) -> Reach:
+        return elementwise(self.node, tile.of_elements(), self.grid.shape, self.operands[operand], tile.cores)
+
+
+class Mean(Elements):
+    """A mean is synapses of one weight."""
+
+    def __init__(self, node: nir.NIRNode, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...]) -> None:
+        super().__init__(node, shape, operands, axons)
+        self.fan_in = self.each
+
+    def weights(self, tile: Tile, sharing: bool) -> int:
+        return 1 if sharing else tile.rows * tile.columns * self.fan_in
+
+
+def elementwise(node: nir.NIRNode, tile_of: np.ndarray, shape: Shape, operand: Shape, cores: int) -> Reach:
+    """Each element of an operand is needed where the result it takes part in is computed (``tile_of``, flat)."""
+    axes = coupling(node, len(operand))
+    kept = tile_of.reshape(shape)
+    if axes and len(shape) < len(operand):  # a mean that drops its axes
+        kept = np.expand_dims(kept, axes)
+    return Reach.single(kept, cores)
+
+
+def layer(node: nir.NIRNode, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...]) -> Layer:
+    """The layer of a unit's first node.
+
+    Parameters
+    ----------
+    shape, operands : of its stream and its operands
+    axons : axons of one element of each operand
+    """
+    if isinstance(node, SYNAPSES):
+        is_convolution = node.weight.ndim > 2
+        return Convolution(node, shape, operands[0], axons) if is_convolution else Linear(node, shape, axons)
+    if is_matmul(node):
+        return Product(shape, operands, axons)
+    return (Mean if isinstance(node, n.Mean) else Elements)(node, shape, operands, axons)
+
+
+def _windows(node: Any, operand: Shape, shape: Shape) -> np.ndarray:
+    """Position of the operand under each tap of each position's window, flat, -1 in the padding: (positions, taps)."""
+    p = convolution(node)
+    places = np.zeros((1, 1), np.int64)
+    inside = np.ones((1, 1), bool)
+    for axis, (size, out, kernel) in enumerate(zip(operand, shape, node.weight.shape[2:], strict=True)):
+        start = np.arange(out) * p["stride"][axis] - p["padding"][axis]
+        at = start[:, None] + np.arange(kernel) * p["dilation"][axis]  # (positions, taps) along this axis
+        valid = (at >= 0) & (at < size)
+        places = (places[:, None, :, None] * size + at[None, :, None, :]).reshape(len(places) * out, -1)
+        inside = (inside[:, None, :, None] & valid[None, :, None, :]).reshape(len(inside) * out, -1)
+    return np.where(inside, places, -1)

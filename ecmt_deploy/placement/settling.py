@@ -1,0 +1,61 @@
+"""Units and their tiles together: what joins a unit decides its tile, and the tile decides what can join."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ecmt_deploy.graph import Program
+from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.placement.layers import layer
+from ecmt_deploy.placement.routes import Placed, leaving
+from ecmt_deploy.placement.streams import Operand
+from ecmt_deploy.placement.terms import Terms
+from ecmt_deploy.placement.tiling import Demand, demand, fewest_cores, operand_axons
+from ecmt_deploy.placement.units import Drafts, gather, split_rows
+
+
+def settle(program: Program, read: Mapping[str, tuple[Operand, ...]], terms: Terms) -> tuple[Placed, list[Demand]]:
+    """Units and their tiles.
+
+    Functions of whole rows join the unit they follow, until one is found whose rows its tiles divide: it begins a unit of its
+    own, and everything is settled anew. The same for the neurons after such a function, where a core cannot hold both.
+    """
+    alone: set[str | None] = set()
+    while True:
+        drafts = gather(program, read, alone)
+        placed, demands = _tile(program, read, drafts, terms)
+        apart: set[str | None] = set()
+        for unit, tile_of in enumerate(placed.tile_of):
+            apart.add(split_rows(drafts, program, unit, tile_of))
+            if tile_of is None and demands[unit].layer.whole:
+                neurons = (name for name in drafts.units[unit] if isinstance(program.nodes[name], n.MultiThreshold))
+                apart.add(next(neurons, None))
+        apart.discard(None)
+        if not apart:
+            return placed, demands
+        alone |= apart
+
+
+def _tile(
+    program: Program, read: Mapping[str, tuple[Operand, ...]], drafts: Drafts, terms: Terms
+) -> tuple[Placed, list[Demand]]:  # fmt: skip
+    """The tile of every unit, the last first: how many cores a message goes to is known when its consumers have theirs."""
+    layers = []
+    for first, *_ in drafts.units:
+        axons = tuple(operand_axons(program, operand, terms) for operand in read[first])
+        shapes = tuple(operand.shape for operand in read[first])
+        layers.append(layer(program.nodes[first], program.shapes[first], shapes, axons))
+    nothing = [None] * len(layers)
+    placed = Placed(drafts, layers, [*nothing], [*nothing], [0] * len(layers))
+    demands: list[Demand] = []
+    for unit in reversed(range(len(layers))):
+        out = leaving(program, read, placed, unit, terms) if "output_axons" in terms.limits else 0
+        asked = demand(program, read, drafts, unit, layers[unit], terms, out)
+        tile = fewest_cores(asked, terms)
+        if tile is not None:
+            placed.tiles[unit], placed.tile_of[unit] = tile, tile.of_elements()
+        demands.insert(0, asked)
+    for unit in range(1, len(layers)):
+        before = placed.tiles[unit - 1]
+        placed.first_core[unit] = placed.first_core[unit - 1] + (before.cores if before else 0)
+    return placed, demands

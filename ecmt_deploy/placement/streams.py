@@ -1,0 +1,72 @@
+"""What every operand of a node is made of: which elements of which node's stream, with all wiring folded away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import nir
+import numpy as np
+
+from ecmt_deploy.graph import Program
+from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.kernels.wiring import rewire
+
+
+@dataclass(frozen=True, eq=False)
+class Operand:
+    """One operand of a node.
+
+    Attributes
+    ----------
+    shape : its shape
+    sources : by name of the node that emits, which of its elements stands where: flat indices in the operand's ``shape``,
+        -1 where the element is not from that node; ``None`` where the operand is that stream as it is
+    from_input : whether elements of the analog image are among its own
+    """
+
+    shape: tuple[int, ...]
+    sources: Mapping[str, np.ndarray | None]
+    from_input: bool
+
+
+def operands(program: Program) -> dict[str, tuple[Operand, ...]]:
+    """The operands of every node that is not wiring; constants emit nothing, they live where they are used."""
+    wired: dict[str, dict[str, np.ndarray]] = {}  # by wiring node: 1 + flat index, so that what wiring pads is 0, nothing
+    read: dict[str, tuple[Operand, ...]] = {}
+    for name, node in program.nodes.items():
+        if isinstance(node, n.WIRING):
+            wired[name] = _wire(program, name, wired)
+        else:
+            read[name] = tuple(_operand(program, source, wired) for source in program.operands[name])
+    return read
+
+
+def _wire(program: Program, name: str, wired: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    inputs = program.operands[name]
+    parts = [wired[source] if source in wired else _whole(program, source) for source in inputs]
+    nothing = [np.broadcast_to(np.int64(0), program.shapes[source]) for source in inputs]
+    emitters = dict.fromkeys(emitter for part in parts for emitter in part)
+    return {
+        emitter: rewire(program.nodes[name], *(part.get(emitter, none) for part, none in zip(parts, nothing, strict=True)))
+        for emitter in emitters
+    }
+
+
+def _whole(program: Program, source: str) -> dict[str, np.ndarray]:
+    if isinstance(program.nodes[source], n.Constant):
+        return {}
+    shape = program.shapes[source]
+    return {source: np.arange(1, 1 + int(np.prod(shape)), dtype=np.int64).reshape(shape)}
+
+
+def _operand(program: Program, source: str, wired: dict[str, dict[str, np.ndarray]]) -> Operand:
+    node = program.nodes[source]
+    sources: dict[str, np.ndarray | None]
+    if source in wired:
+        sources = {emitter: places - 1 for emitter, places in wired[source].items() if places.any()}
+    else:
+        sources = {} if isinstance(node, n.Constant) else {source: None}
+    inputs = {emitter for emitter in sources if isinstance(program.nodes[emitter], nir.Input)}
+    emitters = {emitter: places for emitter, places in sources.items() if emitter not in inputs}
+    return Operand(program.shapes[source], emitters, bool(inputs))

@@ -1,0 +1,149 @@
+"""What a placement takes from a chip's file, what from the program, and what it has to assume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import nir
+
+from ecmt_deploy.chips import Ability, Figure, Hardware
+from ecmt_deploy.errors import HardwareError
+from ecmt_deploy.graph import Program
+from ecmt_deploy.graph import nodes as n
+
+#: resources of a core, and the limit of a chip each is held against
+RESOURCES = {
+    "neurons": "neurons_per_core",
+    "synaptic_memory_bytes": "synaptic_memory_bytes_per_core",
+    "state_memory_bytes": "state_memory_bytes_per_core",
+    "memory_bytes": "memory_bytes_per_core",
+    "input_axons": "input_axons_per_core",
+    "output_axons": "output_axons_per_core",
+    "fan_in": "fan_in_per_neuron",
+}
+#: widths of a float program on a chip that does not say its own: those of the integer programs of this project
+ASSUMED_WEIGHT_BITS, ASSUMED_STATE_BITS = 8, 24
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """The tiles of a chip, and the cores of a tile."""
+
+    columns: int
+    rows: int
+    cores: int
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The terms of a placement.
+
+    Attributes
+    ----------
+    limits : by resource, for those that are known
+    sharing : whether weights of rows and positions on one core are stored once
+    binary : whether a spike has no payload, so that each level of a neuron, of either sign, is a neuron and an axon
+    sums_as_states : whether the running sums of a product's operands stand where states do: there is a memory for those
+        (or one for both); otherwise where weights do
+    weight_bits, state_bits : widths of a float program's weights and state
+    cores_per_chip, chips, mesh : ``None`` where unknown
+    """
+
+    limits: dict[str, int]
+    sharing: bool
+    binary: bool
+    sums_as_states: bool
+    weight_bits: int
+    state_bits: int
+    cores_per_chip: int | None
+    chips: int | None
+    mesh: Mesh | None
+
+    @classmethod
+    def of(cls, hardware: Hardware) -> Terms:
+        """The terms that a chip sets.
+
+        Raises
+        ------
+        HardwareError
+            if the chip's tiles have fewer cores than the chip.
+        """
+        limits = hardware.limits
+        known = {resource: _whole(getattr(limits, name)) for resource, name in RESOURCES.items()}
+        columns, rows, cores = (_whole(x) for x in (limits.tile_columns, limits.tile_rows, limits.cores_per_tile))
+        mesh = Mesh(columns, rows, cores) if columns and rows and cores else None
+        per_chip = _whole(limits.cores_per_chip)
+        if mesh and per_chip and per_chip > mesh.columns * mesh.rows * mesh.cores:
+            raise HardwareError(
+                f"{hardware.name}: cores_per_chip is {per_chip}, but {columns} x {rows} tiles of {cores} cores hold "
+                f"{mesh.columns * mesh.rows * mesh.cores}; mend the one or the other"
+            )
+        return cls(
+            limits={resource: value for resource, value in known.items() if value is not None},
+            sharing=_yes(hardware.abilities.weight_sharing),
+            binary=_whole(limits.graded_payload_bits) == 1,
+            sums_as_states=known["state_memory_bytes"] is not None or known["memory_bytes"] is not None,
+            weight_bits=_whole(limits.weight_bits) or ASSUMED_WEIGHT_BITS,
+            state_bits=_whole(limits.state_bits) or ASSUMED_STATE_BITS,
+            cores_per_chip=per_chip or (mesh.columns * mesh.rows * mesh.cores if mesh else None),
+            chips=_whole(limits.chips),
+            mesh=mesh,
+        )
+
+    def weight_bits_of(self, node: nir.NIRNode) -> int:
+        """Width of a node's weights."""
+        return int(getattr(node, "weight_bits", self.weight_bits))
+
+    def state_bits_of(self, node: nir.NIRNode) -> int:
+        """Width of a node's state."""
+        return int(getattr(node, "state_bits", self.state_bits))
+
+    def levels_of(self, node: nir.NIRNode) -> int:
+        """Neurons, and axons, that one element of a node takes."""
+        return 2 * int(node.levels) if self.binary and isinstance(node, n.MultiThreshold) else 1
+
+
+def assumptions(program: Program, hardware: Hardware, terms: Terms, chips: int | None) -> tuple[str, ...]:
+    """What the numbers of a placement rest on, a sentence each."""
+    limits, abilities = hardware.limits, hardware.abilities
+    said = ["A core holds one unit; units take consecutive cores in the order of the program."]
+    if program.integer:
+        said.append("Weights and states have the widths of the integer program.")
+    else:
+        said.append(_width("Weights", terms.weight_bits, limits.weight_bits))
+        said.append(_width("States", terms.state_bits, limits.state_bits))
+    if abilities.weight_sharing is None:
+        said.append("Whether weights can be shared is unknown: assumed not, so every row or position stores its own.")
+    if terms.binary:
+        said.append("Spikes carry no payload: each level of a neuron, of either sign, takes a neuron, an axon and synapses.")
+    elif limits.graded_payload_bits is None:
+        said.append("The payload of a spike is unknown: assumed wide enough for every level.")
+    for name, what in (("programmable_neurons", "neurons run code"), ("dense_connections", "there are dense connections")):
+        if getattr(abilities, name) is None:
+            said.append(f"Whether {what} is unknown: assumed so.")
+    unknown = [name for resource, name in RESOURCES.items() if resource not in terms.limits and name != "memory_bytes_per_core"]
+    if "memory_bytes" in terms.limits:
+        unknown = [name for name in unknown if "memory" not in name]
+    if unknown:
+        said.append(f"Unknown, so not binding: {', '.join(unknown)}.")
+    if terms.chips is None:
+        said.append("The size of the largest system is unknown: as many chips as it takes.")
+    said.append("The image reaches the encoding layer from outside, and the readout leaves the chip: neither is routed.")
+    said.append("A message to several cores is a packet to each; one to its own core is none.")
+    if terms.mesh is None:
+        said.append("The mesh of the chip is unknown: no hops.")
+    elif chips is not None and chips > 1:
+        said.append("Chips stand side by side in one row, and the mesh goes on over their borders.")
+    return tuple(said)
+
+
+def _width(what: str, bits: int, figure: Figure | None) -> str:
+    return f"{what} take {bits} bits, " + ("the chip's width." if figure else "assumed, for the chip's width is unknown.")
+
+
+def _whole(figure: Figure | None) -> int | None:
+    return None if figure is None else int(figure.value)
+
+
+def _yes(ability: Ability | None) -> bool:
+    return ability is not None and ability.value

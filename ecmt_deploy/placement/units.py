@@ -1,0 +1,157 @@
+"""Which nodes share cores: a unit begins with the node that decides its cores, and elementwise work joins it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import nir
+import numpy as np
+
+from ecmt_deploy.graph import Program
+from ecmt_deploy.graph import fixed as f
+from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.graph.functions import FUNCTIONS
+from ecmt_deploy.placement.streams import Operand
+
+SYNAPSES = (*n.LINEAR, f.FixedConv)
+
+
+@dataclass(eq=False)
+class Drafts:
+    """Units before they have cores.
+
+    Attributes
+    ----------
+    units : their nodes, in the order of the program; the first decides the cores
+    home : index of each node's unit
+    origin : by node, for each element of its stream (flat) the element of the unit's first node whose core computes it;
+        ``None`` where they are the same element by element
+    rows : the same for what a node that couples whole rows takes, in the operand's shape, where it joined a unit
+    """
+
+    units: list[list[str]] = field(default_factory=list)
+    home: dict[str, int] = field(default_factory=dict)
+    origin: dict[str, np.ndarray | None] = field(default_factory=dict)
+    rows: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def begin(self, name: str) -> None:
+        """A unit of its own."""
+        self.home[name], self.origin[name] = len(self.units), None
+        self.units.append([name])
+
+    def join(self, name: str, unit: int, origin: np.ndarray | None) -> None:
+        """A node on the cores of ``unit``."""
+        self.home[name], self.origin[name] = unit, origin
+        self.units[unit].append(name)
+
+
+def coupling(node: nir.NIRNode, ndim: int) -> tuple[int, ...]:
+    """Axes of the operand that one output element depends on; none where the node is elementwise."""
+    if isinstance(node, n.ECM):
+        return tuple(sorted(FUNCTIONS[node.function].axes(node.parameters, ndim)))
+    if isinstance(node, n.Mean):
+        return tuple(sorted(int(axis) % ndim for axis in node.axes))
+    return ()
+
+
+def is_matmul(node: nir.NIRNode) -> bool:
+    """Whether the node is a product of two matrices; a product element by element is elementwise like any other function."""
+    return isinstance(node, n.ECMProduct) and node.product == "matmul"
+
+
+def gather(program: Program, read: Mapping[str, tuple[Operand, ...]], alone: Collection[str | None]) -> Drafts:
+    """The units of ``program``.
+
+    Synapses and products of matrices begin a unit, and so do the nodes in ``alone``. Every other node joins the unit that
+    computes its main operand: among the operands that come from one unit whole, the latest unit's of those as large as the
+    result; a node without such an operand begins a unit too.
+    """
+    drafts = Drafts()
+    for name, inputs in read.items():
+        node = program.nodes[name]
+        if isinstance(node, (nir.Input, nir.Output, n.Constant)):
+            continue
+        begins = isinstance(node, SYNAPSES) or is_matmul(node) or name in alone
+        main = None if begins else _main(drafts, inputs, int(np.prod(program.shapes[name])))
+        if main is None:
+            drafts.begin(name)
+            continue
+        unit = drafts.home[next(iter(main.sources))]
+        codes, shape = inherited(drafts, main), program.shapes[name]
+        axes = coupling(node, len(main.shape))
+        if axes:
+            drafts.rows[name] = _explicit(codes, main.shape)
+        if main.shape != shape:
+            codes = _reshaped(_explicit(codes, main.shape), axes, shape)
+        drafts.join(name, unit, codes)
+    return drafts
+
+
+def _explicit(codes: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
+    """Origins as an array of ``shape``, also where they are the elements themselves."""
+    return (np.arange(int(np.prod(shape))) if codes is None else codes).reshape(shape)
+
+
+def _reshaped(codes: np.ndarray, axes: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
+    """Where a result of ``shape`` is computed: where the first of its row is, or the operand that is repeated."""
+    if axes:
+        first = tuple(slice(0, 1) if axis in axes else slice(None) for axis in range(codes.ndim))
+        return codes[first].ravel()
+    return np.broadcast_to(codes, shape).ravel()
+
+
+def _main(drafts: Drafts, inputs: tuple[Operand, ...], size: int) -> Operand | None:
+    best, best_rank = None, (False, -1)
+    for operand in inputs:
+        units = {drafts.home[emitter] for emitter in operand.sources}
+        if len(units) != 1:
+            continue
+        rank = (int(np.prod(operand.shape)) >= size, units.pop())
+        if rank > best_rank:
+            best, best_rank = operand, rank
+    return best
+
+
+def inherited(drafts: Drafts, operand: Operand) -> np.ndarray | None:
+    """Where the elements of an operand from one unit are computed, flat, as in :class:`Drafts`; constants among them are put
+    beside their neighbours."""
+    codes: np.ndarray | None = None
+    for emitter, places in operand.sources.items():
+        origin = drafts.origin[emitter]
+        if places is None:
+            return origin
+        mine = places if origin is None else np.where(places >= 0, origin[places], -1)
+        codes = mine if codes is None else np.maximum(codes, mine)
+    assert codes is not None
+    return beside(codes).ravel()
+
+
+def beside(codes: np.ndarray) -> np.ndarray:
+    """``codes`` with each -1 replaced by the next one that is not: in its column above or below, then in its row."""
+    if codes.min(initial=0) >= 0:
+        return codes
+    matrix = codes.reshape(-1, codes.shape[-1] if codes.ndim else 1)
+    for _ in range(2):
+        for step in (1, -1):
+            ways = matrix[::step]
+            last = np.maximum.accumulate(np.where(ways >= 0, np.arange(len(ways))[:, None], -1), axis=0)
+            found = np.take_along_axis(ways, np.maximum(last, 0), axis=0)
+            matrix = np.where(last >= 0, found, ways)[::step]
+        matrix = matrix.T
+    return matrix.reshape(codes.shape)
+
+
+def split_rows(drafts: Drafts, program: Program, unit: int, tile_of: np.ndarray | None) -> str | None:
+    """The first node of a unit that couples rows which lie on several cores; ``tile_of`` is the core of each element of the
+    unit's first node, ``None`` where it has no cores."""
+    for name in drafts.units[unit]:
+        if name not in drafts.rows:
+            continue
+        if tile_of is None:
+            return name
+        axes = coupling(program.nodes[name], drafts.rows[name].ndim)
+        tiles = tile_of[drafts.rows[name]]
+        if (tiles.min(axis=axes) != tiles.max(axis=axes)).any():
+            return name
+    return None
