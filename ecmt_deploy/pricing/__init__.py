@@ -11,7 +11,7 @@ from ecmt_deploy.chips import Hardware
 from ecmt_deploy.chips import hardware as chip_named
 from ecmt_deploy.errors import RunError
 from ecmt_deploy.graph import Program
-from ecmt_deploy.placement.result import Obstacle, Placement
+from ecmt_deploy.placement import Placement, place
 from ecmt_deploy.pricing.bill import band, covered
 from ecmt_deploy.pricing.chip import chip_rows, unpriced_sum
 from ecmt_deploy.pricing.export import to_csv
@@ -19,7 +19,7 @@ from ecmt_deploy.pricing.memory import has_model, memory_view
 from ecmt_deploy.pricing.paper import PAPER_AC_PJ, PAPER_MAC_PJ, paper_view
 from ecmt_deploy.pricing.remarks import bound_mark, remarks
 from ecmt_deploy.pricing.result import NOTHING, Band, Energy, MemoryRow, MemoryView, PaperView, Row, Timing
-from ecmt_deploy.pricing.routing import binary
+from ecmt_deploy.pricing.routing import binary, routed
 from ecmt_deploy.pricing.timing import timing
 
 __all__ = [
@@ -59,10 +59,7 @@ def energy(
         raise RunError("the counts are not of this program: their nodes differ; run it again with this program")
     if activity.n_samples < 1:
         raise RunError("the counts are over no samples; run the program on at least one")
-    if placement is None:
-        from ecmt_deploy.placement import place
-
-        placement = place(program, hardware)
+    placement = placement or place(program, hardware)
     if placement.hardware != hardware.name:
         raise RunError(f"the program is placed on {placement.hardware}, and the prices are {hardware.name}'s; place it there")
     arithmetic = arithmetic or chip_named(ARITHMETIC)
@@ -98,7 +95,7 @@ def energy(
         energy_delay_nj_ms=_energy_delay(total, time) if time else None,
         cores=placement.cores,
         chips=placement.chips,
-        obstacles=tuple(_said(obstacle) for obstacle in placement.obstacles),
+        obstacles=tuple(obstacle.sentence for obstacle in placement.obstacles),
         events_per_mac=activity.events_per_mac(program.encoding),
         encoding=tuple(sorted(program.encoding)),
         synop_pj=hardware.prices.synop_pj.value if hardware.prices.synop_pj else None,
@@ -125,11 +122,12 @@ def _left_out(hardware: Hardware, placement: Placement, time: Timing | None) -> 
     """What no count covers, with the reason."""
     prices, limits, contained = hardware.prices, hardware.limits, covered(hardware)
     said = []
-    if not placement.cores:
-        said.append("hops between cores: the file gives no cores to place the program on; every message is one packet")
+    placed = routed(hardware, placement)
+    if not placed:
+        said.append("hops between cores: the file has no cores to place the program on; every message is one packet")
     elif placement.mesh is None and not {"hop_ew_pj", "hop_ns_pj"} <= contained:
         said.append("hops between cores: the mesh of the chip is unknown")
-    if placement.cores and not binary(hardware) and limits.payload_bits_per_packet is None and "message_pj" not in contained:
+    if placed and not binary(hardware) and limits.payload_bits_per_packet is None and "message_pj" not in contained:
         said.append("longer packets: what a packet carries is unknown; every message is one packet")
     if "static_mw" not in contained:
         if prices.static_mw is None:
@@ -145,10 +143,3 @@ def _left_out(hardware: Hardware, placement: Placement, time: Timing | None) -> 
     said.append("the image's way onto the chip and the readout's off it")
     said.append("memory traffic beyond what the prices contain")
     return said
-
-
-def _said(obstacle: Obstacle) -> str:
-    where = obstacle.node or "the program"
-    need = "" if obstacle.need is None else f" {obstacle.need:,}"
-    limit = "" if obstacle.limit is None else f" of {obstacle.limit:,}"
-    return f"{where}: {obstacle.resource.replace('_', ' ')}{need}{limit}; {obstacle.mend}"

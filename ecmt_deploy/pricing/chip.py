@@ -14,7 +14,7 @@ from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.placement.result import Placement
 from ecmt_deploy.pricing.bill import Bill, covered
 from ecmt_deploy.pricing.result import Row
-from ecmt_deploy.pricing.routing import Traffic, binary, traffic
+from ecmt_deploy.pricing.routing import Traffic, binary, routed, stranded, traffic
 
 CONVOLUTIONS = (nir.Conv1d, nir.Conv2d, f.FixedConv)
 #: component and price of each count that has one price wherever it occurs
@@ -37,9 +37,12 @@ def chip_rows(activity: Activity, program: Program, hardware: Hardware, placemen
     bills = {name: Bill(contained) for name in activity}
     for name, counts in activity.items():
         _work(bills[name], program.nodes[name], counts, activity.n_samples, hardware)
-    if placement is not None and placement.cores:
+    if placement is not None and routed(hardware, placement):
         for sent in traffic(activity, program, hardware, placement):
             _send(bills[sent.route.source], sent, hardware)
+        for name in stranded(program, placement):
+            for count in ("messages", "analog_messages"):
+                bills[name].charge("routing", count, getattr(activity[name], count) / activity.n_samples, "message_pj", None)
     else:
         for name, counts in activity.items():
             _unplaced(bills[name], counts, activity.n_samples, hardware)

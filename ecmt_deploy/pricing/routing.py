@@ -9,7 +9,7 @@ import msgspec
 import nir
 
 from ecmt_deploy.activity import Activity
-from ecmt_deploy.chips import Hardware
+from ecmt_deploy.chips import Hardware, Limits
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.graph import nodes as n
@@ -53,6 +53,24 @@ def packets_per_message(node: nir.NIRNode, hardware: Hardware) -> int:
     """Packets that one message takes; 1 where its payload, or what a packet carries, is unknown."""
     room, bits = hardware.limits.payload_bits_per_packet, message_bits(node, hardware)
     return 1 if room is None or bits is None else max(ceil(bits / room.value), 1)
+
+
+def routed(hardware: Hardware, placement: Placement) -> bool:
+    """Whether the placement is on cores: a file without limits describes none."""
+    return placement.cores > 0 and hardware.limits != Limits()
+
+
+def stranded(program: Program, placement: Placement) -> frozenset[str]:
+    """Nodes that send to, or from, a unit that no core can hold: at least part of their messages has no way."""
+    coreless = {node for unit in placement.units if not unit.cores for node in unit.nodes}
+    emitters: dict[str, frozenset[str]] = {}  # of each stream, through wiring
+    found = set(coreless)
+    for name, operands in program.operands.items():
+        arriving = frozenset[str]().union(*(emitters[operand] for operand in operands))
+        if name in coreless:
+            found |= arriving
+        emitters[name] = arriving if isinstance(program.nodes[name], n.WIRING) else frozenset({name})
+    return frozenset(found)
 
 
 def traffic(activity: Activity, program: Program, hardware: Hardware, placement: Placement) -> Iterator[Traffic]:

@@ -13,7 +13,7 @@ from ecmt_deploy.graph import Program
 from ecmt_deploy.placement.result import Placement, Unit
 from ecmt_deploy.pricing.bill import band
 from ecmt_deploy.pricing.result import NOTHING, Band, Timing
-from ecmt_deploy.pricing.routing import traffic
+from ecmt_deploy.pricing.routing import routed, traffic
 
 #: counts of a node that its core works through, and the time of each
 _TIMES = {
@@ -37,7 +37,7 @@ def timing(activity: Activity, program: Program, hardware: Hardware, placement: 
     if times.step_ns is not None:
         step = band(times.step_ns)
         said.append("The chip's clock tick is the step; the work of every core is assumed to fit in it.")
-    elif placement.cores and any(getattr(times, name) for name in times.__struct_fields__ if name != "hop_ns"):
+    elif routed(hardware, placement) and any(getattr(times, name) for name in times.__struct_fields__ if name != "hop_ns"):
         work, unknown = _work(activity, program, hardware, placement)
         busiest = max(work, key=lambda name: work[name].value, default=None)
         step = work[busiest] if busiest is not None else NOTHING
@@ -101,7 +101,7 @@ def _work(
         """``amount`` of a count per inference."""
         if not amount:
             return
-        if figure is None:
+        if figure is None or not unit.cores:
             unknown[count] = unknown.get(count, 0.0) + amount / steps
         else:
             work[unit.name] += band(figure) * (amount / steps / unit.cores)
@@ -132,7 +132,8 @@ def _barrier(points: Sequence[Barrier], tiles: int) -> tuple[Band, list[str]]:
     if tiles <= first.tiles:
         return band(first.time), []
     if tiles > last.tiles:
-        return band(last.time), [f"A barrier of {tiles} tiles is taken to last as long as one of {last.tiles}, the most published."]
+        said = f"A barrier of {tiles} tiles is taken to last as long as one of {last.tiles}, the most published."
+        return band(last.time), [said]
     a, b = next((a, b) for a, b in pairwise(points) if tiles <= b.tiles)
     share = (tiles - a.tiles) / (b.tiles - a.tiles)
     return band(a.time) * (1 - share) + band(b.time) * share, []
