@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
-from tyro.conf import Positional, UseAppendAction, arg
+from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
 from ecmt_deploy.errors import EcmtError
 
@@ -236,11 +236,25 @@ def report(
 
 
 @command
-def hardware(name: Annotated[Positional[str | None], arg(metavar="NAME", help="a chip, or a .toml file")] = None) -> None:
-    """List the chips, or show one with the source of every figure."""
-    from ecmt_deploy import chips, tables
+def hardware(
+    name: Annotated[Positional[str | None], arg(metavar="NAME", help="a chip, or a .toml file")] = None,
+    bibtex: Annotated[bool, FlagCreatePairsOff, arg(help="print its sources as BibTeX, or those of all chips")] = False,
+    template: Annotated[bool, FlagCreatePairsOff, arg(help="print a .toml file to describe a chip of one's own in")] = False,
+) -> None:
+    """List the chips, or show one: limits, prices, times, each with method, certainty and source, and what is unknown."""
+    from ecmt_deploy import chip_tables, chips
+    from ecmt_deploy.errors import ConfigError
 
-    Console().print(tables.chip(chips.hardware(name)) if name else tables.chips([chips.hardware(n) for n in chips.available()]))
+    if template and (name or bibtex):
+        raise ConfigError("--template takes no NAME and no --bibtex: it prints the one template there is")
+    if template:
+        sys.stdout.write(chips.template())
+        return
+    described = [chips.hardware(n) for n in ([name] if name else chips.available())]
+    if bibtex:
+        sys.stdout.write(chips.bibtex(described))
+    else:
+        Console().print(chip_tables.chip(described[0]) if name else chip_tables.chips(described))
 
 
 def _key_values(pairs: tuple[str, ...]) -> dict[str, str]:

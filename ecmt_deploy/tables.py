@@ -9,12 +9,11 @@ from typing import Any
 
 import nir
 from rich import box
-from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from ecmt_deploy.activity import Activity
-from ecmt_deploy.chips import Hardware, figures
+from ecmt_deploy.chips import Hardware
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph.fixed import Fixed, FixedMultiThreshold
@@ -235,22 +234,3 @@ def provenance(loaded: Program) -> Table:
     inputs = sum(type(node) is nir.Input for node in loaded.nodes.values())
     table.add_row("nodes", f"{standard} of standard NIR ({inputs} input), {len(loaded.nodes) - standard} of the dialect")
     return table
-
-
-def chips(described: Sequence[Hardware]) -> Table:
-    """The chips at hand."""
-    table = _table("Chips", "name", "title", "figures")
-    _wrap(table, 1)
-    for chip_ in described:
-        table.add_row(chip_.name, chip_.title, str(len(figures(chip_))))
-    return table
-
-
-def chip(described: Hardware) -> Group:
-    """One chip, every figure with its source."""
-    table = _table(described.title, "figure", "value", "unit", "method", "grade", "source")
-    _wrap(table, 5)
-    for name, figure in figures(described).items():
-        source = figure.source + (f" ({figure.note})" if figure.note else "")
-        table.add_row(name, f"{bound_mark([figure.bound])}{figure.value:g}", figure.unit, figure.method, figure.grade, source)
-    return Group(Text(described.description), table)

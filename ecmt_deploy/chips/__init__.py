@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from ecmt_deploy.chips.bibliography import bibtex, check_source, citation
 from ecmt_deploy.chips.schema import (
+    KINDS,
+    OPERATIONS,
     Abilities,
     Ability,
     Figure,
@@ -19,6 +23,7 @@ from ecmt_deploy.chips.schema import (
     Source,
     Sourced,
     Times,
+    covered,
     figures,
     statements,
 )
@@ -26,7 +31,7 @@ from ecmt_deploy.errors import HardwareError
 
 __all__ = [
     "Abilities", "Ability", "Figure", "Hardware", "Limits", "Memory", "Prices", "Source", "Sourced", "Times",
-    "available", "figures", "hardware", "statements",
+    "available", "bibtex", "citation", "covered", "figures", "hardware", "statements", "template",
 ]  # fmt: skip
 
 _UNITS = {
@@ -37,6 +42,10 @@ _UNITS = {
     "payload_bits_per_packet": "bit", "access_bits": "bit", "static_mw": "mW", "barrier": "ns",
 }  # fmt: skip
 
+_LARGEST_FILE = 1 << 20
+#: a TOML reader takes memory that grows with the square of a key's parts: 100,000 parts exhaust a machine
+_MOST_DOTS = 200
+
 
 def available() -> list[str]:
     """Names of the chips that come with the project."""
@@ -44,6 +53,11 @@ def available() -> list[str]:
     return sorted(
         file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml") and file.name != "template.toml"
     )
+
+
+def template() -> str:
+    """A chip description to start one's own from, every field with its meaning."""
+    return (resources.files("hw_configs") / "template.toml").read_text(encoding="utf-8")
 
 
 def hardware(name: str) -> Hardware:
@@ -57,33 +71,86 @@ def hardware(name: str) -> Hardware:
     if name.endswith(".toml"):
         path = Path(name)
         if not path.is_file():
-            raise HardwareError(f"{name}: no such file; expected a chip description, as in hw_configs/")
-        return _decode(name, path.read_bytes())
+            raise HardwareError(f"{name}: no such file; `ecmt-deploy hardware --template` prints one to start from")
+        try:
+            if path.stat().st_size > _LARGEST_FILE:
+                raise HardwareError(f"{name}: has {path.stat().st_size:,} byte, expected at most {_LARGEST_FILE:,}")
+            content = path.read_bytes()
+        except OSError as error:
+            raise HardwareError(f"{name}: cannot be read: {error.strerror}") from None
+        return _decode(name, content)
     if name not in available():
         raise HardwareError(f"unknown chip {name!r}; choose one of {', '.join(available())}, or give a .toml file")
     return _decode(f"{name}.toml", (resources.files("hw_configs") / f"{name}.toml").read_bytes())
 
 
 def _decode(where: str, content: bytes) -> Hardware:
+    for number, line in enumerate(content.splitlines(), start=1):
+        if line.count(b".") > _MOST_DOTS:
+            raise HardwareError(f"{where}: line {number} has more than {_MOST_DOTS} dots, expected keys of a few parts")
     try:
         described = msgspec.toml.decode(content, type=Hardware)
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise HardwareError(f"{where}: {error}; see the files in hw_configs/ for the fields expected") from None
+        found = " ".join(str(error).split())
+        raise HardwareError(f"{where}: {found}; `ecmt-deploy hardware --template` prints the fields expected") from None
+    _check_text(where, msgspec.to_builtins(described))
+    for key, source in described.sources.items():
+        check_source(where, key, source)
+    _check_names(where, "prices.ecm_op_pj", described.prices.ecm_op_pj, KINDS)
+    _check_names(where, "operations", described.operations, OPERATIONS)
     for name, statement in statements(described):
         _check(f"{where}: {name}", name.partition(".")[0], statement, described)
-    for kind, points in (
-        ("barrier", [point.tiles for point in described.times.barrier]),
-        ("sram", [point.bytes for point in described.memory.sram] if described.memory else []),
-    ):
-        if any(a >= b for a, b in zip([0, *points], points, strict=False)):
-            raise HardwareError(f"{where}: {kind}: sizes are {points}, expected positive ones in ascending order")
+    for price, owner in covered(described).items():
+        if getattr(described.prices, price):
+            raise HardwareError(
+                f"{where}: {price} is given and also covered by {owner}: it would be charged twice; leave one out"
+            )
+    _check_order(where, "barrier", [point.tiles for point in described.times.barrier])
+    _check_order(where, "sram", [point.bytes for point in described.memory.sram] if described.memory else [])
+    _check_mesh(where, described.limits)
     return described
+
+
+def _check_text(where: str, value: Any, path: str = "") -> None:
+    """Terminals obey control characters, so no text may have any."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _check_text(where, key, path)
+            _check_text(where, inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _check_text(where, inner, path)
+    elif isinstance(value, str) and not value.isprintable():
+        raise HardwareError(f"{where}: {path or 'a name'}: text is {value!r}, expected one line of printable characters")
+
+
+def _check_names(where: str, group: str, given: dict[str, Figure], known: tuple[str, ...]) -> None:
+    if unknown := sorted(set(given) - set(known)):
+        raise HardwareError(f"{where}: {group}: there is no {unknown[0]!r}; expected names of {', '.join(known)}")
+
+
+def _check_order(where: str, group: str, sizes: list[int]) -> None:
+    if any(a >= b for a, b in zip([0, *sizes], sizes, strict=False)):
+        raise HardwareError(f"{where}: {group}: sizes are {sizes}, expected positive ones in ascending order")
+
+
+def _check_mesh(where: str, limits: Limits) -> None:
+    mesh = (limits.tile_columns, limits.tile_rows, limits.cores_per_tile)
+    if limits.cores_per_chip is not None and all(mesh):
+        places = math.prod(int(figure.value) for figure in mesh if figure is not None)
+        if places < limits.cores_per_chip.value:
+            raise HardwareError(
+                f"{where}: cores_per_chip is {limits.cores_per_chip.value:g}, expected at most the {places} of "
+                "tile_columns x tile_rows x cores_per_tile"
+            )
 
 
 def _check(where: str, name: str, statement: Sourced, described: Hardware) -> None:
     for key in statement.source:
         if key not in described.sources:
-            raise HardwareError(f"{where}: source {key!r} is not in [sources]; add [sources.{key}] with type, title, author, year")
+            raise HardwareError(
+                f"{where}: source {key!r} is not in [sources]; add [sources.{key}] with type, title, author, year"
+            )
     if statement.grade in "CD" and statement.method not in ("derived", "assumed"):
         raise HardwareError(f"{where}: grade {statement.grade} is {statement.method}, expected derived or assumed")
     if not isinstance(statement, Figure):

@@ -8,6 +8,16 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from ecmt_deploy.graph.functions import FUNCTIONS
+
+#: kinds of elementwise work that are counted and can be priced: the functions, and what other nodes do
+KINDS = (*FUNCTIONS, "add", "hold", "mean", "product_readout", "readout", "scale")
+
+#: arithmetic that can be priced
+OPERATIONS = tuple(
+    f"{width}_{operation}_pj" for width in ("int8", "int16", "int32", "fp16", "fp32") for operation in ("add", "mul", "div")
+)
+
 Method = Literal["measured", "simulated", "published", "derived", "assumed"]
 Grade = Literal["A", "B", "C", "D"]
 Text = Annotated[str, Meta(min_length=1)]
@@ -138,7 +148,7 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     analog_message_pj : a packet with an analog value, where it differs
     tile_pj, hop_ew_pj, hop_ns_pj, chip_crossing_pj : a packet within a tile, per hop east-west and north-south, between chips
     static_mw : power of a chip that does nothing
-    ecm_op_pj : an element of a function, per kind
+    ecm_op_pj : an element of a function, by name (those of :data:`KINDS`)
     """
 
     synop_pj: Figure | None = None
@@ -213,7 +223,8 @@ class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes
     ----------
-    operations : energy of arithmetic, in pJ, by name (``int8_mul_pj``): what derived prices and the quantised ANN are made of
+    operations : energy of arithmetic, in pJ, by name (those of :data:`OPERATIONS`): what derived prices and the quantised ANN
+        are made of
     sources : by key
     """
 
@@ -251,3 +262,9 @@ def statements(described: Hardware) -> Iterator[tuple[str, Sourced]]:
 def figures(described: Hardware) -> dict[str, Figure]:
     """Every figure of a chip by name."""
     return {name: value for name, value in statements(described) if isinstance(value, Figure)}
+
+
+def covered(chip: Hardware) -> dict[str, str]:
+    """Prices that are contained in another, each with that one's name."""
+    given = ((name, getattr(chip.prices, name)) for name in Prices.__struct_fields__ if name != "ecm_op_pj")
+    return {part: name for name, figure in given if figure is not None for part in figure.covers}
