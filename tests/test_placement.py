@@ -326,7 +326,9 @@ def test_levels_are_neurons_axons_and_synapses_where_spikes_are_binary():
 def test_neurons_leave_the_rows_that_leave_them_no_room():
     """A row of 4 channels and the 12 levels of its 4 neurons are 48 neurons: too many for a core of 20, each alone is not."""
     norm = n.ECM(("encode",), "layer_norm", "differential", {"eps": np.asarray(1e-6), "normalized_axes": np.asarray(1)})
-    program = chain(("encode", linear(4, 4)), ("norm", norm), ("neuron", neuron()), ("head", linear(4, 4)), shape=(2, 4), out=(2, 4))
+    program = chain(
+        ("encode", linear(4, 4)), ("norm", norm), ("neuron", neuron()), ("head", linear(4, 4)), shape=(2, 4), out=(2, 4)
+    )
     placed = place(program, chip(SHARING, neurons_per_core=20, graded_payload_bits=1))
     assert [unit.nodes for unit in placed.units] == [("encode",), ("norm",), ("neuron",), ("head", "readout")]
     assert all(unit.cores for unit in placed.units)
@@ -403,8 +405,8 @@ def test_unknown_widths_are_assumed_and_said():
     bare = Hardware(name="bare", title="bare", description="-", sources=bare.sources, limits=Limits(), prices=Prices())
     placed = place(two_layers(), bare)
     said = " ".join(placed.assumptions)
-    assert "Weights take 8 bits, assumed" in said
-    assert "States take 24 bits, assumed" in said
+    assert "Weights are 8 bit wide: assumed" in said
+    assert "States are 24 bit wide: assumed" in said
     assert "neurons_per_core" in said
     assert placed.fits
     assert placed.cores == 2
