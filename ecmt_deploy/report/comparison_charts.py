@@ -39,6 +39,7 @@ def _name(series: str, entries: int) -> str:
 def _accuracies(axes: Axes, shown: Sequence[float]) -> None:
     low = 100 * min(shown)
     axes.set_ylim(max(low - max(0.12 * (100 - low), 0.5), -2), 100.5 + 0.04 * (100 - low))
+    axes.yaxis.set_major_formatter(lambda value, _: "" if value > 100 else f"{value:g}")
     axes.set_ylabel("accuracy, %")
     axes.grid()
 

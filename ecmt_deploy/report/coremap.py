@@ -93,7 +93,7 @@ def core_map(name: str, alt: str, placement: Placement, cores_per_chip: int | No
                           color="white" if dark else INK)  # fmt: skip
     bar = made.colorbar(ScalarMappable(Normalize(0, 100), colours), ax=axes, orientation="horizontal", aspect=40, fraction=0.05,
                         pad=0.02, anchor=(0.0, 1.0))  # fmt: skip
-    bar.set_label("used of the binding resource, %")
+    bar.set_label("used, %")
     bar.outline.set_linewidth(0)  # type: ignore[operator]
     return Chart(name, svg(made, name, alt), units(placement))
 

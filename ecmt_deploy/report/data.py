@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from ecmt_deploy.layers import grouped
 from ecmt_deploy.placement.result import Placement, Unit
+from ecmt_deploy.pricing.export import COMPONENTS
 from ecmt_deploy.pricing.result import NOTHING, Band, Energy, MemoryView
 from ecmt_deploy.report.model import AccuracyCurve, Raster
 from ecmt_deploy.traces import Trace
@@ -48,8 +49,9 @@ def accuracy(curve: AccuracyCurve) -> Table:
 
 
 def components(energies: Sequence[Energy]) -> list[str]:
-    """Components that any of them could price, in the order of their first appearance."""
-    return list(dict.fromkeys(name for e in energies for name in e.components_pj))
+    """Components that any of them could price, in their usual order."""
+    found = {name for e in energies for name in e.components_pj}
+    return sorted(found, key=lambda name: (COMPONENTS.index(name) if name in COMPONENTS else len(COMPONENTS), name))
 
 
 def totals(energies: Sequence[Energy], labels: Sequence[str]) -> Table:
@@ -101,12 +103,17 @@ def nodes(energies: Sequence[Energy]) -> Table:
 
 
 def break_even(view: MemoryView) -> Table:
-    """Measured events per MAC of every node with synapses, and below how many spiking would cost less."""
-    header = ("node", "events_per_mac", "break_even_events_per_mac", "snn_pj", "ann_pj")
-    rows: list[tuple[Cell, ...]] = [
-        (name, row.events_per_mac, row.break_even_events_per_mac, sum(row.snn_pj.values()), sum(row.ann_pj.values()))
-        for name, row in view.rows.items()
-    ]
+    """Measured events per MAC of every node with synapses, and below how many spiking would cost less.
+
+    ``costs_less`` is what does at the events measured; ``neither`` where nothing spikes.
+    """
+    header = ("node", "events_per_mac", "break_even_events_per_mac", "costs_less", "snn_pj", "ann_pj")
+    rows: list[tuple[Cell, ...]] = []
+    for name, row in view.rows.items():
+        even, snn, ann = row.break_even_events_per_mac, sum(row.snn_pj.values()), sum(row.ann_pj.values())
+        analog = even is None and snn == row.fixed_pj
+        wins = "neither" if analog else "snn" if even is not None and (row.events_per_mac or 0.0) < even else "ann"
+        rows.append((name, row.events_per_mac, even, wins, snn, ann))
     return Table(header, rows)
 
 

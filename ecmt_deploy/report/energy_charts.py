@@ -160,22 +160,24 @@ def break_even(name: str, alt: str, table: Table) -> Chart:
     low, high = (min(positive) / 1.7, max(positive) * 1.7) if positive else (0.1, 10.0)
     axes.set_xscale("log")
     axes.set_xlim(low, high)
-    for i, (events, limit) in enumerate(zip(measured, even, strict=True)):
+    looks = {
+        "snn": ("o", GREEN, GREEN, "measured, spiking costs less"),
+        "ann": ("X", VERMILION, VERMILION, "measured, spiking costs more"),
+        "even": ("D", INK, "white", "break-even"),
+        "neither": ("s", SOFT, "white", "nothing spikes here"),
+    }
+    for i, (events, limit, wins) in enumerate(zip(measured, even, table.column("costs_less"), strict=True)):
         if events is None:
             continue
+        marker, edge, face, _ = looks[str(wins)]
         x = max(number(events), low)
-        wins = limit is not None and number(events) < number(limit)
-        colour = GREEN if wins else VERMILION
         if limit is not None:
-            axes.plot([x, max(number(limit), low)], [i, i], color=colour, linewidth=1.4, linestyle="-" if wins else ":")
-            axes.plot([max(number(limit), low)], [i], marker="D", markersize=4, color="white", markeredgecolor=INK, clip_on=False)
-        axes.plot([x], [i], marker="o" if wins else "X", markersize=4.5, color=colour, clip_on=False)
-    for marker, colour, face, text in (
-        ("o", GREEN, GREEN, "measured, spiking costs less"),
-        ("X", VERMILION, VERMILION, "measured, spiking costs more"),
-        ("D", INK, "white", "break-even"),
-    ):
-        axes.plot([], [], marker=marker, markersize=4.5, color="none", markerfacecolor=face, markeredgecolor=colour, label=text)
+            line = "-" if wins == "snn" else ":"
+            axes.plot([x, max(number(limit), low)], [i, i], color=edge, linewidth=1.4, linestyle=line)
+            axes.plot([max(number(limit), low)], [i], "D", markersize=4, color="white", markeredgecolor=INK, clip_on=False)
+        axes.plot([x], [i], marker, markersize=4.5, color=face, markeredgecolor=edge, clip_on=False)
+    for marker, edge, face, text in looks.values():
+        axes.plot([], [], marker, markersize=4.5, color=face, markeredgecolor=edge, label=text)
     label_rows(axes, [elided(str(cell)) for cell in table.column("node")])
     log_ticks(axes, si)
     axes.grid(axis="x")

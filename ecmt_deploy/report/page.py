@@ -7,8 +7,9 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from msgspec.structs import replace
 
-from ecmt_deploy.chips import Source
+from ecmt_deploy.chips import Source, citation
 from ecmt_deploy.placement.result import Placement, Unit
 from ecmt_deploy.pricing import bound_mark, remarks
 from ecmt_deploy.pricing.result import Energy, MemoryView, PaperView
@@ -65,9 +66,10 @@ def render_html(report: Report) -> str:
         papers=[Alike(chips, view) for view, chips in data.alike([e.paper for e in energies], names)],
         memories=[
             Alike(chips, view, _break_even(f"break-even-{i}", view),
-                  any(row.break_even_events_per_mac is None for row in view.rows.values()))
+                  any(row[2:4] == (None, "ann") for row in data.break_even(view).rows))
             for i, (view, chips) in enumerate(data.alike([e.memory for e in energies], names), start=1)
         ],
+        opened=f"chip-{1 + _first_priced(energies)}",
         chips=[_chip(report, i, cited[i]) for i in range(len(energies))],
         nodes=data.nodes(energies),
         rates=energy_charts.bars("spike-rates", "Spikes per neuron and step of each layer", data.rates(report.spike_rates), "layer",
@@ -115,6 +117,7 @@ def render_comparison(comparison: Comparison) -> str:
         ) if events else None,
         summary=compare.summary(comparison),
         sections=sections,
+        opened=_first_priced(chips),
         glances=[[(entry.label, entry.report.energies[i], "") for entry in entries] for i in range(len(names))],
         references=references,
     )  # fmt: skip
@@ -128,9 +131,9 @@ def _environment() -> Environment:
     made.filters.update(
         energy=text.energy, energy_band=text.energy_band, duration_band=text.duration_band, number_band=text.number_band,
         number=text.figures, count=text.count, short=lambda name: elided(name, 40), percent=text.percent, cell=_cell, csv=_csv, sum_pj=lambda parts: sum(parts.values()),
-        weblink=lambda url: url if url.startswith(("https://", "http://")) else "",
+        energy_delay_band=text.energy_delay_band, citation=citation, weblink=_weblink,
     )  # fmt: skip
-    made.globals.update(bound_mark=bound_mark, remarks=remarks, total=_total, held=_held, SHOWN=SHOWN)
+    made.globals.update(remarks=_remarks, components=data.components, total=_total, held=_held, SHOWN=SHOWN)
     return made
 
 
@@ -155,7 +158,23 @@ def _total(e: Energy, short: bool = False) -> str:
     if not e.components_pj:
         return "not priced"
     total = text.energy(e.total_pj.value) if short else text.energy_band(e.total_pj)
-    return f"{bound_mark(e.bounds)}{total}{' +' if e.unpriced else ''}".replace("≤ ", "≤\u00a0").replace(" +", "\u00a0+")
+    mark = bound_mark(e.bounds).replace(" ", "\u00a0")
+    return f"{mark}{total}" + ("\u00a0+" if e.unpriced else "")
+
+
+def _remarks(e: Energy) -> list[str]:
+    """What is to be known about its totals; what does not fit is said elsewhere."""
+    lines = [line.removeprefix(f"{e.hardware}: ") for line in remarks(replace(e, obstacles=()))]
+    return [line[:1].upper() + line[1:] for line in lines]
+
+
+def _weblink(source: Source) -> str:
+    """Where a source is on the web; never anything but a web address."""
+    if source.doi:
+        return f"https://doi.org/{quote(source.doi)}"
+    if source.eprint:
+        return f"https://arxiv.org/abs/{quote(source.eprint)}"
+    return source.url if source.url.startswith(("https://", "http://")) else ""
 
 
 def _held(unit: Unit) -> list[str]:
@@ -177,10 +196,15 @@ def _chip(report: Report, i: int, references: list[int]) -> ChipSection:
     cores = (
         core_map(f"{key}-cores", f"{placement.cores} cores of {e.hardware} and the units on them, by utilisation", placement,
                  report.cores_per_chip[i])
-        if placement.cores
+        if placement.cores and any(data.utilisation(unit)[1] is not None for unit in placement.units)
         else None
     )
     return ChipSection(e, placement, layers, cores, references)
+
+
+def _first_priced(energies: Sequence[Energy]) -> int:
+    """The chip whose details are open at first."""
+    return next((i for i, e in enumerate(energies) if e.components_pj), 0)
 
 
 def _shares(energies: Sequence[Energy], names: Sequence[str]) -> Chart | None:

@@ -7,6 +7,7 @@ from ecmt_deploy.pricing.result import Band
 _UNITS = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (1.0, "pJ"))
 _SPACE = "\u00a0"  # where a line must not break
 _SECONDS = ((1e6, "s"), (1e3, "ms"), (1.0, "µs"), (1e-3, "ns"))
+_ENERGY_DELAYS = ((1e9, "J·ms"), (1e6, "mJ·ms"), (1e3, "µJ·ms"), (1.0, "nJ·ms"))
 
 
 def figures(value: float, digits: int = 3) -> str:
@@ -46,6 +47,11 @@ def energy_band(band: Band) -> str:
 def duration_band(band: Band) -> str:
     """A duration given in µs."""
     return _band(band, _SECONDS)
+
+
+def energy_delay_band(band: Band) -> str:
+    """An energy-delay product given in nJ ms."""
+    return _band(band, _ENERGY_DELAYS)
 
 
 def _band(band: Band, units: tuple[tuple[float, str], ...]) -> str:
