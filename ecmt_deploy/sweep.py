@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from ecmt_deploy.chips import Hardware, available, hardware
+from ecmt_deploy.config import require_timesteps
 from ecmt_deploy.errors import ConfigError, DataError, EcmtError, HardwareError, RunError
 from ecmt_deploy.files import sha256, write_atomically
 from ecmt_deploy.graph import Program, read, write
@@ -122,6 +123,9 @@ def sweep(
         raise ConfigError(f"no chip is named; give --hardware NAME [NAME ...], from {', '.join(available())}")
     if not timesteps:
         raise ConfigError("no number of steps is named; give --timesteps, such as 1:8")
+    for t in timesteps:
+        require_timesteps(t)
+    timesteps = sorted(set(timesteps))
     chips = [hardware(name) for name in names]
     find(target)
     _require_sweep(out)

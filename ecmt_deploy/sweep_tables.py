@@ -8,6 +8,7 @@ from rich.text import Text
 from ecmt_deploy.pricing import Energy, bound_mark
 from ecmt_deploy.report import Comparison, pareto_front
 from ecmt_deploy.report.comparison import energy_points
+from ecmt_deploy.report.text import energy
 from ecmt_deploy.tables import _table
 
 #: columns of a table: T, accuracy, events per MAC; and of a chip
@@ -26,7 +27,7 @@ def compared(comparison: Comparison, width: int) -> Group:
     tables = []
     for start in range(0, len(names), fit):
         shown = range(start, min(start + fit, len(names)))
-        table = _table("Energy per inference in nJ", "program", "T", "accuracy %", "events/MAC", *(names[i] for i in shown))
+        table = _table("Energy per inference", "program", "T", "accuracy %", "events/MAC", *(names[i] for i in shown))
         table.columns[0].min_width = min(label, 24)
         last = None
         for entry in comparison.entries:
@@ -45,4 +46,4 @@ def compared(comparison: Comparison, width: int) -> Group:
 def _cell(e: Energy, on_front: bool) -> str:
     if not e.components_pj:
         return "unpriced  "
-    return f"{bound_mark(e.bounds)}{e.total_pj.value / 1000:,.1f}{'+' if e.unpriced else ' '}{'*' if on_front else ' '}"
+    return f"{bound_mark(e.bounds)}{energy(e.total_pj.value)}{'+' if e.unpriced else ' '}{'*' if on_front else ' '}"
