@@ -151,8 +151,8 @@ def _left_out(hardware: Hardware, placement: Placement, time: Timing | None) -> 
         elif placement.chips is None:
             said.append(f"static power ({prices.static_mw.value:g} mW per chip): the number of chips is unknown")
     if time is None:
-        published = "no times of its steps are published" if hardware.times == Times() else "its times are of nothing that has a core"
-        said.append(f"latency and throughput: {published}")
+        why = "no times of its steps are published" if hardware.times == Times() else "no time is of anything that has a core"
+        said.append(f"latency and throughput: {why}")
     if binary(hardware):
         said.append("neurons for levels: an update is charged once per multi-threshold neuron, not once per level")
     said.append("the image's way onto the chip and the readout's off it")

@@ -36,7 +36,7 @@ def _lines(result: Energy) -> Iterator[str]:
     for obstacle in result.obstacles[:MOST_OBSTACLES]:
         yield f"priced as if it could: {obstacle}."
     if more := result.obstacles[MOST_OBSTACLES:]:
-        yield f"priced as if it could: {len(more)} obstacles more; `ecmt-deploy inspect --hardware NAME` lists them."
+        yield f"priced as if it could: {len(more)} more; `ecmt-deploy inspect --hardware NAME` lists them."
     if result.unpriced:
         yield f"the total leaves out, per inference, for want of a price: {_listed(result.unpriced)}."
     for what in result.left_out:
