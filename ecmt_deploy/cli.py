@@ -191,13 +191,15 @@ def energy(
     out: Annotated[Path | None, arg(metavar="FILE", help="write the result: .json, or .csv by its suffix")] = None,
 ) -> None:
     """Price a run, layer by layer, on one chip or several."""
-    from ecmt_deploy import tables
+    from ecmt_deploy import energy_tables
     from ecmt_deploy.ledger import price_run
+    from ecmt_deploy.pricing import notes
 
+    console = Console()
     energies = price_run(run, hardware, out)
-    Console().print(tables.energy(energies))
-    for line in tables.energy_notes(energies):
-        Console().print(line, markup=False)
+    console.print(energy_tables.energy(energies, console.width))
+    for line in notes(energies):
+        console.print(f"- {line}", markup=False, highlight=False)
 
 
 @command

@@ -158,6 +158,20 @@ def _row(name: str, node: nir.NIRNode, counts: Counts, activity: Activity, progr
     )
 
 
+def together(rows: Iterable[MemoryRow]) -> tuple[float | None, float | None]:
+    """Events per MAC of the spiking ones among several nodes, and at how many they break even if all events grow or shrink by
+    one factor; ``None`` as in :class:`MemoryRow`.
+    """
+    spiking = [row for row in rows if sum(row.snn_pj.values()) > row.fixed_pj]
+    if not spiking:
+        return None, None
+    dense, fixed = sum(row.dense_macs for row in spiking), sum(row.fixed_pj for row in spiking)
+    events = sum((row.events_per_mac or 0.0) * row.dense_macs for row in spiking) / dense
+    snn = sum(sum(row.snn_pj.values()) for row in spiking)
+    ann = sum(sum(row.ann_pj.values()) for row in spiking)
+    return events, events * (ann - fixed) / (snn - fixed) if ann > fixed else None
+
+
 def _break_even(ann: dict[str, float], fixed: dict[str, float], event_pj: float, analog: float) -> float | None:
     """Events per MAC at which ``fixed`` and the events cost what the ANN does; ``event_pj``: of one event per MAC."""
     room = sum(ann.values()) - sum(fixed.values())
