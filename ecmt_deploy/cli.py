@@ -228,7 +228,8 @@ def inspect(
 def report(
     runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN ...]", help="directories that simulate wrote")],
     hardware: Annotated[
-        tuple[str, ...], arg(metavar="NAME [NAME ...]", help="chips, or .toml files; by default those that come with the project")
+        tuple[str, ...],
+        arg(metavar="NAME [NAME ...]", help="chips, or .toml files; by default those that come with the project"),
     ] = (),
     out: Annotated[Path, arg(help="the page to write; its data, if the name ends in .json")] = Path("report.html"),
     trace: Annotated[Path | None, arg(metavar="FILE", help="also a trace of the same program, written by trace --out")] = None,
@@ -254,7 +255,9 @@ def sweep(
     ] = None,
     limit: Annotated[int | None, arg(metavar="N", help="at most this many samples")] = None,
     target: Annotated[str, arg(metavar="torch|reference|lava", help="where to run")] = "torch",
-    precision: Annotated[Literal["float", "fixed"], arg(help="fixed: integer programs, for the first chip with widths")] = "float",
+    precision: Annotated[
+        Literal["float", "fixed"], arg(help="fixed: integer programs, for the first chip with widths")
+    ] = "float",
 ) -> None:
     """Run programs at several numbers of time steps, price them on chips, and compare; goes on where it was interrupted."""
     from ecmt_deploy import sweep_tables

@@ -124,7 +124,11 @@ def _series(records: Sequence[RunRecord], labels: Sequence[str]) -> list[str]:
     for record, label in zip(records, labels, strict=True):
         key = _program_key(record)
         config = record.provenance.config or {}
-        words = [record.provenance.model or "program", config.get("preset"), *(["fixed"] if record.precision == "fixed" else [])]
+        words = [
+            record.provenance.model or "program",
+            config.get("preset"),
+            *(["fixed"] if record.precision == "fixed" else []),
+        ]
         name = ", ".join(str(word) for word in words if word)
         names.setdefault(key, f"{name} ({label})" if name in names.values() else name)
     return [names[_program_key(record)] for record in records]

@@ -75,7 +75,9 @@ def parse_timesteps(text: str) -> list[int]:
     found: set[int] = set()
     for part in text.split(","):
         numbers = part.strip().split(":")
-        if not 1 <= len(numbers) <= 3 or not all(number.isascii() and number.isdigit() and len(number) < 10 for number in numbers):
+        if not 1 <= len(numbers) <= 3 or not all(
+            number.isascii() and number.isdigit() and len(number) < 10 for number in numbers
+        ):
             raise wrong
         first, last, step = [int(number) for number in (*numbers, *(numbers[:1] if len(numbers) == 1 else []), "1")][:3]
         steps = range(first, last + 1, step) if step else range(0)

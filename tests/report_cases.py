@@ -13,6 +13,7 @@ from ecmt_deploy.report import AccuracyCurve, Comparison, Entry, Report
 from ecmt_deploy.rundir import RunRecord
 
 NODES = ("patch", "blocks.0.attn.qkv", "blocks.0.attn.qkv.neuron", "blocks.0.mlp.fc1", "blocks.1.mlp.fc1", "head")
+OBSTACLE = "head: neurons 1,200 needed, limit 1,000; use more cores"
 HOSTILE = '"><script>alert(1)</script>&$\\alpha$ {{ 7*7 }}\x01'
 SOURCE = Source(type="article", title="A chip", author="A. Author and B. Author", year=2018, doi="10.1/x")
 
@@ -56,13 +57,13 @@ def energy(nodes: Sequence[str] = NODES, hardware: str = "chip", seed: int = 0, 
         paper=PaperView(9e5, 2e6, 0.45, {"encoding": 1e5, "neuron": 2e5}, 1.2e6, {"ecm_ops.gelu": 5.0}),
         memory=MemoryView("horowitz45", 3, memory_rows, {"arithmetic": 3e5 * n, "weight_memory": 4e5 * n},
                           {"arithmetic": 2e5 * n, "weight_memory": 6e5 * n}),
-        timing=Timing(9, steps, Band(2, 3, 4), nodes[0], Band(24, 36, 48), Band(62500, 83333, 125000), {"hops": 3.0}, ("No traffic jams.",))
+        timing=Timing(9, steps, Band(2.0, 3.0, 4.0), nodes[0], Band(24.0, 36.0, 48.0), Band(62500.0, 83333.0, 125000.0), {"hops": 3.0}, ("No traffic jams.",))
         if priced
         else None,
         energy_delay_nj_ms=total * 0.036e-3 if priced else None,
         cores=cores,
         chips=1,
-        obstacles=(),
+        obstacles=(OBSTACLE,),
         events_per_mac=0.6 + 0.2 * steps + seed / 10,
         encoding=(nodes[0],),
         synop_pj=6.8 if priced else None,

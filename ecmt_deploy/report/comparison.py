@@ -46,14 +46,18 @@ class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ("numbers of samples", {str(record.n_samples) for record in records}),
         ):
             if len(found) > 1:
-                lines.append(f"The runs are over different {what} ({', '.join(sorted(found))}): their accuracies do not compare.")
+                lines.append(
+                    f"The runs are over different {what} ({', '.join(sorted(found))}): their accuracies do not compare."
+                )
         partial: dict[str, list[str]] = {}
         for chip in zip(*(entry.report.energies for entry in self.entries), strict=True):
             missing = [set(e.unpriced) for e in chip]
             if differing := sorted(set.union(*missing) - set.intersection(*missing)):
                 partial.setdefault(", ".join(differing), []).append(chip[0].hardware)
         for counts, chips in partial.items():
-            lines.append(f"On {', '.join(chips)} some totals leave out what other runs have none of ({counts}): those are too low.")
+            lines.append(
+                f"On {', '.join(chips)} some totals leave out what other runs have none of ({counts}): those are too low."
+            )
         return lines
 
 

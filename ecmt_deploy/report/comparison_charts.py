@@ -90,16 +90,19 @@ def against_cost(name: str, alt: str, points: Sequence[Point], column: str, labe
         colour, line = styles[each]
         axes.plot([p.cost for p in mine], [100 * p.accuracy for p in mine], color=colour, linestyle=line, linewidth=1,
                   label=_name(each, entries))  # fmt: skip
-        for p in mine:
-            axes.plot([p.cost], [100 * p.accuracy], color=colour, marker=markers[p.preset], markersize=5)
-    for i in front:
-        axes.plot([points[i].cost], [100 * points[i].accuracy], color="none", marker="o", markersize=9, markeredgecolor=INK)
+        for preset in presets:
+            alike = [(p.cost, 100 * p.accuracy) for p in mine if p.preset == preset]
+            axes.plot([x for x, _ in alike], [y for _, y in alike], markers[preset], color=colour, markersize=5)
+    axes.plot([points[i].cost for i in front], [100 * points[i].accuracy for i in front], "o", color="none", markersize=9,
+              markeredgecolor=INK)  # fmt: skip
     for preset in presets:
         axes.plot([], [], color="none", marker=markers[preset], markersize=5, markerfacecolor=SOFT, markeredgecolor=SOFT,
                   label=f"preset {elided(preset)}")  # fmt: skip
     if len(points) <= CROWDED:
         for p in points:
-            axes.annotate(f"{p.timesteps}", (p.cost, 100 * p.accuracy), (4, -9), textcoords="offset points", fontsize=7, color=SOFT)
+            axes.annotate(
+                f"{p.timesteps}", (p.cost, 100 * p.accuracy), (4, -9), textcoords="offset points", fontsize=7, color=SOFT
+            )
     if logarithmic:
         axes.set_xlim(min(costs) / 1.15, max(costs) * 1.15)
         log_ticks(axes, text)

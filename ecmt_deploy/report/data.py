@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from ecmt_deploy.layers import grouped
 from ecmt_deploy.placement.result import Placement, Unit
-from ecmt_deploy.pricing.export import COMPONENTS
+from ecmt_deploy.pricing import COMPONENTS
 from ecmt_deploy.pricing.result import NOTHING, Band, Energy, MemoryView
 from ecmt_deploy.report.model import AccuracyCurve, Raster
 from ecmt_deploy.traces import Trace
@@ -39,7 +39,7 @@ def to_csv(table: Table) -> str:
 
 
 def _cell(value: Cell) -> Cell:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def accuracy(curve: AccuracyCurve) -> Table:
@@ -173,7 +173,10 @@ def views(energies: Sequence[Energy], names: Sequence[str]) -> Table:
         rows.append((f"(b) {label}", *_band(e.total_pj if e.components_pj else None), *_marks(e.bounds, e.unpriced)))
     for view, chips in alike([e.memory for e in energies], names):
         snn, ann = sum(view.snn_pj.values()), sum(view.ann_pj.values())
-        rows += [(f"(c) SNN{chips}", snn, snn, snn, "exact", ""), (f"(c) ANN, int{view.ann_bits}{chips}", ann, ann, ann, "exact", "")]
+        rows += [
+            (f"(c) SNN{chips}", snn, snn, snn, "exact", ""),
+            (f"(c) ANN, int{view.ann_bits}{chips}", ann, ann, ann, "exact", ""),
+        ]
     return Table(("name", "low_pj", "total_pj", "high_pj", "bounds", "unpriced"), rows)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import isfinite
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from markupsafe import Markup
 
+from ecmt_deploy.pricing import bound_mark
 from ecmt_deploy.report.data import Cell, Table
 from ecmt_deploy.report.palette import looks
 from ecmt_deploy.report.svg import BLUE, GREEN, INK, LINE, SOFT, VERMILION, elided, figure, si, styled, svg
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: inches of a row of bars, and of all of them at most: what a page of paper holds
 ROW, TALLEST = 0.2, 8.5
+#: by the sign before a sum: at most, at least, about
+_MARKERS = {"": "o", "≤ ": "<", "≥ ": ">", "~ ": "D"}
 #: units that a line of text needs
 _TEXT = 9.5
 
@@ -44,6 +46,27 @@ def label_rows(axes: Axes, labels: Sequence[str], row: float = ROW) -> None:
     every = max(int(-(-len(labels) * _TEXT // (72 * min(len(labels) * row, TALLEST)))), 1) if labels else 1
     shown = range(0, len(labels), every)
     axes.set_yticks(list(shown), [labels[i] for i in shown])
+
+
+def _bars(axes: Axes, left: Sequence[float], widths: Sequence[float], height: float, **style: Any) -> None:
+    """Bars of one look, one a row, as one path: small files, quickly drawn."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+
+    corners: list[tuple[float, float]] = []
+    for row, (start, width) in enumerate(zip(left, widths, strict=True)):
+        if width > 0:
+            top, bottom, end = row - height / 2, row + height / 2, start + width
+            corners += [(start, top), (end, top), (end, bottom), (start, bottom), (start, top)]
+    codes = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY] * (len(corners) // 5)
+    axes.add_patch(PathPatch(Path(corners or [(0.0, 0.0)], codes or None), clip_on=False, **style))
+
+
+def _ranges(axes: Axes, ranges: Sequence[tuple[int, float, float]]) -> None:
+    """Lines from low to high in rows where these differ."""
+    rows, lows, highs = zip(*[each for each in ranges if each[2] > each[1]] or [(-9, 0.0, 0.0)], strict=True)
+    axes.hlines(rows, lows, highs, color=INK, linewidth=0.9)
+    axes.plot([*lows, *highs], [*rows, *rows], "|", color=INK, markersize=5)
 
 
 def number(cell: Cell) -> float:
@@ -75,18 +98,14 @@ def stacked(
     for part in parts:
         colour, hatch, edge = styles[part]
         drawn = [v / (s or 1.0) * 100 if shares else v / scale for v, s in zip(values[part], sums, strict=True)]
-        some = [i for i, width in enumerate(drawn) if width > 0]
-        axes.barh(some, [drawn[i] for i in some], left=[left[i] for i in some], color=colour, hatch=hatch, height=0.76,
-                  edgecolor=edge, linewidth=0.4, clip_on=False, label=part.replace("_", " "))  # fmt: skip
+        _bars(axes, left, drawn, 0.76, facecolor=colour, hatch=hatch, edgecolor=edge, linewidth=0.4, label=part.replace("_", " "))
         left = [a + b for a, b in zip(left, drawn, strict=True)]
     if band and not shares and "low_pj" in table.header:
         lows = [number(cell) for cell in table.column("low_pj")]
-        for i, (low, high) in enumerate(zip(lows, highs, strict=True)):
-            if high > low:
-                axes.plot([low / scale, high / scale], [i, i], color=INK, linewidth=0.9, marker="|", markersize=4)
+        _ranges(axes, [(i, low / scale, high / scale) for i, (low, high) in enumerate(zip(lows, highs, strict=True))])
     label_rows(axes, [elided(str(cell)) for cell in table.column(key)], row)
     axes.set_xlabel("share of the energy, %" if shares else f"{unit} per inference")
-    axes.set_xlim(0, 100 if shares else None)
+    axes.set_xlim(0, 100 if shares else 1.03 * max([*left, *(high / scale for high in highs)], default=0.0) or 1.0)
     axes.grid(axis="x")
     if parts:
         made.legend(loc="outside upper left", ncols=4, handlelength=1.6, columnspacing=1.2)
@@ -100,26 +119,28 @@ def overview(name: str, alt: str, table: Table) -> Chart:
     ``table`` has columns ``name``, ``low_pj``, ``total_pj``, ``high_pj``, ``bounds``, ``unpriced``.
     """
     made, axes = rows_figure(len(table.rows), 0.5, 0.36)
-    labels, seen = [], []
+    labels, seen, ranges = [], [], []
     for i, (label, low, value, high, bounds, unpriced) in enumerate(_bands(table)):
         if value is None:
             labels.append(f"{elided(label)}\nnot priced")
             continue
-        labels.append(f"{elided(label)}\n{bound_sign(bounds)}{energy(value)}{' +' if unpriced else ''}")
-        seen += [v for v in (low, value, high) if v and v > 0]
+        labels.append(f"{elided(label)}\n{bound_mark(bounds.split())}{energy(value)}{' +' if unpriced else ''}")
         if value <= 0:
             continue
-        if low is not None and high is not None and high > low:
-            axes.plot([max(low, value / 1e3), high], [i, i], color=INK, linewidth=1.2, marker="|", markersize=7)
-        axes.plot([value], [i], color=BLUE, marker=_marker(bounds), markersize=6.5)
+        low = max(low or value, value / 1e3)  # an axis cannot reach zero
+        seen += [low, value, high or value]
+        ranges.append((i, low, high or value))
+        axes.plot([value], [i], _MARKERS[bound_mark(bounds.split())], color=BLUE, markersize=6.5)
+    _ranges(axes, ranges)
     if seen:
         axes.set_xscale("log")
         axes.set_xlim(min(seen) / 1.6, max(seen) * 1.6)
         log_ticks(axes, energy_tick)
     axes.set_yticks(range(len(labels)), labels)
     axes.grid(axis="x")
-    for i in range(len(labels)):
-        axes.axhline(i + 0.5, color=LINE, linewidth=0.4)
+    axes.hlines(
+        [i + 0.5 for i in range(len(labels) - 1)], 0, 1, color=LINE, linewidth=0.4, transform=axes.get_yaxis_transform()
+    )
     axes.set_xlabel("per inference, logarithmic")
     return Chart(name, svg(made, name, alt), table)
 
@@ -127,17 +148,6 @@ def overview(name: str, alt: str, table: Table) -> Chart:
 def _bands(table: Table) -> list[tuple[str, float | None, float | None, float | None, str, str]]:
     columns = [table.column(c) for c in ("name", "low_pj", "total_pj", "high_pj", "bounds", "unpriced")]
     return list(zip(*columns, strict=True))  # type: ignore[arg-type]
-
-
-def bound_sign(bounds: str) -> str:
-    """Sign before a sum whose prices have these bounds."""
-    from ecmt_deploy.pricing import bound_mark
-
-    return bound_mark(bounds.split())
-
-
-def _marker(bounds: str) -> str:
-    return {"": "o", "≤ ": "<", "≥ ": ">", "~ ": "D"}[bound_sign(bounds)]
 
 
 def log_ticks(axes: Axes, text: Callable[[float], str]) -> None:
@@ -151,33 +161,41 @@ def log_ticks(axes: Axes, text: Callable[[float], str]) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
+#: marker, its edge and face, and what it means, by what costs less
+_LOOKS = {
+    "snn": ("o", GREEN, GREEN, "measured, spiking costs less"),
+    "ann": ("X", VERMILION, VERMILION, "measured, spiking costs more"),
+    "even": ("D", INK, "white", "break-even"),
+    "neither": ("s", SOFT, "white", "nothing spikes here"),
+}
+
+
 @styled
 def break_even(name: str, alt: str, table: Table) -> Chart:
-    """Measured events per MAC (dot) against the break-even (diamond), one row a node."""
-    measured, even = table.column("events_per_mac"), table.column("break_even_events_per_mac")
-    positive = [number(cell) for cell in [*measured, *even] if number(cell) > 0 and isfinite(number(cell))]
-    made, axes = rows_figure(len(table.rows), 0.95)
+    """Measured events per MAC against the break-even, one row a node."""
+    columns = [table.column(column) for column in ("events_per_mac", "break_even_events_per_mac", "costs_less")]
+    rows = list(enumerate(zip(*columns, strict=True)))
+    positive = [number(cell) for cell in [*columns[0], *columns[1]] if number(cell) > 0]
     low, high = (min(positive) / 1.7, max(positive) * 1.7) if positive else (0.1, 10.0)
+    points: dict[str, list[tuple[float, int]]] = {look: [] for look in _LOOKS}
+    made, axes = rows_figure(len(rows), 0.95)
+    for i, (events, limit, wins) in rows:
+        if events is not None:
+            points[str(wins)].append((max(number(events), low), i))  # none at all: at the edge of the axis
+        if limit is not None:
+            points["even"].append((max(number(limit), low), i))
+    for look, line in (("snn", "-"), ("ann", ":")):
+        mine = [(i, number(events), number(limit)) for i, (events, limit, wins) in rows if wins == look and limit is not None]
+        if mine:
+            at, starts, ends = zip(*mine, strict=True)
+            axes.hlines(at, [max(x, low) for x in starts], [max(x, low) for x in ends], color=_LOOKS[look][1], linestyle=line)
+    for look, (marker, edge, face, text) in _LOOKS.items():
+        if not points[look]:
+            continue
+        axes.plot([x for x, _ in points[look]], [i for _, i in points[look]], marker, markersize=4.5, color=face,
+                  markeredgecolor=edge, clip_on=False, label=text)  # fmt: skip
     axes.set_xscale("log")
     axes.set_xlim(low, high)
-    looks = {
-        "snn": ("o", GREEN, GREEN, "measured, spiking costs less"),
-        "ann": ("X", VERMILION, VERMILION, "measured, spiking costs more"),
-        "even": ("D", INK, "white", "break-even"),
-        "neither": ("s", SOFT, "white", "nothing spikes here"),
-    }
-    for i, (events, limit, wins) in enumerate(zip(measured, even, table.column("costs_less"), strict=True)):
-        if events is None:
-            continue
-        marker, edge, face, _ = looks[str(wins)]
-        x = max(number(events), low)
-        if limit is not None:
-            line = "-" if wins == "snn" else ":"
-            axes.plot([x, max(number(limit), low)], [i, i], color=edge, linewidth=1.4, linestyle=line)
-            axes.plot([max(number(limit), low)], [i], "D", markersize=4, color="white", markeredgecolor=INK, clip_on=False)
-        axes.plot([x], [i], marker, markersize=4.5, color=face, markeredgecolor=edge, clip_on=False)
-    for marker, edge, face, text in looks.values():
-        axes.plot([], [], marker, markersize=4.5, color=face, markeredgecolor=edge, label=text)
     label_rows(axes, [elided(str(cell)) for cell in table.column("node")])
     log_ticks(axes, si)
     axes.grid(axis="x")
@@ -190,10 +208,11 @@ def break_even(name: str, alt: str, table: Table) -> Chart:
 def bars(name: str, alt: str, table: Table, key: str, column: str, label: str) -> Chart:
     """Plain bars of one column."""
     made, axes = rows_figure(len(table.rows), 0.45)
-    axes.barh(range(len(table.rows)), [number(cell) for cell in table.column(column)], color=BLUE, height=0.72, clip_on=False)
+    widths = [number(cell) for cell in table.column(column)]
+    _bars(axes, [0.0] * len(widths), widths, 0.72, facecolor=BLUE, linewidth=0)
     label_rows(axes, [elided(str(cell)) for cell in table.column(key)])
     axes.set_xlabel(label)
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 1.03 * max(widths, default=0.0) or 1.0)
     axes.grid(axis="x", color=LINE)
     axes.tick_params(colors=SOFT, labelcolor=INK)
     return Chart(name, svg(made, name, alt), table)

@@ -180,7 +180,8 @@ def _weblink(source: Source) -> str:
 def _held(unit: Unit) -> list[str]:
     """What a unit's fullest core holds, a phrase a resource."""
     return [
-        f"{name.replace('_', ' ')} {use.used:,}" + ("" if use.limit is None else f" of {use.limit:,} ({text.percent(use.share)})")
+        f"{name.replace('_', ' ')} {use.used:,}"
+        + ("" if use.limit is None else f" of {use.limit:,} ({text.percent(use.share)})")
         for name, use in unit.use.items()
     ]
 
@@ -194,8 +195,12 @@ def _chip(report: Report, i: int, references: list[int]) -> ChipSection:
         else None
     )
     cores = (
-        core_map(f"{key}-cores", f"{placement.cores} cores of {e.hardware} and the units on them, by utilisation", placement,
-                 report.cores_per_chip[i])
+        core_map(
+            f"{key}-cores",
+            f"{placement.cores} cores of {e.hardware} and the units on them, by utilisation",
+            placement,
+            report.cores_per_chip[i],
+        )
         if placement.cores and any(data.utilisation(unit)[1] is not None for unit in placement.units)
         else None
     )
@@ -223,14 +228,18 @@ def _break_even(name: str, view: MemoryView) -> Chart | None:
 
 def _accuracy_alt(report: Report) -> str:
     curve = report.curve
-    steps = ", ".join(f"{100 * a:.2f} % at T = {t}" for t, a in enumerate(curve.accuracy, start=1) if t in (1, len(curve.accuracy)))
+    steps = ", ".join(
+        f"{100 * a:.2f} % at T = {t}" for t, a in enumerate(curve.accuracy, start=1) if t in (1, len(curve.accuracy))
+    )
     analog = "" if curve.analog_accuracy is None else f"; analog model {100 * curve.analog_accuracy:.2f} %"
     return f"Accuracy against time steps: {steps}{analog}"
 
 
 def _references(sources: Sequence[dict[str, Source]]) -> tuple[list[tuple[str, Source]], list[list[int]]]:
     """All sources once, in the order of their keys, and for each of the given ones their numbers in that list."""
-    listed = sorted({(key, source) for given in sources for key, source in given.items()}, key=lambda item: (item[0], repr(item[1])))
+    listed = sorted(
+        {(key, source) for given in sources for key, source in given.items()}, key=lambda item: (item[0], repr(item[1]))
+    )
     return listed, [[listed.index(item) + 1 for item in given.items()] for given in sources]
 
 
