@@ -64,7 +64,7 @@ class Planned(NamedTuple):
 
 
 def parse_timesteps(text: str) -> list[int]:
-    """Numbers of steps in ascending order: ``1:8`` (both ends included), ``1:8:2``, ``1,2,4``, or any of these joined by commas.
+    """Numbers of steps in ascending order: ``1:8`` (both ends included), ``1:8:2``, ``1,2,4``, or these joined by commas.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def sweep(
     Parameters
     ----------
     programs : ``.nir`` files of different names
-    names : chips, or ``.toml`` files; with precision ``fixed`` float programs are quantised for the first that states its widths
+    names : chips, or ``.toml`` files; with precision ``fixed``, float programs are quantised for the first with widths
     timesteps : numbers of steps T
     out : directory that takes ``<program>/T<t>/`` (runs, as ``simulate`` keeps them), ``summary.csv``, ``summary.json`` and
         ``report.html``. Runs that are there already and are the ones asked for are not made again.

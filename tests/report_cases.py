@@ -23,7 +23,9 @@ def band(r: random.Random, scale: float) -> Band:
     return Band(value * 0.7, value, value * 1.6)
 
 
-def energy(nodes: Sequence[str] = NODES, hardware: str = "chip", seed: int = 0, priced: bool = True, cores: int = 12, steps: int = 4) -> Energy:  # fmt: skip
+def energy(
+    nodes: Sequence[str] = NODES, hardware: str = "chip", seed: int = 0, priced: bool = True, cores: int = 12, steps: int = 4
+) -> Energy:
     r = random.Random(seed)
     rows = tuple(
         Row(name, "Linear", {c: band(r, 1e6) for c in ("synapse", "neuron", "ecm", "routing")} if priced else {},
@@ -57,9 +59,8 @@ def energy(nodes: Sequence[str] = NODES, hardware: str = "chip", seed: int = 0, 
         paper=PaperView(9e5, 2e6, 0.45, {"encoding": 1e5, "neuron": 2e5}, 1.2e6, {"ecm_ops.gelu": 5.0}),
         memory=MemoryView("horowitz45", 3, memory_rows, {"arithmetic": 3e5 * n, "weight_memory": 4e5 * n},
                           {"arithmetic": 2e5 * n, "weight_memory": 6e5 * n}),
-        timing=Timing(9, steps, Band(2.0, 3.0, 4.0), nodes[0], Band(24.0, 36.0, 48.0), Band(62500.0, 83333.0, 125000.0), {"hops": 3.0}, ("No traffic jams.",))
-        if priced
-        else None,
+        timing=Timing(9, steps, Band(2.0, 3.0, 4.0), nodes[0], Band(24.0, 36.0, 48.0), Band(62500.0, 83333.0, 125000.0),
+                      {"hops": 3.0}, ("No traffic jams.",)) if priced else None,
         energy_delay_nj_ms=total * 0.036e-3 if priced else None,
         cores=cores,
         chips=1,
@@ -70,7 +71,9 @@ def energy(nodes: Sequence[str] = NODES, hardware: str = "chip", seed: int = 0, 
     )  # fmt: skip
 
 
-def placement(nodes: Sequence[str] = NODES, hardware: str = "chip", cores: int = 12, mesh: tuple[int, int, int] | None = (4, 2, 4)) -> Placement:  # fmt: skip
+def placement(
+    nodes: Sequence[str] = NODES, hardware: str = "chip", cores: int = 12, mesh: tuple[int, int, int] | None = (4, 2, 4)
+) -> Placement:
     each, first, units = [cores // len(nodes)] * len(nodes), 0, []
     each[-1] += cores - sum(each)
     shares = (0.0, 0.3, 0.5, 0.9, None, 1.2)
@@ -85,8 +88,17 @@ def placement(nodes: Sequence[str] = NODES, hardware: str = "chip", cores: int =
                      ("Every message is a packet.",))  # fmt: skip
 
 
-def report(nodes: Sequence[str] = NODES, chips: Sequence[str] = ("one", "two"), cores: int = 12, steps: int = 4, seed: int = 0,
-           mesh: tuple[int, int, int] | None = (4, 2, 4), model: str = "vit", preset: str = "accurate", **changes: object) -> Report:  # fmt: skip
+def report(
+    nodes: Sequence[str] = NODES,
+    chips: Sequence[str] = ("one", "two"),
+    cores: int = 12,
+    steps: int = 4,
+    seed: int = 0,
+    mesh: tuple[int, int, int] | None = (4, 2, 4),
+    model: str = "vit",
+    preset: str = "accurate",
+    **changes: object,
+) -> Report:
     accuracy = [round(1 - 0.5**t - 0.01 * seed, 4) for t in range(1, steps + 1)]
     record = RunRecord(
         tool_version="0", target="torch", precision="float", dtype="float64", timesteps=steps, n_samples=4, data="digits",

@@ -234,8 +234,10 @@ def test_core_maps_have_the_numbers_of_the_placement(real, pages):
 
 
 def test_the_page_says_what_is_known_and_what_is_not(pages):
-    for expected in ("Accuracy against time steps", "Energy per layer", "Spike rate per layer", "Provenance", "Break-even",
-                     "Three views", "for want of a price", "References", "horowitz2014", "does not run on this chip"):  # fmt: skip
+    for expected in (
+        "Accuracy against time steps", "Energy per layer", "Spike rate per layer", "Provenance", "Break-even", "Three views",
+        "for want of a price", "References", "horowitz2014", "does not run on this chip",
+    ):  # fmt: skip
         assert expected in pages["real"], expected
     page = pages["by hand"]
     assert "not priced" in page

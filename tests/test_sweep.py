@@ -23,13 +23,15 @@ CHIPS = ["loihi2", "dynapcnn"]
 def programs(tmp_path_factory) -> list[Path]:
     directory = tmp_path_factory.mktemp("programs")
     for preset in ("accurate", "paper"):
-        pipeline.convert_named("zoo:vit_digits", "digits", directory / f"{preset}.nir", ConvertConfig(preset=preset, timesteps=2))
+        pipeline.convert_named(
+            "zoo:vit_digits", "digits", directory / f"{preset}.nir", ConvertConfig(preset=preset, timesteps=2)
+        )
     return [directory / "accurate.nir", directory / "paper.nir"]
 
 
-@pytest.fixture()
+@pytest.fixture
 def made(monkeypatch) -> list[str]:
-    """Runs that were made, in order; raises what is put in ``made.failing`` by number of call."""
+    """Runs that were made, in order."""
     calls: list[str] = []
     real = pipeline.simulate_file
 
@@ -47,7 +49,14 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("1:4", [1, 2, 3, 4]), ("1:8:3", [1, 4, 7]), ("4", [4]), ("4,1, 2", [1, 2, 4]), ("1:3,2:6:2", [1, 2, 3, 4, 6]), ("5:5", [5])],
+    [
+        ("1:4", [1, 2, 3, 4]),
+        ("1:8:3", [1, 4, 7]),
+        ("4", [4]),
+        ("4,1, 2", [1, 2, 4]),
+        ("1:3,2:6:2", [1, 2, 3, 4, 6]),
+        ("5:5", [5]),
+    ],
 )
 def test_timesteps(text, expected):
     assert parse_timesteps(text) == expected
@@ -103,7 +112,7 @@ def swept(programs, tmp_path_factory) -> Path:
     return out
 
 
-@pytest.fixture()
+@pytest.fixture
 def copy(swept, tmp_path) -> Path:
     return Path(shutil.copytree(swept, tmp_path / "copy"))
 
@@ -155,9 +164,9 @@ OTHER = {
 def test_a_run_that_does_not_belong_is_left_alone(case, programs, copy, made, tmp_path):
     changes, message = OTHER[case]
     if case == "data":
-        from ecmt_deploy.data import evaluation
-
         import numpy as np
+
+        from ecmt_deploy.data import evaluation
 
         x, y = evaluation("digits", preprocessing=pipeline.require_preprocessing(read(programs[0])), limit=5).arrays()
         np.savez(tmp_path / "digits.npz", x=x, y=y)

@@ -155,12 +155,11 @@ def summary(comparison: Comparison) -> Table:
 
 
 def _on_chip(e: Energy, on_front: str | None) -> tuple[Cell, ...]:
-    total = e.total_pj if e.components_pj else None
-    timing = e.timing
+    low, total, high = (e.total_pj.low, e.total_pj.value, e.total_pj.high) if e.components_pj else (None, None, None)
+    latency, throughput = (e.timing.latency_us.value, e.timing.throughput_per_s.value) if e.timing else (None, None)
     return (
-        e.events_per_mac, e.hardware, total and total.low, total and total.value, total and total.high, " ".join(e.bounds),
-        " ".join(sorted(e.unpriced)), on_front, e.paper.snn_pj, e.paper.total_pj, e.paper.ann_pj,
-        sum(e.memory.snn_pj.values()), sum(e.memory.ann_pj.values()), timing and timing.latency_us.value,
-        timing and timing.throughput_per_s.value, e.energy_delay_nj_ms and e.energy_delay_nj_ms.value, e.cores, e.chips,
+        e.events_per_mac, e.hardware, low, total, high, " ".join(e.bounds), " ".join(sorted(e.unpriced)), on_front,
+        e.paper.snn_pj, e.paper.total_pj, e.paper.ann_pj, sum(e.memory.snn_pj.values()), sum(e.memory.ann_pj.values()), latency,
+        throughput, e.energy_delay_nj_ms.value if e.energy_delay_nj_ms else None, e.cores, e.chips,
         "no" if e.obstacles else "yes",
     )  # fmt: skip

@@ -62,7 +62,7 @@ def accuracies(name: str, alt: str, table: Table) -> Chart:
                   marker="osD^vP"[i % 6], markersize=4, label=_name(series, len(lines)))  # fmt: skip
         if series in analog:
             axes.axhline(100 * analog[series], color=colour, linestyle=line, linewidth=0.6)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("time step T")
     _accuracies(axes, [*analog.values(), *(right for points in lines.values() for _, right in points)])
     _legend(made, len(lines))
@@ -83,8 +83,8 @@ def against_cost(name: str, alt: str, points: Sequence[Point], column: str, labe
     if logarithmic:
         axes.set_xscale("log")
     front = pareto_front([(point.cost, point.accuracy) for point in points])
-    axes.step([points[i].cost for i in front], [100 * points[i].accuracy for i in front], where="post", color=INK, linewidth=2.4,
-              alpha=0.25, label="Pareto front, its points ringed")  # fmt: skip
+    best = [points[i].cost for i in front], [100 * points[i].accuracy for i in front]
+    axes.step(*best, where="post", color=INK, linewidth=2.4, alpha=0.25, label="Pareto front, its points ringed")
     for each in series:
         mine = sorted((point for point in points if point.series == each), key=lambda point: point.timesteps)
         colour, line = styles[each]
@@ -93,8 +93,7 @@ def against_cost(name: str, alt: str, points: Sequence[Point], column: str, labe
         for preset in presets:
             alike = [(p.cost, 100 * p.accuracy) for p in mine if p.preset == preset]
             axes.plot([x for x, _ in alike], [y for _, y in alike], markers[preset], color=colour, markersize=5)
-    axes.plot([points[i].cost for i in front], [100 * points[i].accuracy for i in front], "o", color="none", markersize=9,
-              markeredgecolor=INK)  # fmt: skip
+    axes.plot(*best, "o", color="none", markersize=9, markeredgecolor=INK)
     for preset in presets:
         axes.plot([], [], color="none", marker=markers[preset], markersize=5, markerfacecolor=SOFT, markeredgecolor=SOFT,
                   label=f"preset {elided(preset)}")  # fmt: skip
@@ -107,7 +106,7 @@ def against_cost(name: str, alt: str, points: Sequence[Point], column: str, labe
         axes.set_xlim(min(costs) / 1.15, max(costs) * 1.15)
         log_ticks(axes, text)
     else:
-        axes.xaxis.get_major_locator().set_params(nbins=5)
+        axes.locator_params(axis="x", nbins=5)
         axes.xaxis.set_major_formatter(lambda value, _: text(value))
     axes.set_xlabel(f"{label}, logarithmic" if logarithmic else label)
     _accuracies(axes, [point.accuracy for point in points])

@@ -27,9 +27,9 @@ def grid(placement: Placement, cores_per_chip: int | None) -> np.ndarray:
 
     Returns
     -------
-    (rows, columns) of indices into ``placement.units``; -1 a core that is free, -2 no core. Tiles fill a chip row by row, to and
-    fro, as :mod:`ecmt_deploy.placement` numbers them, and the cores of a tile make a block; where the mesh is unknown every core
-    is a tile of a mesh about twice as wide as high. Chips lie one after another, as lines of text do.
+    (rows, columns) of indices into ``placement.units``; -1 a core that is free, -2 no core. Tiles fill a chip row by row, to
+    and fro, as :mod:`ecmt_deploy.placement` numbers them, and the cores of a tile make a block; where the mesh is unknown every
+    core is a tile of a mesh about twice as wide as high. Chips lie one after another, as lines of text do.
     """
     per_chip = cores_per_chip or placement.cores
     wide = ceil(sqrt(2 * per_chip))
@@ -94,7 +94,7 @@ def core_map(name: str, alt: str, placement: Placement, cores_per_chip: int | No
     bar = made.colorbar(ScalarMappable(Normalize(0, 100), colours), ax=axes, orientation="horizontal", aspect=40, fraction=0.05,
                         pad=0.02, anchor=(0.0, 1.0))  # fmt: skip
     bar.set_label("used, %")
-    bar.outline.set_linewidth(0)  # type: ignore[operator]
+    bar.outline.set_linewidth(0)
     return Chart(name, svg(made, name, alt), units(placement))
 
 

@@ -48,7 +48,7 @@ def label_rows(axes: Axes, labels: Sequence[str], row: float = ROW) -> None:
     axes.set_yticks(list(shown), [labels[i] for i in shown])
 
 
-def _bars(axes: Axes, left: Sequence[float], widths: Sequence[float], height: float, **style: Any) -> None:
+def bars(axes: Axes, left: Sequence[float], widths: Sequence[float], height: float, **style: Any) -> None:
     """Bars of one look, one a row, as one path: small files, quickly drawn."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
@@ -98,7 +98,9 @@ def stacked(
     for part in parts:
         colour, hatch, edge = styles[part]
         drawn = [v / (s or 1.0) * 100 if shares else v / scale for v, s in zip(values[part], sums, strict=True)]
-        _bars(axes, left, drawn, 0.76, facecolor=colour, hatch=hatch, edgecolor=edge, linewidth=0.4, label=part.replace("_", " "))
+        bars(
+            axes, left, drawn, 0.76, facecolor=colour, hatch=hatch, edgecolor=edge, linewidth=0.4, label=part.replace("_", " ")
+        )
         left = [a + b for a, b in zip(left, drawn, strict=True)]
     if band and not shares and "low_pj" in table.header:
         lows = [number(cell) for cell in table.column("low_pj")]
@@ -147,7 +149,7 @@ def overview(name: str, alt: str, table: Table) -> Chart:
 
 def _bands(table: Table) -> list[tuple[str, float | None, float | None, float | None, str, str]]:
     columns = [table.column(c) for c in ("name", "low_pj", "total_pj", "high_pj", "bounds", "unpriced")]
-    return list(zip(*columns, strict=True))  # type: ignore[arg-type]
+    return list(zip(*columns, strict=True))
 
 
 def log_ticks(axes: Axes, text: Callable[[float], str]) -> None:
@@ -201,18 +203,4 @@ def break_even(name: str, alt: str, table: Table) -> Chart:
     axes.grid(axis="x")
     axes.set_xlabel("events per MAC, logarithmic")
     made.legend(loc="outside upper left", ncols=2, handlelength=1.0, columnspacing=1.2)
-    return Chart(name, svg(made, name, alt), table)
-
-
-@styled
-def bars(name: str, alt: str, table: Table, key: str, column: str, label: str) -> Chart:
-    """Plain bars of one column."""
-    made, axes = rows_figure(len(table.rows), 0.45)
-    widths = [number(cell) for cell in table.column(column)]
-    _bars(axes, [0.0] * len(widths), widths, 0.72, facecolor=BLUE, linewidth=0)
-    label_rows(axes, [elided(str(cell)) for cell in table.column(key)])
-    axes.set_xlabel(label)
-    axes.set_xlim(0, 1.03 * max(widths, default=0.0) or 1.0)
-    axes.grid(axis="x", color=LINE)
-    axes.tick_params(colors=SOFT, labelcolor=INK)
     return Chart(name, svg(made, name, alt), table)

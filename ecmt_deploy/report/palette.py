@@ -28,7 +28,7 @@ _OTHERS = ((DARK, ""), (DARK, "////"), (DARK, "||||"), (PALE, "\\\\\\\\"), (PALE
 
 
 def looks(names: list[str]) -> dict[str, tuple[str, str, str]]:
-    """Colour, hatch and colour of the hatch of each name; names that are no components take what is left, in alphabetical order."""
+    """Colour, hatch and the hatch's colour of each name; names that are no components take what is left, alphabetically."""
     others = sorted(set(names) - set(_LOOKS))
     chosen = {name: _LOOKS[name] if name in _LOOKS else _OTHERS[others.index(name) % len(_OTHERS)] for name in names}
     return {name: (colour, hatch, SOFT if colour in (YELLOW, PALE) else "white") for name, (colour, hatch) in chosen.items()}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ecmt_deploy.report import data
-from ecmt_deploy.report.energy_charts import Chart
+from ecmt_deploy.report.energy_charts import Chart, bars, label_rows, rows_figure
 from ecmt_deploy.report.model import AccuracyCurve, Raster
-from ecmt_deploy.report.svg import BLUE, INK, VERMILION, figure, si, styled, svg
+from ecmt_deploy.report.svg import BLUE, INK, VERMILION, elided, figure, si, styled, svg
 from ecmt_deploy.traces import Trace
 
 
@@ -29,6 +31,19 @@ def accuracy(name: str, alt: str, curve: AccuracyCurve) -> Chart:
     axes.legend(loc="lower right")
     axes.grid(axis="y")
     return Chart(name, svg(made, name, alt), data.accuracy(curve))
+
+
+@styled
+def rates(name: str, alt: str, spike_rates: Mapping[str, float]) -> Chart:
+    """Spikes per neuron and step, a bar a layer."""
+    made, axes = rows_figure(len(spike_rates), 0.45)
+    widths = list(spike_rates.values())
+    bars(axes, [0.0] * len(widths), widths, 0.72, facecolor=BLUE, linewidth=0)
+    label_rows(axes, [elided(layer) for layer in spike_rates])
+    axes.set_xlabel("spikes per neuron and step")
+    axes.set_xlim(0, 1.03 * max(widths, default=0.0) or 1.0)
+    axes.grid(axis="x")
+    return Chart(name, svg(made, name, alt), data.rates(spike_rates))
 
 
 @styled

@@ -8,7 +8,7 @@ import unicodedata
 import warnings
 from collections.abc import Callable
 from io import StringIO
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from xml.etree import ElementTree
 
 from markupsafe import Markup
@@ -28,7 +28,7 @@ BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "
 CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 #: characters of a name beside a chart
 LABEL = 22
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none", "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"],
     "font.size": 9, "axes.labelsize": 9, "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8,
     "text.parse_math": False, "axes.formatter.use_mathtext": False, "hatch.linewidth": 0.5, "axes.edgecolor": SOFT,
