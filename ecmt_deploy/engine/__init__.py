@@ -163,7 +163,7 @@ class SpikingModel(nn.Module):
         whole = identity or observe is not None or trace is not None  # who looks on sees the batch as it was given
         samples, steps = (len(x), timesteps) if whole else self.plan(len(x), timesteps)
         parts = []
-        for begin in range(0, len(x), samples):
+        for begin in range(0, len(x), max(samples, 1)):
             part = x[begin : begin + samples]
             counting = None if counted is None else min(max(counted - begin, 0), len(part))
             readouts = []

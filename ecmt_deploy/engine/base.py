@@ -133,4 +133,3 @@ def same_when(signals: tuple[Signal, ...]) -> str:
     """How a stream varies that follows its operands at once."""
     kinds = {s.when for s in signals}
     return kinds.pop() if len(kinds) == 1 else EACH
-

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecmt_deploy.engine import kernels
 from ecmt_deploy.engine.base import Op
+from ecmt_deploy.engine.firing import fire
 from ecmt_deploy.engine.signal import EACH, FIRST, Chunk, Signal
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import nodes as n
@@ -25,7 +25,6 @@ class Neuron(Op):
     identity = False
     #: keep what is not sent after the last step in ``v``
     keeps_membrane = False
-    compiled = False
     positive: Tensor
     negative: Tensor
     least: Tensor
@@ -61,9 +60,8 @@ class Neuron(Op):
         if v is None:
             v = x.new_zeros(x.shape[1:]) + self.initial.to(x.dtype).expand(self.shape).reshape(x.shape[2:])
         dtype = x.dtype
-        spikes, v, events = kernels.run(
-            kernels.fire, self.compiled, x, v, self.positive.to(dtype),
-            None if self.symmetric else self.negative.to(dtype), self.least.to(dtype), self.top,
+        spikes, v, events = fire(
+            x, v, self.positive.to(dtype), None if self.symmetric else self.negative.to(dtype), self.least.to(dtype), self.top,
             float(self.node.fraction) if self.node.rule == "nearest" else None,
         )  # fmt: skip
         self.keep(chunk, v=v)

@@ -49,8 +49,8 @@ class Signal(NamedTuple):
     ----------
     value : (steps, B, ...) where ``when`` is EACH, else (1, B, ...)
     when : EACH, FIRST or SAME
-    changed : for an analog EACH stream that is counted, what an event reached: bool, (steps, B, ...), of size 1 along axes where
-        it is the same all along; at t = 1 everything counts as reached, whatever it says
+    changed : for an analog EACH stream that is counted, what an event reached: bool, (steps, B, ...), of size 1 along axes
+        where it is the same all along; at t = 1 everything counts as reached, whatever it says
     events : for spikes that are counted, where it is known: events in each row, (steps, B, ..., 1)
     """
 

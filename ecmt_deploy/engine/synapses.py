@@ -83,7 +83,9 @@ class Conv(Synapses):
         if reached is not None:
             full = reached.expand(chunk.steps, chunk.batch, *self.operand_shapes[0])
             taps = self._taps(fold(full)).unflatten(0, full.shape[:2])
-        counted = taps[:, : chunk.samples].sum().round().long() * self.outputs_per_group if spiking and taps is not None else None
+        counted = (
+            taps[:, : chunk.samples].sum().round().long() * self.outputs_per_group if spiking and taps is not None else None
+        )
         self.tally_synapses(chunk, counted)
         if taps is None or signal.when != EACH:
             return None

@@ -123,4 +123,3 @@ class Output(Op):
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         return signals[0].changed
-

@@ -1,14 +1,6 @@
-"""Where the engine's time goes besides the products: neurons and compensation, each a single pass over its operand.
-
-Pure functions of tensors without a decision by values, so ``torch.compile`` fuses each into one loop; as they stand they run
-operation by operation.
-"""
+"""The arithmetic of a multi-threshold neuron: the level that fires follows from the float's exponent, no loop over levels."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -81,13 +73,3 @@ def fire(
         steps.append(s)
     spikes = torch.stack(steps)
     return spikes, v, (spikes != 0).sum(dim=-1, keepdim=True, dtype=torch.int32)
-
-
-@cache
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    return torch.compile(function, dynamic=True)
-
-
-def run(function: Callable[..., Any], compiled: bool, *args: Any) -> Any:
-    """Call a kernel, fused or as it stands."""
-    return (_compiled(function) if compiled else function)(*args)
