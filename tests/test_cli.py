@@ -265,7 +265,7 @@ def test_inspect_shows_cores_and_what_does_not_fit(tmp_path, capsys, monkeypatch
         status, out, err = run([*arguments, "loihi2"], capsys, monkeypatch, tmp_path)
         assert status == 0, err
         assert "and their cores on loihi2" in out
-        assert "of 8,192" in out, "the limit of neurons"
+        assert "8,192" in out, "the limit of neurons"
         assert "blocks.0.attn.qkv +" in out
         assert re.search(r"fits: [\d,]+ cores on 1 chip\b", out)
         assert all(len(line) <= int(columns) for line in out.splitlines())
@@ -273,7 +273,7 @@ def test_inspect_shows_cores_and_what_does_not_fit(tmp_path, capsys, monkeypatch
     assert status == 0
     assert "does not fit; what could be placed takes" in out
     assert "! blocks.0.norm1: programmable_neurons missing" in out
-    assert "Weights take 8 bits, the chip's width." in out
+    assert "Weights are 8 bit wide: the chip's width" in out
 
 
 def test_fixed_point_on_the_way_or_from_a_file(tmp_path, capsys, monkeypatch, digits_program):

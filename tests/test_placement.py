@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from functools import cache
+from itertools import pairwise
 from math import prod
 
 import nir
@@ -50,7 +51,7 @@ def chain(*middle: tuple[str, nir.NIRNode], shape: tuple[int, ...], out: tuple[i
     steps = [("input", nir.Input(input_type={"input": np.array(shape)})), *middle, ("readout", n.Readout("differential")),
              ("output", nir.Output(output_type={"output": np.array(out)}))]  # fmt: skip
     names = [name for name, _ in steps]
-    return verified(dict(steps), list(zip(names, names[1:], strict=False)))
+    return verified(dict(steps), list(pairwise(names)))
 
 
 def linear(out: int, into: int) -> n.LastAxisLinear:
@@ -143,8 +144,8 @@ def test_a_program_on_one_core_sends_no_packets():
 
 
 def test_weights_are_shared_by_rows_or_stored_for_each():
-    """A layer of 8 tokens, 6 -> 4 channels, 24 weights of a byte. Shared, one core holds 24 bytes and all tokens. Stored for each
-    token, 8 x 24 = 192 bytes, in memories of 48: 4 cores of 2 tokens (2 + 4 is the least sum; 8 x 1 is 9)."""
+    """A layer of 8 tokens, 6 -> 4 channels, 24 weights of a byte. Shared, one core holds 24 bytes and all tokens. Stored for
+    each token, 8 x 24 = 192 bytes, in memories of 48: 4 cores of 2 tokens (2 + 4 is the least sum; 8 x 1 is 9)."""
     program = chain(("layer", linear(4, 6)), shape=(8, 6), out=(8, 4))
     shared = place(program, chip({"weight_sharing": True}, synaptic_memory_bytes_per_core=48))
     assert tiles(shared)["layer"] == (0, 1, 8, 4)
@@ -222,7 +223,7 @@ def attention(heads: int = 2, tokens: int = 4, inner: int = 3, softmax: bool = T
         nodes |= {letter: linear(width, width), f"{letter}.heads": n.Reshape(np.array([tokens, heads, inner])),
                   f"{letter}.turn": n.Permute(np.array(axes)), f"{letter}.neuron": neuron()}  # fmt: skip
         names = ["input", letter, f"{letter}.heads", f"{letter}.turn", f"{letter}.neuron", "scores"]
-        edges += list(zip(names, names[1:], strict=False))
+        edges += list(pairwise(names))
     nodes["scores"] = n.ECMProduct(("q.neuron", "k.neuron"), "matmul", "rate")
     end = "scores"
     if softmax:
@@ -326,7 +327,9 @@ def test_levels_are_neurons_axons_and_synapses_where_spikes_are_binary():
 def test_neurons_leave_the_rows_that_leave_them_no_room():
     """A row of 4 channels and the 12 levels of its 4 neurons are 48 neurons: too many for a core of 20, each alone is not."""
     norm = n.ECM(("encode",), "layer_norm", "differential", {"eps": np.asarray(1e-6), "normalized_axes": np.asarray(1)})
-    program = chain(("encode", linear(4, 4)), ("norm", norm), ("neuron", neuron()), ("head", linear(4, 4)), shape=(2, 4), out=(2, 4))
+    program = chain(
+        ("encode", linear(4, 4)), ("norm", norm), ("neuron", neuron()), ("head", linear(4, 4)), shape=(2, 4), out=(2, 4)
+    )
     placed = place(program, chip(SHARING, neurons_per_core=20, graded_payload_bits=1))
     assert [unit.nodes for unit in placed.units] == [("encode",), ("norm",), ("neuron",), ("head", "readout")]
     assert all(unit.cores for unit in placed.units)
@@ -403,8 +406,8 @@ def test_unknown_widths_are_assumed_and_said():
     bare = Hardware(name="bare", title="bare", description="-", sources=bare.sources, limits=Limits(), prices=Prices())
     placed = place(two_layers(), bare)
     said = " ".join(placed.assumptions)
-    assert "Weights take 8 bits, assumed" in said
-    assert "States take 24 bits, assumed" in said
+    assert "Weights are 8 bit wide: assumed" in said
+    assert "States are 24 bit wide: assumed" in said
     assert "neurons_per_core" in said
     assert placed.fits
     assert placed.cores == 2

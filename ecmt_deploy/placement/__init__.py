@@ -6,7 +6,7 @@ gives the model and every formula.
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, prod
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from ecmt_deploy.chips import Hardware
 from ecmt_deploy.graph import Program
 from ecmt_deploy.placement import obstacles
 from ecmt_deploy.placement.result import Obstacle, Placement, Route, Unit, Use
-from ecmt_deploy.placement.routes import Flow, Map, Placed, flows, route
+from ecmt_deploy.placement.routes import Map, Placed, flows, route
 from ecmt_deploy.placement.settling import settle
 from ecmt_deploy.placement.streams import operands
 from ecmt_deploy.placement.terms import Terms, assumptions
@@ -33,11 +33,14 @@ def place(program: Program, hardware: Hardware) -> Placement:
     """
     terms, read = Terms.of(hardware), operands(program)
     placed, demands = settle(program, read, terms)
-    found = list(flows(program, read, placed))
-    units = _units(program, placed, demands, found, terms)
-    cores = sum(unit.cores for unit in units)
+    cores = sum(tile.cores for tile in placed.tiles if tile)
     chips = ceil(cores / terms.cores_per_chip) if terms.cores_per_chip else None
-    where = Map.of(cores, terms)
+    where, routes, leaving = Map.of(cores, terms), [], np.zeros(cores, np.int64)
+    for flow in flows(program, read, placed):
+        routes.append(route(flow, prod(program.shapes[flow.emitter]), where))
+        axons = flow.counts * terms.levels_of(program.nodes[flow.emitter])
+        leaving += np.bincount(flow.sources, weights=axons, minlength=cores).astype(np.int64)
+    units = _units(placed, demands, leaving, terms)
     narrow = {
         unit.name: (asked.layer, {name: use.used for name, use in unit.use.items()})
         for unit, asked in zip(units, demands, strict=True)
@@ -47,14 +50,14 @@ def place(program: Program, hardware: Hardware) -> Placement:
         hardware=hardware.name,
         title=hardware.title,
         units=units,
-        routes=tuple(route(flow, int(np.prod(program.shapes[flow.emitter])), where) for flow in found),
+        routes=tuple(routes),
         cores=cores,
         chips=chips,
         mesh=None if terms.mesh is None else (terms.mesh.columns, terms.mesh.rows, terms.mesh.cores),
         obstacles=(
             *obstacles.abilities(program, hardware),
             *obstacles.widths(program, hardware, terms),
-            *obstacles.analog(program, [flow.emitter for flow in found], terms),
+            *obstacles.analog(program, [sent.source for sent in routes], terms),
             *obstacles.untiled(narrow, terms),
             *obstacles.size(cores, terms),
         ),
@@ -62,18 +65,14 @@ def place(program: Program, hardware: Hardware) -> Placement:
     )
 
 
-def _units(program: Program, placed: Placed, demands: list[Demand], found: list[Flow], terms: Terms) -> tuple[Unit, ...]:
-    cores = sum(tile.cores for tile in placed.tiles if tile)
-    leaving_axons = np.zeros(cores, np.int64)  # by core
-    for flow in found:
-        levels = terms.levels_of(program.nodes[flow.emitter])
-        leaving_axons += np.bincount(flow.sources, weights=flow.counts * levels, minlength=cores).astype(np.int64)
+def _units(placed: Placed, demands: list[Demand], leaving: np.ndarray, terms: Terms) -> tuple[Unit, ...]:
+    """Units as the result says them; ``leaving`` is the number of output axons by core."""
     units = []
     for names, asked, tile, first in zip(placed.drafts.units, demands, placed.tiles, placed.first_core, strict=True):
         shown = tile or smallest(asked)
         used = asked.use(shown, terms)
         if tile is not None:
-            used["output_axons"] = int(leaving_axons[first : first + tile.cores].max())
+            used["output_axons"] = int(leaving[first : first + tile.cores].max())
         units.append(
             Unit(
                 name=names[0],

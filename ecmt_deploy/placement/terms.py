@@ -138,7 +138,8 @@ def assumptions(program: Program, hardware: Hardware, terms: Terms, chips: int |
 
 
 def _width(what: str, bits: int, figure: Figure | None) -> str:
-    return f"{what} take {bits} bits, " + ("the chip's width." if figure else "assumed, for the chip's width is unknown.")
+    where = "the chip's width" if figure else "assumed, for the chip's width is unknown"
+    return f"{what} are {bits} bit wide: {where}; accuracy at that width is not examined here."
 
 
 def _whole(figure: Figure | None) -> int | None:
