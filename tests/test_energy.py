@@ -2,6 +2,7 @@
 
 import csv
 from io import StringIO
+from math import ceil
 
 import msgspec
 import numpy as np
@@ -15,6 +16,7 @@ from ecmt_deploy.errors import HardwareError, RunError
 from ecmt_deploy.placement import Obstacle, Route, place
 from ecmt_deploy.pricing import Band
 from ecmt_deploy.pricing.memory import access_pj, ann_bits, memory_view
+from ecmt_deploy.pricing.routing import message_bits, packets_per_message
 from ecmt_deploy.report import make_report, render_html
 from ecmt_deploy.rundir import RunRecord, load_run, save_run
 from ecmt_deploy.simulation import simulate
@@ -168,6 +170,26 @@ def test_messages_of_a_unit_without_cores_have_no_way(two):
     result = pricing.energy(two, two_layers.PROGRAM, two_layers.CHIP, placement)
     assert "routing" not in result.components_pj
     assert result.unpriced == {"messages": 4, "analog_messages": 6}
+
+
+def test_integer_programs_have_their_own_widths(all_programs):
+    """Payloads, states and weights as the nodes say; on a chip of 8-bit packets."""
+    from ecmt_deploy.quantization import quantize
+
+    loihi2 = change(chips.hardware("loihi2"), "limits", payload_bits_per_packet=figure(8, "bit"))
+    program = quantize(all_programs["transformer, accurate"], loihi2)
+    run = simulate(program, images(1), "reference", 2, precision="fixed")
+    spike, analog = program.nodes["qkv.neuron"], program.nodes["norm1"]
+    assert message_bits(spike, loihi2) == spike.payload_bits
+    assert packets_per_message(spike, loihi2) == ceil(spike.payload_bits / 8)
+    assert packets_per_message(analog, loihi2) == ceil(analog.state_bits / 8) > 1
+    assert message_bits(spike, chips.hardware("loihi1")) == 0
+    result = pricing.energy(run.activity, program, loihi2)
+    kinds = {row.node: row.kind for row in result.rows}
+    assert kinds["qkv"] == "FixedLinear"
+    assert {"qkv", "matmul", "fc1", "head"} <= set(result.memory.rows)
+    dense, qkv = run.activity["qkv"].dense_macs, program.nodes["qkv"]
+    assert result.memory.rows["qkv"].ann_pj["weight_memory"] == pytest.approx(dense * 10 * qkv.weight_bits / 64)
 
 
 # --- sums -------------------------------------------------------------------------------------------------------------
