@@ -378,6 +378,8 @@ def test_counts_and_placements_of_something_else_are_refused(made, all_programs,
         pricing.energy(run.activity, all_programs["every node, rate"], chips.hardware("loihi2"))
     with pytest.raises(RunError, match="placed on loihi1, and the prices are loihi2's"):
         pricing.energy(run.activity, program, chips.hardware("loihi2"), placements["loihi1"])
+    with pytest.raises(RunError, match="placement is not of this program"):
+        pricing.energy(run.activity, program, two_layers.CHIP, two_layers.PLACEMENT)
     with pytest.raises(RunError, match="no samples"):
         pricing.energy(Activity(0, 3, run.activity.nodes), program, chips.hardware("loihi2"))
 
