@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 
 from ecmt_deploy import chips, energy_tables, tables
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.errors import RunError, TargetError
 from ecmt_deploy.files import write_atomically
-from ecmt_deploy.ledger import price_run, report_on
+from ecmt_deploy.ledger import as_json, price_run, report_on
 from ecmt_deploy.pipeline import convert_named, evaluate_file, simulate_file, trace_file
 from ecmt_deploy.pricing import notes
 from ecmt_deploy.report import AccuracyCurve, render_html
@@ -72,8 +71,8 @@ def demo(out: Path) -> None:
 
     curve = AccuracyCurve("torch", result.n_samples, list(result.accuracy), result.analog_accuracy)
     trace_file(program, DATA, LAVA_TIMESTEPS, LAVA_SAMPLES, out / "trace.json")
-    report = report_on(out / "run", curve, out / "trace.json")
-    write_atomically(out / "report.json", msgspec.json.format(msgspec.json.encode(report), indent=1))
+    report = report_on(out / "run", curve=curve, trace=out / "trace.json")
+    write_atomically(out / "report.json", as_json(report))
     write_atomically(out / "report.html", render_html(report))
     console.rule("report", align="left")
     console.print(f"wrote {out / 'report.html'}", markup=False)
