@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 
 from rich import box
@@ -15,43 +15,51 @@ from ecmt_deploy.pricing import COMPONENTS, NOTHING, Band, Energy, MemoryRow, Ro
 from ecmt_deploy.tables import PlainTable
 
 _UNITS = ((1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"))
-_MARKS = "+ more has no price   ≤ at most   ≥ at least   ~ both   (low-high): what the sources give"
+_MARKS = "+ more has no price, ? nothing has   ≤ at most   ≥ at least   ~ both   (low-high)"
 
 
 def energy(results: Sequence[Energy], width: int) -> Group:
     """All tables about a run on some chips, none wider than ``width`` as far as they can be divided by chips."""
     first = results[0]
     over = f"T = {first.timesteps}, mean of {first.n_samples} samples"
-    layers = _grid(f"Energy per inference by layer, {over}", *_layers(results), width)
-    totals = _grid(f"Energy per inference by component, placement and time, {over}", *_totals(results), width)
-    views = [_view_a(first)]
-    # chips with memories of their own have a view (c) of their own
-    views += [_view_c(result) for result in {result.memory.model: result for result in reversed(results)}.values()]
-    return Group(*layers, *totals, *views)
+    blocks = [
+        *_grid(f"Energy per inference by layer, {over}", *_layers(results), width),
+        *_grid(f"Energy per inference by component, placement and time, {over}", *_totals(results), width),
+        _view_a(first),
+        # chips with memories of their own have a view (c) of their own
+        *(_view_c(result) for result in {result.memory.model: result for result in reversed(results)}.values()),
+    ]
+    return Group(*(part for block in blocks for part in block))
 
 
-def _table(title: str, caption: str = "") -> Table:
-    table = PlainTable(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    table.caption, table.caption_justify = Text(caption + "\n"), "left"
-    return table
+#: a title, a table, and what its marks mean
+Block = tuple[Text, Table, Text]
 
 
-def _grid(title: str, labels: list[str], columns: list[list[str]], width: int) -> Iterator[Table]:
+def _block(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> Block:
+    """The first column is of labels; a row without one ends a section."""
+    table = PlainTable(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    for i, heading in enumerate(columns):
+        table.add_column(
+            Text(heading, justify="right" if i else "left"), justify="right" if i else "left", no_wrap=i > 0, overflow="fold"
+        )
+    for row in rows:
+        if row[0]:
+            table.add_row(*row)
+        else:
+            table.add_section()
+    return Text(title), table, Text(caption + "\n")
+
+
+def _grid(title: str, labels: list[str], columns: list[list[str]], width: int) -> Iterator[Block]:
     """A table of labels (the heading first, empty ones between sections) and columns, divided where it would be too wide."""
-    first = max(len(label) for label in labels) + 2
+    first = max(map(len, labels)) + 2
     some: list[list[str]] = []
     for column, following in zip_longest(columns, columns[1:]):
         some.append(column)
         if following is None or first + sum(max(map(len, c)) + 2 for c in (*some, following)) > width:
-            table = _table(title, _MARKS if following is None else "")
-            for i, heading in enumerate((labels[0], *(c[0] for c in some))):
-                table.add_column(Text(heading), justify="right" if i else "left", no_wrap=i > 0, overflow="fold")
-            for label, *cells in list(zip(labels, *some, strict=True))[1:]:
-                if label:
-                    table.add_row(label, *cells)
-                else:
-                    table.add_section()
-            yield table
+            head, *rows = zip(labels, *some, strict=True)
+            yield _block(title, head, rows, _MARKS if following is None else "")
             some = []
 
 
@@ -95,38 +103,36 @@ def _totals(results: Sequence[Energy]) -> tuple[list[str], list[list[str]]]:
     return labels, columns
 
 
-def _view_a(result: Energy) -> Table:
+def _view_a(result: Energy) -> Block:
     """The papers' estimate and what it leaves out."""
     view = result.paper
     scale, unit = _unit([view.snn_pj])
-    without = ", ".join(result.encoding) or "nothing"
-    table = _table("(a) The papers' estimate, 45 nm", f"encoding layers, left out of both sides: {without}")
-    for heading in ("", unit, "share of the ANN"):
-        table.add_column(heading, justify="right" if heading else "left")
-    shares = [("spiking: 0.9 pJ an event, 4.6 pJ an analog MAC", view.snn_pj)]
-    shares += [(f"left out: {name}", cost) for name, cost in view.left_out_pj.items()]
-    shares += [("spiking with all that", view.total_pj), ("ANN: 4.6 pJ a MAC", view.ann_pj)]
-    for label, cost in shares:
-        table.add_row(label, _number(cost / scale), f"{cost / view.ann_pj:.3f}" if view.ann_pj else "")
-    for name, count in sorted(view.unpriced.items()):
-        table.add_row(f"left out, without a price: {name}", f"{count:,.0f} x ?", "")
-    return table
+    costs = [("spiking: 0.9 pJ an event, 4.6 an analog MAC", view.snn_pj)]
+    costs += [(f"left out: {name}", cost) for name, cost in view.left_out_pj.items()]
+    costs += [("spiking with all that", view.total_pj), ("ANN: 4.6 pJ a MAC", view.ann_pj)]
+    rows = [(label, _number(cost / scale), f"{cost / view.ann_pj:.3f}" if view.ann_pj else "") for label, cost in costs]
+    rows += [(f"left out, no price: {name}", f"{count:,.0f} x ?", "") for name, count in sorted(view.unpriced.items())]
+    without = ", ".join(result.encoding) or "none"
+    return _block(
+        "(a) The papers' estimate, 45 nm", (f"{unit}", "", "of the ANN"), rows, f"left out of both sides, encoding: {without}"
+    )
 
 
-def _view_c(result: Energy) -> Table:
+def _view_c(result: Energy) -> Block:
     """Memory included, by layer, with the rate at which spiking would break even."""
     view, steps = result.memory, result.timesteps
     scale, unit = _unit([sum(view.snn_pj.values())])
-    title = f"(c) Memory included ({view.model}), against the same network with activations of {view.ann_bits} bits"
-    caption = "R: synaptic events per MAC of the ANN   R/T: spikes per neuron and step (a product's: of both operands)\n"
-    table = _table(title, caption + "break-even: below it spiking costs less than the ANN   never: more without any event")
-    for i, heading in enumerate((f"layer, {unit}", "spiking", "ANN", "R", "break-even R", "R/T", "break-even R/T")):
-        table.add_column(heading.replace("even ", "even\n"), justify="right" if i else "left", overflow="fold", no_wrap=i > 0)
-    for layer, names in grouped(view.rows).items():
-        table.add_row(layer, *_compared([view.rows[name] for name in names], scale, steps))
-    table.add_section()
-    table.add_row("total", *_compared(list(view.rows.values()), scale, steps))
-    return table
+    columns = (f"layer, {unit}", "spiking", "ANN", "R", "break-even\nR", "R/T", "break-even\nR/T")
+    layers = grouped(view.rows)
+    rows = [(layer, *_compared([view.rows[name] for name in names], scale, steps)) for layer, names in layers.items()]
+    rows += [("",), ("total", *_compared(list(view.rows.values()), scale, steps))]
+    return _block(
+        f"(c) Memory included ({view.model}), against the ANN with activations of {view.ann_bits} bits",
+        columns,
+        rows,
+        "R: synaptic events per MAC of the ANN   R/T: spikes per neuron and step\n"
+        "below break-even spiking costs less than the ANN   never: more without any event",
+    )
 
 
 def _compared(rows: list[MemoryRow], scale: float, steps: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 import csv
 from io import StringIO
+from math import ceil
 
 import msgspec
 import numpy as np
@@ -15,6 +16,7 @@ from ecmt_deploy.errors import HardwareError, RunError
 from ecmt_deploy.placement import Obstacle, Route, place
 from ecmt_deploy.pricing import Band
 from ecmt_deploy.pricing.memory import access_pj, ann_bits, memory_view
+from ecmt_deploy.pricing.routing import message_bits, packets_per_message
 from ecmt_deploy.rundir import RunRecord, load_run, save_run
 from ecmt_deploy.simulation import simulate
 from tests import two_layers
@@ -167,6 +169,26 @@ def test_messages_of_a_unit_without_cores_have_no_way(two):
     result = pricing.energy(two, two_layers.PROGRAM, two_layers.CHIP, placement)
     assert "routing" not in result.components_pj
     assert result.unpriced == {"messages": 4, "analog_messages": 6}
+
+
+def test_integer_programs_have_their_own_widths(all_programs):
+    """Payloads, states and weights as the nodes say; on a chip of 8-bit packets."""
+    from ecmt_deploy.quantization import quantize
+
+    loihi2 = change(chips.hardware("loihi2"), "limits", payload_bits_per_packet=figure(8, "bit"))
+    program = quantize(all_programs["transformer, accurate"], loihi2)
+    run = simulate(program, images(1), "reference", 2, precision="fixed")
+    spike, analog = program.nodes["qkv.neuron"], program.nodes["norm1"]
+    assert message_bits(spike, loihi2) == spike.payload_bits
+    assert packets_per_message(spike, loihi2) == ceil(spike.payload_bits / 8)
+    assert packets_per_message(analog, loihi2) == ceil(analog.state_bits / 8) > 1
+    assert message_bits(spike, chips.hardware("loihi1")) == 0
+    result = pricing.energy(run.activity, program, loihi2)
+    kinds = {row.node: row.kind for row in result.rows}
+    assert kinds["qkv"] == "FixedLinear"
+    assert {"qkv", "matmul", "fc1", "head"} <= set(result.memory.rows)
+    dense, qkv = run.activity["qkv"].dense_macs, program.nodes["qkv"]
+    assert result.memory.rows["qkv"].ann_pj["weight_memory"] == pytest.approx(dense * 10 * qkv.weight_bits / 64)
 
 
 # --- sums -------------------------------------------------------------------------------------------------------------
@@ -356,6 +378,8 @@ def test_counts_and_placements_of_something_else_are_refused(made, all_programs,
         pricing.energy(run.activity, all_programs["every node, rate"], chips.hardware("loihi2"))
     with pytest.raises(RunError, match="placed on loihi1, and the prices are loihi2's"):
         pricing.energy(run.activity, program, chips.hardware("loihi2"), placements["loihi1"])
+    with pytest.raises(RunError, match="placement is not of this program"):
+        pricing.energy(run.activity, program, two_layers.CHIP, two_layers.PLACEMENT)
     with pytest.raises(RunError, match="no samples"):
         pricing.energy(Activity(0, 3, run.activity.nodes), program, chips.hardware("loihi2"))
 
@@ -410,7 +434,7 @@ def test_obstacles_are_said_the_first_of_every_kind_first(two):
     assert any("1 more; `ecmt-deploy inspect" in line for line in pricing.remarks(result))
 
 
-# --- pages and run directories ----------------------------------------------------------------------------------------
+# --- run directories and names ----------------------------------------------------------------------------------------
 
 
 def record(program, run, **changes) -> RunRecord:

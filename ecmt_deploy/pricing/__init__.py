@@ -52,7 +52,7 @@ def energy(
     Raises
     ------
     RunError
-        if the activity is not one of this program, or is over no samples; if the placement is on another chip.
+        if activity or placement are not of this program, the activity is over no samples, or the placement on another chip.
     """
     program = getattr(program, "program", program)
     if set(activity.keys()) != set(program.nodes):
@@ -60,6 +60,8 @@ def energy(
     if activity.n_samples < 1:
         raise RunError("the counts are over no samples; run the program on at least one")
     placement = placement or place(program, hardware)
+    if not {node for unit in placement.units for node in unit.nodes} <= set(program.nodes):
+        raise RunError("the placement is not of this program: it has nodes that the program has not; place this program")
     if placement.hardware != hardware.name:
         raise RunError(f"the program is placed on {placement.hardware}, and the prices are {hardware.name}'s; place it there")
     arithmetic = arithmetic or chip_named(ARITHMETIC)
