@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from functools import cache
 from html.parser import HTMLParser
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -12,12 +13,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 
 from ecmt_deploy import chips
 from ecmt_deploy.placement import place
 from ecmt_deploy.pricing import energy
 from ecmt_deploy.report import Comparison, Report, data, make_report, pareto_front, render_comparison, render_html, svg, text
-from ecmt_deploy.report.coremap import grid
+from ecmt_deploy.report.coremap import grid, stride
 from ecmt_deploy.simulation import simulate
 from tests import report_cases as cases
 from tests.programs import images
@@ -51,7 +54,7 @@ def pages(real) -> dict[str, str]:
         "hostile": render_html(hostile),
         "one layer": render_html(cases.report(["only"], ("a",), 1, 1, mesh=None)),
         "no core": render_html(cases.report(["only"], ("a",), 0, 1)),
-        "many layers": render_html(cases.report([f"layer{i}" for i in range(300)], ("a",), 3000, mesh=None)),
+        "many layers": render_html(cases.report([f"layer{i}" for i in range(120)], ("a",), 3000, mesh=None)),
         "no chip": render_html(cases.report(chips=())),
         "comparison": render_comparison(cases.comparison(7)),
         "hostile comparison": render_comparison(Comparison(pair)),
@@ -139,13 +142,15 @@ def test_every_chart_has_its_numbers(pages, name):
         assert len(tables(pages[name])[figure]) >= 1
 
 
+@cache
+def width_of(content: str) -> float:
+    """Of a line of text of size 1."""
+    return TextPath((0, 0), content, size=1, prop=FontProperties(family="DejaVu Sans")).get_extents().width
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_text_of_charts_lies_within_them(pages, name):
     """As far as DejaVu Sans tells, which is wide; the reader's own font may be another."""
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextPath
-
-    font = FontProperties(family="DejaVu Sans")
     for drawing in drawings(pages[name]):
         _, _, width, height = map(float, drawing.get("viewBox").split())
         for element in drawing.iter(f"{SVG}text"):
@@ -153,7 +158,7 @@ def test_text_of_charts_lies_within_them(pages, name):
             if not content.strip() or "\ufffd" in content:
                 continue
             size = float(re.search(r"font-size: ([\d.]+)px", style)[1])
-            long = TextPath((0, 0), content.replace("$", "S"), size=size, prop=font).get_extents().width
+            long = size * width_of(content.replace("$", "S"))
             anchor = re.search("text-anchor: (middle|end)", style)
             before = {None: 0.0, "middle": long / 2, "end": long}[anchor and anchor[1]]
             turned = "rotate(-90" in element.get("transform", "")
@@ -345,6 +350,20 @@ def test_core_map_of_a_chip_smaller_than_its_mesh_and_of_unknown_mesh():
     assert (cells == 0).sum() == 5
     cells = grid(cases.placement(["a"], cores=5, mesh=None), 3)  # two chips, the second with one core free
     assert ((cells == 0).sum(), (cells == -1).sum()) == (5, 1)
+
+
+def test_core_map_of_more_cores_than_there_are_squares():
+    """Each square then stands for several cores, and every unit keeps its share."""
+    placement = cases.placement(["a", "b", "c"], cores=1_000_003, mesh=(8, 4, 4))
+    cells = grid(placement, 128)
+    assert stride(placement) == 51
+    assert (cells >= 0).sum() == 19_608  # = ceil(1000003 / 51)
+    for i, unit in enumerate(placement.units):
+        assert abs((cells == i).sum() - unit.cores / 51) <= 1
+
+
+def test_core_map_of_chips_of_one_core():
+    assert grid(cases.placement(["a"], cores=8, mesh=None), 1).shape == (2, 4)
 
 
 @settings(max_examples=40, deadline=None)

@@ -18,8 +18,15 @@ if TYPE_CHECKING:
 
 #: units of a square at most, and from which size on it holds the number of its unit
 LARGEST, NUMBERED = 16.0, 9.0
+#: most squares
+MOST = 20_000
 _NOWHERE, _FREE = -2, -1
 _EMPTY = "#eef1f4"
+
+
+def stride(placement: Placement) -> int:
+    """For how many cores a square of the map stands."""
+    return ceil(placement.cores / MOST)
 
 
 def grid(placement: Placement, cores_per_chip: int | None) -> np.ndarray:
@@ -29,17 +36,22 @@ def grid(placement: Placement, cores_per_chip: int | None) -> np.ndarray:
     -------
     (rows, columns) of indices into ``placement.units``; -1 a core that is free, -2 no core. Tiles fill a chip row by row, to
     and fro, as :mod:`ecmt_deploy.placement` numbers them, and the cores of a tile make a block; where the mesh is unknown every
-    core is a tile of a mesh about twice as wide as high. Chips lie one after another, as lines of text do.
+    core is a tile of a mesh about twice as wide as high. Chips lie one after another, as lines of text do. Of more than
+    ``MOST`` cores every :func:`stride`-th is shown, and no chips; chips of one core are not told apart either.
     """
-    per_chip = cores_per_chip or placement.cores
+    each = stride(placement)
+    cores, mesh = ceil(placement.cores / each), placement.mesh
+    per_chip = cores_per_chip or cores
+    if each > 1 or per_chip == 1:
+        per_chip, mesh = cores, None
     wide = ceil(sqrt(2 * per_chip))
-    tile_columns, tile_rows, per_tile = placement.mesh or (wide, ceil(per_chip / wide), 1)
-    chips = ceil(placement.cores / per_chip)
+    tile_columns, tile_rows, per_tile = mesh or (wide, ceil(per_chip / wide), 1)
+    chips = ceil(cores / per_chip)
     owners = np.full((chips, tile_rows * tile_columns * per_tile), _NOWHERE)
     owners[:, :per_chip] = _FREE
     for i, unit in enumerate(placement.units):
-        chip, core = np.divmod(np.arange(unit.first_core, unit.first_core + unit.cores), per_chip)
-        owners[chip, core] = i
+        shown = np.arange(ceil(unit.first_core / each), ceil((unit.first_core + unit.cores) / each))
+        owners[np.divmod(shown, per_chip)] = i
     across = next(width for width in range(ceil(sqrt(per_tile)), per_tile + 1) if per_tile % width == 0)  # cores side by side
     tiles = owners.reshape(chips, tile_rows, tile_columns, per_tile // across, across)
     tiles[:, 1::2] = tiles[:, 1::2, ::-1].copy()

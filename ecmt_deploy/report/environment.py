@@ -74,8 +74,8 @@ def _total(e: Energy, short: bool = False) -> str:
 
 
 def _remarks(e: Energy) -> list[str]:
-    """What is to be known about its totals; what does not fit is said elsewhere."""
-    lines = [line.removeprefix(f"{e.hardware}: ") for line in remarks(replace(e, obstacles=()))]
+    """What is to be known about its totals; what does not fit, and time, are told elsewhere."""
+    lines = [line.removeprefix(f"{e.hardware}: ") for line in remarks(replace(e, obstacles=(), timing=None))]
     return [line[:1].upper() + line[1:] for line in lines]
 
 

@@ -11,7 +11,7 @@ from ecmt_deploy.pricing.result import Energy, MemoryView
 from ecmt_deploy.report import comparison as compare
 from ecmt_deploy.report import comparison_charts, data, energy_charts, run_charts
 from ecmt_deploy.report.comparison import Comparison
-from ecmt_deploy.report.coremap import core_map
+from ecmt_deploy.report.coremap import core_map, stride
 from ecmt_deploy.report.energy_charts import Chart
 from ecmt_deploy.report.environment import environment
 from ecmt_deploy.report.model import Report
@@ -29,6 +29,7 @@ class ChipSection(NamedTuple):
     placement: Placement
     layers: Chart | None
     cores: Chart | None
+    cores_a_square: int
     references: list[int]
 
 
@@ -118,7 +119,7 @@ def _chip(report: Report, i: int, references: list[int]) -> ChipSection:
     if placement.cores and any(data.utilisation(unit)[1] is not None for unit in placement.units):
         alt = f"{placement.cores} cores of {e.hardware} and the units on them, by utilisation"
         cores = core_map(f"{key}-cores", alt, placement, report.cores_per_chip[i])
-    return ChipSection(e, placement, layers, cores, references)
+    return ChipSection(e, placement, layers, cores, stride(placement), references)
 
 
 def render_comparison(comparison: Comparison) -> str:
