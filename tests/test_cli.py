@@ -154,7 +154,7 @@ BAD = {
                                      "--limit", "0"], "limit"),
     "not an image": (lambda d: (d / "a.png").write_text("hello"), ["classify", "PROGRAM", "a.png"], "a.png"),
     "no such image": (None, ["classify", "PROGRAM", "b.png"], "b.png"),
-    "unknown chip": (None, ["energy", "RUN", "--hardware", "abacus"], "horowitz45, loihi1_sanafe, loihi2"),
+    "unknown chip": (None, ["energy", "RUN", "--hardware", "abacus"], "horowitz45, loihi1, loihi1_sanafe, loihi2"),
     "chip file with an unknown field": (unknown_chip_field, ["energy", "RUN", "--hardware", "chip.toml"], "flux"),
     "chip file with a missing field": (missing_chip_field, ["energy", "RUN", "--hardware", "chip.toml"], "name"),
     "no such run": (None, ["energy", "nowhere", "--hardware", "loihi2"], "no such run directory"),

@@ -1,110 +1,43 @@
-"""Energy = counts x price, per node and component. Pure arithmetic: no input, no output, no defaults for what is unknown."""
+"""Energy = counts x price, in three views, and time. Pure arithmetic: no input, no output, no defaults for what is unknown.
+
+(a) the papers' estimate (:mod:`~ecmt_deploy.pricing.paper`), (b) the chip's own prices (:mod:`~ecmt_deploy.pricing.chip`), (c)
+memory included, against the same network quantised (:mod:`~ecmt_deploy.pricing.memory`). ``docs/energy.md`` has the formulas.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-import msgspec
-import nir
-
-from ecmt_deploy.activity import Activity, Counts
-from ecmt_deploy.chips import Figure, Hardware
+from ecmt_deploy.activity import Activity
+from ecmt_deploy.chips import Hardware
+from ecmt_deploy.chips import hardware as chip_named
 from ecmt_deploy.errors import RunError
 from ecmt_deploy.graph import Program
+from ecmt_deploy.placement import Placement, place
+from ecmt_deploy.pricing.bill import band, covered
+from ecmt_deploy.pricing.chip import chip_rows, unpriced_sum
+from ecmt_deploy.pricing.export import to_csv
+from ecmt_deploy.pricing.memory import has_model, memory_view
+from ecmt_deploy.pricing.paper import PAPER_AC_PJ, PAPER_MAC_PJ, paper_view
+from ecmt_deploy.pricing.remarks import bound_mark, remarks
+from ecmt_deploy.pricing.result import NOTHING, Band, Energy, MemoryRow, MemoryView, PaperView, Row, Timing
+from ecmt_deploy.pricing.routing import binary, routed
+from ecmt_deploy.pricing.timing import timing
 
-#: The paper's estimate: an accumulation and a multiply-accumulate in fp32 at 45 nm (Horowitz, ISSCC 2014), in pJ
-PAPER_AC_PJ = 0.9
-PAPER_MAC_PJ = 4.6
+__all__ = [
+    "PAPER_AC_PJ", "PAPER_MAC_PJ", "Band", "Energy", "MemoryRow", "MemoryView", "PaperView", "Row", "Timing", "bound_mark",
+    "energy", "remarks", "to_csv",
+]  # fmt: skip
 
-#: component of the energy each count belongs to
-COMPONENTS = {
-    "synops": "synapse",
-    "macs": "mac",
-    "neuron_updates_active": "neuron",
-    "neuron_updates_idle": "neuron",
-    "spikes": "neuron",
-    "messages": "routing",
-    "analog_messages": "routing",
-}
-#: price of each count
-_PRICE_OF = {
-    "synops": "synop_pj",
-    "macs": "mac_pj",
-    "neuron_updates_active": "neuron_update_active_pj",
-    "neuron_updates_idle": "neuron_update_idle_pj",
-    "spikes": "spike_pj",
-    "messages": "message_pj",
-    "analog_messages": "analog_message_pj",
-}
+#: the chip file that prices views (a) and (c)
+ARITHMETIC = "horowitz45"
 
 
-class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One node's energy, per inference.
-
-    Attributes
-    ----------
-    node, kind : name and type of the node
-    components_pj : energy by component (synapse, mac, neuron, ecm, routing), those that could be priced
-    unpriced : counts per inference without a price, by name of the count
-    bounds : bounds of the prices used (``exact``, ``upper``, ``lower``)
-    paper_snn_pj, paper_ann_pj : view (a): AC 0.9 pJ a synop, MAC 4.6 pJ an analog one; against the ANN's dense MACs
-    """
-
-    node: str
-    kind: str
-    components_pj: dict[str, float]
-    unpriced: dict[str, float]
-    bounds: tuple[str, ...]
-    paper_snn_pj: float
-    paper_ann_pj: float
-
-    @property
-    def priced_pj(self) -> float:
-        """Sum over the components that could be priced."""
-        return sum(self.components_pj.values())
-
-
-class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Energy of a program on a chip, per inference.
-
-    Attributes
-    ----------
-    hardware, title : the chip
-    timesteps, n_samples : what the counts were over
-    rows : one per node that did anything
-    components_pj, total_pj : sums over rows of what could be priced
-    unpriced : counts per inference without a price, summed over rows
-    left_out : what no count covers, with the reason
-    bounds : bounds of the prices used
-    paper_snn_pj, paper_ann_pj : view (a), summed
-    events_per_mac : (synops + macs) / dense MACs, the encoding layers left out of both; ``None`` if there is nothing else
-    encoding : the encoding layers
-    synop_pj : the chip's price of a synaptic event, ``None`` if unknown
-    """
-
-    hardware: str
-    title: str
-    timesteps: int
-    n_samples: int
-    rows: tuple[Row, ...]
-    components_pj: dict[str, float]
-    total_pj: float
-    unpriced: dict[str, float]
-    left_out: tuple[str, ...]
-    bounds: tuple[str, ...]
-    paper_snn_pj: float
-    paper_ann_pj: float
-    events_per_mac: float | None
-    encoding: tuple[str, ...]
-    synop_pj: float | None
-
-    @property
-    def complete(self) -> bool:
-        """Whether every count had a price."""
-        return not self.unpriced
-
-
-def energy(activity: Activity, program: Program, hardware: Hardware) -> Energy:
+def energy(
+    activity: Activity,
+    program: Program,
+    hardware: Hardware,
+    placement: Placement | None = None,
+    arithmetic: Hardware | None = None,
+) -> Energy:
     """Price the counts of a run.
 
     Parameters
@@ -112,20 +45,39 @@ def energy(activity: Activity, program: Program, hardware: Hardware) -> Energy:
     activity : counts of a run of ``program``
     program : the program (or a model that carries it as ``program``)
     hardware : the chip
+    placement : where the program is on the chip; by default it is placed
+    arithmetic : prices of views (a) and (c), by default those of ``horowitz45``; a chip with a model of memories uses its own
+        for view (c)
 
     Raises
     ------
     RunError
-        if the activity is not one of this program, or is over no samples.
+        if the activity is not one of this program, or is over no samples; if the placement is on another chip.
     """
     program = getattr(program, "program", program)
     if set(activity.keys()) != set(program.nodes):
         raise RunError("the counts are not of this program: their nodes differ; run it again with this program")
     if activity.n_samples < 1:
         raise RunError("the counts are over no samples; run the program on at least one")
-    rows = [_row(name, type(program.nodes[name]), counts, activity.n_samples, hardware) for name, counts in activity.items()]
-    rows = [row for row in rows if row.components_pj or row.unpriced or row.paper_ann_pj]
-    components = _sums([row.components_pj for row in rows])
+    placement = placement or place(program, hardware)
+    if placement.hardware != hardware.name:
+        raise RunError(f"the program is placed on {placement.hardware}, and the prices are {hardware.name}'s; place it there")
+    arithmetic = arithmetic or chip_named(ARITHMETIC)
+
+    rows = chip_rows(activity, program, hardware, placement)
+    memory = memory_view(activity, program, hardware if has_model(hardware) else arithmetic)
+    time = timing(activity, program, hardware, placement)
+    components: dict[str, Band] = {}
+    for row in rows:
+        for component, cost in row.components_pj.items():
+            components[component] = components.get(component, NOTHING) + cost
+    bounds = {bound for row in rows for bound in row.bounds}
+    static = _static(hardware, placement, time)
+    if static is not None:
+        assert hardware.prices.static_mw is not None
+        components["static"] = static
+        bounds |= {hardware.prices.static_mw.bound, *(["lower"] if time and time.unknown else [])}
+    total = sum(components.values(), NOTHING)
     return Energy(
         hardware=hardware.name,
         title=hardware.title,
@@ -133,106 +85,61 @@ def energy(activity: Activity, program: Program, hardware: Hardware) -> Energy:
         n_samples=activity.n_samples,
         rows=tuple(rows),
         components_pj=components,
-        total_pj=sum(components.values()),
-        unpriced=_sums([row.unpriced for row in rows]),
-        left_out=_left_out(hardware),
-        bounds=tuple(sorted({bound for row in rows for bound in row.bounds})),
-        paper_snn_pj=sum(row.paper_snn_pj for row in rows),
-        paper_ann_pj=sum(row.paper_ann_pj for row in rows),
+        total_pj=total,
+        unpriced=unpriced_sum(rows),
+        left_out=tuple(_left_out(hardware, placement, time)),
+        bounds=tuple(sorted(bounds)),
+        paper=paper_view(activity, program.encoding, chip_rows(activity, program, arithmetic, None), memory),
+        memory=memory,
+        timing=time,
+        energy_delay_nj_ms=_energy_delay(total, time) if time else None,
+        cores=placement.cores,
+        chips=placement.chips,
+        obstacles=tuple(obstacle.sentence for obstacle in placement.obstacles),
         events_per_mac=activity.events_per_mac(program.encoding),
         encoding=tuple(sorted(program.encoding)),
         synop_pj=hardware.prices.synop_pj.value if hardware.prices.synop_pj else None,
     )
 
 
-def _row(name: str, kind: type[nir.NIRNode], counts: Counts, samples: int, hardware: Hardware) -> Row:
-    components: dict[str, float] = {}
-    unpriced: dict[str, float] = {}
-    bounds: set[str] = set()
-    covered = {price for _, figure in _given(hardware) for price in figure.covers}
-
-    def charge(count: str, amount: int, component: str, figure: Figure | None, price: str) -> None:
-        if not amount:
-            return
-        if figure is not None:
-            components[component] = components.get(component, 0.0) + amount * figure.value / samples
-            bounds.add(figure.bound)
-        elif price not in covered:
-            unpriced[count] = amount / samples
-
-    for count, price in _PRICE_OF.items():
-        charge(count, getattr(counts, count), COMPONENTS[count], getattr(hardware.prices, price), price)
-    for function, amount in counts.ecm_ops.items():
-        charge(f"ecm_ops.{function}", amount, "ecm", hardware.prices.ecm_op_pj.get(function), "ecm_op_pj")
-    return Row(
-        node=name,
-        kind=kind.__name__,
-        components_pj=components,
-        unpriced=unpriced,
-        bounds=tuple(sorted(bounds)),
-        paper_snn_pj=(counts.synops * PAPER_AC_PJ + counts.macs * PAPER_MAC_PJ) / samples,
-        paper_ann_pj=counts.dense_macs * PAPER_MAC_PJ / samples,
-    )
+def _static(hardware: Hardware, placement: Placement, time: Timing | None) -> Band | None:
+    """Power of the chips over an inference: T steps of a full pipeline, up to the whole latency of a single inference."""
+    power = hardware.prices.static_mw
+    if power is None or "static_mw" in covered(hardware) or time is None or placement.chips is None:
+        return None
+    drawn = band(power) * (placement.chips * 1e3)  # 1 mW for 1 us is 1000 pJ
+    pipelined = time.step_us * time.steps
+    return Band(drawn.low * pipelined.low, drawn.value * pipelined.value, drawn.high * time.latency_us.high)
 
 
-def _given(hardware: Hardware) -> list[tuple[str, Figure]]:
-    prices = hardware.prices
-    named = [(name, getattr(prices, name)) for name in prices.__struct_fields__]
-    return [(name, figure) for name, figure in named if isinstance(figure, Figure)]
+def _energy_delay(total: Band, time: Timing) -> Band:
+    """Energy x latency; 1 pJ us is 1e-6 nJ ms."""
+    pairs = ((total.low, time.latency_us.low), (total.value, time.latency_us.value), (total.high, time.latency_us.high))
+    return Band(*(pj * us * 1e-6 for pj, us in pairs))
 
 
-def _left_out(hardware: Hardware) -> tuple[str, ...]:
-    hops = "hops between cores: their number needs a placement" if hardware.prices.hop_pj else "hops between cores: no price"
-    static = (
-        f"static power ({hardware.prices.static_mw.value:g} mW per chip): the run time on the chip is unknown"
-        if hardware.prices.static_mw
-        else "static power: no figure"
-    )
-    return hops, static, "memory traffic of weights and state beyond what the prices contain: not counted"
-
-
-def _sums(parts: list[dict[str, float]]) -> dict[str, float]:
-    total: dict[str, float] = {}
-    for part in parts:
-        for key, value in part.items():
-            total[key] = total.get(key, 0.0) + value
-    return total
-
-
-def bound_mark(bounds: Iterable[str]) -> str:
-    """Sign before a sum of prices with these bounds: at most, at least, or about."""
-    found = tuple(sorted(set(bounds) - {"exact"}))
-    return {(): "", ("upper",): "≤ ", ("lower",): "≥ "}.get(found, "~ ")
-
-
-def remarks(result: Energy) -> list[str]:
-    """What a reader of the totals must know, computed from them."""
-    lines = []
-    if result.unpriced:
-        listed = ", ".join(f"{name} ({amount:,.0f})" for name, amount in sorted(result.unpriced.items()))
-        lines.append(f"{result.hardware}: the total leaves out, per inference, for want of a price: {listed}.")
-    lines += [f"{result.hardware}: not priced: {what}." for what in result.left_out]
-    if set(result.bounds) - {"exact"}:
-        lines.append(f"{result.hardware}: prices include {' and '.join(b for b in result.bounds if b != 'exact')} bounds.")
-    if result.events_per_mac is not None and result.synop_pj is not None:
-        cost = result.events_per_mac * result.synop_pj
-        verdict = "more than" if cost > PAPER_MAC_PJ else "at most"
-        lines.append(
-            f"{result.hardware}: {result.events_per_mac:.2f} events per MAC at {result.synop_pj:g} pJ each cost {cost:.2f} pJ"
-            f" for each MAC of the ANN: {verdict} the {PAPER_MAC_PJ:g} pJ of an fp32 MAC at 45 nm."
-        )
-    return lines
-
-
-def to_csv(results: list[Energy]) -> str:
-    """One line per node and chip; an empty field is a component without energy, unpriced counts are listed by name."""
-    components = ("synapse", "mac", "neuron", "ecm", "routing")
-    header = ["hardware", "node", "type", *(f"{c}_pj" for c in components), "priced_pj", "bounds", "unpriced"]
-    lines = [",".join([*header, "paper_snn_pj", "paper_ann_pj"])]
-    for result in results:
-        for row in result.rows:
-            cells = [result.hardware, row.node, row.kind]
-            cells += [repr(row.components_pj[c]) if c in row.components_pj else "" for c in components]
-            cells += [repr(row.priced_pj) if row.components_pj else "", "+".join(row.bounds), "+".join(sorted(row.unpriced))]
-            lines.append(",".join([*cells, repr(row.paper_snn_pj), repr(row.paper_ann_pj)]))
-    return "\n".join(lines) + "\n"
+def _left_out(hardware: Hardware, placement: Placement, time: Timing | None) -> list[str]:
+    """What no count covers, with the reason."""
+    prices, limits, contained = hardware.prices, hardware.limits, covered(hardware)
+    said = []
+    placed = routed(hardware, placement)
+    if not placed:
+        said.append("hops between cores: the file has no cores to place the program on; every message is one packet")
+    elif placement.mesh is None and not {"hop_ew_pj", "hop_ns_pj"} <= contained:
+        said.append("hops between cores: the mesh of the chip is unknown")
+    if placed and not binary(hardware) and limits.payload_bits_per_packet is None and "message_pj" not in contained:
+        said.append("longer packets: what a packet carries is unknown; every message is one packet")
+    if "static_mw" not in contained:
+        if prices.static_mw is None:
+            said.append("static power: no figure")
+        elif time is None:
+            said.append(f"static power ({prices.static_mw.value:g} mW per chip): the time of an inference is unknown")
+        elif placement.chips is None:
+            said.append(f"static power ({prices.static_mw.value:g} mW per chip): the number of chips is unknown")
+    if time is None:
+        said.append("latency and throughput: no times of the chip's steps are published")
+    if binary(hardware):
+        said.append("neurons for levels: an update is charged once per multi-threshold neuron, not once per level")
+    said.append("the image's way onto the chip and the readout's off it")
+    said.append("memory traffic beyond what the prices contain")
+    return said

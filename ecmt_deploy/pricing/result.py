@@ -55,13 +55,18 @@ class MemoryRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ----------
     snn_pj, ann_pj : by part (arithmetic, weight, state or operand memory, ..)
     events_per_mac : measured
-    break_even_events_per_mac : below it spiking costs less than the quantised ANN; ``None`` where it never does
+    break_even_events_per_mac : below it spiking costs less than the quantised ANN; ``None`` where it never does, and where
+        nothing spikes
+    fixed_pj : what spiking costs without any event
+    dense_macs : of the ANN, per inference
     """
 
     snn_pj: dict[str, float]
     ann_pj: dict[str, float]
     events_per_mac: float | None
     break_even_events_per_mac: float | None
+    fixed_pj: float
+    dense_macs: float
 
 
 class MemoryView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

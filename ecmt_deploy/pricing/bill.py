@@ -1,0 +1,41 @@
+"""What a node's counts cost: amounts times figures, band by band; what has no figure is listed, never left at zero."""
+
+from __future__ import annotations
+
+from ecmt_deploy.chips import Figure, Hardware
+from ecmt_deploy.pricing.result import NOTHING, Band
+
+
+def band(figure: Figure) -> Band:
+    """A figure with the range its source gives."""
+    low = figure.value if figure.low is None else figure.low
+    high = figure.value if figure.high is None else figure.high
+    return Band(low, figure.value, high)
+
+
+def covered(hardware: Hardware) -> frozenset[str]:
+    """Names of prices that another price of the chip contains: they are neither charged nor missing."""
+    prices = hardware.prices
+    given = [getattr(prices, name) for name in prices.__struct_fields__]
+    figures = [figure for figure in (*given, *prices.ecm_op_pj.values()) if isinstance(figure, Figure)]
+    return frozenset(name for figure in figures for name in figure.covers)
+
+
+class Bill:
+    """Charges of one node, per inference."""
+
+    def __init__(self, contained: frozenset[str]) -> None:
+        self.contained = contained
+        self.components: dict[str, Band] = {}
+        self.unpriced: dict[str, float] = {}
+        self.bounds: set[str] = set()
+
+    def charge(self, component: str, count: str, amount: float, price: str, figure: Figure | None) -> None:
+        """Charge ``amount`` of ``count`` to ``component`` at ``figure``, the chip's ``price``."""
+        if not amount or price in self.contained:
+            return
+        if figure is None:
+            self.unpriced[count] = self.unpriced.get(count, 0.0) + amount
+            return
+        self.components[component] = self.components.get(component, NOTHING) + band(figure) * amount
+        self.bounds.add(figure.bound)
