@@ -1,4 +1,4 @@
-"""ViTs at 224 px on every chip: where they fit and what an inference costs, or the exact reason why not; written into README.md.
+"""ViTs at 224 px on every chip: where they fit, what an inference costs, or the exact reason why not; the table in README.md.
 
     python -m benchmarks.chips [MODEL ...]
 
