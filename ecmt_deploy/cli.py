@@ -191,13 +191,15 @@ def energy(
     out: Annotated[Path | None, arg(metavar="FILE", help="write the result: .json, or .csv by its suffix")] = None,
 ) -> None:
     """Price a run, layer by layer, on one chip or several."""
-    from ecmt_deploy import tables
+    from ecmt_deploy import energy_tables
     from ecmt_deploy.ledger import price_run
+    from ecmt_deploy.pricing import notes
 
+    console = Console()
     energies = price_run(run, hardware, out)
-    Console().print(tables.energy(energies))
-    for line in tables.energy_notes(energies):
-        Console().print(line, markup=False)
+    console.print(energy_tables.energy(energies, console.width))
+    for line in notes(energies):
+        console.print(f"- {line}", markup=False, highlight=False)
 
 
 @command
@@ -224,15 +226,50 @@ def inspect(
 
 @command
 def report(
-    run: RunDir,
-    out: Annotated[Path, arg(help="the page to write")] = Path("report.html"),
+    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN ...]", help="directories that simulate wrote")],
+    hardware: Annotated[
+        tuple[str, ...],
+        arg(metavar="NAME [NAME ...]", help="chips, or .toml files; by default those that come with the project"),
+    ] = (),
+    out: Annotated[Path, arg(help="the page to write; its data, if the name ends in .json")] = Path("report.html"),
     trace: Annotated[Path | None, arg(metavar="FILE", help="also a trace of the same program, written by trace --out")] = None,
+    bibtex: Annotated[bool, FlagCreatePairsOff, arg(help="also print the sources of the chips as BibTeX")] = False,
 ) -> None:
-    """One self-contained HTML page about a run."""
-    from ecmt_deploy.ledger import write_report
+    """One self-contained HTML page about a run, or about several side by side."""
+    from ecmt_deploy.ledger import bibliography, write_report
 
-    write_report(run, out, trace)
-    Console().print(f"wrote {out}", markup=False)
+    entries = bibliography(hardware) if bibtex else ""
+    write_report(runs, out, hardware, trace)
+    Console(stderr=bibtex).print(f"wrote {out}", markup=False)
+    sys.stdout.write(entries)
+
+
+@command
+def sweep(
+    programs: Annotated[Positional[tuple[Path, ...]], arg(metavar="P.nir [P.nir ...]", help="programs")],
+    hardware: Chips,
+    timesteps: Annotated[str, arg(metavar="1:8", help="numbers of time steps: 1:8 is 1 to 8, 1:8:2 every second, or 1,2,4")],
+    out: Annotated[Path, arg(metavar="DIR", help="directory for the runs, summary.csv, summary.json and report.html")],
+    data: Annotated[
+        str | None, arg(metavar="DATA", help="as for simulate; by default what each program was calibrated on")
+    ] = None,
+    limit: Annotated[int | None, arg(metavar="N", help="at most this many samples")] = None,
+    target: Annotated[str, arg(metavar="torch|reference|lava", help="where to run")] = "torch",
+    precision: Annotated[
+        Literal["float", "fixed"], arg(help="fixed: integer programs, for the first chip with widths")
+    ] = "float",
+) -> None:
+    """Run programs at several numbers of time steps, price them on chips, and compare; goes on where it was interrupted."""
+    from ecmt_deploy import sweep_tables
+    from ecmt_deploy.sweep import parse_timesteps
+    from ecmt_deploy.sweep import sweep as run_sweep
+
+    progress = Console(stderr=True)
+    say = functools.partial(progress.print, markup=False, highlight=False) if progress.is_terminal else (lambda line: None)
+    compared = run_sweep(programs, hardware, parse_timesteps(timesteps), out, data, limit, target, precision, say)
+    console = Console()
+    console.print(sweep_tables.compared(compared, console.width))
+    console.print(f"wrote {out / 'report.html'}, {out / 'summary.csv'}, {out / 'summary.json'}", markup=False, soft_wrap=True)
 
 
 @command

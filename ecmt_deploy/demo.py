@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 
-from ecmt_deploy import chips, tables
+from ecmt_deploy import chips, energy_tables, tables
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.errors import RunError, TargetError
 from ecmt_deploy.files import write_atomically
-from ecmt_deploy.ledger import price_run, report_on
+from ecmt_deploy.ledger import as_json, price_run, report_on
 from ecmt_deploy.pipeline import convert_named, evaluate_file, simulate_file, trace_file
+from ecmt_deploy.pricing import notes
 from ecmt_deploy.report import AccuracyCurve, render_html
 from ecmt_deploy.target import find
 
@@ -65,14 +65,14 @@ def demo(out: Path) -> None:
     console.rule("energy", align="left")
     energies = price_run(out / "run", chips.available(), out / "energy.json")
     price_run(out / "run", chips.available(), out / "energy.csv")
-    console.print(tables.energy(energies))
-    for line in tables.energy_notes(energies):
+    console.print(energy_tables.energy(energies, console.width))
+    for line in notes(energies):
         console.print(f"- {line}", highlight=False, markup=False)
 
     curve = AccuracyCurve("torch", result.n_samples, list(result.accuracy), result.analog_accuracy)
     trace_file(program, DATA, LAVA_TIMESTEPS, LAVA_SAMPLES, out / "trace.json")
-    report = report_on(out / "run", curve, out / "trace.json")
-    write_atomically(out / "report.json", msgspec.json.format(msgspec.json.encode(report), indent=1))
+    report = report_on(out / "run", curve=curve, trace=out / "trace.json")
+    write_atomically(out / "report.json", as_json(report))
     write_atomically(out / "report.html", render_html(report))
     console.rule("report", align="left")
     console.print(f"wrote {out / 'report.html'}", markup=False)

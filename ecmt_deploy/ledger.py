@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
-from ecmt_deploy.chips import available, hardware
+from ecmt_deploy.chips import available, bibtex, hardware
 from ecmt_deploy.errors import ConfigError, RunError
 from ecmt_deploy.files import write_atomically
-from ecmt_deploy.graph import read
+from ecmt_deploy.graph import Program, read
+from ecmt_deploy.placement import Placement, place
 from ecmt_deploy.pricing import Energy, energy, to_csv
 from ecmt_deploy.probes import load_probes
-from ecmt_deploy.report import AccuracyCurve, Report, make_report, render_html
-from ecmt_deploy.rundir import PROBES, PROGRAM, load_run
+from ecmt_deploy.report import AccuracyCurve, Comparison, Entry, Report, make_report, render_comparison, render_html
+from ecmt_deploy.rundir import PROBES, PROGRAM, RunRecord, load_run
 from ecmt_deploy.traces import load_trace
 
 
@@ -34,28 +36,137 @@ def price_run(run: Path, names: Sequence[str], out: Path | None = None) -> list[
     return results
 
 
-def report_on(run: Path, curve: AccuracyCurve | None = None, trace: Path | None = None) -> Report:
-    """The report of a run, priced on every chip that comes with the project.
+def report_on(
+    run: Path,
+    names: Sequence[str] = (),
+    curve: AccuracyCurve | None = None,
+    trace: Path | None = None,
+    placed: Placed | None = None,
+) -> Report:
+    """The report of a run.
 
     Parameters
     ----------
+    names : chips to price it on, by default those that come with the project
     curve : replaces the run's own accuracy
     trace : file with a trace of the same program
+    placed : programs that are read and placed already, where several runs are of one program
 
     Raises
     ------
     RunError
         if the trace is of another program.
     """
+    placed = placed or Placed(names)
     record, activity = load_run(run)
-    program = read(run / PROGRAM)
-    energies = [energy(activity, program, hardware(name)) for name in available()]
+    program, placements = placed.of(run, record)
     traced = load_trace(trace) if trace is not None else None
     if traced is not None and traced.program_sha256 != record.program_sha256:
         raise RunError(f"{trace}: a trace of another program than that of {run}; trace {run / PROGRAM}")
-    return make_report(record, activity, program, energies, curve, traced, load_probes(run / PROBES))
+    chips = [
+        (chip, placement, energy(activity, program, chip, placement))
+        for chip, placement in zip(placed.chips, placements, strict=True)
+    ]
+    return make_report(record, activity, program, chips, curve, traced, load_probes(run / PROBES))
 
 
-def write_report(run: Path, out: Path, trace: Path | None = None) -> None:
-    """Write the page about a run."""
-    write_atomically(out, render_html(report_on(run, trace=trace)))
+class Placed:
+    """Chips, and the last program read and placed on them: runs of one program share it."""
+
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        self.chips = [hardware(name) for name in names or available()]
+        self._last: tuple[str, Program, list[Placement]] | None = None
+
+    def of(self, run: Path, record: RunRecord) -> tuple[Program, list[Placement]]:
+        """The program of a run, and where it is on every chip."""
+        if self._last is None or self._last[0] != record.program_sha256:
+            program = read(run / PROGRAM)
+            self._last = record.program_sha256, program, [place(program, chip) for chip in self.chips]
+        return self._last[1:]
+
+
+def compare_runs(
+    runs: Sequence[Path], names: Sequence[str] = (), labels: Sequence[str] | None = None, series: Sequence[str] | None = None
+) -> Comparison:
+    """Several runs side by side.
+
+    Parameters
+    ----------
+    names : chips to price them on, by default those that come with the project
+    labels : one a run; by default what of its path tells it apart
+    series : one a run, the same for runs of one program that differ in their steps alone; by default told from the programs
+
+    Raises
+    ------
+    ConfigError
+        if a run is given twice.
+    """
+    labels = labels or _labels(runs)
+    placed = Placed(names)
+    reports = [report_on(run, placed=placed) for run in runs]
+    series = series or _series([report.record for report in reports], labels)
+    return Comparison([Entry(*each) for each in zip(labels, series, reports, strict=True)])
+
+
+def _labels(runs: Sequence[Path]) -> list[str]:
+    """The last parts of each path, as many as tell the runs apart."""
+    parts = [run.resolve().parts for run in runs]
+    for i, mine in enumerate(parts):
+        if mine in parts[:i]:
+            raise ConfigError(f"{runs[i]}: given twice; name every run once")
+    depth = next(n for n in range(1, max(map(len, parts)) + 1) if len({mine[-n:] for mine in parts}) == len(parts))
+    return ["/".join(mine[-depth:]) for mine in parts]
+
+
+def _series(records: Sequence[RunRecord], labels: Sequence[str]) -> list[str]:
+    """Model and preset; of programs alike in that, the label of the first run besides."""
+    names: dict[bytes, str] = {}
+    for record, label in zip(records, labels, strict=True):
+        key = _program_key(record)
+        config = record.provenance.config or {}
+        words = [
+            record.provenance.model or "program",
+            config.get("preset"),
+            *(["fixed"] if record.precision == "fixed" else []),
+        ]
+        name = ", ".join(str(word) for word in words if word)
+        names.setdefault(key, f"{name} ({label})" if name in names.values() else name)
+    return [names[_program_key(record)] for record in records]
+
+
+def _program_key(record: RunRecord) -> bytes:
+    """What runs of one program have in common, whatever their number of steps."""
+    source = record.provenance
+    if source.quantization:
+        source = replace(source, quantization=replace(source.quantization, timesteps=0))
+    return msgspec.json.encode((source, record.target, record.precision, record.data, record.n_samples))
+
+
+def write_report(runs: Sequence[Path], out: Path, names: Sequence[str] = (), trace: Path | None = None) -> None:
+    """Write the page about a run, or about several side by side; with the suffix ``.json`` what the page is made of.
+
+    Raises
+    ------
+    ConfigError
+        if there is no run, or a trace for several.
+    """
+    if not runs:
+        raise ConfigError("no run is named; give RUN [RUN ...], directories that simulate wrote")
+    if len(runs) > 1 and trace is not None:
+        raise ConfigError(f"--trace {trace}: a trace belongs to one run, and {len(runs)} are given; report on that run alone")
+    if len(runs) == 1:
+        report = report_on(runs[0], names, trace=trace)
+        write_atomically(out, as_json(report) if out.suffix == ".json" else render_html(report))
+    else:
+        comparison = compare_runs(runs, names)
+        write_atomically(out, as_json(comparison) if out.suffix == ".json" else render_comparison(comparison))
+
+
+def as_json(document: Report | Comparison) -> str:
+    """A report or comparison as its file."""
+    return msgspec.json.format(msgspec.json.encode(document), indent=1).decode()
+
+
+def bibliography(names: Sequence[str] = ()) -> str:
+    """BibTeX of all sources of these chips, by default of those that come with the project."""
+    return bibtex(hardware(name) for name in names or available())

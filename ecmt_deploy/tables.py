@@ -13,13 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ecmt_deploy.activity import Activity
-from ecmt_deploy.chips import Hardware
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph.fixed import Fixed, FixedMultiThreshold
-from ecmt_deploy.layers import grouped
 from ecmt_deploy.placement import Placement, Unit
-from ecmt_deploy.pricing import Energy, bound_mark, remarks
 from ecmt_deploy.rundir import RunRecord
 from ecmt_deploy.traces import Trace
 
@@ -126,40 +123,6 @@ def _shown_steps(timesteps: int) -> list[int]:
     if timesteps <= 6:
         return list(range(1, timesteps + 1))
     return sorted({1, 2, 4, *(t for t in (8, 16, 32, 64) if t < timesteps), timesteps})[-6:]
-
-
-def energy(results: Sequence[Energy]) -> Table:
-    """Energy per layer and inference, one column per chip; a mark tells bounds and what has no price."""
-    first = results[0]
-    title = f"Energy per inference in nJ, T = {first.timesteps}, mean of {first.n_samples} samples"
-    table = _table(title, "layer", *(result.hardware for result in results), "paper SNN", "ANN")
-    by_node = [{row.node: row for row in result.rows} for result in results]
-    for layer, names in grouped(row.node for row in first.rows).items():
-        cells = []
-        for rows in by_node:
-            mine = [rows[name] for name in names if name in rows]
-            cells.append(_cell(sum(row.priced_pj for row in mine), [b for row in mine for b in row.bounds],
-                               any(row.unpriced for row in mine), any(row.components_pj for row in mine)))  # fmt: skip
-        mine = [by_node[0][name] for name in names]
-        paper = [sum(row.paper_snn_pj for row in mine), sum(row.paper_ann_pj for row in mine)]
-        table.add_row(layer, *cells, *(f"{pj / 1000:,.1f}" if pj else "" for pj in paper))
-    table.add_section()
-    totals = [_cell(r.total_pj, r.bounds, not r.complete, bool(r.components_pj)) for r in results]
-    table.add_row("total", *totals, f"{first.paper_snn_pj / 1000:,.1f}", f"{first.paper_ann_pj / 1000:,.1f}")
-    table.caption = "+ more has no price   ≤ ≥ ~ bounds   paper: 0.9 pJ per event, 4.6 pJ per MAC"
-    table.caption_justify = "left"
-    return table
-
-
-def _cell(pj: float, bounds: Sequence[str], unpriced: bool, priced: bool) -> str:
-    if not priced:
-        return "unpriced" if unpriced else ""
-    return f"{bound_mark(bounds)}{pj / 1000:,.1f}{' +' if unpriced else '  '}"
-
-
-def energy_notes(results: Sequence[Energy]) -> list[str]:
-    """What must be said beside the table, once each."""
-    return [line for result in results for line in remarks(result)]
 
 
 def classification(image: Path, steps: Sequence[Sequence[tuple[str, float]]]) -> Table:

@@ -19,8 +19,16 @@ def program(nodes: dict[str, nir.NIRNode], edges: list[tuple[str, str]]) -> Prog
     return verify(nodes, edges, PROVENANCE)
 
 
-def neuron(shape: tuple[int, ...] = (), base: float = 0.1, rule: str = "nearest", levels: int = 6) -> n.MultiThreshold:
-    return n.MultiThreshold(np.full(shape, base), np.full(shape, base * 1.1), levels, rule, 0.74)
+def neuron(
+    shape: tuple[int, ...] = (), base: float = 0.1, rule: str = "nearest", levels: int = 6, ratio: float = 1.1
+) -> n.MultiThreshold:
+    return n.MultiThreshold(np.full(shape, base), np.full(shape, base * ratio), levels, rule, 0.74)
+
+
+def cell(shape: tuple[int, ...] = (), rule: str = "nearest") -> n.MultiThreshold:
+    """A neuron whose bases are no round numbers: sums of products of those lie exactly on thresholds, where the order of a sum
+    decides, as it does not with bases from data."""
+    return neuron(shape, float(np.sqrt(0.0103)), rule, ratio=float(np.sqrt(1.21 + 1 / 97)))
 
 
 def every_node(coding: str, seed: int = 0) -> Program:
@@ -28,7 +36,7 @@ def every_node(coding: str, seed: int = 0) -> Program:
     r = np.random.default_rng(seed)
     differential = coding == "differential"
     initial = {"left_initial": r.normal(size=(2, 1, 2)), "right_initial": r.normal(size=(2, 2, 9))} if differential else {}
-    expecting = neuron((2,))
+    expecting = cell((2,))
     expecting.lowest_level, expecting.initial_membrane = np.array([1, 0], np.int8), np.array([-0.2, 0.3])
     conv2d = nir.Conv2d((4, 4), r.normal(size=(4, 2, 2, 2)), (2, 2), (1, 1), (1, 1), 1, np.zeros(4))
     grouped = nir.Conv2d((3, 3), r.normal(size=(4, 2, 3, 3)), (1, 1), (1, 1), (1, 1), 2, np.zeros(4))
@@ -40,31 +48,31 @@ def every_node(coding: str, seed: int = 0) -> Program:
         "encode": conv2d,
         "bias": n.Constant(r.normal(size=(4, 3, 3)), schedule),
         "add": n.Add(("start", "bias")),
-        "spread.neuron": neuron((4, 1, 1)),
+        "spread.neuron": cell((4, 1, 1)),
         "spread": grouped,
         "tokens": n.Reshape(np.array([4, 9])),
-        "line.neuron": neuron(),
+        "line.neuron": cell(),
         "line": conv1d,
         "line.pad": n.Pad(np.array([[0, 0], [1, 3]])),
         "both": n.Add(("tokens", "line.pad")),
         "turn": n.Permute(np.array([1, 0])),
         "norm": n.ECM(("turn",), "layer_norm", coding, {
             "eps": np.asarray(1e-6), "normalized_axes": np.asarray(1), "weight": r.normal(size=4), "bias": r.normal(size=4)}),
-        "qk.neuron": neuron((4,), rule="paper"),
+        "qk.neuron": cell((4,), rule="paper"),
         "qk": n.LastAxisLinear(r.normal(size=(4, 4))),
         "heads": n.Reshape(np.array([9, 2, 2])),
         "q": n.Permute(np.array([1, 0, 2])),
         "k": n.Permute(np.array([1, 2, 0])),
         "q.scale": n.BroadcastScale(np.array(0.7)),
-        "q.neuron": neuron(),
-        "k.neuron": neuron(),
+        "q.neuron": cell(),
+        "k.neuron": cell(),
         "scores": n.ECMProduct(("q.neuron", "k.neuron"), "matmul", coding, **initial),
         "mask": n.Constant(mask, schedule),
         "masked": n.Add(("scores", "mask")),
         "softmax": n.ECM(("masked",), "softmax", coding, {"axis": np.asarray(2)}),
-        "softmax.neuron": neuron(),
+        "softmax.neuron": cell(),
         "values": n.ECMProduct(("softmax.neuron", "q.neuron"), "matmul", coding),
-        "gate.neuron": neuron(),
+        "gate.neuron": cell(),
         "gated": n.ECMProduct(("gate.neuron", "gate.neuron"), "multiply", coding),
         "length": n.ECM(("gated",), "l2_norm", coding, {"axis": np.asarray(1)}),
         "long": n.ECM(("length",), "clamp", coding, {"low": np.asarray(0.1), "high": np.asarray(1e6)}),

@@ -384,6 +384,7 @@ def test_every_command_has_help(capsys, monkeypatch, tmp_path):
         "energy",
         "inspect",
         "report",
+        "sweep",
         "hardware",
     ):
         status, out, _ = run([command, "--help"], capsys, monkeypatch, tmp_path)

@@ -181,6 +181,7 @@ def test_the_command_line_is_interrupted(tmp_path, clean, number):
         [sys.executable, "-m", "ecmt_deploy.cli", "simulate", "p.nir", "--target", "lava", "--data", "digits", "--out", "run"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background ignores it
     )  # fmt: skip
     wait_for_worker()
     time.sleep(1.5)

@@ -58,7 +58,9 @@ def attention_program(w, tokens: int, dim: int) -> Program:
     return program(nodes, edges)
 
 
-@pytest.mark.parametrize(("method", "expected"), [("fork", "fork"), ("spawn", "has set multiprocessing's start method to 'spawn'")])
+@pytest.mark.parametrize(
+    ("method", "expected"), [("fork", "fork"), ("spawn", "has set multiprocessing's start method to 'spawn'")]
+)
 def test_a_program_that_has_used_multiprocessing_before(method, expected):
     """Lava sets the start method when it is imported; a user's program may have set it already."""
     code = f"""

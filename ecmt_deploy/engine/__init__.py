@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from os import PathLike
 from typing import Any
 
@@ -11,13 +12,18 @@ from torch import Tensor, nn
 
 from ecmt_deploy.activity import Activity
 from ecmt_deploy.config import require_timesteps
-from ecmt_deploy.engine.base import Signal, Tally
-from ecmt_deploy.engine.ops import OPS, Constant, Input, Neuron
+from ecmt_deploy.engine.base import Tally
+from ecmt_deploy.engine.ops import OPS, Input, Neuron
+from ecmt_deploy.engine.signal import FIRST, Chunk, Signal
 from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.graph import Program
 
 #: called with a node's name and its operand values (B, ...)
 Observer = Callable[[str, Tensor], None]
+#: memory for streams unless one says otherwise
+MEMORY_BYTES = 2**30
+#: arrays of the size of its largest stream that a node works with besides its operands and its result
+WORKING_COPIES = 4
 
 
 class SpikingModel(nn.Module):
@@ -41,6 +47,8 @@ class SpikingModel(nn.Module):
         self.ops = nn.ModuleList(OPS[type(node)](program, name) for name, node in program.nodes.items())
         self.register_buffer("_like", torch.zeros(0, dtype=getattr(torch, program.dtype.name)), persistent=False)
         self._last_use = self._last_uses()
+        self._most_alive = self._alive()
+        self.memory_bytes = MEMORY_BYTES
         self.eval()
 
     @property
@@ -149,39 +157,73 @@ class SpikingModel(nn.Module):
             raise DataError(f"input of shape {tuple(x.shape)}; the program expects (batch, *{self.program.input_shape})")
         x = x.to(self._like)
         for name, op in zip(self.program.nodes, self.ops, strict=True):
-            op.begin(x)
-            op.tally = Tally(counted or 0)
+            op.tally = Tally()
             if isinstance(op, Neuron):
-                op.identity = identity and name != spiking
-        outputs = [self._step(t, x, counted is not None, observe, trace) for t in range(1, timesteps + 1)]
-        for name, op in zip(self.program.nodes, self.ops, strict=True):
-            if name != spiking:
-                op.begin(x[:0])  # release the state
-        return torch.stack(outputs)
+                op.identity, op.keeps_membrane = identity and name != spiking, name == spiking
+        whole = identity or observe is not None or trace is not None  # who looks on sees the batch as it was given
+        samples, steps = (len(x), timesteps) if whole else self.plan(len(x), timesteps)
+        parts = []
+        for begin in range(0, len(x), max(samples, 1)):
+            part = x[begin : begin + samples]
+            counting = None if counted is None else min(max(counted - begin, 0), len(part))
+            readouts = []
+            for start in range(1, timesteps + 1, steps):
+                length = min(steps, timesteps + 1 - start)
+                chunk = Chunk(start, length, len(part), start + length > timesteps, counting)
+                readouts.append(self._chunk(chunk, part, observe, trace))
+            parts.append(torch.cat(readouts))
+        return torch.cat(parts, dim=1) if parts else x.new_zeros(timesteps, 0, *self.program.output_shape)
 
-    def _step(self, t: int, x: Tensor, counting: bool, observe: Observer | None, trace: Observer | None) -> Tensor:
+    def _chunk(self, chunk: Chunk, x: Tensor, observe: Observer | None, trace: Observer | None) -> Tensor:
+        """The readouts (steps, B, classes) of a chunk; node after node, all its steps at once."""
         signals: dict[str, Signal] = {}
+        image = Signal(x[None], FIRST)
         for (name, sources), op in zip(self.program.operands.items(), self.ops, strict=True):
-            if isinstance(op, Input):
-                signals[name] = op.emit(t, x, counting)
-            elif isinstance(op, Constant):
-                signals[name] = op.emit(t, counting)
-            else:
-                operands = [signals[source] for source in sources]
-                if observe and isinstance(op, Neuron):
-                    observe(name, operands[0].value)
-                signals[name] = op(t, *operands)
+            operands = [signals[source] for source in sources] if not isinstance(op, Input) else [image]
+            if observe and isinstance(op, Neuron):
+                operands[0] = _show(chunk, name, operands[0], observe)
+            signals[name] = op(chunk, *operands)
             if trace:
-                trace(name, signals[name].value)
+                signals[name] = _show(chunk, name, signals[name], trace)
             for finished in self._last_use[name]:
                 del signals[finished]
-        return signals[self.program.output_name].value
+        return signals[self.program.output_name].each(chunk)
+
+    def plan(self, batch: int, timesteps: int) -> tuple[int, int]:
+        """Samples and time steps that are computed at once, so that the streams alive fit into :attr:`memory_bytes`.
+
+        Samples first: a divisor of the batch, for floats can differ with the batch they are computed in; then steps.
+        """
+        room = max(self.memory_bytes // (self._most_alive * self._like.element_size()), 1)  # samples x steps
+        if room >= batch * timesteps:
+            return batch, timesteps
+        fitting = [size for size in range(1, batch + 1) if batch % size == 0 and size * timesteps <= room]
+        return (max(fitting), timesteps) if fitting else (1, min(room, timesteps))
+
+    def _alive(self) -> int:
+        """Most elements of one sample and step that are alive at once: streams still needed, and what a node works with."""
+        alive, most = 0, 1
+        shapes = self.program.shapes
+        for name, sources in self.program.operands.items():
+            own = prod(shapes[name])
+            work = WORKING_COPIES * max([own, *(prod(shapes[source]) for source in sources)])
+            most = max(most, alive + own + work)
+            alive += own - sum(prod(shapes[finished]) for finished in self._last_use[name])
+        return most
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the program to ``path`` (atomic); it alone is enough to run."""
         from ecmt_deploy.graph.writer import write
 
         write(self.program, path)
+
+
+def _show(chunk: Chunk, name: str, signal: Signal, observer: Observer) -> Signal:
+    """Let an observer see every step of a stream; what it marked for gradients is what is computed on."""
+    steps = signal.each(chunk).unbind(0)
+    for value in steps:
+        observer(name, value)
+    return signal._replace(value=steps[0][None]) if chunk.steps == 1 else signal
 
 
 def load(path: str | PathLike[str]) -> SpikingModel:

@@ -7,24 +7,24 @@ memory included, against the same network quantised (:mod:`~ecmt_deploy.pricing.
 from __future__ import annotations
 
 from ecmt_deploy.activity import Activity
-from ecmt_deploy.chips import Hardware
+from ecmt_deploy.chips import Hardware, Times, covered
 from ecmt_deploy.chips import hardware as chip_named
 from ecmt_deploy.errors import RunError
 from ecmt_deploy.graph import Program
 from ecmt_deploy.placement import Placement, place
-from ecmt_deploy.pricing.bill import band, covered
+from ecmt_deploy.pricing.bill import band
 from ecmt_deploy.pricing.chip import chip_rows, unpriced_sum
-from ecmt_deploy.pricing.export import to_csv
-from ecmt_deploy.pricing.memory import has_model, memory_view
+from ecmt_deploy.pricing.export import COMPONENTS, to_csv
+from ecmt_deploy.pricing.memory import has_model, memory_view, together
 from ecmt_deploy.pricing.paper import PAPER_AC_PJ, PAPER_MAC_PJ, paper_view
-from ecmt_deploy.pricing.remarks import bound_mark, remarks
+from ecmt_deploy.pricing.remarks import bound_mark, notes, remarks
 from ecmt_deploy.pricing.result import NOTHING, Band, Energy, MemoryRow, MemoryView, PaperView, Row, Timing
 from ecmt_deploy.pricing.routing import binary, routed
 from ecmt_deploy.pricing.timing import timing
 
 __all__ = [
-    "PAPER_AC_PJ", "PAPER_MAC_PJ", "Band", "Energy", "MemoryRow", "MemoryView", "PaperView", "Row", "Timing", "bound_mark",
-    "energy", "remarks", "to_csv",
+    "COMPONENTS", "NOTHING", "PAPER_AC_PJ", "PAPER_MAC_PJ", "Band", "Energy", "MemoryRow", "MemoryView", "PaperView", "Row",
+    "Timing", "bound_mark", "energy", "notes", "remarks", "to_csv", "together",
 ]  # fmt: skip
 
 #: the chip file that prices views (a) and (c)
@@ -52,7 +52,7 @@ def energy(
     Raises
     ------
     RunError
-        if the activity is not one of this program, or is over no samples; if the placement is on another chip.
+        if activity or placement are not of this program, the activity is over no samples, or the placement on another chip.
     """
     program = getattr(program, "program", program)
     if set(activity.keys()) != set(program.nodes):
@@ -60,19 +60,23 @@ def energy(
     if activity.n_samples < 1:
         raise RunError("the counts are over no samples; run the program on at least one")
     placement = placement or place(program, hardware)
+    if not {node for unit in placement.units for node in unit.nodes} <= set(program.nodes):
+        raise RunError("the placement is not of this program: it has nodes that the program has not; place this program")
     if placement.hardware != hardware.name:
         raise RunError(f"the program is placed on {placement.hardware}, and the prices are {hardware.name}'s; place it there")
     arithmetic = arithmetic or chip_named(ARITHMETIC)
 
-    rows = chip_rows(activity, program, hardware, placement)
-    memory = memory_view(activity, program, hardware if has_model(hardware) else arithmetic)
     time = timing(activity, program, hardware, placement)
+    static = _static(hardware, placement, time)
+    contained = _contained(hardware, static is not None)
+    rows = chip_rows(activity, program, hardware, placement, contained)
+    at_45_nm = chip_rows(activity, program, arithmetic, None, covered(arithmetic))
+    memory = memory_view(activity, program, hardware if has_model(hardware) else arithmetic)
     components: dict[str, Band] = {}
     for row in rows:
         for component, cost in row.components_pj.items():
             components[component] = components.get(component, NOTHING) + cost
     bounds = {bound for row in rows for bound in row.bounds}
-    static = _static(hardware, placement, time)
     if static is not None:
         assert hardware.prices.static_mw is not None
         components["static"] = static
@@ -89,17 +93,22 @@ def energy(
         unpriced=unpriced_sum(rows),
         left_out=tuple(_left_out(hardware, placement, time)),
         bounds=tuple(sorted(bounds)),
-        paper=paper_view(activity, program.encoding, chip_rows(activity, program, arithmetic, None), memory),
+        paper=paper_view(activity, program.encoding, at_45_nm, memory),
         memory=memory,
         timing=time,
         energy_delay_nj_ms=_energy_delay(total, time) if time else None,
         cores=placement.cores,
         chips=placement.chips,
-        obstacles=tuple(obstacle.sentence for obstacle in placement.obstacles),
+        obstacles=_obstacles(placement),
         events_per_mac=activity.events_per_mac(program.encoding),
         encoding=tuple(sorted(program.encoding)),
         synop_pj=hardware.prices.synop_pj.value if hardware.prices.synop_pj else None,
     )
+
+
+def _contained(hardware: Hardware, static: bool) -> frozenset[str]:
+    """Prices that others contain; those in the static power only where that is charged."""
+    return frozenset(part for part, whole in covered(hardware).items() if static or whole != "static_mw")
 
 
 def _static(hardware: Hardware, placement: Placement, time: Timing | None) -> Band | None:
@@ -110,6 +119,13 @@ def _static(hardware: Hardware, placement: Placement, time: Timing | None) -> Ba
     drawn = band(power) * (placement.chips * 1e3)  # 1 mW for 1 us is 1000 pJ
     pipelined = time.step_us * time.steps
     return Band(drawn.low * pipelined.low, drawn.value * pipelined.value, drawn.high * time.latency_us.high)
+
+
+def _obstacles(placement: Placement) -> tuple[str, ...]:
+    """A sentence each, the first of every kind before the rest."""
+    kinds = [obstacle.resource for obstacle in placement.obstacles]
+    order = sorted(range(len(kinds)), key=lambda i: kinds[:i].count(kinds[i]))
+    return tuple(placement.obstacles[i].sentence for i in order)
 
 
 def _energy_delay(total: Band, time: Timing) -> Band:
@@ -125,7 +141,7 @@ def _left_out(hardware: Hardware, placement: Placement, time: Timing | None) -> 
     placed = routed(hardware, placement)
     if not placed:
         said.append("hops between cores: the file has no cores to place the program on; every message is one packet")
-    elif placement.mesh is None and not {"hop_ew_pj", "hop_ns_pj"} <= contained:
+    elif placement.mesh is None and not {"hop_ew_pj", "hop_ns_pj"} <= contained.keys():
         said.append("hops between cores: the mesh of the chip is unknown")
     if placed and not binary(hardware) and limits.payload_bits_per_packet is None and "message_pj" not in contained:
         said.append("longer packets: what a packet carries is unknown; every message is one packet")
@@ -137,7 +153,8 @@ def _left_out(hardware: Hardware, placement: Placement, time: Timing | None) -> 
         elif placement.chips is None:
             said.append(f"static power ({prices.static_mw.value:g} mW per chip): the number of chips is unknown")
     if time is None:
-        said.append("latency and throughput: no times of the chip's steps are published")
+        why = "no times of its steps are published" if hardware.times == Times() else "no time is of anything that has a core"
+        said.append(f"latency and throughput: {why}")
     if binary(hardware):
         said.append("neurons for levels: an update is charged once per multi-threshold neuron, not once per level")
     said.append("the image's way onto the chip and the readout's off it")

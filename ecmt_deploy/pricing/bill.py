@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ecmt_deploy.chips import Figure, Hardware
+from collections.abc import Collection
+
+from ecmt_deploy.chips import Figure
 from ecmt_deploy.pricing.result import NOTHING, Band
 
 
@@ -13,18 +15,10 @@ def band(figure: Figure) -> Band:
     return Band(low, figure.value, high)
 
 
-def covered(hardware: Hardware) -> frozenset[str]:
-    """Names of prices that another price of the chip contains: they are neither charged nor missing."""
-    prices = hardware.prices
-    given = [getattr(prices, name) for name in prices.__struct_fields__]
-    figures = [figure for figure in (*given, *prices.ecm_op_pj.values()) if isinstance(figure, Figure)]
-    return frozenset(name for figure in figures for name in figure.covers)
-
-
 class Bill:
-    """Charges of one node, per inference."""
+    """Charges of one node, per inference; prices in ``contained`` are part of others: neither charged nor missing."""
 
-    def __init__(self, contained: frozenset[str]) -> None:
+    def __init__(self, contained: Collection[str]) -> None:
         self.contained = contained
         self.components: dict[str, Band] = {}
         self.unpriced: dict[str, float] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import nir
 
@@ -12,7 +12,7 @@ from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.placement.result import Placement
-from ecmt_deploy.pricing.bill import Bill, covered
+from ecmt_deploy.pricing.bill import Bill
 from ecmt_deploy.pricing.result import Row
 from ecmt_deploy.pricing.routing import Traffic, binary, routed, stranded, traffic
 
@@ -26,14 +26,16 @@ _CHARGES = {
 }
 
 
-def chip_rows(activity: Activity, program: Program, hardware: Hardware, placement: Placement | None) -> list[Row]:
+def chip_rows(
+    activity: Activity, program: Program, hardware: Hardware, placement: Placement | None, contained: Collection[str]
+) -> list[Row]:
     """One row per node that did anything.
 
     Parameters
     ----------
     placement : where messages go; without one, or where its units have no cores, a message is one packet and hops are unknown
+    contained : prices that others contain
     """
-    contained = covered(hardware)
     bills = {name: Bill(contained) for name in activity}
     for name, counts in activity.items():
         _work(bills[name], program.nodes[name], counts, activity.n_samples, hardware)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Sequence
-from io import StringIO
 
 from ecmt_deploy.pricing.result import Band, Energy, MemoryRow, MemoryView
 
@@ -18,7 +17,7 @@ def to_csv(results: Sequence[Energy]) -> str:
     """
     amounts = [f"{name}{end}" for name in (*COMPONENTS, "priced") for end in ("_pj", "_low_pj", "_high_pj")]
     view_c = ["memory_snn_pj", "memory_ann_pj", "events_per_mac", "break_even_events_per_mac"]
-    text = StringIO()
+    text = _Text()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(["hardware", "node", "type", *amounts, "bounds", "unpriced", *view_c])
     for result in results:
@@ -32,7 +31,13 @@ def to_csv(results: Sequence[Energy]) -> str:
         compared = [*_both(result.memory), result.events_per_mac, None]
         cells = [*_amounts(result.components_pj, result.total_pj), *_words(result.bounds, result.unpriced)]
         lines.writerow([result.hardware, "total", "program", *cells, *map(_number, compared)])
-    return text.getvalue()
+    return "".join(text)
+
+
+class _Text(list[str]):
+    """What ``csv`` writes to: pricing opens no file, not even in memory."""
+
+    write = list.append
 
 
 def _both(memory: MemoryRow | MemoryView) -> tuple[float, float]:

@@ -7,9 +7,10 @@ formulas.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from math import ceil, log2, prod
+from typing import NamedTuple
 
 import msgspec
 import nir
@@ -24,8 +25,8 @@ from ecmt_deploy.pricing.result import MemoryRow, MemoryView
 
 #: widths where neither the program nor the memory model's chip says any: those of this project's integer programs
 WEIGHT_BITS, STATE_BITS = 8, 24
-#: width of an image, the operand of an encoding layer
-IMAGE_BITS = 8
+#: widths of an image, the operand of an encoding layer, and of a spike's payload
+IMAGE_BITS, PAYLOAD_BITS = 8, 8
 SYNAPSES = (*n.LINEAR, f.FixedConv)
 
 
@@ -108,60 +109,83 @@ def memory_view(activity: Activity, program: Program, hardware: Hardware) -> Mem
     )
 
 
+class _Costs(NamedTuple):
+    """By part: of a synaptic event, of a MAC with an analog operand, and of a MAC of the ANN."""
+
+    event: dict[str, float]
+    analog: dict[str, float]
+    ann: dict[str, float]
+
+
+def _of_weights(weights: int, operand: int, bits: tuple[int, int], ann: int, model: _Model) -> _Costs:
+    """A node with so many weights and operand elements; widths of weights and analog operands, and of the ANN's operands."""
+    weight_bits, analog_bits = bits
+    read = {"weight_memory": model.read(weights, weight_bits)}
+    return _Costs(
+        {"arithmetic": model.mac(PAYLOAD_BITS, weight_bits), **read},
+        {"arithmetic": model.mac(analog_bits, weight_bits), **read, "operand_memory": model.read(operand, analog_bits)},
+        {"arithmetic": model.mac(ann, weight_bits), **read, "operand_memory": model.read(operand, ann)},
+    )
+
+
+def _of_product(operands: Sequence[int], state_bits: int, ann: int, model: _Model) -> _Costs:
+    """A product of two activations: an event reads the running sum of the other operand in place of a weight (which of the two,
+    counts do not say: the mean)."""
+    both = sum(model.read(size, state_bits) for size in operands)
+    return _Costs(
+        {"arithmetic": model.mac(PAYLOAD_BITS, state_bits), "operand_memory": both / 2},
+        {"arithmetic": model.mac(state_bits, state_bits), "operand_memory": both},
+        {"arithmetic": model.mac(ann, ann), "operand_memory": sum(model.read(size, ann) for size in operands)},
+    )
+
+
 def _row(name: str, node: nir.NIRNode, counts: Counts, activity: Activity, program: Program, model: _Model) -> MemoryRow:
-    samples, outputs = activity.n_samples, prod(program.shapes[name])
+    outputs = prod(program.shapes[name])
     operands = [prod(program.shapes[operand]) for operand in program.operands[name]]
-    synops, macs, dense = (count / samples for count in (counts.synops, counts.macs, counts.dense_macs))
+    synops, macs, dense = (count / activity.n_samples for count in (counts.synops, counts.macs, counts.dense_macs))
     state_bits = int(getattr(node, "state_bits", model.state_bits))
-    weight_bits = int(getattr(node, "weight_bits", model.weight_bits))
     encoding = name in program.encoding
-    operand_bits = IMAGE_BITS if encoding else model.ann_bits
-    analog_bits = IMAGE_BITS if encoding else state_bits
-
+    bits = IMAGE_BITS if encoding else model.ann_bits
     if isinstance(node, n.ECMProduct):
-        # a running sum of one operand takes the place of the weight an event reads
-        state_word = sum(model.read(size, state_bits) for size in operands) / 2
-        other = {"operand_memory": state_word}
-        event_mac, analog_mac = model.mac(8, state_bits), model.mac(state_bits, state_bits)
-        analog_reads = {"operand_memory": sum(model.read(size, state_bits) for size in operands)}
-        ann_reads = {"operand_memory": sum(model.read(size, operand_bits) for size in operands)}
-        ann_mac = model.mac(operand_bits, operand_bits)
+        costs = _of_product(operands, state_bits, bits, model)
     else:
-        weight = model.read(node.weight.size, weight_bits)
-        other = {"weight_memory": weight}
-        event_mac, analog_mac = model.mac(8, weight_bits), model.mac(weight_bits, analog_bits)
-        analog_reads = {"weight_memory": weight, "operand_memory": model.read(operands[0], analog_bits)}
-        ann_reads = {"weight_memory": weight, "operand_memory": model.read(operands[0], operand_bits)}
-        ann_mac = model.mac(weight_bits, operand_bits)
+        widths = int(getattr(node, "weight_bits", model.weight_bits)), state_bits
+        costs = _of_weights(node.weight.size, operands[0], widths, bits, model)
+    ann = _sums([_times(costs.ann, dense), {"output_memory": outputs * model.read(outputs, bits)}])
+    if encoding:  # the same in both
+        return MemoryRow(ann, ann, (synops + macs) / dense, None, sum(ann.values()), dense)
 
-    access = 2 * model.read(outputs, state_bits)  # a state is read and written
-    event = {"arithmetic": event_mac, **other, "state_memory": access}
-    # every output joins its state once a step; an encoding layer's once
-    updates = outputs * (1 if encoding else activity.timesteps)
-    fixed = {"arithmetic": updates * model.add_pj, "state_memory": updates * access}
+    state = {"state_memory": 2 * model.read(outputs, state_bits)}  # read and written
+    event = _sums([costs.event, state])
+    # at every step every output joins its state
+    fixed = _times({"arithmetic": model.add_pj, **state}, outputs * activity.timesteps)
     if macs:
-        fixed = _sums([fixed, _times({"arithmetic": analog_mac, **analog_reads}, macs)])
-    written = {"output_memory": outputs * model.read(outputs, operand_bits)}
-    ann = _sums([_times({"arithmetic": ann_mac, **ann_reads}, dense), written])
-    if encoding:
-        # the same in both: the image times the weights, and its result written
-        fixed = ann
+        fixed = _sums([fixed, _times(costs.analog, macs)])
+    snn = _sums([_times(event, synops), fixed]) if synops else fixed
+    room = sum(ann.values()) - sum(fixed.values())
     spiking = any(operand in program.spiking for operand in program.operands[name])
-    snn = _sums([_times(event, synops), fixed]) if spiking else fixed
     return MemoryRow(
         snn_pj=snn,
         ann_pj=ann,
         events_per_mac=(synops + macs) / dense,
-        break_even_events_per_mac=_break_even(ann, fixed, sum(event.values()) * dense, macs / dense) if spiking else None,
+        break_even_events_per_mac=room / (sum(event.values()) * dense) + macs / dense if spiking and room > 0 else None,
         fixed_pj=sum(fixed.values()),
         dense_macs=dense,
     )
 
 
-def _break_even(ann: dict[str, float], fixed: dict[str, float], event_pj: float, analog: float) -> float | None:
-    """Events per MAC at which ``fixed`` and the events cost what the ANN does; ``event_pj``: of one event per MAC."""
-    room = sum(ann.values()) - sum(fixed.values())
-    return room / event_pj + analog if room > 0 else None
+def together(rows: Iterable[MemoryRow]) -> tuple[float | None, float | None]:
+    """Events per MAC of the spiking ones among several nodes, and at how many they break even if all events grow or shrink by
+    one factor; ``None`` as in :class:`MemoryRow`.
+    """
+    spiking = [row for row in rows if sum(row.snn_pj.values()) > row.fixed_pj]
+    if not spiking:
+        return None, None
+    dense, fixed = sum(row.dense_macs for row in spiking), sum(row.fixed_pj for row in spiking)
+    events = sum((row.events_per_mac or 0.0) * row.dense_macs for row in spiking) / dense
+    snn = sum(sum(row.snn_pj.values()) for row in spiking)
+    ann = sum(sum(row.ann_pj.values()) for row in spiking)
+    return events, events * (ann - fixed) / (snn - fixed) if ann > fixed else None
 
 
 def _times(parts: dict[str, float], factor: float) -> dict[str, float]:

@@ -35,14 +35,13 @@ def binary(hardware: Hardware) -> bool:
 
 
 def message_bits(node: nir.NIRNode, hardware: Hardware) -> int | None:
-    """Payload of one message of a node: level and sign of a spike, the state of an analog value; ``None`` where unknown.
-
-    A spike of an integer program carries its payload as it is.
+    """Payload of one message of a node: level and sign of a spike (in integer programs the payload itself), the state of an
+    analog value; ``None`` where unknown.
     """
-    if isinstance(node, f.FixedMultiThreshold):
-        return int(node.payload_bits)
     if isinstance(node, n.MultiThreshold):
-        return 0 if binary(hardware) else ceil(log2(2 * int(node.levels) + 1))
+        if binary(hardware):
+            return 0
+        return int(node.payload_bits) if isinstance(node, f.FixedMultiThreshold) else ceil(log2(2 * int(node.levels) + 1))
     if isinstance(node, f.Fixed):
         return int(node.state_bits)
     state = hardware.limits.state_bits

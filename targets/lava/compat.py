@@ -3,8 +3,9 @@
 Two obstacles, both in modules that run code when they are imported:
 
 * ``lava.magma.compiler.var_model`` declares dataclass fields whose defaults are instances of other dataclasses. Python 3.10
-  accepts them; since 3.11 a default must be hashable, and a dataclass with ``eq`` and without ``unsafe_hash`` is not. Importing
-  the module once while ``dataclasses.dataclass`` defaults to ``unsafe_hash=True`` clears it; afterwards everything is as before.
+  accepts them; since 3.11 a default must be hashable, and a dataclass with ``eq`` and without ``unsafe_hash`` is not.
+  Importing the module once while ``dataclasses.dataclass`` defaults to ``unsafe_hash=True`` clears it; afterwards everything
+  is as before.
 * ``lava.magma.runtime.message_infrastructure`` sets the start method of ``multiprocessing`` to fork, which fails in a program
   that has used ``multiprocessing`` before, although fork is what it then has.
 """

@@ -1,0 +1,92 @@
+"""Synapses: linear maps and convolutions. All steps meet the weights in one product."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import nir
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ecmt_deploy.engine.base import Op
+from ecmt_deploy.engine.signal import EACH, Chunk, Signal, any_along, fold
+from ecmt_deploy.graph import Program
+from ecmt_deploy.graph.shapes import convolution
+
+
+class Synapses(Op):
+    """Linear maps and convolutions."""
+
+    weight: Tensor
+    dense: int
+
+    def tally_synapses(self, chunk: Chunk, synops: Any) -> None:
+        """Count one chunk in which spikes caused ``synops`` weight accesses (``None`` where the operand is analog)."""
+        counts, dense = self.tally.integers, self.dense * (chunk.samples or 0)
+        if chunk.first:
+            counts["dense_macs"] += dense
+        if synops is not None:
+            counts["synops"] += synops
+        elif not self.encoding:
+            counts["macs"] += dense * chunk.steps
+        elif chunk.first:
+            counts["macs"] += dense
+
+
+class Linear(Synapses):
+    def __init__(self, program: Program, name: str) -> None:
+        super().__init__(program, name)
+        self.hold("weight", self.node.weight)
+        self.dense = self.node.weight.size * prod(self.shape[:-1])
+
+    def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
+        (x,) = signals
+        return Signal(F.linear(x.value, self.weight), x.when)
+
+    def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
+        (x,) = signals
+        self.tally_synapses(chunk, x.spikes(chunk) * self.weight.shape[0] if self.operand_spikes[0] else None)
+        return x.rows(chunk, self.operand_spikes[0]) if signal.when == EACH else None
+
+
+class Conv(Synapses):
+    ones: Tensor
+
+    def __init__(self, program: Program, name: str) -> None:
+        super().__init__(program, name)
+        self.hold("weight", self.node.weight)
+        self.arguments: Any = convolution(self.node)
+        self.conv: Any = F.conv1d if isinstance(self.node, nir.Conv1d) else F.conv2d
+        groups = self.arguments["groups"]
+        self.outputs_per_group = self.weight.shape[0] // groups
+        ones = torch.ones(groups, *self.weight.shape[1:], dtype=torch.float64)
+        self.register_buffer("ones", ones, persistent=False)
+        self.dense = int(self._taps(torch.ones(1, *self.operand_shapes[0])).sum().item()) * self.outputs_per_group
+
+    def _taps(self, mask: Tensor) -> Tensor:
+        """How many events reach each output position of each group."""
+        taps: Tensor = self.conv(mask.double(), self.ones.double(), **self.arguments)
+        return taps
+
+    def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
+        (x,) = signals
+        value = self.conv(fold(x.value), self.weight, **self.arguments)
+        return Signal(value.unflatten(0, x.value.shape[:2]), x.when)
+
+    def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
+        (x,) = signals
+        spiking = self.operand_spikes[0]
+        reached = x.reached(chunk, spiking) if spiking or signal.when == EACH else None
+        taps = None
+        if reached is not None:
+            full = reached.expand(chunk.steps, chunk.batch, *self.operand_shapes[0])
+            taps = self._taps(fold(full)).unflatten(0, full.shape[:2])
+        counted = (
+            taps[:, : chunk.samples].sum().round().long() * self.outputs_per_group if spiking and taps is not None else None
+        )
+        self.tally_synapses(chunk, counted)
+        if taps is None or signal.when != EACH:
+            return None
+        return any_along(taps.repeat_interleave(self.outputs_per_group, dim=2) > 0, (-1,))

@@ -1,0 +1,165 @@
+"""Runs side by side: which of them no other beats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from ecmt_deploy.pricing.result import Energy
+from ecmt_deploy.report.data import Cell, Table
+from ecmt_deploy.report.model import Report
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One run of a comparison.
+
+    Attributes
+    ----------
+    label : names the run
+    series : names the runs it belongs with: one program at different numbers of steps
+    report : about it; all reports of a comparison are of the same chips, in one order
+    """
+
+    label: str
+    series: str
+    report: Report
+
+    @property
+    def preset(self) -> str:
+        """The preset the program was converted with."""
+        return str((self.report.record.provenance.config or {}).get("preset", "unknown"))
+
+
+class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything a page about several runs shows."""
+
+    entries: list[Entry]
+
+    def remarks(self) -> list[str]:
+        """What stands in the way of comparing them, a sentence each."""
+        records = [entry.report.record for entry in self.entries]
+        lines = []
+        for what, found in (
+            ("data", {record.data for record in records}),
+            ("numbers of samples", {str(record.n_samples) for record in records}),
+        ):
+            if len(found) > 1:
+                lines.append(
+                    f"The runs are over different {what} ({', '.join(sorted(found))}): their accuracies do not compare."
+                )
+        partial: dict[str, list[str]] = {}
+        for chip in zip(*(entry.report.energies for entry in self.entries), strict=True):
+            missing = [set(e.unpriced) for e in chip]
+            if differing := sorted(set.union(*missing) - set.intersection(*missing)):
+                partial.setdefault(", ".join(differing), []).append(chip[0].hardware)
+        for counts, chips in partial.items():
+            lines.append(
+                f"On {', '.join(chips)} some totals leave out what other runs have none of ({counts}): those are too low."
+            )
+        return lines
+
+
+class Point(NamedTuple):
+    """A run in a chart of accuracy against cost."""
+
+    label: str
+    series: str
+    preset: str
+    timesteps: int
+    cost: float
+    accuracy: float
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Indices of the points (cost, accuracy) that no other dominates, cheapest first.
+
+    A point is dominated where another costs no more and is no less accurate, and is better in one of the two.
+    """
+    order = sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1]))
+    front: list[int] = []
+    for i in order:
+        if not front or points[i][1] > points[front[-1]][1] or points[i] == points[front[-1]]:
+            front.append(i)
+    return front
+
+
+def energy_points(comparison: Comparison, chip: int) -> list[Point]:
+    """Accuracy against energy in pJ on a chip; runs for which it has no price are left out."""
+    return _points(comparison, [e.report.energies[chip].total_pj.value if e.report.energies[chip].components_pj else None
+                                for e in comparison.entries])  # fmt: skip
+
+
+def event_points(comparison: Comparison) -> list[Point]:
+    """Accuracy against events per MAC, which no chip has a say in."""
+    return _points(comparison, [e.report.energies[0].events_per_mac if e.report.energies else None for e in comparison.entries])
+
+
+def _points(comparison: Comparison, costs: Sequence[float | None]) -> list[Point]:
+    return [
+        Point(entry.label, entry.series, entry.preset, entry.report.record.timesteps, cost, entry.report.record.accuracy[-1])
+        for entry, cost in zip(comparison.entries, costs, strict=True)
+        if cost is not None
+    ]
+
+
+def points_table(points: Sequence[Point], cost: str) -> Table:
+    """The points of a chart, and which are on the front; ``cost`` names the column."""
+    front = set(pareto_front([(p.cost, p.accuracy) for p in points]))
+    rows: list[tuple[Cell, ...]] = [(*point, "yes" if i in front else "no") for i, point in enumerate(points)]
+    return Table(("run", "series", "preset", "timesteps", cost, "accuracy", "on_front"), rows)
+
+
+def accuracy_table(comparison: Comparison) -> Table:
+    """Accuracy after every step, of the longest run of every series."""
+    longest: dict[str, Report] = {}
+    for entry in comparison.entries:
+        if entry.series not in longest or len(entry.report.curve.accuracy) > len(longest[entry.series].curve.accuracy):
+            longest[entry.series] = entry.report
+    rows: list[tuple[Cell, ...]] = [
+        (series, t, right, report.curve.analog_accuracy)
+        for series, report in longest.items()
+        for t, right in enumerate(report.curve.accuracy, start=1)
+    ]
+    return Table(("series", "timesteps", "accuracy", "analog_accuracy"), rows)
+
+
+#: columns of :func:`summary`
+SUMMARY = (
+    "run", "series", "model", "preset", "target", "precision", "timesteps", "n_samples", "data", "accuracy", "analog_accuracy",
+    "agreement", "spikes", "synops", "events_per_mac", "hardware", "low_pj", "total_pj", "high_pj", "bounds", "unpriced",
+    "on_front", "paper_snn_pj", "paper_total_pj", "paper_ann_pj", "memory_snn_pj", "memory_ann_pj", "latency_us",
+    "throughput_per_s", "energy_delay_nj_ms", "cores", "chips", "fits",
+)  # fmt: skip
+
+
+def summary(comparison: Comparison) -> Table:
+    """Every run on every chip: one row each, all figures per inference."""
+    rows: list[tuple[Cell, ...]] = []
+    chips = len(comparison.entries[0].report.energies)
+    fronts = []
+    for chip in range(chips):
+        points = energy_points(comparison, chip)
+        fronts.append({points[i].label for i in pareto_front([(p.cost, p.accuracy) for p in points])})
+    for entry in comparison.entries:
+        report, record = entry.report, entry.report.record
+        run = (
+            entry.label, entry.series, record.provenance.model, entry.preset, record.target, record.precision, record.timesteps,
+            record.n_samples, record.data, record.accuracy[-1], record.analog_accuracy,
+            record.agreement[-1] if record.agreement else None, report.spikes, report.synops,
+        )  # fmt: skip
+        for e, front in zip(report.energies, fronts, strict=True):
+            rows.append((*run, *_on_chip(e, None if not e.components_pj else "yes" if entry.label in front else "no")))
+    return Table(SUMMARY, rows)
+
+
+def _on_chip(e: Energy, on_front: str | None) -> tuple[Cell, ...]:
+    low, total, high = (e.total_pj.low, e.total_pj.value, e.total_pj.high) if e.components_pj else (None, None, None)
+    latency, throughput = (e.timing.latency_us.value, e.timing.throughput_per_s.value) if e.timing else (None, None)
+    return (
+        e.events_per_mac, e.hardware, low, total, high, " ".join(e.bounds), " ".join(sorted(e.unpriced)), on_front,
+        e.paper.snn_pj, e.paper.total_pj, e.paper.ann_pj, sum(e.memory.snn_pj.values()), sum(e.memory.ann_pj.values()), latency,
+        throughput, e.energy_delay_nj_ms.value if e.energy_delay_nj_ms else None, e.cores, e.chips,
+        "no" if e.obstacles else "yes",
+    )  # fmt: skip

@@ -1,0 +1,211 @@
+"""The numbers of every chart as a table, in the units of the structs they come from: what the chart draws, and its CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeVar
+
+from ecmt_deploy.layers import grouped
+from ecmt_deploy.placement.result import Placement, Unit
+from ecmt_deploy.pricing import COMPONENTS
+from ecmt_deploy.pricing.result import NOTHING, Band, Energy, MemoryView
+from ecmt_deploy.report.model import AccuracyCurve, Raster
+from ecmt_deploy.traces import Trace
+
+Cell = str | float | int | None
+
+
+class Table(NamedTuple):
+    """Rows under a header; ``None`` is what is unknown or absent, and never zero."""
+
+    header: tuple[str, ...]
+    rows: list[tuple[Cell, ...]]
+
+    def column(self, name: str) -> list[Cell]:
+        """One column."""
+        at = self.header.index(name)
+        return [row[at] for row in self.rows]
+
+
+def to_csv(table: Table) -> str:
+    """RFC 4180; floats with all their digits. Text that a spreadsheet would run as a formula is quoted with an apostrophe."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(table.header)
+    writer.writerows([_cell(value) for value in row] for row in table.rows)
+    return out.getvalue()
+
+
+def _cell(value: Cell) -> Cell:
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
+def accuracy(curve: AccuracyCurve) -> Table:
+    """Accuracy after every step."""
+    rows: list[tuple[Cell, ...]] = [(t, right, curve.analog_accuracy) for t, right in enumerate(curve.accuracy, start=1)]
+    return Table(("timesteps", "accuracy", "analog_accuracy"), rows)
+
+
+def components(energies: Sequence[Energy]) -> list[str]:
+    """Components that any of them could price, in their usual order."""
+    found = {name for e in energies for name in e.components_pj}
+    return sorted(found, key=lambda name: (COMPONENTS.index(name) if name in COMPONENTS else len(COMPONENTS), name))
+
+
+def totals(energies: Sequence[Energy], labels: Sequence[str]) -> Table:
+    """Energy per inference by component, one row a label; a row without any price has no total."""
+    names = components(energies)
+    header = ("name", *(f"{name}_pj" for name in names), "low_pj", "total_pj", "high_pj", "bounds", "unpriced")
+    rows: list[tuple[Cell, ...]] = []
+    for label, e in zip(labels, energies, strict=True):
+        parts = [e.components_pj[name].value if name in e.components_pj else None for name in names]
+        rows.append((label, *parts, *_band(e.total_pj if e.components_pj else None), *_marks(e.bounds, e.unpriced)))
+    return Table(header, rows)
+
+
+def _band(band: Band | None) -> tuple[Cell, Cell, Cell]:
+    return (None, None, None) if band is None else (band.low, band.value, band.high)
+
+
+def _marks(bounds: Sequence[str], unpriced: Mapping[str, float]) -> tuple[str, str]:
+    return " ".join(bounds), " ".join(sorted(unpriced))
+
+
+def layers(e: Energy) -> Table:
+    """Energy by layer and component; ``static`` belongs to no layer and is not among them."""
+    names = [name for name in components([e]) if any(name in row.components_pj for row in e.rows)]
+    header = ("layer", *(f"{name}_pj" for name in names), "low_pj", "total_pj", "high_pj", "bounds", "unpriced")
+    by_node = {row.node: row for row in e.rows}
+    rows: list[tuple[Cell, ...]] = []
+    for layer, nodes in grouped(by_node).items():
+        mine = [by_node[node] for node in nodes]
+        parts: list[Cell] = []
+        for name in names:
+            priced = [row.components_pj[name] for row in mine if name in row.components_pj]
+            parts.append(sum(priced, NOTHING).value if priced else None)
+        total = sum((row.priced_pj for row in mine), NOTHING) if any(row.components_pj for row in mine) else None
+        bounds = sorted({bound for row in mine for bound in row.bounds})
+        rows.append((layer, *parts, *_band(total), *_marks(bounds, {name: 0.0 for row in mine for name in row.unpriced})))
+    return Table(header, rows)
+
+
+def nodes(energies: Sequence[Energy]) -> Table:
+    """Energy of every node on every chip, in the long form."""
+    header = ("hardware", "node", "type", "component", "low_pj", "value_pj", "high_pj", "unpriced_count")
+    rows: list[tuple[Cell, ...]] = []
+    for e in energies:
+        for row in e.rows:
+            rows += [(e.hardware, row.node, row.kind, name, *_band(band), None) for name, band in row.components_pj.items()]
+            rows += [(e.hardware, row.node, row.kind, name, *_band(None), count) for name, count in row.unpriced.items()]
+    return Table(header, rows)
+
+
+def break_even(view: MemoryView) -> Table:
+    """Measured events per MAC of every node with synapses, and below how many spiking would cost less.
+
+    ``costs_less`` is what does at the events measured; ``neither`` where nothing spikes.
+    """
+    header = ("node", "events_per_mac", "break_even_events_per_mac", "costs_less", "snn_pj", "ann_pj")
+    rows: list[tuple[Cell, ...]] = []
+    for name, row in view.rows.items():
+        even, snn, ann = row.break_even_events_per_mac, sum(row.snn_pj.values()), sum(row.ann_pj.values())
+        analog = even is None and snn == row.fixed_pj
+        wins = "neither" if analog else "snn" if even is not None and (row.events_per_mac or 0.0) < even else "ann"
+        rows.append((name, row.events_per_mac, even, wins, snn, ann))
+    return Table(header, rows)
+
+
+def rates(spike_rates: Mapping[str, float]) -> Table:
+    """Spikes per neuron and step."""
+    return Table(("layer", "spikes_per_neuron_and_step"), list(spike_rates.items()))
+
+
+def utilisation(unit: Unit) -> tuple[str | None, float | None]:
+    """The resource a unit's cores are coloured by, and how full it is: the binding one, else neurons, else the fullest."""
+    known = {name: use.share for name, use in unit.use.items() if use.share is not None}
+    if unit.binding in known:
+        return unit.binding, known[unit.binding]
+    if "neurons" in known:
+        return "neurons", known["neurons"]
+    fullest = max(known, key=lambda name: known[name], default=None)
+    return fullest, known[fullest] if fullest else None
+
+
+def units(placement: Placement) -> Table:
+    """Every unit with its cores and what they hold."""
+    resources = list(dict.fromkeys(name for unit in placement.units for name in unit.use))
+    header = ("number", "unit", "first_core", "cores", "rows_per_core", "columns_per_core", "binding", "utilisation")
+    rows: list[tuple[Cell, ...]] = []
+    for number, unit in enumerate(placement.units, start=1):
+        uses = [unit.use.get(name) for name in resources]
+        held = [cell for use in uses for cell in ((use.used, use.limit) if use else (None, None))]
+        rows.append((number, unit.name, unit.first_core, unit.cores, unit.rows_per_core, unit.columns_per_core, unit.binding,
+                     utilisation(unit)[1], *held))  # fmt: skip
+    return Table((*header, *(f"{name}_{kind}" for name in resources for kind in ("used", "limit"))), rows)
+
+
+def trace(measured: Trace) -> Table:
+    """Relative error of every node after every step."""
+    header = ("node", "type", *(f"relative_error_t{t}" for t in range(1, measured.timesteps + 1)))
+    return Table(header, [(node.node, node.kind, *node.relative_error) for node in measured.nodes])
+
+
+def raster(probe: Raster) -> Table:
+    """The rows of a raster; columns are steps within samples."""
+    columns = len(probe.rows[0])
+    names = (f"sample{i // probe.timesteps + 1}_t{i % probe.timesteps + 1}" for i in range(columns))
+    return Table(tuple(names), [tuple(row) for row in probe.rows])
+
+
+def views(energies: Sequence[Energy], names: Sequence[str]) -> Table:
+    """The three views side by side: (a) and (c) at 45 nm, once where chips share them, and (b) of every chip."""
+    rows: list[tuple[Cell, ...]] = []
+    for paper, chips in alike([e.paper for e in energies], names):
+        left_out = " ".join(sorted(paper.unpriced))
+        rows += [
+            (f"(a) SNN{chips}", paper.snn_pj, paper.snn_pj, paper.snn_pj, "exact", ""),
+            (f"(a) SNN, all of it{chips}", paper.total_pj, paper.total_pj, paper.total_pj, "exact", left_out),
+            (f"(a) ANN, fp32{chips}", paper.ann_pj, paper.ann_pj, paper.ann_pj, "exact", ""),
+        ]
+    for label, e in zip(names, energies, strict=True):
+        rows.append((f"(b) {label}", *_band(e.total_pj if e.components_pj else None), *_marks(e.bounds, e.unpriced)))
+    for view, chips in alike([e.memory for e in energies], names):
+        snn, ann = sum(view.snn_pj.values()), sum(view.ann_pj.values())
+        rows += [
+            (f"(c) SNN{chips}", snn, snn, snn, "exact", ""),
+            (f"(c) ANN, int{view.ann_bits}{chips}", ann, ann, ann, "exact", ""),
+        ]
+    return Table(("name", "low_pj", "total_pj", "high_pj", "bounds", "unpriced"), rows)
+
+
+_View = TypeVar("_View")
+
+
+def alike(views_: Sequence[_View], names: Sequence[str]) -> list[tuple[_View, str]]:
+    """Equal views once, each with the names it is for; no names where it is for all."""
+    found: list[tuple[_View, list[str]]] = []
+    for view, name in zip(views_, names, strict=True):
+        same = next((chips for other, chips in found if other == view), None)
+        if same is None:
+            found.append((view, [name]))
+        else:
+            same.append(name)
+    return [(view, "" if len(found) == 1 else f" {', '.join(chips)}") for view, chips in found]
+
+
+def composition(energies: Sequence[Energy], names: Sequence[str]) -> Table:
+    """Views (a) and (c) by part: what the papers' figure counts, what it leaves out, and memory."""
+    bars: list[tuple[str, Mapping[str, float]]] = []
+    for paper, chips in alike([e.paper for e in energies], names):
+        bars += [
+            (f"(a) SNN{chips}", {"arithmetic": paper.snn_pj}),
+            (f"(a) SNN, all of it{chips}", {"arithmetic": paper.snn_pj, **paper.left_out_pj}),
+            (f"(a) ANN, fp32{chips}", {"arithmetic": paper.ann_pj}),
+        ]
+    for view, chips in alike([e.memory for e in energies], names):
+        bars += [(f"(c) SNN{chips}", view.snn_pj), (f"(c) ANN, int{view.ann_bits}{chips}", view.ann_pj)]
+    parts = list(dict.fromkeys(part for _, bar in bars for part in bar))
+    rows: list[tuple[Cell, ...]] = [(label, *(bar.get(part) for part in parts)) for label, bar in bars]
+    return Table(("name", *(f"{part}_pj" for part in parts)), rows)

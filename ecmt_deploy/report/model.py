@@ -1,0 +1,135 @@
+"""What a page about one run shows, as one JSON document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from ecmt_deploy.activity import Activity
+from ecmt_deploy.chips import Figure, Hardware, Source
+from ecmt_deploy.graph import Program
+from ecmt_deploy.layers import grouped
+from ecmt_deploy.placement.result import Placement
+from ecmt_deploy.pricing.result import Energy
+from ecmt_deploy.rundir import RunRecord
+from ecmt_deploy.target import Probe
+from ecmt_deploy.traces import Trace
+
+#: most rows of a raster, and samples it shows: what a page can tell apart
+RASTER_ROWS, RASTER_SAMPLES = 400, 16
+
+
+class AccuracyCurve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Accuracy after every step, and the analog model's, over ``n_samples`` samples run by ``engine``."""
+
+    engine: str
+    n_samples: int
+    accuracy: list[float]
+    analog_accuracy: float | None
+
+
+class Raster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A probe of a node as a picture.
+
+    Attributes
+    ----------
+    node, kind : what was probed, ``spikes`` or ``membrane``
+    samples, timesteps, neurons : size of the recording
+    spiking : share of neurons and steps that spike; ``None`` for a membrane
+    rows : (rows, samples shown * T): each row the neuron, of a block of neighbours, that is largest in size
+    """
+
+    node: str
+    kind: str
+    samples: int
+    timesteps: int
+    neurons: int
+    spiking: float | None
+    rows: list[list[float]]
+
+
+class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything the page shows.
+
+    Attributes
+    ----------
+    record : the run
+    curve : accuracy against steps: the run's own, or that of a longer evaluation of the same program
+    energies, placements : on the chips, in the same order
+    cores_per_chip : of each of these chips, where it is known
+    sources : where the figures of each of these chips are from, by key
+    spike_rates : spikes per neuron and step, by layer; layers without neurons are absent
+    spikes, synops, dense_macs : per inference
+    nodes : number of nodes
+    saturations : integers clipped per inference, by node; nodes without are absent
+    trace : how far every node is from its analog value, if it was measured
+    rasters : what was probed
+    """
+
+    record: RunRecord
+    curve: AccuracyCurve
+    energies: list[Energy]
+    placements: list[Placement]
+    cores_per_chip: list[int | None]
+    sources: list[dict[str, Source]]
+    spike_rates: dict[str, float]
+    spikes: float
+    synops: float
+    dense_macs: float
+    nodes: int
+    saturations: dict[str, float]
+    trace: Trace | None = None
+    rasters: list[Raster] = []
+
+
+def make_report(
+    record: RunRecord,
+    activity: Activity,
+    program: Program,
+    chips: Sequence[tuple[Hardware, Placement, Energy]],
+    curve: AccuracyCurve | None = None,
+    trace: Trace | None = None,
+    probes: Mapping[Probe, np.ndarray] | None = None,
+) -> Report:
+    """Collect what the page shows; ``curve`` replaces the run's own accuracy, ``probes`` are time series (N, T, neurons)."""
+    own = AccuracyCurve(record.target, record.n_samples, record.accuracy, record.analog_accuracy)
+    counts = dict(activity.items())
+    rates = {}
+    for layer, names in grouped(program.neurons).items():
+        updates = sum(counts[name].neuron_updates for name in names)
+        if updates:
+            rates[layer] = sum(counts[name].spikes for name in names) / updates
+    n = activity.n_samples
+    return Report(
+        record=record,
+        curve=curve or own,
+        energies=[energy for _, _, energy in chips],
+        placements=[placement for _, placement, _ in chips],
+        cores_per_chip=[_whole(hardware.limits.cores_per_chip) for hardware, _, _ in chips],
+        sources=[hardware.sources for hardware, _, _ in chips],
+        spike_rates=rates,
+        spikes=sum(c.spikes for c in counts.values()) / n,
+        synops=sum(c.synops for c in counts.values()) / n,
+        dense_macs=sum(c.dense_macs for c in counts.values()) / n,
+        nodes=len(program.nodes),
+        saturations={name: c.saturations / n for name, c in counts.items() if c.saturations},
+        trace=trace,
+        rasters=[_raster(probe, values) for probe, values in (probes or {}).items()],
+    )
+
+
+def _whole(figure: Figure | None) -> int | None:
+    return None if figure is None else int(figure.value)
+
+
+def _raster(probe: Probe, values: np.ndarray) -> Raster:
+    samples, timesteps, neurons = values.shape
+    shown = values[:RASTER_SAMPLES].reshape(-1, neurons).T  # (neurons, columns)
+    block = -(-neurons // RASTER_ROWS)
+    rows = [
+        part[np.abs(part).argmax(axis=0), np.arange(part.shape[1])] for part in np.split(shown, range(block, neurons, block))
+    ]
+    spiking = float(np.mean(values != 0)) if probe.kind == "spikes" else None
+    return Raster(probe.node, probe.kind, samples, timesteps, neurons, spiking, np.asarray(rows, float).tolist())

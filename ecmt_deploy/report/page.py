@@ -1,0 +1,183 @@
+"""Self-contained pages, rendered from their JSON and from nothing else: no script, nothing fetched, the same bytes again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ecmt_deploy.chips import Source
+from ecmt_deploy.placement.result import Placement
+from ecmt_deploy.pricing.result import Energy, MemoryView
+from ecmt_deploy.report import comparison as compare
+from ecmt_deploy.report import comparison_charts, data, energy_charts, run_charts
+from ecmt_deploy.report.comparison import Comparison
+from ecmt_deploy.report.coremap import core_map
+from ecmt_deploy.report.energy_charts import Chart
+from ecmt_deploy.report.environment import environment
+from ecmt_deploy.report.model import Report
+from ecmt_deploy.report.svg import si
+from ecmt_deploy.report.text import energy_tick
+
+#: inches of a bar of a chip, and of a run
+_CHIP_ROW, _RUN_ROW = 0.26, 0.24
+
+
+class ChipSection(NamedTuple):
+    """What a page says about a run on one chip."""
+
+    energy: Energy
+    placement: Placement
+    layers: Chart | None
+    cores: Chart | None
+    references: list[int]
+
+
+class MemorySection(NamedTuple):
+    """View (c) of some chips, its break-even, and whether there are nodes that never break even."""
+
+    chips: str
+    view: MemoryView
+    chart: Chart | None
+    never: bool
+
+
+class ComparedSection(NamedTuple):
+    """Runs on one chip."""
+
+    name: str
+    energies: list[Energy]
+    pareto: Chart | None
+    stack: Chart | None
+    references: list[int]
+
+
+def render_html(report: Report) -> str:
+    """The page about one run."""
+    energies = report.energies
+    names = _distinct([e.hardware for e in energies])
+    references, cited = _references(report.sources)
+    steps = (1, len(report.curve.accuracy))
+    shown = ", ".join(f"{100 * report.curve.accuracy[t - 1]:.2f} % at T = {t}" for t in dict.fromkeys(steps))
+    memories = data.alike([e.memory for e in energies], names)
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            record=report.record,
+            source=report.record.provenance,
+            accuracy=run_charts.accuracy("accuracy", f"Accuracy against time steps: {shown}", report.curve),
+            **(_views(energies, names) if energies else {}),
+            glance=[(name, e, f"chip-{i}") for i, (name, e) in enumerate(zip(names, energies, strict=True), start=1)],
+            papers=data.alike([e.paper for e in energies], names),
+            memories=[_memory(i, view, chips) for i, (view, chips) in enumerate(memories, start=1)],
+            opened=f"chip-{1 + _first_priced(energies)}",
+            chips=[_chip(report, i, cited[i]) for i in range(len(energies))],
+            nodes=data.nodes(energies),
+            rates=run_charts.rates("spike-rates", "Spikes per neuron and step of each layer", report.spike_rates),
+            rasters=[
+                run_charts.raster(f"probe-{i}", f"{raster.kind} of {raster.node}, neurons over samples and steps", raster)
+                for i, raster in enumerate(report.rasters, start=1)
+            ],
+            trace=run_charts.trace("errors", "Relative error of every node after some of the steps", report.trace)
+            if report.trace
+            else None,
+            references=references,
+        )
+    )
+
+
+def _views(energies: Sequence[Energy], names: Sequence[str]) -> dict[str, Any]:
+    """The three views side by side, and what (a) and (c), and (b), are made of."""
+    priced = [(e, name) for e, name in zip(energies, names, strict=True) if e.components_pj]
+    shares = data.totals([e for e, _ in priced], [name for _, name in priced])
+    alt = "Share of each component of the energy on each chip"
+    return {
+        "overview": energy_charts.overview("views", "Energy per inference in the three views", data.views(energies, names)),
+        "composition": energy_charts.stacked(
+            "parts", "Views (a) and (c) by part", data.composition(energies, names), "name", row=_CHIP_ROW
+        ),
+        "shares": energy_charts.stacked("components", alt, shares, "name", shares=True, row=_CHIP_ROW) if priced else None,
+    }
+
+
+def _memory(number: int, view: MemoryView, chips: str) -> MemorySection:
+    table = data.break_even(view)
+    alt = "Measured events per MAC of each node against its break-even"
+    never = any(row[2:4] == (None, "ann") for row in table.rows)
+    chart = energy_charts.break_even(f"break-even-{number}", alt, table) if table.rows else None
+    return MemorySection(chips, view, chart, never)
+
+
+def _chip(report: Report, i: int, references: list[int]) -> ChipSection:
+    e, placement, key = report.energies[i], report.placements[i], f"chip-{i + 1}"
+    layers = cores = None
+    if any(row.components_pj for row in e.rows):
+        alt = f"Energy per layer on {e.hardware}, by component"
+        layers = energy_charts.stacked(f"{key}-layers", alt, data.layers(e), "layer")
+    if placement.cores and any(data.utilisation(unit)[1] is not None for unit in placement.units):
+        alt = f"{placement.cores} cores of {e.hardware} and the units on them, by utilisation"
+        cores = core_map(f"{key}-cores", alt, placement, report.cores_per_chip[i])
+    return ChipSection(e, placement, layers, cores, references)
+
+
+def render_comparison(comparison: Comparison) -> str:
+    """The page about several runs side by side."""
+    entries = comparison.entries
+    chips = entries[0].report.energies
+    names = _distinct([e.hardware for e in chips])
+    events = compare.event_points(comparison)
+    references, cited = _references([sources for entry in entries for sources in entry.report.sources])
+    alt = "Accuracy against events per MAC, with the Pareto front"
+    return (
+        environment()
+        .get_template("comparison.html.j2")
+        .render(
+            comparison=comparison,
+            entries=entries,
+            names=names,
+            accuracy=comparison_charts.accuracies(
+                "accuracy", "Accuracy of each series after every step", compare.accuracy_table(comparison)
+            ),
+            events=comparison_charts.against_cost(
+                "events-per-mac", alt, events, "events_per_mac", "events per MAC of the ANN", si
+            )
+            if events
+            else None,
+            summary=compare.summary(comparison),
+            sections=[_compared(comparison, i, name, cited[i]) for i, name in enumerate(names)],
+            opened=_first_priced(chips),
+            glances=[[(entry.label, entry.report.energies[i], "") for entry in entries] for i in range(len(names))],
+            references=references,
+        )
+    )
+
+
+def _compared(comparison: Comparison, i: int, name: str, references: list[int]) -> ComparedSection:
+    energies = [entry.report.energies[i] for entry in comparison.entries]
+    points, key = compare.energy_points(comparison, i), f"chip-{i + 1}"
+    pareto = stack = None
+    if points:
+        alt = f"Accuracy against energy per inference on {name}, with the Pareto front"
+        pareto = comparison_charts.against_cost(f"{key}-pareto", alt, points, "energy_pj", "energy per inference", energy_tick)
+        table = data.totals(energies, [entry.label for entry in comparison.entries])
+        alt = f"Energy of each run on {name} by component"
+        stack = energy_charts.stacked(f"{key}-components", alt, table, "name", row=_RUN_ROW)
+    return ComparedSection(name, energies, pareto, stack, references)
+
+
+def _first_priced(energies: Sequence[Energy]) -> int:
+    """The chip whose details are open at first."""
+    return next((i for i, e in enumerate(energies) if e.components_pj), 0)
+
+
+def _references(sources: Sequence[dict[str, Source]]) -> tuple[list[tuple[str, Source]], list[list[int]]]:
+    """All sources once, in the order of their keys, and for each of the given ones their numbers in that list."""
+    every = {item for given in sources for item in given.items()}
+    listed = sorted(every, key=lambda item: (item[0], repr(item[1])))
+    return listed, [[listed.index(item) + 1 for item in given.items()] for given in sources]
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Names that differ: chips of one name are numbered."""
+    return [name if names.count(name) == 1 else f"{name} ({names[: i + 1].count(name)})" for i, name in enumerate(names)]

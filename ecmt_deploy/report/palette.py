@@ -1,0 +1,34 @@
+"""One colour and one hatch for each component of the energy, the same in every chart."""
+
+from __future__ import annotations
+
+from ecmt_deploy.report.svg import BLUE, GREEN, ORANGE, PURPLE, SKY, SOFT, VERMILION
+
+YELLOW, GREY, DARK, PALE = "#F0E442", "#999999", "#4d4d4d", "#e8ecef"
+#: colour and hatch: whoever does not see the one sees the other (hatches of lines alone: dots make large files)
+_LOOKS = {
+    "synapse": (BLUE, ""),
+    "product": (SKY, "////"),
+    "mac": (VERMILION, "\\\\\\\\"),
+    "neuron": (GREEN, "||||"),
+    "ecm": (PURPLE, "xxxx"),
+    "routing": (ORANGE, "----"),
+    "chip_crossing": (YELLOW, "//"),
+    "static": (GREY, "++++"),
+    # views (a) and (c)
+    "arithmetic": (BLUE, ""),
+    "encoding": (VERMILION, "\\\\\\\\"),
+    "memory": (DARK, "//"),
+    "weight_memory": (DARK, "//"),
+    "state_memory": (GREY, "++++"),
+    "operand_memory": (SKY, "xxxx"),
+    "output_memory": (PALE, "----"),
+}
+_OTHERS = ((DARK, ""), (DARK, "////"), (DARK, "||||"), (PALE, "\\\\\\\\"), (PALE, "xxxx"), (PALE, "++"))
+
+
+def looks(names: list[str]) -> dict[str, tuple[str, str, str]]:
+    """Colour, hatch and the hatch's colour of each name; names that are no components take what is left, alphabetically."""
+    others = sorted(set(names) - set(_LOOKS))
+    chosen = {name: _LOOKS[name] if name in _LOOKS else _OTHERS[others.index(name) % len(_OTHERS)] for name in names}
+    return {name: (colour, hatch, SOFT if colour in (YELLOW, PALE) else "white") for name, (colour, hatch) in chosen.items()}
