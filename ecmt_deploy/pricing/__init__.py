@@ -80,7 +80,8 @@ def energy(
     if static is not None:
         assert hardware.prices.static_mw is not None
         components["static"] = static
-        bounds |= {hardware.prices.static_mw.bound, *(["lower"] if time and time.unknown else [])}
+        more = bool(time and time.unknown) or any(not unit.cores for unit in placement.units)  # what takes time or cores besides
+        bounds |= {hardware.prices.static_mw.bound, *(["lower"] if more else [])}
     total = sum(components.values(), NOTHING)
     return Energy(
         hardware=hardware.name,
@@ -152,6 +153,8 @@ def _left_out(hardware: Hardware, placement: Placement, time: Timing | None) -> 
             said.append(f"static power ({prices.static_mw.value:g} mW per chip): the time of an inference is unknown")
         elif placement.chips is None:
             said.append(f"static power ({prices.static_mw.value:g} mW per chip): the number of chips is unknown")
+        elif any(not unit.cores for unit in placement.units):
+            said.append("static power of the cores that the units which fit on none would take")
     if time is None:
         why = "no times of its steps are published" if hardware.times == Times() else "no time is of anything that has a core"
         said.append(f"latency and throughput: {why}")
