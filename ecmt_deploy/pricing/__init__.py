@@ -80,7 +80,9 @@ def energy(
     if static is not None:
         assert hardware.prices.static_mw is not None
         components["static"] = static
-        more = bool(time and time.unknown) or any(not unit.cores for unit in placement.units)  # what takes time or cores besides
+        more = bool(time and time.unknown) or any(
+            not unit.cores for unit in placement.units
+        )  # what takes time or cores besides
         bounds |= {hardware.prices.static_mw.bound, *(["lower"] if more else [])}
     total = sum(components.values(), NOTHING)
     return Energy(

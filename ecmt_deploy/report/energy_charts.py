@@ -64,7 +64,10 @@ def bars(axes: Axes, left: Sequence[float], widths: Sequence[float], height: flo
 
 def _ranges(axes: Axes, ranges: Sequence[tuple[int, float, float]]) -> None:
     """Lines from low to high in rows where these differ."""
-    rows, lows, highs = zip(*[each for each in ranges if each[2] > each[1]] or [(-9, 0.0, 0.0)], strict=True)
+    wide = [each for each in ranges if each[2] > each[1]]
+    if not wide:
+        return
+    rows, lows, highs = zip(*wide, strict=True)
     axes.hlines(rows, lows, highs, color=INK, linewidth=0.9)
     axes.plot([*lows, *highs], [*rows, *rows], "|", color=INK, markersize=5)
 
@@ -75,9 +78,7 @@ def number(cell: Cell) -> float:
 
 
 @styled
-def stacked(
-    name: str, alt: str, table: Table, key: str, shares: bool = False, row: float = ROW, band: bool = True, suffix: str = "_pj"
-) -> Chart:
+def stacked(name: str, alt: str, table: Table, key: str, shares: bool = False, row: float = ROW) -> Chart:
     """Stacked bars, one row of the table each, by component; with the range of the total where the table has it.
 
     Parameters
@@ -86,10 +87,10 @@ def stacked(
     shares : as per cent of the row's sum, instead of energy
     """
     ends = ("low_pj", "total_pj", "high_pj")
-    parts = [column.removesuffix(suffix) for column in table.header if column.endswith(suffix) and column not in ends]
-    values = {part: [number(cell) for cell in table.column(f"{part}{suffix}")] for part in parts}
+    parts = [column.removesuffix("_pj") for column in table.header if column.endswith("_pj") and column not in ends]
+    values = {part: [number(cell) for cell in table.column(f"{part}_pj")] for part in parts}
     sums = [sum(column) for column in zip(*values.values(), strict=True)] if parts else [0.0] * len(table.rows)
-    highs = [number(cell) for cell in table.column("high_pj")] if band and "high_pj" in table.header else sums
+    highs = [number(cell) for cell in table.column("high_pj")] if "high_pj" in table.header else sums
     scale, unit = (1.0, "%") if shares else scale_of(max([*sums, *highs], default=0.0))
     legend_rows = -(-len(parts) // 4)
     made, axes = rows_figure(len(table.rows), 0.6 + 0.2 * legend_rows, row)
@@ -102,7 +103,7 @@ def stacked(
             axes, left, drawn, 0.76, facecolor=colour, hatch=hatch, edgecolor=edge, linewidth=0.4, label=part.replace("_", " ")
         )
         left = [a + b for a, b in zip(left, drawn, strict=True)]
-    if band and not shares and "low_pj" in table.header:
+    if not shares and "low_pj" in table.header:
         lows = [number(cell) for cell in table.column("low_pj")]
         _ranges(axes, [(i, low / scale, high / scale) for i, (low, high) in enumerate(zip(lows, highs, strict=True))])
     label_rows(axes, [elided(str(cell)) for cell in table.column(key)], row)
@@ -129,7 +130,7 @@ def overview(name: str, alt: str, table: Table) -> Chart:
         labels.append(f"{elided(label)}\n{bound_mark(bounds.split())}{energy(value)}{' +' if unpriced else ''}")
         if value <= 0:
             continue
-        low = max(low or value, value / 1e3)  # an axis cannot reach zero
+        low = max(value if low is None else low, value / 1e3)  # a logarithmic axis does not reach zero
         seen += [low, value, high or value]
         ranges.append((i, low, high or value))
         axes.plot([value], [i], _MARKERS[bound_mark(bounds.split())], color=BLUE, markersize=6.5)
