@@ -88,6 +88,6 @@ def test_the_report_draws_them(tmp_path):
     assert len(rasters[0].rows) <= 400
     assert len(rasters[0].rows[0]) == 9
     assert 0 < rasters[0].spiking < 1
-    write_report(tmp_path / "run", tmp_path / "report.html")
+    write_report([tmp_path / "run"], tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert page.count(f"of {node}, neurons over samples and steps") == 2
