@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.documents import put
 from ecmt_deploy import data, models
 from ecmt_deploy.calibrate import tuning
 from ecmt_deploy.calibrate.sensitivity import Survey
@@ -22,7 +23,6 @@ from ecmt_deploy.conversion import convert
 from ecmt_deploy.engine import SpikingModel
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "accurate.md"
-BEGIN, END = "<!-- generated: ablation -->", "<!-- end: ablation -->"
 STEPS, BUDGETS = 4, (0.5, 1.0)
 
 
@@ -84,9 +84,7 @@ def main() -> None:
             cells.append(f"{_error(spiking, x, answers) / variance:.1e} ({_events(spiking, x):.2f})")
         lines.append(f"| {name} | {' | '.join(cells)} |")
         print(lines[-1], flush=True)
-    text = DOCUMENT.read_text()
-    table = "\n".join([BEGIN, "", *lines, "", END])
-    DOCUMENT.write_text(text[: text.index(BEGIN)] + table + text[text.index(END) + len(END) :])
+    put(DOCUMENT, "ablation", lines)
 
 
 def _error(spiking: SpikingModel, x: torch.Tensor, answers: torch.Tensor) -> float:

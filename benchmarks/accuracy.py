@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.documents import put
 from benchmarks.planted import plant
 from benchmarks.train_vit_fashion import ARCHITECTURE, MODEL_ARGS
 from ecmt_deploy import data, models
@@ -27,7 +28,6 @@ from ecmt_deploy.conversion import convert
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT, README = ROOT / "docs" / "accuracy.md", ROOT / "README.md"
-BEGIN, END = "<!-- generated: accuracy -->", "<!-- end: accuracy -->"
 STEPS, TUNED = 8, 4
 #: samples whose events are counted, once for every number of steps
 COUNTED = 128
@@ -158,9 +158,7 @@ def _write(rows: list[Row], claims: list[str], samples: int) -> None:
     )
     everything = "\n".join(["# Accuracy and events", "", note, "", *claims, "", *_table(rows, range(1, STEPS + 1)), ""])
     DOCUMENT.write_text(everything)
-    text = README.read_text()
-    brief = "\n".join([BEGIN, "", *_table(rows, (1, 2, 4, 8)), "", END])
-    README.write_text(text[: text.index(BEGIN)] + brief + text[text.index(END) + len(END) :])
+    put(README, "accuracy", _table(rows, (1, 2, 4, 8)))
 
 
 if __name__ == "__main__":

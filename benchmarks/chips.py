@@ -14,18 +14,16 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 
+from benchmarks.documents import put
+from benchmarks.lava import program
 from ecmt_deploy.chips import available, hardware
-from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.conversion import convert
 from ecmt_deploy.graph import Program
 from ecmt_deploy.placement import Placement, place
 from ecmt_deploy.pricing import Energy, bound_mark, energy
 from ecmt_deploy.simulation import simulate
 
 DOCUMENT = Path(__file__).parent.parent / "README.md"
-BEGIN, END = "<!-- generated: chips -->", "<!-- end: chips -->"
 TIMESTEPS, SAMPLES = 4, 2
 MODELS = {
     "ViT-Tiny": "vit_tiny_patch16_224",
@@ -33,17 +31,6 @@ MODELS = {
     "ViT-Base": "vit_base_patch16_224",
 }
 HEADS = ("model", "chip", "cores", "chips", "energy, mJ", "without a price", "latency, ms", "why it does not fit")
-
-
-def program(name: str) -> Program:
-    """A model of timm with random weights, converted."""
-    import timm
-
-    timm.layers.set_fused_attn(False)
-    torch.manual_seed(0)
-    module = timm.create_model(name, pretrained=False).eval()
-    x = torch.randn(SAMPLES, 3, 224, 224, generator=torch.Generator().manual_seed(1))
-    return convert(module, x, ConvertConfig(preset="paper", timesteps=TIMESTEPS)).program
 
 
 def measure(label: str, made: Program) -> list[str]:
@@ -84,11 +71,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", metavar="MODEL", help=f"of {', '.join(MODELS)}; all by default")
     chosen = parser.parse_args().models or list(MODELS)
-    rows = [row for label in chosen for row in measure(label, program(MODELS[label]))]
-    table = "\n".join([f"| {' | '.join(HEADS)} |", f"|{'---|' * len(HEADS)}", *rows])
-    text = DOCUMENT.read_text()
-    before, after = text.partition(BEGIN)[0], text.partition(END)[2]
-    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{after}")
+    rows = [row for label in chosen for row in measure(label, program(MODELS[label], SAMPLES))]
+    table = [f"| {' | '.join(HEADS)} |", f"|{'---|' * len(HEADS)}", *rows]
+    put(DOCUMENT, "chips", table)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.documents import put
 from benchmarks.planted import plant
 from benchmarks.train_vit_fashion import ARCHITECTURE, MODEL_ARGS
 from ecmt_deploy import data, models
@@ -26,7 +27,6 @@ from ecmt_deploy.simulation import simulate
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = (ROOT / "docs" / "fixed_point.md", ROOT / "README.md")
-BEGIN, END = "<!-- generated: fixed -->", "<!-- end: fixed -->"
 STEPS, BATCH = 4, 50
 
 
@@ -59,9 +59,7 @@ def main() -> None:
     print("\n".join(table))
     if options.idx:
         for document in DOCUMENTS:
-            text = document.read_text()
-            block = "\n".join([BEGIN, "", *table, "", END])
-            document.write_text(text[: text.index(BEGIN)] + block + text[text.index(END) + len(END) :])
+            put(document, "fixed", table)
 
 
 def _rows(name: str, model: Any, spec: str, samples: int, presets: tuple[str, ...]) -> list[str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.documents import put
 from ecmt_deploy import models
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion import convert
@@ -26,7 +27,6 @@ from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.simulation import simulate
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "lava.md"
-BEGIN, END = "<!-- generated: lava -->", "<!-- end: lava -->"
 TIMESTEPS, CALIBRATION_SAMPLES = 4, 4
 POLL_SECONDS = 1.0
 #: model by the name in the table, and samples of the timed run
@@ -52,8 +52,8 @@ class Row:
     memory: int
 
 
-def program(name: str) -> Program:
-    """A converted model."""
+def program(name: str, calibration_samples: int = CALIBRATION_SAMPLES) -> Program:
+    """A converted model: the bundled one, or one of timm with random weights."""
     if name.startswith("zoo:"):
         module = models.load(name).module
         shape: tuple[int, ...] = (1, 8, 8)
@@ -63,7 +63,7 @@ def program(name: str) -> Program:
         timm.layers.set_fused_attn(False)
         torch.manual_seed(0)
         module, shape = timm.create_model(name, pretrained=False).eval(), (3, 224, 224)
-    x = torch.randn(CALIBRATION_SAMPLES, *shape, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(calibration_samples, *shape, generator=torch.Generator().manual_seed(1))
     return convert(module, x, ConvertConfig(preset="paper", timesteps=TIMESTEPS)).program
 
 
@@ -152,9 +152,7 @@ def main() -> None:
     for label in chosen:
         rows.append(measure(label))
         print(table(rows[-1:]).splitlines()[-1], flush=True)
-    text = DOCUMENT.read_text()
-    before, after = text.partition(BEGIN)[0], text.partition(END)[2]
-    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{table(rows)}\n\n{END}{after}")
+    put(DOCUMENT, "lava", [table(rows)])
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from ecmt_deploy.errors import RunError, TargetError
 from ecmt_deploy.files import write_atomically
 from ecmt_deploy.ledger import as_json, price_run, report_on
 from ecmt_deploy.pipeline import convert_named, evaluate_file, simulate_file, trace_file
-from ecmt_deploy.pricing import notes
+from ecmt_deploy.pricing import notes, to_csv
 from ecmt_deploy.report import AccuracyCurve, render_html
 from ecmt_deploy.target import find
 
@@ -64,7 +64,7 @@ def demo(out: Path) -> None:
 
     console.rule("energy", align="left")
     energies = price_run(out / "run", chips.available(), out / "energy.json")
-    price_run(out / "run", chips.available(), out / "energy.csv")
+    write_atomically(out / "energy.csv", to_csv(energies))
     console.print(energy_tables.energy(energies, console.width))
     for line in notes(energies):
         console.print(f"- {line}", highlight=False, markup=False)

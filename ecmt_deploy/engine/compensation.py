@@ -23,15 +23,7 @@ class Hold(Op):
 
     def total(self, chunk: Chunk, signal: Signal) -> Signal:
         """Sum so far at every step."""
-        if signal.when != FIRST:
-            return Signal(self.running_sum(chunk, signal, "total"))
-        if chunk.first:
-            total = signal.value
-            if not chunk.final:
-                self.state["total"] = total
-        else:
-            total = self.state["total"]
-        return Signal(total, SAME)
+        return Signal(self.running_sum(chunk, signal, "total"), SAME if signal.when == FIRST else EACH)
 
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
         return self.total(chunk, signals[0])
@@ -124,6 +116,7 @@ class Product(Op):
         contracted = self.operand_shapes[0][-1] if self.matmul else 1
         self.hold("left", self.node.left_initial)
         self.hold("right", self.node.right_initial)
+        self.moved = bool(self.node.left_initial.any()), bool(self.node.right_initial.any())
         self.dense = prod(self.shape) * contracted
 
     def _align(self, x: Tensor) -> Tensor:
@@ -132,20 +125,13 @@ class Product(Op):
         return x.reshape(*x.shape[:2], *[1] * missing, *x.shape[2:]) if missing else x
 
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
-        sums = []
-        for s, initial, name in zip(signals, (self.left, self.right), ("a", "b"), strict=True):
-            total = self._sum(chunk, s, name, initial.to(s.value.dtype) if initial.numel() > 1 or bool(initial) else None)
-            sums.append(self._align(total))
-        a, b = sums
+        x, y = signals
+        a = self._align(self.running_sum(chunk, x, "a", self.left.to(x.value.dtype) if self.moved[0] else None))
+        b = self._align(self.running_sum(chunk, y, "b", self.right.to(y.value.dtype) if self.moved[1] else None))
         terms = a @ b if self.matmul else a * b
         if self.node.coding == "rate":
             terms = terms / chunk.times(terms)
         return Signal(self.increments(chunk, terms.expand(chunk.steps, *terms.shape[1:]), "previous"))
-
-    def _sum(self, chunk: Chunk, signal: Signal, name: str, initial: Tensor | None) -> Tensor:
-        if signal.when == FIRST and not chunk.first:
-            return self.state[name]
-        return self.running_sum(chunk, signal, name, initial)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor:
         counts, samples = self.tally.integers, chunk.samples or 0

@@ -95,11 +95,6 @@ def fold(value: Tensor) -> Tensor:
     return value.flatten(0, 1)
 
 
-def unfold(folded: Tensor, like: Tensor) -> Tensor:
-    """Back to (steps, B, ...), as ``like`` has them."""
-    return folded.unflatten(0, like.shape[:2])
-
-
 def news(chunk: Chunk, mask: Tensor) -> Tensor:
     """``mask`` with everything reached at t = 1."""
     return torch.cat([torch.ones_like(mask[:1]), mask[1:]]) if chunk.first else mask

@@ -12,8 +12,8 @@ from ecmt_deploy.chips import hardware as chip_named
 from ecmt_deploy.errors import RunError
 from ecmt_deploy.graph import Program
 from ecmt_deploy.placement import Placement, place
-from ecmt_deploy.pricing.bill import band
-from ecmt_deploy.pricing.chip import chip_rows, unpriced_sum
+from ecmt_deploy.pricing.bill import band, sums
+from ecmt_deploy.pricing.chip import chip_rows
 from ecmt_deploy.pricing.export import COMPONENTS, to_csv
 from ecmt_deploy.pricing.memory import has_model, memory_view, together
 from ecmt_deploy.pricing.paper import PAPER_AC_PJ, PAPER_MAC_PJ, paper_view
@@ -72,18 +72,14 @@ def energy(
     rows = chip_rows(activity, program, hardware, placement, contained)
     at_45_nm = chip_rows(activity, program, arithmetic, None, covered(arithmetic))
     memory = memory_view(activity, program, hardware if has_model(hardware) else arithmetic)
-    components: dict[str, Band] = {}
-    for row in rows:
-        for component, cost in row.components_pj.items():
-            components[component] = components.get(component, NOTHING) + cost
+    components = sums(row.components_pj for row in rows)
     bounds = {bound for row in rows for bound in row.bounds}
     if static is not None:
         assert hardware.prices.static_mw is not None
         components["static"] = static
-        more = bool(time and time.unknown) or any(
-            not unit.cores for unit in placement.units
-        )  # what takes time or cores besides
-        bounds |= {hardware.prices.static_mw.bound, *(["lower"] if more else [])}
+        # work without a time, and units without cores, would draw it for longer and from more chips
+        least = bool(time and time.unknown) or any(not unit.cores for unit in placement.units)
+        bounds |= {hardware.prices.static_mw.bound, *(["lower"] if least else [])}
     total = sum(components.values(), NOTHING)
     return Energy(
         hardware=hardware.name,
@@ -93,7 +89,7 @@ def energy(
         rows=tuple(rows),
         components_pj=components,
         total_pj=total,
-        unpriced=unpriced_sum(rows),
+        unpriced=sums(row.unpriced for row in rows),
         left_out=tuple(_left_out(hardware, placement, time)),
         bounds=tuple(sorted(bounds)),
         paper=paper_view(activity, program.encoding, at_45_nm, memory),

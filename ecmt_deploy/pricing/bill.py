@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
+from typing import TypeVar
 
 from ecmt_deploy.chips import Figure
 from ecmt_deploy.pricing.result import NOTHING, Band
+
+Amount = TypeVar("Amount", float, Band)
 
 
 def band(figure: Figure) -> Band:
@@ -13,6 +16,15 @@ def band(figure: Figure) -> Band:
     low = figure.value if figure.low is None else figure.low
     high = figure.value if figure.high is None else figure.high
     return Band(low, figure.value, high)
+
+
+def sums(parts: Iterable[Mapping[str, Amount]]) -> dict[str, Amount]:
+    """Amounts added by name."""
+    total: dict[str, Amount] = {}
+    for part in parts:
+        for name, amount in part.items():
+            total[name] = total[name] + amount if name in total else amount
+    return total
 
 
 class Bill:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 import nir
 
@@ -96,12 +96,3 @@ def _unplaced(bill: Bill, counts: Counts, samples: int, hardware: Hardware) -> N
     name, figure = analog_price(hardware)
     bill.charge("routing", "messages", counts.messages / samples, "message_pj", hardware.prices.message_pj)
     bill.charge("routing", "analog_messages", counts.analog_messages / samples, name, figure)
-
-
-def unpriced_sum(rows: Iterable[Row]) -> dict[str, float]:
-    """Counts without a price, over rows."""
-    total: dict[str, float] = {}
-    for row in rows:
-        for count, amount in row.unpriced.items():
-            total[count] = total.get(count, 0.0) + amount
-    return total

@@ -21,6 +21,7 @@ from ecmt_deploy.errors import HardwareError
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.pricing.bill import sums
 from ecmt_deploy.pricing.result import MemoryRow, MemoryView
 
 #: widths where neither the program nor the memory model's chip says any: those of this project's integer programs
@@ -104,8 +105,8 @@ def memory_view(activity: Activity, program: Program, hardware: Hardware) -> Mem
         model=hardware.name,
         ann_bits=model.ann_bits,
         rows=rows,
-        snn_pj=_sums(row.snn_pj for row in rows.values()),
-        ann_pj=_sums(row.ann_pj for row in rows.values()),
+        snn_pj=sums(row.snn_pj for row in rows.values()),
+        ann_pj=sums(row.ann_pj for row in rows.values()),
     )
 
 
@@ -151,17 +152,17 @@ def _row(name: str, node: nir.NIRNode, counts: Counts, activity: Activity, progr
     else:
         widths = int(getattr(node, "weight_bits", model.weight_bits)), state_bits
         costs = _of_weights(node.weight.size, operands[0], widths, bits, model)
-    ann = _sums([_times(costs.ann, dense), {"output_memory": outputs * model.read(outputs, bits)}])
+    ann = sums([_times(costs.ann, dense), {"output_memory": outputs * model.read(outputs, bits)}])
     if encoding:  # the same in both
         return MemoryRow(ann, ann, (synops + macs) / dense, None, sum(ann.values()), dense)
 
     state = {"state_memory": 2 * model.read(outputs, state_bits)}  # read and written
-    event = _sums([costs.event, state])
+    event = sums([costs.event, state])
     # at every step every output joins its state
     fixed = _times({"arithmetic": model.add_pj, **state}, outputs * activity.timesteps)
     if macs:
-        fixed = _sums([fixed, _times(costs.analog, macs)])
-    snn = _sums([_times(event, synops), fixed]) if synops else fixed
+        fixed = sums([fixed, _times(costs.analog, macs)])
+    snn = sums([_times(event, synops), fixed]) if synops else fixed
     room = sum(ann.values()) - sum(fixed.values())
     spiking = any(operand in program.spiking for operand in program.operands[name])
     return MemoryRow(
@@ -190,11 +191,3 @@ def together(rows: Iterable[MemoryRow]) -> tuple[float | None, float | None]:
 
 def _times(parts: dict[str, float], factor: float) -> dict[str, float]:
     return {name: amount * factor for name, amount in parts.items()}
-
-
-def _sums(parts: Iterable[dict[str, float]]) -> dict[str, float]:
-    total: dict[str, float] = {}
-    for part in parts:
-        for name, amount in part.items():
-            total[name] = total.get(name, 0.0) + amount
-    return total

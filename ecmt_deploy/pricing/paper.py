@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from ecmt_deploy.activity import Activity
-from ecmt_deploy.pricing.chip import unpriced_sum
+from ecmt_deploy.pricing.bill import sums
 from ecmt_deploy.pricing.result import MemoryView, PaperView, Row
 
 #: an accumulation and a multiply-accumulate in fp32 at 45 nm (Horowitz, ISSCC 2014), in pJ
@@ -45,5 +45,5 @@ def paper_view(activity: Activity, encoding: Collection[str], arithmetic: Iterab
         ratio=snn / ann if ann else None,
         left_out_pj=left_out,
         total_pj=snn + sum(left_out.values()),
-        unpriced=unpriced_sum(rows),
+        unpriced=sums(row.unpriced for row in rows),
     )
