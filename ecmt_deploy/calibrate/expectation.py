@@ -23,7 +23,7 @@ def with_expectations(program: Program, neurons: Mapping[str, n.MultiThreshold])
     ``neurons`` names every neuron of ``program``; the program's own are without expectation.
     """
     nodes: dict[str, nir.NIRNode] = {**program.nodes, **neurons}
-    operands = dict(program.operands)
+    operands, dtype = dict(program.operands), program.dtype
     lacking: dict[str, np.ndarray] = {}  # by stream of spikes: what its consumers have to add, float64
     for name, node in program.nodes.items():
         sources = program.operands[name]
@@ -32,7 +32,7 @@ def with_expectations(program: Program, neurons: Mapping[str, n.MultiThreshold])
         elif not any(source in lacking for source in sources):
             continue
         elif isinstance(node, n.ECMProduct):
-            left, right = (_smallest(lacking[source]).astype(program.dtype) for source in sources)
+            left, right = (_smallest(lacking[source]).astype(dtype) for source in sources)
             nodes[name] = n.ECMProduct(node.operands, node.product, node.coding, left, right)
         else:
             moved = kernel(node, Site.of(program, name), np.dtype(np.float64))
@@ -41,7 +41,7 @@ def with_expectations(program: Program, neurons: Mapping[str, n.MultiThreshold])
             if isinstance(node, n.WIRING):
                 lacking[name] = result
             else:
-                _add(nodes, operands, name, result.astype(program.dtype))
+                _add(nodes, operands, name, result.astype(dtype))
     edges = [(source, name) for name, sources in operands.items() for source in set(sources)]
     return verify(nodes, edges, program.provenance)
 

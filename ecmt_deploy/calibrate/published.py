@@ -41,8 +41,9 @@ def published(lowered: Lowered, batches: list[Tensor], config: ConvertConfig, pr
         samples += len(batch)
         progress("calibrate", samples)
     bases = fixed | {name: _percentiles(name, values) for name, values in seen.items()}
+    dtype = program.dtype
     return with_nodes(program, {
-        name: n.MultiThreshold(*(np.asarray(b, program.dtype) for b in both), config.level_limit, recipe.rule, recipe.fraction)
+        name: n.MultiThreshold(*(np.asarray(b, dtype) for b in both), config.level_limit, recipe.rule, recipe.fraction)
         for name, both in bases.items()
     })  # fmt: skip
 

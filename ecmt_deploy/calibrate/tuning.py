@@ -191,6 +191,7 @@ def _within(attempt: Callable[[float], Trial], trials: list[Trial], budget: floa
 def _tuned(
     lowered: Lowered, surveys: dict[str, Survey], spread: dict[str, float], price: float, config: ConvertConfig
 ) -> Program:
+    dtype = lowered.program.dtype
     neurons = {
         name: allocate(
             seen,
@@ -199,7 +200,7 @@ def _tuned(
             lowered.sites[name].channel_axis,
             config.level_limit,
             config.recipe.fraction,
-            lowered.program.dtype,
+            dtype,
         )
         for name, seen in surveys.items()
     }
