@@ -89,7 +89,7 @@ def evaluate(
     batch_size: Annotated[int, arg(help="samples computed at once")] = 32,
     limit: Annotated[int | None, arg(metavar="N", help="at most this many samples")] = None,
     out: Annotated[Path | None, arg(metavar="FILE", help="write the result as JSON")] = None,
-    device: Annotated[Literal["cpu", "cuda"] | None, arg(help="by default cuda where there is a GPU")] = None,
+    device: Annotated[Literal["cpu", "cuda"] | None, arg(metavar="cpu|cuda", help="by default cuda where there is a GPU")] = None,
     checkpoint: Annotated[
         Path | None, arg(metavar="DIR", help="keep there what is done, and go on from it when started again")
     ] = None,

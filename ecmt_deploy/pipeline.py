@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from ecmt_deploy import data as datasets
-from ecmt_deploy import models
 from ecmt_deploy.chips import hardware as describe
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion import convert
@@ -57,6 +56,8 @@ def convert_named(
     EcmtError
         with one line that says what is wrong.
     """
+    from ecmt_deploy import models  # timm takes seconds to load, and conversion alone needs it
+
     require_directory(out)
     loaded = models.load(model, weights, model_args)
     drawn = datasets.calibration(
@@ -172,7 +173,7 @@ def _begin(
         device=model.device.type,
         memory_bytes=model.memory_bytes,
         tool_version=version("ecmt-deploy"),
-        torch_version=torch.__version__,
+        torch_version=str(torch.__version__),
     )
     if checkpoint is None:
         return Work(model, dataset, empty_part(origin, *shard, program.nodes), None)
