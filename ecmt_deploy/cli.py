@@ -89,7 +89,9 @@ def evaluate(
     batch_size: Annotated[int, arg(help="samples computed at once")] = 32,
     limit: Annotated[int | None, arg(metavar="N", help="at most this many samples")] = None,
     out: Annotated[Path | None, arg(metavar="FILE", help="write the result as JSON")] = None,
-    device: Annotated[Literal["cpu", "cuda"] | None, arg(metavar="cpu|cuda", help="by default cuda where there is a GPU")] = None,
+    device: Annotated[
+        Literal["cpu", "cuda"] | None, arg(metavar="cpu|cuda", help="by default cuda where there is a GPU")
+    ] = None,
     checkpoint: Annotated[
         Path | None, arg(metavar="DIR", help="keep there what is done, and go on from it when started again")
     ] = None,
@@ -112,7 +114,9 @@ def evaluate(
             )
         part = evaluate_shard(program, data, shard, checkpoint, timesteps, batch_size, limit, device, say)
         line = f"part {shard} is done: {part.n_samples} samples in {len(part.batches)} batches, kept in {checkpoint}"
-        console.print(f"{line}\nall parts: ecmt-deploy merge {checkpoint} --out FILE", markup=False, highlight=False)
+        console.print(
+            f"{line}\nwhen all {part.count} are done: ecmt-deploy merge {checkpoint} --out FILE", markup=False, highlight=False
+        )
         return
     result = evaluate_file(program, data, timesteps, batch_size, limit, out, device, checkpoint, say)
     if place().rank == 0:

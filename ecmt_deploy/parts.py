@@ -211,8 +211,8 @@ def resume(folder: Path, origin: Origin, index: int, count: int, nodes: Iterable
         there = _NAME.fullmatch(other.name)
         if there and int(there[2]) != count:
             raise RunError(
-                f"{other}: a part of {there[2]}, this evaluation is in {count}; go on with {there[2]} (torchrun processes, "
-                "or --shard i/n), or choose another --checkpoint"
+                f"{other}: one of {there[2]} parts, this evaluation is divided in {count}; go on in {there[2]} (torchrun "
+                f"processes, or --shard i/{there[2]}), or choose another --checkpoint"
             )
     if not path.exists():
         return empty_part(origin, index, count, nodes)
