@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -19,6 +21,8 @@ _T = TypeVar("_T")
 #: How long a process waits for the slowest. One that dies is noticed at once, by its connection; this is for a machine that
 #: vanishes, and must be longer than shards resumed from different points are apart.
 PATIENCE = timedelta(days=1)
+#: seconds for all processes to start
+MEETING_S = 600
 
 
 class Group:
@@ -91,11 +95,43 @@ def process_group() -> Iterator[Group]:
         yield Group(here)
         return
     with _reaching_others(here.rank):
-        dist.init_process_group("gloo", timeout=PATIENCE)
+        store, rank, size = next(dist.rendezvous("env://"))
+        dist.init_process_group("gloo", store=_fresh(store, rank, size), rank=rank, world_size=size, timeout=PATIENCE)
     try:
         yield Group(here)
     finally:
         dist.destroy_process_group()
+
+
+def _fresh(store: Any, rank: int, size: int) -> Any:
+    """A store in which nothing is left of processes that torchrun has restarted since.
+
+    It keeps its store over restarts, and a process that reads a dead one's address there cannot begin
+    (https://github.com/pytorch/pytorch/issues/135712). So the first makes a name for this start, and gives it to those that
+    answer now: what they ask under is as new.
+    """
+    mine, deadline = uuid.uuid4().hex, time.monotonic() + MEETING_S
+
+    def wait(until: Callable[[], bool]) -> None:
+        while not until():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"not all {size} processes have started within {MEETING_S} s")
+            time.sleep(0.02)
+
+    if rank != 0:
+        store.set(f"hello/{rank}", mine)
+        wait(lambda: store.check([f"welcome/{mine}"]))
+        start = store.get(f"welcome/{mine}").decode()
+        store.set(f"{start}/{rank}", "")
+        return dist.PrefixStore(start, store)
+
+    def answered(other: int) -> bool:
+        if store.check([f"hello/{other}"]):
+            store.set(f"welcome/{store.get(f'hello/{other}').decode()}", mine)
+        return bool(store.check([f"{mine}/{other}"]))
+
+    wait(lambda: all(answered(other) for other in range(1, size)))
+    return dist.PrefixStore(mine, store)
 
 
 def choose_device(asked: str | None) -> torch.device:

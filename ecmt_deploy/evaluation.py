@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from ecmt_deploy.config import require_timesteps
-from ecmt_deploy.data import Dataset
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConfigError, DataError, RunError
 from ecmt_deploy.parts import Keeper, Part
@@ -82,40 +80,35 @@ def count_batch(model: SpikingModel, images: np.ndarray, labels: np.ndarray, tim
     return Totals(activity, tuple(integers[:timesteps]), tuple(integers[timesteps:-1]), integers[-1])
 
 
-@dataclass(frozen=True)
-class Work:
-    """A part of an evaluation, and what it takes to finish it.
+def finish(
+    model: SpikingModel,
+    part: Part,
+    batches: Batches,
+    keeper: Keeper | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Part:
+    """Do what is left of a part of an evaluation; whatever stops it, the batches done by then are kept.
 
-    Attributes
+    Parameters
     ----------
-    model, dataset : what to evaluate, on what
+    model : the program
     part : what is done already
-    keeper : writes the part as it grows, where it is kept
+    batches : those that are left, of the samples ``part.remaining``
+    keeper : writes the part as it grows
+    progress : called with the number of samples finished here
     """
-
-    model: SpikingModel
-    dataset: Dataset
-    part: Part
-    keeper: Keeper | None
-
-    def finish(self, progress: Callable[[int], None] | None = None) -> Part:
-        """Do the batches that are left; ``progress`` is called with the number of samples finished here.
-
-        Whatever stops it, the batches done by then are kept.
-        """
-        part, size = self.part, self.part.origin.batch_size
-        batches = self.dataset.take(part.remaining).batches(size)
-        try:
-            for totals in accumulate(self.model, batches, size, part.totals):
-                part = part.plus(totals)
-                if self.keeper:
-                    self.keeper.keep(part)
-                if progress:
-                    progress(part.n_samples - self.part.n_samples)
-        finally:
-            if self.keeper:
-                self.keeper.keep(part, now=True)
-        return part
+    before = part.n_samples
+    try:
+        for totals in accumulate(model, batches, part.origin.batch_size, part.totals):
+            part = part.plus(totals)
+            if keeper:
+                keeper.keep(part)
+            if progress:
+                progress(part.n_samples - before)
+    finally:
+        if keeper:
+            keeper.keep(part, now=True)
+    return part
 
 
 def require_batch(batch_size: int, timesteps: int) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from ecmt_deploy.conversion import convert
 from ecmt_deploy.distributed import choose_device, process_group
 from ecmt_deploy.engine import SpikingModel, load
 from ecmt_deploy.errors import DataError
-from ecmt_deploy.evaluation import Work, require_batch
+from ecmt_deploy.evaluation import finish, require_batch
 from ecmt_deploy.files import require_directory, sha256, write_atomically
 from ecmt_deploy.graph import Program, Provenance, read, write
 from ecmt_deploy.parts import Keeper, Origin, Part, empty_part, part_path, resume
@@ -98,7 +99,7 @@ def evaluate_file(
     with process_group() as group:
         first = group.rank == 0
 
-        def begin() -> Work:
+        def begin() -> _Work:
             if out is not None and first:
                 require_directory(out)
             shard = group.rank + 1, group.size
@@ -114,8 +115,7 @@ def evaluate_file(
         if first and before:
             say(f"{checkpoint}: {before} of {origin.n_samples} samples are counted already")
         processes = f" (process 1 of {group.size})" if group.size > 1 else ""
-        with _evaluating(path, work, processes) if first else nullcontext(None) as bar:
-            part = work.finish(bar)
+        part = work.finish(f"evaluate {path.name}{processes}", show=first)
         result = group.total(part.totals).evaluation(data, origin.model)
         if out is not None and first:
             write_evaluation(out, result)
@@ -141,8 +141,24 @@ def evaluate_shard(
     work = _begin(path, data, numbers, timesteps, batch_size, limit, device, checkpoint)
     if work.part.done:
         say(f"{checkpoint}: {work.part.done} of the {len(work.part.batches)} batches of part {shard} are done already")
-    with _evaluating(path, work, f", part {shard}") as bar:
-        return work.finish(bar)
+    return work.finish(f"evaluate {path.name}, part {shard}")
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What one process has to do of an evaluation: ``part`` is what is done of it, ``keeper`` writes it as it grows."""
+
+    model: SpikingModel
+    dataset: datasets.Dataset
+    part: Part
+    keeper: Keeper | None
+
+    def finish(self, what: str, show: bool = True) -> Part:
+        """Do what is left; ``what`` names it in the progress."""
+        left = self.dataset.take(self.part.remaining)
+        batches = left.batches(self.part.origin.batch_size)
+        with progress(what, len(left)) if show else nullcontext(None) as bar:
+            return finish(self.model, self.part, batches, self.keeper, bar)
 
 
 def _begin(
@@ -154,7 +170,7 @@ def _begin(
     limit: int | None,
     device: str | None,
     checkpoint: Path | None,
-) -> Work:
+) -> _Work:
     """Everything about a part of an evaluation that can fail early."""
     model = load(path).to(choose_device(device))
     program = model.program
@@ -176,13 +192,9 @@ def _begin(
         torch_version=str(torch.__version__),
     )
     if checkpoint is None:
-        return Work(model, dataset, empty_part(origin, *shard, program.nodes), None)
+        return _Work(model, dataset, empty_part(origin, *shard, program.nodes), None)
     part = resume(checkpoint, origin, *shard, program.nodes)
-    return Work(model, dataset, part, Keeper(part_path(checkpoint, *shard)))
-
-
-def _evaluating(path: Path, work: Work, which: str) -> AbstractContextManager[Callable[[int], None]]:
-    return progress(f"evaluate {path.name}{which}", len(work.part.remaining))
+    return _Work(model, dataset, part, Keeper(part_path(checkpoint, *shard)))
 
 
 def simulate_file(
