@@ -101,7 +101,7 @@ def evaluate(
 ) -> None:
     """Accuracy after every time step, against the analog model, on the torch engine; under torchrun on several processes."""
     from ecmt_deploy import tables
-    from ecmt_deploy.pipeline import evaluate_file, evaluate_shard
+    from ecmt_deploy.divided import evaluate_file, evaluate_shard
 
     console = Console()
     say = functools.partial(Console(stderr=True).print, markup=False, highlight=False, soft_wrap=True)

@@ -9,8 +9,8 @@ import torch
 
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion import convert
+from ecmt_deploy.divided import evaluate_file, evaluate_shard
 from ecmt_deploy.graph import Provenance
-from ecmt_deploy.pipeline import evaluate_file, evaluate_shard
 from ecmt_deploy.preprocessing import Preprocessing
 from tests.programs import TinyTransformer, images
 
