@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -172,7 +173,7 @@ def _reaching_others(rank: int) -> Iterator[None]:
     except RuntimeError as error:  # the base of torch.distributed's errors, and what gloo raises
         if rank != 0:
             raise ElsewhereError("another process of the evaluation cannot be reached") from None
-        reason = next(iter(str(error).splitlines()), "no reason given")
+        reason = re.sub(r"\[/\S*\] ", "", next(iter(str(error).splitlines()), "no reason given"))  # lines of C++ files
         raise RunError(
             f"another process of the evaluation has stopped or cannot be reached ({reason[:120]}); start again, "
             "with --checkpoint it goes on where it stopped"
