@@ -33,6 +33,20 @@ def folder(tmp_path_factory):
     return made
 
 
+_STARTED: list[subprocess.Popen] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_running():
+    """Ends what a test that failed has not waited for; torchrun ends its processes."""
+    yield
+    while _STARTED:
+        launcher = _STARTED.pop()
+        if launcher.poll() is None:
+            launcher.terminate()
+            launcher.communicate(timeout=60)
+
+
 def torchrun(processes: int, folder: Path, *arguments: str, restarts: int = 0) -> subprocess.Popen:
     """Start ``torchrun -m ecmt_deploy`` on free ports."""
     launcher = [
@@ -46,10 +60,12 @@ def torchrun(processes: int, folder: Path, *arguments: str, restarts: int = 0) -
     ]
     environment = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
     environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
+    started = subprocess.Popen(
         [sys.executable, *launcher, "-m", "ecmt_deploy", *arguments],
         cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+    _STARTED.append(started)
+    return started
 
 
 def evaluate(folder: Path, out: str, timesteps: int = STEPS, batch_size: int = BATCH) -> list[str]:
