@@ -9,6 +9,7 @@ import logging
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -18,11 +19,14 @@ import tyro
 from rich.console import Console
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
-from ecmt_deploy.errors import EcmtError
+from ecmt_deploy.errors import EcmtError, ElsewhereError
+from ecmt_deploy.ranks import place, refuse
 
 # What is heavy to import is imported by the verb that needs it, so that --help is quick.
 
 app = tyro.extras.SubcommandApp()
+#: seconds that a process waits for another to say what is wrong
+PATIENCE_S = 10
 _BOX = re.compile(r"[\s─│╭╮╰╯•]+")
 
 
@@ -31,6 +35,8 @@ def command(verb: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(verb)
     def parsed(*args: Any, **kwargs: Any) -> Callable[[], None]:
+        if place().size > 1 and verb is not evaluate:
+            refuse(f"{verb.__name__} runs in one process, torchrun started {place().size}; only evaluate divides its work")
         return functools.partial(verb, *args, **kwargs)
 
     app.command(parsed)
@@ -83,13 +89,38 @@ def evaluate(
     batch_size: Annotated[int, arg(help="samples computed at once")] = 32,
     limit: Annotated[int | None, arg(metavar="N", help="at most this many samples")] = None,
     out: Annotated[Path | None, arg(metavar="FILE", help="write the result as JSON")] = None,
+    device: Annotated[
+        Literal["cpu", "cuda"] | None, arg(metavar="cpu|cuda", help="by default cuda where there is a GPU")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, arg(metavar="DIR", help="keep there what is done, and go on from it when started again")
+    ] = None,
+    shard: Annotated[
+        str | None, arg(metavar="i/n", help="only every n-th batch, from the i-th; merge adds what --checkpoint kept")
+    ] = None,
 ) -> None:
-    """Accuracy after every time step, against the analog model, on the torch engine."""
+    """Accuracy after every time step, against the analog model, on the torch engine; under torchrun on several processes."""
     from ecmt_deploy import tables
-    from ecmt_deploy.pipeline import evaluate_file
+    from ecmt_deploy.divided import evaluate_file, evaluate_shard
 
-    result = evaluate_file(program, data, timesteps, batch_size, limit, out)
-    Console().print(tables.accuracy(result.accuracy, result.agreement, result.analog_accuracy, result.n_samples))
+    console = Console()
+    say = functools.partial(Console(stderr=True).print, markup=False, highlight=False, soft_wrap=True)
+    if shard is not None:
+        if checkpoint is None:
+            refuse(f"--shard {shard} needs --checkpoint DIR, where the part is kept for merge")
+        if out is not None:
+            refuse(
+                f"--shard {shard} has no whole result to write; leave out --out, and give it to merge when all parts are done"
+            )
+        part = evaluate_shard(program, data, shard, checkpoint, timesteps, batch_size, limit, device, say)
+        line = f"part {shard} is done: {part.n_samples} samples in {len(part.batches)} batches, kept in {checkpoint}"
+        console.print(
+            f"{line}\nwhen all {part.count} are done: ecmt-deploy merge {checkpoint} --out FILE", markup=False, highlight=False
+        )
+        return
+    result = evaluate_file(program, data, timesteps, batch_size, limit, out, device, checkpoint, say)
+    if place().rank == 0:
+        console.print(tables.accuracy(result.accuracy, result.agreement, result.analog_accuracy, result.n_samples))
 
 
 @command
@@ -157,16 +188,17 @@ def quantize(
 @command
 def merge(
     runs: Annotated[
-        Positional[tuple[Path, ...]], arg(metavar="RUN", help="directories that simulate --shard i/n wrote, all n of them")
+        Positional[tuple[Path, ...]],
+        arg(metavar="RUN", help="directories that simulate --shard i/n wrote, all n of them; or that of evaluate --checkpoint"),
     ],
-    out: Annotated[Path, arg(metavar="RUN", help="directory for the whole run")],
+    out: Annotated[Path, arg(metavar="RUN", help="directory for the whole run; of an evaluation, the JSON file")],
 ) -> None:
-    """Add the shards of one run: counts, outputs and accuracy as if it had been made at once."""
+    """Add the shards of one run, or the parts of one evaluation: the result is as if it had been made at once."""
     from ecmt_deploy import tables
-    from ecmt_deploy.shards import merge_runs
+    from ecmt_deploy.shards import holds_parts, merge_parts, merge_runs
 
-    record = merge_runs(runs, out)
-    Console().print(tables.accuracy(record.accuracy, record.agreement, record.analog_accuracy, record.n_samples))
+    merged = merge_parts(runs, out) if holds_parts(runs) else merge_runs(runs, out)
+    Console().print(tables.accuracy(merged.accuracy, merged.agreement, merged.analog_accuracy, merged.n_samples))
 
 
 @command
@@ -305,8 +337,6 @@ def _key_values(pairs: tuple[str, ...]) -> dict[str, str]:
 
 def _parse() -> Callable[[], None]:
     """What the arguments ask for; errors of usage become one line."""
-    from ecmt_deploy.errors import ConfigError
-
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -317,7 +347,7 @@ def _parse() -> Callable[[], None]:
     except SystemExit as end:
         if not end.code:
             raise
-        raise ConfigError(_BOX.sub(" ", said.getvalue()).strip()) from None
+        refuse(_BOX.sub(" ", said.getvalue()).strip())
 
 
 class _Terminated(BaseException):
@@ -328,6 +358,20 @@ def _terminated(number: int, frame: FrameType | None) -> None:
     raise _Terminated(number)
 
 
+def _say_unless_launched(what: str) -> None:
+    """Under torchrun nothing: it stops all processes where one fails, and says itself what it did."""
+    if not place().launched:
+        print(f"ecmt-deploy: {what}", file=sys.stderr)
+
+
+def _run() -> None:
+    try:
+        _parse()()
+    except ElsewhereError:
+        time.sleep(PATIENCE_S)  # the process that says why is to end first: torchrun then stops this one
+        sys.exit(2)
+
+
 def main() -> None:
     """Entry point: failures a user can mend are one line on stderr and exit status 2."""
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -335,15 +379,15 @@ def main() -> None:
             signal.signal(number, _terminated)
     logging.basicConfig(level=logging.WARNING, format="ecmt-deploy: %(levelname)s: %(message)s", stream=sys.stderr)
     try:
-        _parse()()
+        _run()
     except EcmtError as error:
         print(f"ecmt-deploy: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("ecmt-deploy: interrupted", file=sys.stderr)
+        _say_unless_launched("interrupted")
         sys.exit(130)
     except _Terminated as end:
-        print("ecmt-deploy: terminated", file=sys.stderr)
+        _say_unless_launched("terminated")
         sys.exit(128 + end.args[0])
 
 

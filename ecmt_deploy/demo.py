@@ -8,10 +8,11 @@ from rich.console import Console
 
 from ecmt_deploy import chips, energy_tables, tables
 from ecmt_deploy.config import ConvertConfig
+from ecmt_deploy.divided import evaluate_file
 from ecmt_deploy.errors import RunError, TargetError
 from ecmt_deploy.files import write_atomically
 from ecmt_deploy.ledger import as_json, price_run, report_on
-from ecmt_deploy.pipeline import convert_named, evaluate_file, simulate_file, trace_file
+from ecmt_deploy.pipeline import convert_named, simulate_file, trace_file
 from ecmt_deploy.pricing import notes, to_csv
 from ecmt_deploy.report import AccuracyCurve, render_html
 from ecmt_deploy.target import find

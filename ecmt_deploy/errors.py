@@ -43,3 +43,7 @@ class TargetError(EcmtError):
 
 class RunError(EcmtError):
     """A run directory is missing, incomplete or malformed."""
+
+
+class ElsewhereError(EcmtError):
+    """An evaluation on several processes failed, and another of them says why; this one is silent."""

@@ -2,50 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
-import msgspec
 import numpy as np
 import torch
 
-from ecmt_deploy.activity import Activity, empty
 from ecmt_deploy.config import require_timesteps
 from ecmt_deploy.engine import SpikingModel
-from ecmt_deploy.errors import ConfigError, DataError
+from ecmt_deploy.errors import ConfigError, DataError, RunError
+from ecmt_deploy.parts import Keeper, Part
+from ecmt_deploy.totals import Evaluation, Totals, nothing
 
-
-class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an evaluation measured.
-
-    Attributes
-    ----------
-    n_samples, timesteps : size of the evaluation
-    analog_accuracy : share of samples the analog program (neurons as identity, equal to the model) gets right
-    accuracy : the same of the spiking program, after every step 1..T
-    agreement : share of samples on which spiking and analog program choose the same class, after every step
-    activity : counts per node, after T steps
-    data, model : what was evaluated, where known
-    """
-
-    n_samples: int
-    timesteps: int
-    analog_accuracy: float
-    accuracy: tuple[float, ...]
-    agreement: tuple[float, ...]
-    activity: Activity
-    data: str | None = None
-    model: str | None = None
+Batches = Iterable[tuple[np.ndarray, np.ndarray]]
 
 
 def evaluate(
     model: SpikingModel,
-    batches: Iterable[tuple[np.ndarray, np.ndarray]],
+    batches: Batches,
     timesteps: int | None = None,
     batch_size: int = 32,
     data: str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Evaluate a program on the torch engine, in the dtype of the program.
+    """Evaluate a program on the torch engine, in the dtype of the program, on the device the model is on.
 
     Parameters
     ----------
@@ -62,35 +41,84 @@ def evaluate(
         if ``timesteps`` or ``batch_size`` is below 1.
     DataError
         if there are no samples.
+    RunError
+        if the device has too little memory.
     """
     steps = model.program.timesteps if timesteps is None else timesteps
-    require_timesteps(steps)
+    before = totals = nothing(model.program.nodes, steps)
+    for totals in accumulate(model, batches, batch_size, before):
+        if progress:
+            progress(totals.n_samples)
+    if totals.n_samples == 0:
+        raise DataError(f"{data or 'the data'}: there are no samples to evaluate")
+    return totals.evaluation(data, model.program.provenance.model)
+
+
+def accumulate(model: SpikingModel, batches: Batches, batch_size: int, before: Totals) -> Iterator[Totals]:
+    """Add batch after batch to the totals ``before``; yields them after each. Arguments and errors as of :func:`evaluate`."""
+    require_batch(batch_size, before.activity.timesteps)
+    totals = before
+    for images, labels in batches:
+        totals = totals + count_batch(model, images, labels, before.activity.timesteps, batch_size)
+        yield totals
+
+
+def count_batch(model: SpikingModel, images: np.ndarray, labels: np.ndarray, timesteps: int, batch_size: int) -> Totals:
+    """The totals of one batch (b, C, H, W), computed in the shape (batch_size, C, H, W) whatever b is."""
+    n = len(images)
+    filled = np.concatenate([images, np.repeat(images[-1:], batch_size - n, axis=0)])
+    try:
+        x, y = torch.from_numpy(filled).to(model.device), torch.from_numpy(labels).to(model.device)
+        outputs, activity = model.count(x, timesteps, samples=n)
+        analog = model.analog(x)[:n].argmax(dim=-1)
+        chosen = outputs[:, :n].argmax(dim=-1)
+        right, agreeing = (chosen == y).sum(dim=1), (chosen == analog).sum(dim=1)
+        # together, so that a GPU is waited for once
+        integers = torch.cat([right, agreeing, (analog == y).sum()[None]]).tolist()
+    except torch.OutOfMemoryError:
+        raise RunError(f"{model.device}: out of memory at batch size {batch_size}; use a smaller --batch-size") from None
+    return Totals(activity, tuple(integers[:timesteps]), tuple(integers[timesteps:-1]), integers[-1])
+
+
+def finish(
+    model: SpikingModel,
+    part: Part,
+    batches: Batches,
+    keeper: Keeper | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Part:
+    """Do what is left of a part of an evaluation; whatever stops it, the batches done by then are kept.
+
+    Parameters
+    ----------
+    model : the program
+    part : what is done already
+    batches : those that are left, of the samples ``part.remaining``
+    keeper : writes the part as it grows
+    progress : called with the number of samples finished here
+    """
+    before = part.n_samples
+    try:
+        for totals in accumulate(model, batches, part.origin.batch_size, part.totals):
+            part = part.plus(totals)
+            if keeper:
+                keeper.keep(part)
+            if progress:
+                progress(part.n_samples - before)
+    finally:
+        if keeper:
+            keeper.keep(part, now=True)
+    return part
+
+
+def require_batch(batch_size: int, timesteps: int) -> None:
+    """Refuse sizes that make no sense.
+
+    Raises
+    ------
+    ConfigError
+        if ``timesteps`` or ``batch_size`` is below 1.
+    """
+    require_timesteps(timesteps)
     if batch_size < 1:
         raise ConfigError(f"batch size is {batch_size}; it must be at least 1")
-    activity = empty(model.program.nodes, steps)
-    correct, agree, analog_correct = np.zeros(steps, np.int64), np.zeros(steps, np.int64), 0
-    for images, labels in batches:
-        filled = np.concatenate([images, np.repeat(images[-1:], batch_size - len(images), axis=0)])
-        x = torch.from_numpy(filled)
-        outputs, counts = model.count(x, steps, samples=len(images))
-        analog = model.analog(x)[: len(images)].argmax(dim=-1).cpu().numpy()
-        chosen = outputs[:, : len(images)].argmax(dim=-1).cpu().numpy()
-        correct += (chosen == labels).sum(axis=1)
-        agree += (chosen == analog).sum(axis=1)
-        analog_correct += int((analog == labels).sum())
-        activity = activity + counts
-        if progress:
-            progress(activity.n_samples)
-    n = activity.n_samples
-    if n == 0:
-        raise DataError(f"{data or 'the data'}: there are no samples to evaluate")
-    return Evaluation(
-        n_samples=n,
-        timesteps=steps,
-        analog_accuracy=analog_correct / n,
-        accuracy=tuple((correct / n).tolist()),
-        agreement=tuple((agree / n).tolist()),
-        activity=activity,
-        data=data,
-        model=model.program.provenance.model,
-    )

@@ -60,3 +60,11 @@ def sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def require_directory(path: Path) -> None:
+    """Fail before long work where its result could not be written."""
+    if path.is_dir():
+        raise RunError(f"{path}: is a directory, expected the name of a file to write")
+    if not path.absolute().parent.is_dir():
+        raise RunError(f"{path}: its directory does not exist; create {path.absolute().parent} first")

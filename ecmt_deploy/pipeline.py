@@ -12,14 +12,12 @@ import numpy as np
 import torch
 
 from ecmt_deploy import data as datasets
-from ecmt_deploy import models
 from ecmt_deploy.chips import hardware as describe
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion import convert
 from ecmt_deploy.engine import SpikingModel, load
-from ecmt_deploy.errors import DataError, RunError
-from ecmt_deploy.evaluation import Evaluation, evaluate
-from ecmt_deploy.files import sha256, write_atomically
+from ecmt_deploy.errors import DataError
+from ecmt_deploy.files import require_directory, sha256, write_atomically
 from ecmt_deploy.graph import Program, Provenance, read, write
 from ecmt_deploy.preprocessing import Preprocessing
 from ecmt_deploy.probes import parse_probes
@@ -52,6 +50,8 @@ def convert_named(
     EcmtError
         with one line that says what is wrong.
     """
+    from ecmt_deploy import models  # timm takes seconds to load, and conversion alone needs it
+
     require_directory(out)
     loaded = models.load(model, weights, model_args)
     drawn = datasets.calibration(
@@ -70,27 +70,6 @@ def convert_named(
         spiking = convert(loaded.module, x, config, provenance, lambda stage, samples: bar(samples))
     spiking.save(out)
     return spiking
-
-
-def evaluate_file(
-    path: Path,
-    data: str,
-    timesteps: int | None = None,
-    batch_size: int = 32,
-    limit: int | None = None,
-    out: Path | None = None,
-) -> Evaluation:
-    """Evaluate a program on a dataset; the calibration hold-out of a single split is left out."""
-    if out is not None:
-        require_directory(out)
-    model = load(path)
-    dataset = evaluation_data(model.program, data, limit)
-    batches = dataset.batches(batch_size) if batch_size >= 1 else iter(())
-    with progress(f"evaluate {path.name}", len(dataset)) as bar:
-        result = evaluate(model, batches, timesteps, batch_size, data, bar)
-    if out is not None:
-        write_atomically(out, msgspec.json.format(msgspec.json.encode(result), indent=1))
-    return result
 
 
 def simulate_file(
@@ -243,11 +222,3 @@ def require_preprocessing(program: Program) -> Preprocessing:
             "the program does not say how images are preprocessed (converted from arrays); run it from Python with arrays"
         )
     return program.provenance.preprocessing
-
-
-def require_directory(path: Path) -> None:
-    """Fail before long work where its result could not be written."""
-    if path.is_dir():
-        raise RunError(f"{path}: is a directory, expected the name of a file to write")
-    if not path.absolute().parent.is_dir():
-        raise RunError(f"{path}: its directory does not exist; create {path.absolute().parent} first")

@@ -1,21 +1,25 @@
-"""A long run in parts: shard i of n takes samples i-1, i-1+n, .. of the data, and :func:`merge_runs` adds the parts."""
+"""Parts of long work are added: runs that took samples i-1, i-1+n, .. (:func:`merge_runs`), and parts of an evaluation."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from ecmt_deploy.errors import ConfigError, RunError
+from ecmt_deploy.files import require_directory
+from ecmt_deploy.parts import find_parts, read_part
 from ecmt_deploy.probes import load_probes
-from ecmt_deploy.rundir import PROBES, PROGRAM, RunRecord, Shard, load_outputs, load_run, require_writable, save_run
+from ecmt_deploy.rundir import PROBES, PROGRAM, RECORD, RunRecord, Shard, load_outputs, load_run, require_writable, save_run
 from ecmt_deploy.target import Run
+from ecmt_deploy.totals import Evaluation, write_evaluation
 
 #: what the parts of one run have in common, with the words of the error that says they do not
 _COMMON = {
@@ -24,8 +28,8 @@ _COMMON = {
 }  # fmt: skip
 
 
-def parse_shard(text: str | None, samples: int) -> tuple[int, int] | None:
-    """``i/n`` as numbers, 1 <= i <= n <= samples.
+def parse_shard(text: str | None, samples: int | None = None) -> tuple[int, int] | None:
+    """``i/n`` as numbers, 1 <= i <= n, and n <= samples where that matters.
 
     Raises
     ------
@@ -37,7 +41,7 @@ def parse_shard(text: str | None, samples: int) -> tuple[int, int] | None:
     match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise ConfigError(f"--shard {text}: expected i/n with 1 <= i <= n, for example 1/4")
-    if int(match[2]) > samples:
+    if samples is not None and int(match[2]) > samples:
         raise ConfigError(f"--shard {text}: more shards than the {samples} samples; use at most n = {samples}")
     return int(match[1]), int(match[2])
 
@@ -45,6 +49,22 @@ def parse_shard(text: str | None, samples: int) -> tuple[int, int] | None:
 def fingerprint(indices: np.ndarray, labels: np.ndarray) -> str:
     """Digest of which samples a run is over, and of their labels."""
     return hashlib.sha256(np.stack([indices, labels]).astype("<i8").tobytes()).hexdigest()
+
+
+def holds_parts(paths: Sequence[Path]) -> bool:
+    """Whether these are directories of parts of an evaluation, not runs.
+
+    Raises
+    ------
+    RunError
+        if one is neither.
+    """
+    for path in paths:
+        if path.is_dir() and not (path / RECORD).is_file() and not find_parts(path):
+            raise RunError(
+                f"{path}: neither a run nor parts of an evaluation; simulate --shard and evaluate --checkpoint make them"
+            )
+    return any(find_parts(path) for path in paths)
 
 
 def merge_runs(paths: Sequence[Path], out: Path) -> RunRecord:
@@ -118,10 +138,52 @@ def _require_one_run(parts: Sequence[tuple[Path, RunRecord, Shard]]) -> None:
                 f"{other}: shard {part.index}/{part.count} is there twice, also as {seen[part.index]}; name each once"
             )
         seen[part.index] = other
-    missing = sorted({*range(1, shard.count + 1)} - seen.keys())
-    if missing:
-        listed = ", ".join(f"{i}/{shard.count}" for i in missing[:5]) + (", .." if len(missing) > 5 else "")
-        raise RunError(f"{path}: incomplete without shard {listed}; simulate it with --shard and name it too")
+    if missing := _missing(seen.keys(), shard.count):
+        raise RunError(f"{path}: incomplete without shard {missing}; simulate it with --shard and name it too")
+
+
+def merge_parts(folders: Sequence[Path], out: Path) -> Evaluation:
+    """Add the parts of one evaluation and write to ``out``, byte for byte, what it would have written undivided.
+
+    Raises
+    ------
+    RunError
+        if they are not all the parts of one evaluation, complete; the error names the part.
+    """
+    require_directory(out)
+    paths = [path for folder in folders for path in find_parts(folder)]
+    if without := [folder for folder in folders if not find_parts(folder)]:
+        raise RunError(f"{without[0]}: holds no part of an evaluation; name the directories of evaluate --checkpoint alone")
+    parts = [read_part(path) for path in paths]
+    first = parts[0]
+    seen: dict[int, Path] = {}
+    for path, part in zip(paths, parts, strict=True):
+        if part.count != first.count:
+            raise RunError(f"{path}: one of {part.count} parts, {paths[0]} of {first.count}; merge parts of one evaluation")
+        difference = part.origin.difference(first.origin)
+        if difference or part.totals.activity.keys() != first.totals.activity.keys():
+            raise RunError(
+                f"{path}: of another evaluation than {paths[0]}: {difference or 'other nodes'}; merge parts of one evaluation"
+            )
+        if part.index in seen:
+            raise RunError(f"{path}: is there twice, also as {seen[part.index]}; name each once")
+        seen[part.index] = path
+    mend = "run evaluate --shard i/n --checkpoint DIR for it"
+    if missing := _missing(seen.keys(), first.count):
+        raise RunError(f"{folders[0]}: incomplete without part {missing}; {mend}")
+    for path, part in zip(paths, parts, strict=True):
+        if not part.complete:
+            raise RunError(f"{path}: only {part.done} of its {len(part.batches)} batches are done; {mend}")
+    result = functools.reduce(operator.add, (part.totals for part in parts)).evaluation(first.origin.data, first.origin.model)
+    write_evaluation(out, result)
+    return result
+
+
+def _missing(seen: Collection[int], count: int) -> str:
+    """Which of 1/count .. count/count are not there, the first five of them."""
+    missing = itertools.islice((i for i in range(1, count + 1) if i not in seen), 6)
+    listed = [f"{i}/{count}" for i in missing]
+    return ", ".join(listed[:5]) + (", .." if len(listed) > 5 else "")
 
 
 def _sum(seconds: Sequence[float | None]) -> float | None:

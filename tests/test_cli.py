@@ -142,6 +142,19 @@ BAD = {
     "float precision of an integer program": (None, ["simulate", "INTEGER", "--target", "reference", "--data",
         "digits", "--out",
                                                      "r", "--limit", "1"], "run it with --precision fixed"),
+    "a shard without a place": (None, ["evaluate", "PROGRAM", "--data", "digits", "--shard", "1/2"], "needs --checkpoint"),
+    "a shard with a whole result": (
+        None,
+        ["evaluate", "PROGRAM", "--data", "digits", "--shard", "1/2", "--checkpoint", "c", "--out", "e.json"],
+        "leave out --out",
+    ),
+    "a shard beyond the last": (
+        None,
+        ["evaluate", "PROGRAM", "--data", "digits", "--shard", "3/2", "--checkpoint", "c"],
+        "expected i/n",
+    ),
+    "a checkpoint that is a file": (None, ["evaluate", "PROGRAM", "--data", "digits", "--checkpoint", "PROGRAM"], "directory"),
+    "merge of nothing to merge": (lambda d: (d / "c").mkdir(), ["merge", "c", "--out", "e.json"], "neither a run nor parts"),
     "evaluate an integer program": (None, ["evaluate", "INTEGER", "--data", "digits"], "float programs only"),
     "quantize an integer program": (None, ["quantize", "INTEGER", "--out", "q.nir"], "already"),
     "quantize into no directory": (None, ["quantize", "PROGRAM", "--out", "none/q.nir"], "does not exist"),
@@ -224,6 +237,34 @@ def test_evaluate_writes_json_within_the_promise(tmp_path, capsys, monkeypatch, 
     assert result["analog_accuracy"] >= 0.97
     assert abs(result["accuracy"][3] - result["analog_accuracy"]) <= 0.003
     assert f"{100 * result['accuracy'][3]:.2f}" in out
+
+
+def test_parts_of_an_evaluation_are_merged(tmp_path, capsys, monkeypatch, digits_program):
+    arguments = ["evaluate", str(digits_program), "--data", "digits", "--limit", "21", "--batch-size", "4"]
+    status, table, err = run([*arguments, "--out", "e.json"], capsys, monkeypatch, tmp_path)
+    assert status == 0, err
+    for i in (2, 1):
+        status, out, err = run([*arguments, "--shard", f"{i}/2", "--checkpoint", "parts"], capsys, monkeypatch, tmp_path)
+        assert status == 0, err
+        assert f"part {i}/2 is done" in out
+        assert "ecmt-deploy merge parts --out FILE" in out
+    status, out, err = run(["merge", "parts", "--out", "m.json"], capsys, monkeypatch, tmp_path)
+    assert (status, out) == (0, table), err
+    assert (tmp_path / "m.json").read_bytes() == (tmp_path / "e.json").read_bytes()
+
+
+def test_verbs_that_do_not_divide_run_in_one_process(tmp_path, capsys, monkeypatch):
+    for name, value in {
+        "RANK": "0",
+        "WORLD_SIZE": "2",
+        "LOCAL_RANK": "0",
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    status, _, err = run(CONVERT, capsys, monkeypatch, tmp_path)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "convert runs in one process" in err
 
 
 def test_preset_paper_converts_too(tmp_path, capsys, monkeypatch):
@@ -392,7 +433,14 @@ def test_every_command_has_help(capsys, monkeypatch, tmp_path):
         assert command in out
 
 
-@pytest.mark.parametrize("statement", ["import ecmt_deploy", "import ecmt_deploy; ecmt_deploy.read; ecmt_deploy.hardware"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import ecmt_deploy",
+        "import ecmt_deploy; ecmt_deploy.read; ecmt_deploy.hardware",
+        "import ecmt_deploy.cli, ecmt_deploy.shards",
+    ],
+)
 def test_imports_stay_lean(statement):
     code = f"import sys; {statement}; sys.exit(any(m in sys.modules for m in ('torch', 'lava', 'timm')))"
     assert subprocess.run([sys.executable, "-c", code], env={**os.environ}, check=False).returncode == 0
