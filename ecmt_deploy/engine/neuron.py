@@ -9,22 +9,24 @@ import torch
 from torch import Tensor
 
 from ecmt_deploy.engine.base import Op
-from ecmt_deploy.engine.firing import fire
-from ecmt_deploy.engine.signal import EACH, FIRST, Chunk, Signal
+from ecmt_deploy.engine.firing import Levels, fire
+from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import nodes as n
 
 
 class Neuron(Op):
-    """v <- v + x; the largest level whose threshold v reaches fires; v <- v - s."""
+    """v <- v + x; the largest level whose threshold v reaches fires; v <- v - s. So v = X_t - S_{t-1}, of sums so far."""
 
     node: n.MultiThreshold
     sends_analog = False
-    silent_without_input = False
+    takes_elements = False
     #: pass the membrane on as it is: the analog network
     identity = False
     #: keep what is not sent after the last step in ``v``
     keeps_membrane = False
+    #: give spikes of single steps, for who counts elements
+    shows_spikes = False
     positive: Tensor
     negative: Tensor
     least: Tensor
@@ -37,7 +39,7 @@ class Neuron(Op):
         self.hold("positive", self._by_row(node.positive_base))
         self.hold("negative", self._by_row(node.negative_base))
         self.hold("least", self._by_row(np.ldexp(1.0, node.lowest_level.astype(np.int32)).astype(dtype)))
-        self.hold("initial", node.initial_membrane)
+        self.hold("initial", self._by_row(node.initial_membrane))
         self.top = 2.0 ** (int(node.levels) - 1)
         self.symmetric = bool(np.array_equal(node.positive_base, node.negative_base))
         self.moved = bool(np.any(node.initial_membrane))
@@ -51,34 +53,33 @@ class Neuron(Op):
         return np.broadcast_to(lead, shape).reshape(-1, shape[-1]).copy()
 
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
-        (signal,) = signals
+        (x,) = signals
         if self.identity:
-            return self._pass_on(chunk, signal)
+            return self._pass_on(chunk, x)
         shape = self.shape or (1,)
-        x = signal.each(chunk).reshape(chunk.steps, chunk.batch, -1, shape[-1])
-        v = self.state.get("v")
-        if v is None:
-            v = x.new_zeros(x.shape[1:]) + self.initial.to(x.dtype).expand(self.shape).reshape(x.shape[2:])
-        dtype = x.dtype
-        spikes, v, events = fire(
-            x, v, self.positive.to(dtype), None if self.symmetric else self.negative.to(dtype), self.least.to(dtype), self.top,
-            float(self.node.fraction) if self.node.rule == "nearest" else None,
+        u = x.value.reshape(len(x.value), chunk.batch, -1, shape[-1])
+        levels = Levels(
+            self.positive, None if self.symmetric else self.negative, self.least, self.top,
+            self.initial if self.moved else None, float(self.node.fraction) if self.node.rule == "nearest" else None,
         )  # fmt: skip
-        self.keep(chunk, v=v)
+        times = range(chunk.start, chunk.start + chunk.steps) if x.form == MEAN else None
+        fired = fire(u, self.state.get("sent"), levels, times, chunk.steps, self.shows_spikes or chunk.watched)
+        self.state = {} if chunk.final else {"sent": fired.sent.clone()}
         if self.keeps_membrane:
-            self.v = v.reshape(chunk.batch, *self.shape)
+            total = x.to(SUM, chunk).value[-1].reshape(u.shape[1:])
+            self.v = (total + self.initial - fired.sent).reshape(chunk.batch, *self.shape)
         lead = (chunk.steps, chunk.batch)
-        events = events.reshape(*lead, *shape[:-1], 1) if self.shape else events.reshape(lead)
-        return Signal(spikes.reshape(*lead, *self.shape), EACH, events=events)
+        events = fired.events.reshape(*lead, *shape[:-1], 1) if self.shape else fired.events.reshape(lead)
+        spikes = None if fired.spikes is None else fired.spikes.reshape(*lead, *self.shape)
+        return Signal(fired.value.reshape(*lead, *self.shape), x.form, events=events, spikes=spikes)
 
-    def _pass_on(self, chunk: Chunk, signal: Signal) -> Signal:
-        if not chunk.first or not self.moved:
-            return signal
-        initial = self.initial.to(signal.value.dtype)
-        if signal.when == FIRST or chunk.steps == 1:
-            return Signal(signal.value + initial, signal.when)
-        x = signal.each(chunk)
-        return Signal(torch.cat([x[:1] + initial, x[1:]]), EACH)
+    def _pass_on(self, chunk: Chunk, x: Signal) -> Signal:
+        if not self.moved:
+            return x
+        initial = self.initial.expand(prod(self.shape[:-1]), -1).reshape(self.shape)
+        if x.form == SUM:
+            return x._replace(value=x.value + initial)
+        return Signal(x.each(chunk) + initial / chunk.times(x.value), x.form)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> None:
         (x,) = signals

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ecmt_deploy.engine.base import Op
-from ecmt_deploy.engine.signal import EACH, Chunk, Signal, any_along, fold
+from ecmt_deploy.engine.signal import Chunk, Signal, any_along, fold
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph.shapes import convolution
 
@@ -36,6 +36,8 @@ class Synapses(Op):
 
 
 class Linear(Synapses):
+    takes_elements = False
+
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
         self.hold("weight", self.node.weight)
@@ -43,12 +45,12 @@ class Linear(Synapses):
 
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
         (x,) = signals
-        return Signal(F.linear(x.value, self.weight), x.when)
+        return Signal(F.linear(x.value, self.weight), x.form, x.steady)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         (x,) = signals
-        self.tally_synapses(chunk, x.spikes(chunk) * self.weight.shape[0] if self.operand_spikes[0] else None)
-        return x.rows(chunk, self.operand_spikes[0]) if signal.when == EACH else None
+        self.tally_synapses(chunk, x.count(chunk) * self.weight.shape[0] if self.operand_spikes[0] else None)
+        return None if signal.steady else x.rows(chunk, self.operand_spikes[0])
 
 
 class Conv(Synapses):
@@ -73,12 +75,12 @@ class Conv(Synapses):
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
         (x,) = signals
         value = self.conv(fold(x.value), self.weight, **self.arguments)
-        return Signal(value.unflatten(0, x.value.shape[:2]), x.when)
+        return Signal(value.unflatten(0, x.value.shape[:2]), x.form, x.steady)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         (x,) = signals
         spiking = self.operand_spikes[0]
-        reached = x.reached(chunk, spiking) if spiking or signal.when == EACH else None
+        reached = x.reached(chunk, spiking) if spiking or not signal.steady else None
         taps = None
         if reached is not None:
             full = reached.expand(chunk.steps, chunk.batch, *self.operand_shapes[0])
@@ -87,6 +89,6 @@ class Conv(Synapses):
             taps[:, : chunk.samples].sum().round().long() * self.outputs_per_group if spiking and taps is not None else None
         )
         self.tally_synapses(chunk, counted)
-        if taps is None or signal.when != EACH:
+        if taps is None or signal.steady:
             return None
         return any_along(taps.repeat_interleave(self.outputs_per_group, dim=2) > 0, (-1,))
