@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from ecmt_deploy.activity import Activity
 from ecmt_deploy.config import require_timesteps
 from ecmt_deploy.engine.base import Tally
-from ecmt_deploy.engine.ops import OPS, Input, Neuron, Wiring
+from ecmt_deploy.engine.firing import require_compiler
+from ecmt_deploy.engine.fusion import fuse
+from ecmt_deploy.engine.ops import OPS, Input, Neuron
 from ecmt_deploy.engine.signal import Chunk, Signal
 from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.graph import Program
@@ -47,7 +49,7 @@ class SpikingModel(nn.Module):
         self.ops = nn.ModuleList(OPS[type(node)](program, name) for name, node in program.nodes.items())
         self.register_buffer("_like", torch.zeros(0, dtype=getattr(torch, program.dtype.name)), persistent=False)
         self._last_use = self._last_uses()
-        self._show_spikes()
+        fuse(program, dict(zip(program.nodes, self.ops, strict=True)))
         self._most_alive = self._alive()
         self.memory_bytes = MEMORY_BYTES
         self.eval()
@@ -65,14 +67,21 @@ class SpikingModel(nn.Module):
             freed[name].append(source)
         return freed
 
-    def _show_spikes(self) -> None:
-        """Let neurons give the spikes of single steps where somebody downstream counts by elements."""
-        wanted: set[str] = set()
-        for (name, sources), op in reversed(list(zip(self.program.operands.items(), self.ops, strict=True))):
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Run neurons as fused kernels, which ``torch.compile`` makes for each shape of operand when it first comes.
+
+        Counts may differ from those without by single spikes where rounding decides: kernels round alike, but sums of a row
+        (in functions that follow) are what they were. Takes no arguments.
+
+        Raises
+        ------
+        ConfigError
+            if there is no C++ compiler for a model on a CPU.
+        """
+        require_compiler(self.device)
+        for op in self.ops:
             if isinstance(op, Neuron):
-                op.shows_spikes = name in wanted
-            if name in wanted if isinstance(op, Wiring) and op.keeps_rows else op.takes_elements:
-                wanted.update(source for source in sources if source in self.program.spiking)
+                op.fused = True
 
     @torch.no_grad()
     def forward(self, x: Tensor, timesteps: int | None = None) -> Tensor:
@@ -179,7 +188,9 @@ class SpikingModel(nn.Module):
             readouts = []
             for start in range(1, timesteps + 1, steps):
                 length = min(steps, timesteps + 1 - start)
-                chunk = Chunk(start, length, len(part), start + length > timesteps, counting, observe is not None or trace is not None)
+                chunk = Chunk(
+                    start, length, len(part), start + length > timesteps, counting, observe is not None or trace is not None
+                )
                 readouts.append(self._chunk(chunk, part, observe, trace))
             parts.append(torch.cat(readouts))
         return torch.cat(parts, dim=1) if parts else x.new_zeros(timesteps, 0, *self.program.output_shape)

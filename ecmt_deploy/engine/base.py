@@ -64,14 +64,16 @@ class Op(nn.Module):
         if chunk.samples is None:
             return signal
         changed = self.count(chunk, signal, *signals)
+        if changed is not None:
+            changed = news(chunk, changed)
         if self.sends_analog:
             self.tally.integers["analog_messages"] += self._sent(chunk, signal, changed)
-        return signal if signal.steady or self.spikes else signal._replace(changed=changed)
+        return signal if changed is None else signal._replace(changed=changed)
 
-    def _sent(self, chunk: Chunk, signal: Signal, changed: Any) -> Any:
+    def _sent(self, chunk: Chunk, signal: Signal, changed: Tensor | None) -> Any:
+        if changed is not None:
+            return number(chunk, changed, self.shape)
         size = prod(self.shape) * (chunk.samples or 0)
-        if not signal.steady:
-            return number(chunk, news(chunk, changed), self.shape)
         return size * chunk.steps if signal.form == MEAN else size if chunk.first else 0
 
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:

@@ -46,7 +46,8 @@ class Readout(Op):
             changed = everything(chunk, signal)
         else:
             changed = self.rows(chunk, signals)[0].expand(chunk.steps, *[-1] * (signal.value.ndim - 1))
-        self.charge(chunk, "readout", news(chunk, changed), self.shape)
+        changed = news(chunk, changed)
+        self.charge(chunk, "readout", changed, self.shape)
         return changed
 
 
@@ -118,7 +119,7 @@ class Product(Op):
 
     def _operand(self, chunk: Chunk, signal: Signal, initial: Tensor, moved: bool) -> Signal:
         operand = signal.to(self.form, chunk)
-        if not moved:
+        if not moved or signal.completed:
             return operand
         initial = initial.to(operand.value.dtype)
         if self.form == SUM:
@@ -147,7 +148,8 @@ class Product(Op):
             if self.matmul:  # an event in any row of the right operand reaches every row of the result
                 b = any_along(b, (-2,))
             changed = (a | b).expand(chunk.steps, *[-1] * (signal.value.ndim - 1))
-        self.charge(chunk, "product_readout", news(chunk, changed), self.shape)
+        changed = news(chunk, changed)
+        self.charge(chunk, "product_readout", changed, self.shape)
         return changed
 
 

@@ -32,10 +32,20 @@ class Scale(Op):
 
 class Add(Op):
     takes_elements = False
+    #: operand whose memory may take the result: nobody else needs it
+    overwrites: int | None = None
 
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
+        if signals[0].completed:
+            return signals[0]._replace(completed=False, changed=None)
         form, steady, same = in_one_form(chunk, signals)
-        return Signal(reduce(torch.add, (s.value for s in same)), form, steady)
+        values = [s.value for s in same]
+        if self.overwrites is not None and chunk.inplace and same[self.overwrites].steady == steady:
+            total = values.pop(self.overwrites)
+            for value in values:
+                total.add_(value)
+            return Signal(total, form, steady)
+        return Signal(reduce(torch.add, values), form, steady)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         changed = reduce(torch.logical_or, self.rows(chunk, signals))

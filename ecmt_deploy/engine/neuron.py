@@ -9,10 +9,14 @@ import torch
 from torch import Tensor
 
 from ecmt_deploy.engine.base import Op
-from ecmt_deploy.engine.firing import Levels, fire
-from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal
+from ecmt_deploy.engine.firing import Levels, fire_in_tiles, fused
+from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal, number
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import nodes as n
+
+
+#: floats that thresholds are not compared in
+NARROW = (torch.bfloat16, torch.float16)
 
 
 class Neuron(Op):
@@ -21,12 +25,17 @@ class Neuron(Op):
     node: n.MultiThreshold
     sends_analog = False
     takes_elements = False
+    #: run as one compiled kernel
+    fused = False
     #: pass the membrane on as it is: the analog network
     identity = False
     #: keep what is not sent after the last step in ``v``
     keeps_membrane = False
     #: give spikes of single steps, for who counts elements
     shows_spikes = False
+    #: give sums that contain what its only consumer begins with
+    completes = False
+    offset: Tensor
     positive: Tensor
     negative: Tensor
     least: Tensor
@@ -36,47 +45,69 @@ class Neuron(Op):
         super().__init__(program, name)
         node = self.node
         dtype = node.positive_base.dtype
-        self.hold("positive", self._by_row(node.positive_base))
-        self.hold("negative", self._by_row(node.negative_base))
-        self.hold("least", self._by_row(np.ldexp(1.0, node.lowest_level.astype(np.int32)).astype(dtype)))
-        self.hold("initial", self._by_row(node.initial_membrane))
+        self.rows = (1,) * (2 - len(self.shape)) + tuple(self.shape)
+        least = np.ldexp(1.0, node.lowest_level.astype(np.int32)).astype(dtype)
+        parameters = {
+            "positive": node.positive_base, "negative": node.negative_base, "least": least, "initial": node.initial_membrane
+        }  # fmt: skip
+        for key, array in parameters.items():
+            self.hold(key, array.reshape((1,) * (len(self.rows) - array.ndim) + array.shape))
         self.top = 2.0 ** (int(node.levels) - 1)
         self.symmetric = bool(np.array_equal(node.positive_base, node.negative_base))
         self.moved = bool(np.any(node.initial_membrane))
 
-    def _by_row(self, array: np.ndarray) -> np.ndarray:
-        """A parameter broadcast to the operand as (R or 1, D): rows by the last axis."""
-        shape = self.shape or (1,)
-        lead = array.reshape((1,) * (len(shape) - array.ndim) + array.shape)
-        if all(size == 1 for size in lead.shape[:-1]):
-            return np.broadcast_to(lead.reshape(1, -1), (1, shape[-1])).copy()
-        return np.broadcast_to(lead, shape).reshape(-1, shape[-1]).copy()
+    def take_offset(self, initial: Tensor) -> None:
+        """Let the sums it gives contain what its only consumer begins with."""
+        self.completes = True
+        self.register_buffer(
+            "offset", initial.reshape((1,) * (len(self.rows) - initial.ndim) + initial.shape), persistent=False
+        )
 
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
         (x,) = signals
         if self.identity:
             return self._pass_on(chunk, x)
-        shape = self.shape or (1,)
-        u = x.value.reshape(len(x.value), chunk.batch, -1, shape[-1])
-        levels = Levels(
-            self.positive, None if self.symmetric else self.negative, self.least, self.top,
-            self.initial if self.moved else None, float(self.node.fraction) if self.node.rule == "nearest" else None,
-        )  # fmt: skip
-        times = range(chunk.start, chunk.start + chunk.steps) if x.form == MEAN else None
-        fired = fire(u, self.state.get("sent"), levels, times, chunk.steps, self.shows_spikes or chunk.watched)
-        self.state = {} if chunk.final else {"sent": fired.sent.clone()}
+        offset = self.offset if x.form == SUM and not chunk.watched and self.completes else None
+        levels = self._levels(offset)
+        u = x.value.reshape(*x.value.shape[:2], *self.rows)
+        if u.dtype in NARROW:  # a sum of spikes has more digits than such floats hold
+            u, levels = u.float(), levels.float()
+        times = tuple(range(chunk.start, chunk.start + chunk.steps))
+        sent, apart = self.state.get("sent"), self.shows_spikes or chunk.watched
+        run = fused() if self.fused else fire_in_tiles
+        if u.stride(-1) > u.stride(-2) and min(u.shape[-2:]) > 1:  # keys lie transposed: along memory is faster
+            fired = run(u.mT, None if sent is None else sent.mT, levels.transposed(), times, x.form == MEAN, apart, -2)
+            fired = fired.transposed()
+        else:
+            fired = run(u, sent, levels, times, x.form == MEAN, apart)
+        self.state = {} if chunk.final else {"sent": fired.sent}
         if self.keeps_membrane:
-            total = x.to(SUM, chunk).value[-1].reshape(u.shape[1:])
+            total = x.to(SUM, chunk).value[-1].reshape(fired.sent.shape)
             self.v = (total + self.initial - fired.sent).reshape(chunk.batch, *self.shape)
         lead = (chunk.steps, chunk.batch)
-        events = fired.events.reshape(*lead, *shape[:-1], 1) if self.shape else fired.events.reshape(lead)
-        spikes = None if fired.spikes is None else fired.spikes.reshape(*lead, *self.shape)
-        return Signal(fired.value.reshape(*lead, *self.shape), x.form, events=events, spikes=spikes)
+        return Signal(
+            fired.values.reshape(*lead, *self.shape).to(x.value.dtype),
+            x.form,
+            events=fired.events.reshape(*lead, *self.shape[:-1], *self.shape[-1:] and (1,)),
+            spikes=None if fired.spikes is None else fired.spikes.reshape(*lead, *self.shape),
+            completed=offset is not None,
+        )
+
+    def _levels(self, offset: Tensor | None) -> Levels:
+        return Levels(
+            self.positive,
+            None if self.symmetric else self.negative,
+            self.least,
+            self.top,
+            self.initial if self.moved else None,
+            offset,
+            float(self.node.fraction) if self.node.rule == "nearest" else None,
+        )
 
     def _pass_on(self, chunk: Chunk, x: Signal) -> Signal:
         if not self.moved:
             return x
-        initial = self.initial.expand(prod(self.shape[:-1]), -1).reshape(self.shape)
+        initial = self.initial.expand(self.rows).reshape(self.shape)
         if x.form == SUM:
             return x._replace(value=x.value + initial)
         return Signal(x.each(chunk) + initial / chunk.times(x.value), x.form)
@@ -86,9 +117,9 @@ class Neuron(Op):
         counts, events = self.tally.integers, signal.events[:, : chunk.samples]
         spikes = events.sum(dtype=torch.int64)
         rows = x.rows(chunk, self.operand_spikes[0])
-        changed = rows.expand(chunk.steps, chunk.batch, *rows.shape[2:])[:, : chunk.samples]
-        size = self.shape[-1] if self.shape else 1
-        active = torch.where(changed, size, events).sum(dtype=torch.int64)
+        # a row that nothing reached is active only where it fires
+        unreached = torch.where(rows if rows.shape[1] == 1 else rows[:, : chunk.samples], 0, events).sum(dtype=torch.int64)
+        active = number(chunk, rows, self.shape) + unreached
         counts["spikes"] += spikes
         counts["messages"] += spikes
         counts["neuron_updates_active"] += active

@@ -12,7 +12,7 @@ from ecmt_deploy.engine.synapses import Conv, Linear, Synapses
 from ecmt_deploy.engine.wiring import Constant, Input, Output, Wiring
 from ecmt_deploy.graph import nodes as n
 
-__all__ = ["OPS", "Input", "Neuron", "Product", "Synapses", "Wiring"]
+__all__ = ["OPS", "Input", "Neuron", "Product", "Synapses"]
 
 OPS: dict[type, type[Op]] = {
     **dict.fromkeys(n.WIRING, Wiring),

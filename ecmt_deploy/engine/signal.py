@@ -52,6 +52,11 @@ class Chunk:
         """Whether it begins at t = 1, where all state is zero and everything is news."""
         return self.start == 1
 
+    @property
+    def inplace(self) -> bool:
+        """Whether nodes may change memory that nobody needs any more."""
+        return not self.watched and not torch.is_grad_enabled()
+
     def times(self, like: Tensor) -> Tensor:
         """t = start, start + 1, .. as (steps, 1, ...) beside ``like`` (steps, B, ...)."""
         t = torch.arange(self.start, self.start + self.steps, dtype=like.dtype, device=like.device)
@@ -67,9 +72,10 @@ class Signal(NamedTuple):
     form : SUM, MEAN or ITSELF
     steady : whether it is the same at every step
     changed : of an analog stream that is counted and not steady, what an event reached: bool, (steps, B, ...), of size 1
-        along axes where it is the same all along; at t = 1 everything counts as reached, whatever it says
+        along axes where it is the same all along; at t = 1 everything counts as reached
     events : of spikes, events in each row, (steps, B, ..., 1)
     spikes : of spikes where somebody asks for elements, what is sent at each step, (steps, B, ...)
+    completed : whether the constant that its only consumer adds is in the value already
     """
 
     value: Tensor
@@ -78,6 +84,7 @@ class Signal(NamedTuple):
     changed: Any = None
     events: Any = None
     spikes: Any = None
+    completed: bool = False
 
     def each(self, chunk: Chunk) -> Tensor:
         """The value after every step, (steps, B, ...)."""
@@ -108,7 +115,7 @@ class Signal(NamedTuple):
             return torch.as_tensor(self.spikes != 0)
         ones = torch.ones((1,) * self.value.ndim, dtype=torch.bool, device=self.value.device)
         if not self.steady:
-            return news(chunk, self.changed)
+            return torch.as_tensor(self.changed)
         if self.form == MEAN:
             return ones
         later = torch.zeros(chunk.steps - 1, *ones.shape[1:], dtype=torch.bool, device=ones.device)
@@ -146,6 +153,6 @@ def any_along(mask: Tensor, axes: tuple[int, ...]) -> Tensor:
 def number(chunk: Chunk, mask: Tensor, shape: tuple[int, ...]) -> Tensor:
     """True elements of ``mask``, broadcast to (steps, samples that count, *shape)."""
     assert chunk.samples is not None
-    counted = mask if mask.shape[1] == 1 else mask[:, : chunk.samples]
+    counted = mask if mask.shape[1] in (1, chunk.samples) else mask[:, : chunk.samples]
     full = chunk.steps * chunk.samples * prod(shape)
     return counted.sum(dtype=torch.int64) * (full // max(counted.numel(), 1))

@@ -37,6 +37,9 @@ class Synapses(Op):
 
 class Linear(Synapses):
     takes_elements = False
+    #: the constant that its only consumer adds, as one vector (out,), and the form of streams in which it is the same always
+    bias: Tensor
+    bias_form: str | None = None
 
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
@@ -45,7 +48,9 @@ class Linear(Synapses):
 
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
         (x,) = signals
-        return Signal(F.linear(x.value, self.weight), x.form, x.steady)
+        completed = x.form == self.bias_form and not chunk.watched
+        value = F.linear(x.value, self.weight, self.bias if completed else None)
+        return Signal(value, x.form, x.steady, completed=completed)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         (x,) = signals
@@ -63,13 +68,15 @@ class Conv(Synapses):
         self.conv: Any = F.conv1d if isinstance(self.node, nir.Conv1d) else F.conv2d
         groups = self.arguments["groups"]
         self.outputs_per_group = self.weight.shape[0] // groups
-        ones = torch.ones(groups, *self.weight.shape[1:], dtype=torch.float64)
+        ones = torch.ones(groups, *self.weight.shape[1:])
         self.register_buffer("ones", ones, persistent=False)
-        self.dense = int(self._taps(torch.ones(1, *self.operand_shapes[0])).sum().item()) * self.outputs_per_group
+        self.dense = (
+            int(self._taps(torch.ones(1, *self.operand_shapes[0])).sum(dtype=torch.float64).item()) * self.outputs_per_group
+        )
 
     def _taps(self, mask: Tensor) -> Tensor:
-        """How many events reach each output position of each group."""
-        taps: Tensor = self.conv(mask.double(), self.ones.double(), **self.arguments)
+        """How many events reach each output position of each group: small integers, exact in float32."""
+        taps: Tensor = self.conv(mask.float(), self.ones.float(), **self.arguments)
         return taps
 
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
@@ -86,7 +93,9 @@ class Conv(Synapses):
             full = reached.expand(chunk.steps, chunk.batch, *self.operand_shapes[0])
             taps = self._taps(fold(full)).unflatten(0, full.shape[:2])
         counted = (
-            taps[:, : chunk.samples].sum().round().long() * self.outputs_per_group if spiking and taps is not None else None
+            taps[:, : chunk.samples].sum(dtype=torch.float64).round().long() * self.outputs_per_group
+            if spiking and taps is not None
+            else None
         )
         self.tally_synapses(chunk, counted)
         if taps is None or signal.steady:
