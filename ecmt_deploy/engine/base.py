@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ecmt_deploy.activity import Counts
-from ecmt_deploy.engine.signal import EACH, FIRST, SAME, Chunk, Signal, news, number
+from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal, news, number
 from ecmt_deploy.graph import Program
 
 
@@ -38,8 +38,8 @@ class Op(nn.Module):
 
     #: neurons and wiring send no analog values of their own
     sends_analog = True
-    #: whether nothing follows from nothing: at steps where no operand brings anything, neither does it
-    silent_without_input = True
+    #: whether counting needs to know of single spikes of its operands, not only of how many came in each row
+    takes_elements = True
 
     def __init__(self, program: Program, name: str) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Op(nn.Module):
         self.spikes = name in program.spiking
         self.encoding = name in program.encoding
         self.tally = Tally()
-        self.state: dict[str, Tensor] = {}
+        self.state: dict[str, Tensor] = {}  # between chunks of time
 
     def hold(self, name: str, array: Any) -> None:
         """Register an array of the node as a buffer that is not part of the state dict: the program holds it."""
@@ -60,31 +60,28 @@ class Op(nn.Module):
         """The node's stream over a chunk, counted where the chunk counts."""
         if chunk.first:
             self.state = {}
-        silent = self.silent_without_input and not chunk.first and bool(signals) and all(s.when == FIRST for s in signals)
-        if silent:
-            like = signals[0].value
-            signal = Signal(like.new_zeros(1, chunk.batch, *self.shape), FIRST)
-        else:
-            signal = self.stream(chunk, *signals)
+        signal = self.stream(chunk, *signals)
         if chunk.samples is None:
             return signal
         changed = self.count(chunk, signal, *signals)
+        if changed is not None:
+            changed = news(chunk, changed)
         if self.sends_analog:
             self.tally.integers["analog_messages"] += self._sent(chunk, signal, changed)
-        return signal._replace(changed=changed) if signal.when == EACH and not self.spikes else signal
+        return signal if changed is None else signal._replace(changed=changed)
 
-    def _sent(self, chunk: Chunk, signal: Signal, changed: Any) -> Any:
+    def _sent(self, chunk: Chunk, signal: Signal, changed: Tensor | None) -> Any:
+        if changed is not None:
+            return number(chunk, changed, self.shape)
         size = prod(self.shape) * (chunk.samples or 0)
-        if signal.when == FIRST:
-            return size if chunk.first else 0
-        return size * chunk.steps if signal.when == SAME else number(chunk, news(chunk, changed), self.shape)
+        return size * chunk.steps if signal.form == MEAN else size if chunk.first else 0
 
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
         """The node's equation."""
         raise NotImplementedError
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
-        """Count; for an analog stream of EACH step, return what an event reached, broadcastable to (steps, B, ...)."""
+        """Count; for an analog stream that is not steady, return what an event reached, broadcastable to (steps, B, ...)."""
         raise NotImplementedError
 
     def reached(self, chunk: Chunk, signals: tuple[Signal, ...]) -> list[Tensor]:
@@ -99,37 +96,10 @@ class Op(nn.Module):
         """Count the elements evaluated."""
         self.tally.ecm_ops[kind] += number(chunk, mask, shape) * times
 
-    # --- state between chunks -----------------------------------------------------------------------------------------
 
-    def keep(self, chunk: Chunk, **last: Tensor) -> None:
-        """What the next chunk begins with."""
-        self.state = {} if chunk.final else {name: value.clone() for name, value in last.items()}
-
-    def running_sum(self, chunk: Chunk, signal: Signal, name: str, initial: Tensor | None = None) -> Tensor:
-        """Sum so far of an operand at every step, (steps or 1, B, ...): x_1 + .. + x_t, from ``initial`` on."""
-        before = self.state.get(name, initial)
-        if signal.when == FIRST:
-            total = signal.value if before is None else signal.value + before
-        else:
-            x = signal.each(chunk)
-            if before is not None:
-                x = torch.cat([x[:1] + before, x[1:]])
-            total = x.cumsum(dim=0) if chunk.steps > 1 else x
-        if not chunk.final:
-            self.state[name] = total[-1:].clone()
-        return total
-
-    def increments(self, chunk: Chunk, terms: Tensor, name: str) -> Tensor:
-        """y_t = term_t - term_{t-1}, the term before t = 1 being zero."""
-        before = self.state.get(name)
-        if not chunk.final:
-            self.state[name] = terms[-1:].clone()
-        if before is None:
-            return torch.cat([terms[:1], terms[1:] - terms[:-1]]) if len(terms) > 1 else terms
-        return terms - torch.cat([before, terms[:-1]])
-
-
-def same_when(signals: tuple[Signal, ...]) -> str:
-    """How a stream varies that follows its operands at once."""
-    kinds = {s.when for s in signals}
-    return kinds.pop() if len(kinds) == 1 else EACH
+def in_one_form(chunk: Chunk, signals: tuple[Signal, ...]) -> tuple[str, bool, list[Signal]]:
+    """The operands in the form they have in common, by need in sums; which form, and whether all are steady in it."""
+    forms = {s.form for s in signals}
+    form = forms.pop() if len(forms) == 1 else SUM
+    same = [s.to(form, chunk) for s in signals]
+    return form, all(s.steady for s in same), same

@@ -1,7 +1,4 @@
-"""Expectation compensation, products of streams, and the running sums: nodes with a memory, all steps at once.
-
-The sums so far of all steps are one cumulative sum; what a step adds is the difference of two of its neighbours.
-"""
+"""Expectation compensation, products of streams, and the running sums: in the form of their coding, the analog network's."""
 
 from __future__ import annotations
 
@@ -11,42 +8,45 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ecmt_deploy.engine.base import Op, same_when
+from ecmt_deploy.engine.base import Op
 from ecmt_deploy.engine.functions import TORCH
-from ecmt_deploy.engine.signal import EACH, FIRST, SAME, Chunk, Signal, any_along, fold
+from ecmt_deploy.engine.signal import FORM, ITSELF, MEAN, SUM, Chunk, Signal, any_along, fold, news
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph.functions import coupled_axes
 
 
 class Hold(Op):
-    silent_without_input = False
-
-    def total(self, chunk: Chunk, signal: Signal) -> Signal:
-        """Sum so far at every step."""
-        return Signal(self.running_sum(chunk, signal, "total"), SAME if signal.when == FIRST else EACH)
+    """y_t = X_t: what came so far is sent again at every step."""
 
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
-        return self.total(chunk, signals[0])
+        (x,) = signals
+        if x.form == SUM and x.steady:
+            return Signal(x.value, MEAN, steady=True)
+        total = x.to(SUM, chunk).value.cumsum(dim=0)
+        if "total" in self.state:
+            total = total + self.state["total"]
+        if not chunk.final:
+            self.state["total"] = total[-1:].clone()
+        return Signal(total)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         always = torch.ones((1,) * signal.value.ndim, dtype=torch.bool, device=signal.value.device)
         self.charge(chunk, "hold", always, self.shape)
-        return always.expand(chunk.steps, *always.shape[1:]) if signal.when == EACH else None
+        return None if signal.steady else always.expand(chunk.steps, *always.shape[1:])
 
 
-class Readout(Hold):
+class Readout(Op):
+    """o_t = X_t / t in rate coding, X_t in differential coding."""
+
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
-        total = self.total(chunk, signals[0]).each(chunk)
-        return Signal(total / chunk.times(total) if self.node.coding == "rate" else total)
+        return Signal(signals[0].to(FORM[self.node.coding], chunk).each(chunk), ITSELF)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor:
         if self.node.coding == "rate":
-            changed = torch.ones((chunk.steps, *[1] * (signal.value.ndim - 1)), dtype=torch.bool, device=signal.value.device)
+            changed = everything(chunk, signal)
         else:
-            (changed,) = self.rows(chunk, signals)
-            changed = changed.clone()
-            if chunk.first:
-                changed[0] = True
+            changed = self.rows(chunk, signals)[0].expand(chunk.steps, *[-1] * (signal.value.ndim - 1))
+        changed = news(chunk, changed)
         self.charge(chunk, "readout", changed, self.shape)
         return changed
 
@@ -56,7 +56,7 @@ class ECM(Op):
 
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
-        self.silent_without_input = self.node.coding == "differential"
+        self.form = FORM[self.node.coding]
         self.constants: dict[str, Any] = {}
         for key, array in self.node.parameters.items():
             if array.ndim:
@@ -64,28 +64,20 @@ class ECM(Op):
             else:
                 self.constants[key] = array.item()
 
-    def _function(self, *values: Tensor) -> Tensor:
-        arrays = {key: getattr(self, "parameter_" + key) for key in self.node.parameters if key not in self.constants}
-        steps = max(len(value) for value in values)
-        folded = [fold(value.expand(steps, *value.shape[1:])) for value in values]
-        return TORCH[self.node.function]({**self.constants, **arrays}, *folded).unflatten(0, (steps, -1))
-
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
-        totals = [self.running_sum(chunk, s, f"total{i}") for i, s in enumerate(signals)]
-        if self.node.coding == "rate":
-            t = chunk.times(totals[0])
-            terms = t * self._function(*(total / chunk.times(total) for total in totals))
-        else:
-            terms = self._function(*totals)
-        when = FIRST if self.node.coding == "differential" and same_when(signals) == FIRST else EACH
-        return Signal(self.increments(chunk, terms, "previous"), when)
+        operands = [s.to(self.form, chunk) for s in signals]
+        steady = all(s.steady for s in operands)
+        arrays = {key: getattr(self, "parameter_" + key) for key in self.node.parameters if key not in self.constants}
+        folded = [fold(s.value if steady else s.each(chunk)) for s in operands]
+        value = TORCH[self.node.function]({**self.constants, **arrays}, *folded)
+        return Signal(value.unflatten(0, (-1, chunk.batch)), self.form, steady)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         shape = torch.broadcast_shapes(*self.operand_shapes)
         function = self.node.function
         if self.node.coding == "rate":
             self.tally.ecm_ops[function] += prod(shape) * chunk.steps * (chunk.samples or 0)
-            return torch.ones((chunk.steps, *[1] * (signal.value.ndim - 1)), dtype=torch.bool, device=signal.value.device)
+            return everything(chunk, signal)
         ndim = len(shape)
         reached = None
         for mask in self.reached(chunk, signals):
@@ -95,7 +87,7 @@ class ECM(Op):
         axes = tuple(axis + 2 for axis in coupled_axes(function, self.node.parameters, ndim))
         evaluated = any_along(reached, axes)
         self.charge(chunk, function, evaluated, tuple(shape))
-        if signal.when != EACH:
+        if signal.steady:
             return None
         smaller = tuple(i + 2 for i, (a, b) in enumerate(zip(shape, self.shape, strict=True)) if a != b)
         return any_along(any_along(evaluated, smaller), (-1,))
@@ -108,10 +100,11 @@ class Product(Op):
 
     left: Tensor
     right: Tensor
-    silent_without_input = False
+    takes_elements = False
 
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
+        self.form = FORM[self.node.coding]
         self.matmul = self.node.product == "matmul"
         contracted = self.operand_shapes[0][-1] if self.matmul else 1
         self.hold("left", self.node.left_initial)
@@ -124,14 +117,20 @@ class Product(Op):
         missing = len(self.shape) + 2 - x.ndim
         return x.reshape(*x.shape[:2], *[1] * missing, *x.shape[2:]) if missing else x
 
+    def _operand(self, chunk: Chunk, signal: Signal, initial: Tensor, moved: bool) -> Signal:
+        operand = signal.to(self.form, chunk)
+        if not moved or signal.completed:
+            return operand
+        initial = initial.to(operand.value.dtype)
+        if self.form == SUM:
+            return operand._replace(value=operand.value + initial)
+        return operand._replace(value=operand.each(chunk) + initial / chunk.times(operand.value), steady=False)
+
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
         x, y = signals
-        a = self._align(self.running_sum(chunk, x, "a", self.left.to(x.value.dtype) if self.moved[0] else None))
-        b = self._align(self.running_sum(chunk, y, "b", self.right.to(y.value.dtype) if self.moved[1] else None))
-        terms = a @ b if self.matmul else a * b
-        if self.node.coding == "rate":
-            terms = terms / chunk.times(terms)
-        return Signal(self.increments(chunk, terms.expand(chunk.steps, *terms.shape[1:]), "previous"))
+        a, b = self._operand(chunk, x, self.left, self.moved[0]), self._operand(chunk, y, self.right, self.moved[1])
+        left, right = self._align(a.value), self._align(b.value)
+        return Signal(left @ right if self.matmul else left * right, self.form, a.steady and b.steady)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor:
         counts, samples = self.tally.integers, chunk.samples or 0
@@ -139,21 +138,21 @@ class Product(Op):
             counts["dense_macs"] += self.dense * samples
         for s, spikes, shape in zip(signals, self.operand_spikes, self.operand_shapes, strict=True):
             if spikes:
-                counts["synops"] += s.spikes(chunk) * (self.dense // max(prod(shape), 1))
+                counts["synops"] += s.count(chunk) * (self.dense // max(prod(shape), 1))
             else:
                 counts["macs"] += self.dense * chunk.steps * samples
         if self.node.coding == "rate":
-            changed = torch.ones((chunk.steps, *[1] * (signal.value.ndim - 1)), dtype=torch.bool, device=signal.value.device)
+            changed = everything(chunk, signal)
         else:
-            if self.matmul:
-                a = self._align(signals[0].rows(chunk, self.operand_spikes[0]))
-                b = self._align(any_along(signals[1].reached(chunk, self.operand_spikes[1]), (-2,)))
-                reached = a | b
-            else:
-                a, b = (self._align(mask) for mask in self.reached(chunk, signals))
-                reached = a | b
-            changed = any_along(reached, (-1,)).clone()
-            if chunk.first:
-                changed[0] = True
+            a, b = (self._align(mask) for mask in self.rows(chunk, signals))
+            if self.matmul:  # an event in any row of the right operand reaches every row of the result
+                b = any_along(b, (-2,))
+            changed = (a | b).expand(chunk.steps, *[-1] * (signal.value.ndim - 1))
+        changed = news(chunk, changed)
         self.charge(chunk, "product_readout", changed, self.shape)
         return changed
+
+
+def everything(chunk: Chunk, signal: Signal) -> Tensor:
+    """A mask that is true all along."""
+    return torch.ones((chunk.steps, *[1] * (signal.value.ndim - 1)), dtype=torch.bool, device=signal.value.device)

@@ -7,12 +7,13 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from ecmt_deploy.engine.base import Op, same_when
-from ecmt_deploy.engine.signal import EACH, FIRST, Chunk, Signal, any_along, number
+from ecmt_deploy.engine.base import Op, in_one_form
+from ecmt_deploy.engine.signal import Chunk, Signal, any_along, number
 from ecmt_deploy.graph import Program
 
 
 class Scale(Op):
+    takes_elements = False
     scale: Tensor
 
     def __init__(self, program: Program, name: str) -> None:
@@ -21,32 +22,35 @@ class Scale(Op):
 
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
         (x,) = signals
-        return Signal(x.value * self.scale, x.when)
+        return Signal(x.value * self.scale, x.form, x.steady)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         (changed,) = self.rows(chunk, signals)
         self.charge(chunk, "scale", changed, self.shape)
-        return changed if signal.when == EACH else None
+        return None if signal.steady else changed
 
 
 class Add(Op):
+    takes_elements = False
+    #: operand whose memory may take the result: nobody else needs it
+    overwrites: int | None = None
+
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
-        when = same_when(signals)
-        if when != EACH:
-            return Signal(reduce(torch.add, (s.value for s in signals)), when)
-        total = signals[0].each(chunk)
-        for i, s in enumerate(signals[1:]):
-            if s.when == FIRST and chunk.first and chunk.steps > 1:
-                total = total.clone() if i == 0 else total
-                total[:1] += s.value
-            elif s.when != FIRST or chunk.first:
-                total = total + s.value  # a stream that is the same at every step broadcasts
-        return Signal(total)
+        if signals[0].completed:
+            return signals[0]._replace(completed=False, changed=None)
+        form, steady, same = in_one_form(chunk, signals)
+        values = [s.value for s in same]
+        if self.overwrites is not None and chunk.inplace and same[self.overwrites].steady == steady:
+            total = values.pop(self.overwrites)
+            for value in values:
+                total.add_(value)
+            return Signal(total, form, steady)
+        return Signal(reduce(torch.add, values), form, steady)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         changed = reduce(torch.logical_or, self.rows(chunk, signals))
         self.charge(chunk, "add", changed, self.shape, len(signals) - 1)
-        return changed if signal.when == EACH else None
+        return None if signal.steady else changed
 
 
 class Mean(Op):
@@ -57,11 +61,11 @@ class Mean(Op):
 
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
         (x,) = signals
-        return Signal(x.value.mean(dim=self.axes, keepdim=bool(self.node.keepdims)), x.when)
+        return Signal(x.value.mean(dim=self.axes, keepdim=bool(self.node.keepdims)), x.form, x.steady)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         self.tally.ecm_ops["mean"] += number(chunk, self.rows(chunk, signals)[0], self.operand_shapes[0])
-        if signal.when != EACH:
+        if signal.steady:
             return None
         reached = any_along(self.reached(chunk, signals)[0], self.axes)
         return any_along(reached if self.node.keepdims else reached.squeeze(self.axes), (-1,))

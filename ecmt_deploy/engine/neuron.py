@@ -9,22 +9,33 @@ import torch
 from torch import Tensor
 
 from ecmt_deploy.engine.base import Op
-from ecmt_deploy.engine.firing import fire
-from ecmt_deploy.engine.signal import EACH, FIRST, Chunk, Signal
+from ecmt_deploy.engine.firing import Levels, fire_in_tiles, fused
+from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal, number
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import nodes as n
 
 
+#: floats that thresholds are not compared in
+NARROW = (torch.bfloat16, torch.float16)
+
+
 class Neuron(Op):
-    """v <- v + x; the largest level whose threshold v reaches fires; v <- v - s."""
+    """v <- v + x; the largest level whose threshold v reaches fires; v <- v - s. So v = X_t - S_{t-1}, of sums so far."""
 
     node: n.MultiThreshold
     sends_analog = False
-    silent_without_input = False
+    takes_elements = False
+    #: run as one compiled kernel
+    fused = False
     #: pass the membrane on as it is: the analog network
     identity = False
     #: keep what is not sent after the last step in ``v``
     keeps_membrane = False
+    #: give spikes of single steps, for who counts elements
+    shows_spikes = False
+    #: give sums that contain what its only consumer begins with
+    completes = False
+    offset: Tensor
     positive: Tensor
     negative: Tensor
     least: Tensor
@@ -34,60 +45,81 @@ class Neuron(Op):
         super().__init__(program, name)
         node = self.node
         dtype = node.positive_base.dtype
-        self.hold("positive", self._by_row(node.positive_base))
-        self.hold("negative", self._by_row(node.negative_base))
-        self.hold("least", self._by_row(np.ldexp(1.0, node.lowest_level.astype(np.int32)).astype(dtype)))
-        self.hold("initial", node.initial_membrane)
+        self.rows = (1,) * (2 - len(self.shape)) + tuple(self.shape)
+        least = np.ldexp(1.0, node.lowest_level.astype(np.int32)).astype(dtype)
+        parameters = {
+            "positive": node.positive_base, "negative": node.negative_base, "least": least, "initial": node.initial_membrane
+        }  # fmt: skip
+        for key, array in parameters.items():
+            self.hold(key, array.reshape((1,) * (len(self.rows) - array.ndim) + array.shape))
         self.top = 2.0 ** (int(node.levels) - 1)
         self.symmetric = bool(np.array_equal(node.positive_base, node.negative_base))
         self.moved = bool(np.any(node.initial_membrane))
 
-    def _by_row(self, array: np.ndarray) -> np.ndarray:
-        """A parameter broadcast to the operand as (R or 1, D): rows by the last axis."""
-        shape = self.shape or (1,)
-        lead = array.reshape((1,) * (len(shape) - array.ndim) + array.shape)
-        if all(size == 1 for size in lead.shape[:-1]):
-            return np.broadcast_to(lead.reshape(1, -1), (1, shape[-1])).copy()
-        return np.broadcast_to(lead, shape).reshape(-1, shape[-1]).copy()
+    def take_offset(self, initial: Tensor) -> None:
+        """Let the sums it gives contain what its only consumer begins with."""
+        self.completes = True
+        self.register_buffer(
+            "offset", initial.reshape((1,) * (len(self.rows) - initial.ndim) + initial.shape), persistent=False
+        )
 
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
-        (signal,) = signals
+        (x,) = signals
         if self.identity:
-            return self._pass_on(chunk, signal)
-        shape = self.shape or (1,)
-        x = signal.each(chunk).reshape(chunk.steps, chunk.batch, -1, shape[-1])
-        v = self.state.get("v")
-        if v is None:
-            v = x.new_zeros(x.shape[1:]) + self.initial.to(x.dtype).expand(self.shape).reshape(x.shape[2:])
-        dtype = x.dtype
-        spikes, v, events = fire(
-            x, v, self.positive.to(dtype), None if self.symmetric else self.negative.to(dtype), self.least.to(dtype), self.top,
-            float(self.node.fraction) if self.node.rule == "nearest" else None,
-        )  # fmt: skip
-        self.keep(chunk, v=v)
+            return self._pass_on(chunk, x)
+        offset = self.offset if x.form == SUM and not chunk.watched and self.completes else None
+        levels = self._levels(offset)
+        u = x.value.reshape(*x.value.shape[:2], *self.rows)
+        if u.dtype in NARROW:  # a sum of spikes has more digits than such floats hold
+            u, levels = u.float(), levels.float()
+        times = tuple(range(chunk.start, chunk.start + chunk.steps))
+        sent, apart = self.state.get("sent"), self.shows_spikes or chunk.watched
+        run = fused() if self.fused else fire_in_tiles
+        if u.stride(-1) > u.stride(-2) and min(u.shape[-2:]) > 1:  # keys lie transposed: along memory is faster
+            fired = run(u.mT, None if sent is None else sent.mT, levels.transposed(), times, x.form == MEAN, apart, -2)
+            fired = fired.transposed()
+        else:
+            fired = run(u, sent, levels, times, x.form == MEAN, apart)
+        self.state = {} if chunk.final else {"sent": fired.sent}
         if self.keeps_membrane:
-            self.v = v.reshape(chunk.batch, *self.shape)
+            total = x.to(SUM, chunk).value[-1].reshape(fired.sent.shape)
+            self.v = (total + self.initial - fired.sent).reshape(chunk.batch, *self.shape)
         lead = (chunk.steps, chunk.batch)
-        events = events.reshape(*lead, *shape[:-1], 1) if self.shape else events.reshape(lead)
-        return Signal(spikes.reshape(*lead, *self.shape), EACH, events=events)
+        return Signal(
+            fired.values.reshape(*lead, *self.shape).to(x.value.dtype),
+            x.form,
+            events=fired.events.reshape(*lead, *self.shape[:-1], *self.shape[-1:] and (1,)),
+            spikes=None if fired.spikes is None else fired.spikes.reshape(*lead, *self.shape),
+            completed=offset is not None,
+        )
 
-    def _pass_on(self, chunk: Chunk, signal: Signal) -> Signal:
-        if not chunk.first or not self.moved:
-            return signal
-        initial = self.initial.to(signal.value.dtype)
-        if signal.when == FIRST or chunk.steps == 1:
-            return Signal(signal.value + initial, signal.when)
-        x = signal.each(chunk)
-        return Signal(torch.cat([x[:1] + initial, x[1:]]), EACH)
+    def _levels(self, offset: Tensor | None) -> Levels:
+        return Levels(
+            self.positive,
+            None if self.symmetric else self.negative,
+            self.least,
+            self.top,
+            self.initial if self.moved else None,
+            offset,
+            float(self.node.fraction) if self.node.rule == "nearest" else None,
+        )
+
+    def _pass_on(self, chunk: Chunk, x: Signal) -> Signal:
+        if not self.moved:
+            return x
+        initial = self.initial.expand(self.rows).reshape(self.shape)
+        if x.form == SUM:
+            return x._replace(value=x.value + initial)
+        return Signal(x.each(chunk) + initial / chunk.times(x.value), x.form)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> None:
         (x,) = signals
         counts, events = self.tally.integers, signal.events[:, : chunk.samples]
         spikes = events.sum(dtype=torch.int64)
         rows = x.rows(chunk, self.operand_spikes[0])
-        changed = rows.expand(chunk.steps, chunk.batch, *rows.shape[2:])[:, : chunk.samples]
-        size = self.shape[-1] if self.shape else 1
-        active = torch.where(changed, size, events).sum(dtype=torch.int64)
+        # a row that nothing reached is active only where it fires
+        unreached = torch.where(rows if rows.shape[1] == 1 else rows[:, : chunk.samples], 0, events).sum(dtype=torch.int64)
+        active = number(chunk, rows, self.shape) + unreached
         counts["spikes"] += spikes
         counts["messages"] += spikes
         counts["neuron_updates_active"] += active

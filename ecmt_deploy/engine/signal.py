@@ -1,4 +1,16 @@
-"""What travels between the nodes of the engine: all steps of a chunk of time at once, and which rows an event reached."""
+"""What travels between the nodes of the engine: what a stream has come to after every step, and which rows an event reached.
+
+A program's streams carry what is new at a step (differential coding) or what is sent again at every step (rate coding). The
+engine keeps the sum of a stream so far, X_t, or its mean so far, X_t / t. In these, linear nodes, functions and products are
+what they are in the analog network, whatever the step: with all steps in the batch, weights meet one large matrix product.
+Only neurons (and running sums) have a memory. The increments of the definition telescope:
+
+    differential, in sums:  sum of f(X_s) - f(X_{s-1}) over s <= t  =  f(X_t)
+    rate, in means:         sum of s f(X_s / s) - (s - 1) f(X_{s-1} / (s - 1))  =  t f(X_t / t)
+
+and alike for products. A constant that enters once is the same sum at every step, one that enters at every step the same
+mean: what does not change over time is computed once.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +21,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-#: how a stream varies over time: a value for each step; one that comes at t = 1, and nothing after; one repeated at every step
-EACH, FIRST, SAME = "each", "first", "same"
+#: what a value stands for: the sum of a stream so far, its mean so far, or (readouts) itself
+SUM, MEAN, ITSELF = "sum", "mean", "itself"
+#: form in which ECMs and products of a coding are those of the analog network
+FORM = {"rate": MEAN, "differential": SUM}
 
 
 @dataclass(frozen=True)
@@ -23,6 +37,7 @@ class Chunk:
     batch : samples
     final : whether no step comes after it, so that no state need be kept
     samples : how many of the batch count; ``None`` where nothing is counted
+    watched : whether somebody looks at the streams
     """
 
     start: int
@@ -30,11 +45,17 @@ class Chunk:
     batch: int
     final: bool
     samples: int | None
+    watched: bool = False
 
     @property
     def first(self) -> bool:
         """Whether it begins at t = 1, where all state is zero and everything is news."""
         return self.start == 1
+
+    @property
+    def inplace(self) -> bool:
+        """Whether nodes may change memory that nobody needs any more."""
+        return not self.watched and not torch.is_grad_enabled()
 
     def times(self, like: Tensor) -> Tensor:
         """t = start, start + 1, .. as (steps, 1, ...) beside ``like`` (steps, B, ...)."""
@@ -47,47 +68,68 @@ class Signal(NamedTuple):
 
     Attributes
     ----------
-    value : (steps, B, ...) where ``when`` is EACH, else (1, B, ...)
-    when : EACH, FIRST or SAME
-    changed : for an analog EACH stream that is counted, what an event reached: bool, (steps, B, ...), of size 1 along axes
-        where it is the same all along; at t = 1 everything counts as reached, whatever it says
-    events : for spikes that are counted, where it is known: events in each row, (steps, B, ..., 1)
+    value : (steps, B, ...), or (1, B, ...) where it is the same at every step
+    form : SUM, MEAN or ITSELF
+    steady : whether it is the same at every step
+    changed : of an analog stream that is counted and not steady, what an event reached: bool, (steps, B, ...), of size 1
+        along axes where it is the same all along; at t = 1 everything counts as reached
+    events : of spikes, events in each row, (steps, B, ..., 1)
+    spikes : of spikes where somebody asks for elements, what is sent at each step, (steps, B, ...)
+    completed : whether the constant that its only consumer adds is in the value already
     """
 
     value: Tensor
-    when: str = EACH
+    form: str = SUM
+    steady: bool = False
     changed: Any = None
     events: Any = None
+    spikes: Any = None
+    completed: bool = False
 
     def each(self, chunk: Chunk) -> Tensor:
-        """The value of every step, (steps, B, ...)."""
-        if self.when == EACH or chunk.steps == 1:
-            return self.value
-        if self.when == SAME:
-            return self.value.expand(chunk.steps, *self.value.shape[1:])
-        return torch.cat([self.value, self.value.new_zeros(chunk.steps - 1, *self.value.shape[1:])])
+        """The value after every step, (steps, B, ...)."""
+        return self.value.expand(chunk.steps, *self.value.shape[1:]) if self.steady else self.value
+
+    def to(self, form: str, chunk: Chunk) -> Signal:
+        """The same stream in another form."""
+        if self.form == form:
+            return self
+        times = chunk.times(self.value)
+        value = self.value * times if form == SUM else self.value / times
+        known = self.steady or self.changed is not None
+        return self._replace(value=value, form=form, steady=False, changed=self.reached(chunk, False) if known else None)
+
+    def increments(self, chunk: Chunk) -> Tensor:
+        """What the stream brings at each step of a run that begins with this chunk, (steps, B, ...)."""
+        if self.spikes is not None:
+            return torch.as_tensor(self.spikes)
+        if self.form == ITSELF or (self.form == MEAN and self.steady) or chunk.steps == 1:
+            return self.each(chunk)
+        total = self.to(SUM, chunk).each(chunk)
+        new = torch.where(total[1:] == total[:-1], torch.zeros_like(total[1:]), total[1:] - total[:-1])  # masks are infinite
+        return torch.cat([total[:1], new])
 
     def reached(self, chunk: Chunk, spikes: bool) -> Tensor:
         """Elements an event reached: bool, broadcastable to (steps, B, ...)."""
         if spikes:
-            return self.value != 0
+            return torch.as_tensor(self.spikes != 0)
         ones = torch.ones((1,) * self.value.ndim, dtype=torch.bool, device=self.value.device)
-        if self.when == SAME:
+        if not self.steady:
+            return torch.as_tensor(self.changed)
+        if self.form == MEAN:
             return ones
-        if self.when == FIRST:
-            later = torch.zeros(chunk.steps - 1, *ones.shape[1:], dtype=torch.bool, device=ones.device)
-            return torch.cat([ones if chunk.first else ~ones, later])
-        return news(chunk, self.changed)
+        later = torch.zeros(chunk.steps - 1, *ones.shape[1:], dtype=torch.bool, device=ones.device)
+        return torch.cat([ones if chunk.first else ~ones, later])
 
     def rows(self, chunk: Chunk, spikes: bool) -> Tensor:
         """Rows (last axis, kept as size 1) an event reached."""
         return self.events > 0 if self.events is not None else any_along(self.reached(chunk, spikes), (-1,))
 
-    def spikes(self, chunk: Chunk) -> Tensor:
+    def count(self, chunk: Chunk) -> Tensor:
         """Number of events among the samples that count."""
         if self.events is not None:
-            return self.events[:, : chunk.samples].sum(dtype=torch.int64)
-        return self.value[:, : chunk.samples].count_nonzero()
+            return torch.as_tensor(self.events[:, : chunk.samples].sum(dtype=torch.int64))
+        return torch.as_tensor(self.spikes[:, : chunk.samples].count_nonzero())
 
 
 def fold(value: Tensor) -> Tensor:
@@ -111,6 +153,6 @@ def any_along(mask: Tensor, axes: tuple[int, ...]) -> Tensor:
 def number(chunk: Chunk, mask: Tensor, shape: tuple[int, ...]) -> Tensor:
     """True elements of ``mask``, broadcast to (steps, samples that count, *shape)."""
     assert chunk.samples is not None
-    counted = mask if mask.shape[1] == 1 else mask[:, : chunk.samples]
+    counted = mask if mask.shape[1] in (1, chunk.samples) else mask[:, : chunk.samples]
     full = chunk.steps * chunk.samples * prod(shape)
     return counted.sum(dtype=torch.int64) * (full // max(counted.numel(), 1))

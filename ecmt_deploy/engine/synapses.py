@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ecmt_deploy.engine.base import Op
-from ecmt_deploy.engine.signal import EACH, Chunk, Signal, any_along, fold
+from ecmt_deploy.engine.signal import Chunk, Signal, any_along, fold
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph.shapes import convolution
 
@@ -36,6 +36,11 @@ class Synapses(Op):
 
 
 class Linear(Synapses):
+    takes_elements = False
+    #: the constant that its only consumer adds, as one vector (out,), and the form of streams in which it is the same always
+    bias: Tensor
+    bias_form: str | None = None
+
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
         self.hold("weight", self.node.weight)
@@ -43,12 +48,14 @@ class Linear(Synapses):
 
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
         (x,) = signals
-        return Signal(F.linear(x.value, self.weight), x.when)
+        completed = x.form == self.bias_form and not chunk.watched
+        value = F.linear(x.value, self.weight, self.bias if completed else None)
+        return Signal(value, x.form, x.steady, completed=completed)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         (x,) = signals
-        self.tally_synapses(chunk, x.spikes(chunk) * self.weight.shape[0] if self.operand_spikes[0] else None)
-        return x.rows(chunk, self.operand_spikes[0]) if signal.when == EACH else None
+        self.tally_synapses(chunk, x.count(chunk) * self.weight.shape[0] if self.operand_spikes[0] else None)
+        return None if signal.steady else x.rows(chunk, self.operand_spikes[0])
 
 
 class Conv(Synapses):
@@ -61,32 +68,36 @@ class Conv(Synapses):
         self.conv: Any = F.conv1d if isinstance(self.node, nir.Conv1d) else F.conv2d
         groups = self.arguments["groups"]
         self.outputs_per_group = self.weight.shape[0] // groups
-        ones = torch.ones(groups, *self.weight.shape[1:], dtype=torch.float64)
+        ones = torch.ones(groups, *self.weight.shape[1:])
         self.register_buffer("ones", ones, persistent=False)
-        self.dense = int(self._taps(torch.ones(1, *self.operand_shapes[0])).sum().item()) * self.outputs_per_group
+        self.dense = (
+            int(self._taps(torch.ones(1, *self.operand_shapes[0])).sum(dtype=torch.float64).item()) * self.outputs_per_group
+        )
 
     def _taps(self, mask: Tensor) -> Tensor:
-        """How many events reach each output position of each group."""
-        taps: Tensor = self.conv(mask.double(), self.ones.double(), **self.arguments)
+        """How many events reach each output position of each group: small integers, exact in float32."""
+        taps: Tensor = self.conv(mask.float(), self.ones.float(), **self.arguments)
         return taps
 
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
         (x,) = signals
         value = self.conv(fold(x.value), self.weight, **self.arguments)
-        return Signal(value.unflatten(0, x.value.shape[:2]), x.when)
+        return Signal(value.unflatten(0, x.value.shape[:2]), x.form, x.steady)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         (x,) = signals
         spiking = self.operand_spikes[0]
-        reached = x.reached(chunk, spiking) if spiking or signal.when == EACH else None
+        reached = x.reached(chunk, spiking) if spiking or not signal.steady else None
         taps = None
         if reached is not None:
             full = reached.expand(chunk.steps, chunk.batch, *self.operand_shapes[0])
             taps = self._taps(fold(full)).unflatten(0, full.shape[:2])
         counted = (
-            taps[:, : chunk.samples].sum().round().long() * self.outputs_per_group if spiking and taps is not None else None
+            taps[:, : chunk.samples].sum(dtype=torch.float64).round().long() * self.outputs_per_group
+            if spiking and taps is not None
+            else None
         )
         self.tally_synapses(chunk, counted)
-        if taps is None or signal.when != EACH:
+        if taps is None or signal.steady:
             return None
         return any_along(taps.repeat_interleave(self.outputs_per_group, dim=2) > 0, (-1,))

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ecmt_deploy.engine.base import Op, same_when
-from ecmt_deploy.engine.signal import EACH, FIRST, SAME, Chunk, Signal, fold
+from ecmt_deploy.engine.base import Op, in_one_form
+from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal, fold
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import nodes as n
 
@@ -18,24 +18,54 @@ class Wiring(Op):
 
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
-        if isinstance(self.node, n.Take):
-            self.hold("indices", self.node.indices)
+        node = self.node
+        if isinstance(node, n.Take):
+            self.hold("indices", node.indices)
+        if isinstance(node, n.Permute):
+            self.axes = tuple(int(axis) for axis in node.axes)
+        if isinstance(node, n.Pad):
+            self.widths = [int(width) for pair in reversed(node.widths.tolist()) for width in pair]
+
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether rows (the last axis) stay whole."""
+        node = self.node
+        if not self.shape or len(self.operand_shapes) > 1:
+            return False
+        if isinstance(node, n.Reshape):
+            return bool(self.shape[-1] == self.operand_shapes[0][-1])
+        last = len(self.operand_shapes[0]) - 1
+        return (isinstance(node, n.Permute) and self.axes[-1] == last) or (
+            isinstance(node, n.Slice | n.Take) and node.axis != last
+        )
 
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
-        when = same_when(signals)
-        if when == SAME and isinstance(self.node, n.Pad):
-            when = EACH  # no event ever reaches the padding
-        values = [s.each(chunk) if when == EACH else s.value for s in signals]
-        folded = self._rewire(*(fold(value) for value in values))
-        events = self._events(signals[0]) if self.spikes and len(signals) == 1 else None
-        return Signal(folded.unflatten(0, (-1, chunk.batch)), when, events=events)
+        form, steady, same = in_one_form(chunk, signals)
+        if form == MEAN and isinstance(self.node, n.Pad):
+            steady = False  # no event ever reaches the padding
+        values = [s.value if steady else s.each(chunk) for s in same]
+        events = spikes = None
+        if self.spikes and self.keeps_rows and signals[0].events is not None:
+            events = self._with_rows(signals[0].events)
+        if self.spikes and all(s.spikes is not None for s in signals):
+            spikes = self._apart(*(s.spikes for s in signals))
+        return Signal(self._apart(*values), form, steady, events=events, spikes=spikes)
+
+    def _apart(self, *values: Tensor) -> Tensor:
+        """Rewire, steps and batch (the same of all) left as they are."""
+        return self._rewire(*(fold(value) for value in values)).unflatten(0, values[0].shape[:2])
+
+    def _with_rows(self, events: Tensor) -> Tensor:
+        if isinstance(self.node, n.Reshape):
+            return events.reshape(*events.shape[:2], *self.shape[:-1], 1)
+        return self._apart(events)
 
     def _rewire(self, *xs: Tensor) -> Tensor:
         node, x = self.node, xs[0]
         if isinstance(node, n.Reshape):
             return x.reshape(x.shape[0], *self.shape)
         if isinstance(node, n.Permute):
-            return x.permute(0, *(int(axis) + 1 for axis in node.axes))
+            return x.permute(0, *(axis + 1 for axis in self.axes))
         if isinstance(node, n.Slice):
             return x[(slice(None),) * (node.axis + 1) + (slice(node.start, node.stop, node.step),)]
         if isinstance(node, n.Take):
@@ -44,27 +74,11 @@ class Wiring(Op):
             lead = len(self.shape) - (x.ndim - 1)
             return x.reshape(x.shape[0], *[1] * lead, *x.shape[1:]).expand(-1, *self.shape)
         if isinstance(node, n.Pad):
-            return F.pad(x, [int(width) for pair in reversed(node.widths.tolist()) for width in pair])
+            return F.pad(x, self.widths)
         return torch.cat(xs, dim=node.axis + 1)
 
-    def _events(self, signal: Signal) -> Tensor | None:
-        """Events in each row where rows stay whole: rewired like everything else."""
-        node, last = self.node, len(self.operand_shapes[0]) - 1
-        if signal.events is None or not self.shape:
-            return None
-        whole = (
-            (isinstance(node, n.Reshape) and self.shape[-1] == self.operand_shapes[0][-1])
-            or (isinstance(node, n.Permute) and int(node.axes[-1]) == last)
-            or (isinstance(node, n.Slice | n.Take) and node.axis != last)
-        )
-        if not whole:
-            return None
-        if isinstance(node, n.Reshape):
-            return signal.events.reshape(*signal.events.shape[:2], *self.shape[:-1], 1)
-        return self._rewire(fold(signal.events)).unflatten(0, signal.events.shape[:2])
-
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
-        if signal.when != EACH or self.spikes:
+        if signal.steady or self.spikes:
             return None
         return self._mask(self.reached(chunk, signals))
 
@@ -73,7 +87,7 @@ class Wiring(Op):
         mask, node, shape = masks[0], self.node, self.operand_shapes[0]
         lead, kept = mask.shape[:2], mask.shape[2:]
         if isinstance(node, n.Permute):
-            return mask.permute(0, 1, *(int(axis) + 2 for axis in node.axes))
+            return mask.permute(0, 1, *(axis + 2 for axis in self.axes))
         if isinstance(node, n.Slice | n.Take) and kept[node.axis] == 1:
             return mask
         if isinstance(node, n.Expand):
@@ -86,8 +100,7 @@ class Wiring(Op):
                 return mask.expand(*lead, *rows, 1).reshape(*lead, *self.shape[:-1], 1)
         steps = max(m.shape[0] for m in masks)
         batch = max(m.shape[1] for m in masks)
-        full = [m.expand(steps, batch, *s) for m, s in zip(masks, self.operand_shapes, strict=True)]
-        return self._rewire(*(fold(m) for m in full)).unflatten(0, (steps, batch))
+        return self._apart(*(m.expand(steps, batch, *s) for m, s in zip(masks, self.operand_shapes, strict=True)))
 
 
 class Constant(Op):
@@ -98,9 +111,8 @@ class Constant(Op):
         self.hold("constant", self.node.value)
 
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
-        repeated = self.node.schedule == "every"
-        value = self.constant if chunk.first or repeated else torch.zeros_like(self.constant)
-        return Signal(value.expand(1, chunk.batch, *self.shape), SAME if repeated else FIRST)
+        form = MEAN if self.node.schedule == "every" else SUM
+        return Signal(self.constant.expand(1, chunk.batch, *self.shape), form, steady=True)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> None:
         return None
@@ -108,8 +120,7 @@ class Constant(Op):
 
 class Input(Op):
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
-        (image,) = signals
-        return image if chunk.first else image._replace(value=torch.zeros_like(image.value))
+        return signals[0]
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> None:
         return None
@@ -122,4 +133,5 @@ class Output(Op):
         return signals[0]
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
-        return signals[0].changed
+        changed: Tensor | None = signals[0].changed
+        return changed
