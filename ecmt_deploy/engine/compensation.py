@@ -138,7 +138,7 @@ class Product(Op):
             counts["dense_macs"] += self.dense * samples
         for s, spikes, shape in zip(signals, self.operand_spikes, self.operand_shapes, strict=True):
             if spikes:
-                counts["synops"] += s.count(chunk) * (self.dense // max(prod(shape), 1))
+                counts["synops"] += s.event_count(chunk) * (self.dense // max(prod(shape), 1))
             else:
                 counts["macs"] += self.dense * chunk.steps * samples
         if self.node.coding == "rate":

@@ -43,15 +43,15 @@ class Levels(NamedTuple):
 
     def float(self) -> Levels:
         """Those in float32."""
-        return Levels(*(p.float() if isinstance(p, Tensor) else p for p in self))
+        return Levels._make(p.float() if isinstance(p, Tensor) else p for p in self)
 
     def transposed(self) -> Levels:
         """Those of the operand with its last two axes exchanged."""
-        return Levels(*(p.mT.contiguous() if isinstance(p, Tensor) else p for p in self))
+        return Levels._make(p.mT.contiguous() if isinstance(p, Tensor) else p for p in self)
 
     def part(self, rows: slice) -> Levels:
         """Those of some rows of the operand's first axis."""
-        return Levels(*(p[rows] if isinstance(p, Tensor) and len(p) > 1 else p for p in self))
+        return Levels._make(p[rows] if isinstance(p, Tensor) and len(p) > 1 else p for p in self)
 
     def spikes(self, v: Tensor, axis: int) -> tuple[Tensor, Tensor]:
         """What a membrane, which is overwritten, sends, and the number of events along an axis, kept as size 1."""
@@ -158,15 +158,12 @@ def fire_in_tiles(
     )
     for m in range(0, batch, samples):
         for r in range(0, rows, height):
-            part = slice(m, m + samples), slice(r, r + height)
-            before = None if sent is None else sent[part]
-            tile = fire(u[(slice(None), *part)], before, levels.part(part[1]), times, means, apart, axis)
-            whole.sent[part] = tile.sent
-            for to, made in zip(
-                (whole.values, whole.events, whole.spikes), (tile.values, tile.events, tile.spikes), strict=True
-            ):
-                if to is not None:
-                    to[(slice(None), *part)] = made
+            part = (slice(None), slice(m, m + samples), slice(r, r + height))
+            before = None if sent is None else sent[part[1:]]
+            tile = fire(u[part], before, levels.part(part[2]), times, means, apart, axis)
+            whole.values[part], whole.sent[part[1:]], whole.events[part] = tile.values, tile.sent, tile.events
+            if whole.spikes is not None and tile.spikes is not None:
+                whole.spikes[part] = tile.spikes
     return whole
 
 
@@ -183,5 +180,5 @@ def require_compiler(device: torch.device) -> None:
 @functools.cache
 def fused() -> Callable[..., Fired]:
     """:func:`fire` as one kernel for each shape of operand, made when it first comes."""
-    compiled: Callable[..., Fired] = torch.compile(fire, fullgraph=True, dynamic=False, recompile_limit=MOST_KERNELS)
+    compiled: Callable[..., Fired] = torch.compile(fire, fullgraph=True, dynamic=False, recompile_limit=MOST_KERNELS)  # type: ignore[call-overload]
     return compiled

@@ -59,7 +59,7 @@ def _take_bias(linear: Linear, constant: n.Constant) -> None:
 def _show_spikes(program: Program, ops: Mapping[str, Op]) -> None:
     """Let neurons give the spikes of single steps where somebody downstream counts by elements."""
     wanted: set[str] = set()
-    for name, op in reversed(ops.items()):
+    for name, op in reversed(list(ops.items())):
         if isinstance(op, Neuron):
             op.shows_spikes = name in wanted
         if name in wanted if isinstance(op, Wiring) and op.keeps_rows else op.takes_elements:

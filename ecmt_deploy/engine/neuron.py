@@ -14,7 +14,6 @@ from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal, number
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import nodes as n
 
-
 #: floats that thresholds are not compared in
 NARROW = (torch.bfloat16, torch.float16)
 
@@ -45,13 +44,13 @@ class Neuron(Op):
         super().__init__(program, name)
         node = self.node
         dtype = node.positive_base.dtype
-        self.rows = (1,) * (2 - len(self.shape)) + tuple(self.shape)
+        self.grid = (1,) * (2 - len(self.shape)) + tuple(self.shape)
         least = np.ldexp(1.0, node.lowest_level.astype(np.int32)).astype(dtype)
         parameters = {
             "positive": node.positive_base, "negative": node.negative_base, "least": least, "initial": node.initial_membrane
         }  # fmt: skip
         for key, array in parameters.items():
-            self.hold(key, array.reshape((1,) * (len(self.rows) - array.ndim) + array.shape))
+            self.hold(key, array.reshape((1,) * (len(self.grid) - array.ndim) + array.shape))
         self.top = 2.0 ** (int(node.levels) - 1)
         self.symmetric = bool(np.array_equal(node.positive_base, node.negative_base))
         self.moved = bool(np.any(node.initial_membrane))
@@ -60,7 +59,7 @@ class Neuron(Op):
         """Let the sums it gives contain what its only consumer begins with."""
         self.completes = True
         self.register_buffer(
-            "offset", initial.reshape((1,) * (len(self.rows) - initial.ndim) + initial.shape), persistent=False
+            "offset", initial.reshape((1,) * (len(self.grid) - initial.ndim) + initial.shape), persistent=False
         )
 
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
@@ -69,7 +68,7 @@ class Neuron(Op):
             return self._pass_on(chunk, x)
         offset = self.offset if x.form == SUM and not chunk.watched and self.completes else None
         levels = self._levels(offset)
-        u = x.value.reshape(*x.value.shape[:2], *self.rows)
+        u = x.value.reshape(*x.value.shape[:2], *self.grid)
         if u.dtype in NARROW:  # a sum of spikes has more digits than such floats hold
             u, levels = u.float(), levels.float()
         times = tuple(range(chunk.start, chunk.start + chunk.steps))
@@ -107,7 +106,7 @@ class Neuron(Op):
     def _pass_on(self, chunk: Chunk, x: Signal) -> Signal:
         if not self.moved:
             return x
-        initial = self.initial.expand(self.rows).reshape(self.shape)
+        initial = self.initial.expand(self.grid).reshape(self.shape)
         if x.form == SUM:
             return x._replace(value=x.value + initial)
         return Signal(x.each(chunk) + initial / chunk.times(x.value), x.form)

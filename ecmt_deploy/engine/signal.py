@@ -125,7 +125,7 @@ class Signal(NamedTuple):
         """Rows (last axis, kept as size 1) an event reached."""
         return self.events > 0 if self.events is not None else any_along(self.reached(chunk, spikes), (-1,))
 
-    def count(self, chunk: Chunk) -> Tensor:
+    def event_count(self, chunk: Chunk) -> Tensor:
         """Number of events among the samples that count."""
         if self.events is not None:
             return torch.as_tensor(self.events[:, : chunk.samples].sum(dtype=torch.int64))

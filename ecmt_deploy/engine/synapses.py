@@ -54,7 +54,7 @@ class Linear(Synapses):
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         (x,) = signals
-        self.tally_synapses(chunk, x.count(chunk) * self.weight.shape[0] if self.operand_spikes[0] else None)
+        self.tally_synapses(chunk, x.event_count(chunk) * self.weight.shape[0] if self.operand_spikes[0] else None)
         return None if signal.steady else x.rows(chunk, self.operand_spikes[0])
 
 
