@@ -12,29 +12,32 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import tyro
-from rich.console import Console
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
-from ecmt_deploy.errors import EcmtError
+from ecmt_deploy.errors import ConfigError, EcmtError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # What is heavy to import is imported by the verb that needs it, so that --help is quick.
 
-app = tyro.extras.SubcommandApp()
+_VERBS: dict[str, Callable[..., None]] = {}
 _BOX = re.compile(r"[\s─│╭╮╰╯•]+")
 
 
 def command(verb: Callable[..., None]) -> Callable[..., None]:
-    """Register a verb. Parsing returns what to run and runs nothing, so that errors of usage are told apart from the verb's."""
-
-    @functools.wraps(verb)
-    def parsed(*args: Any, **kwargs: Any) -> Callable[[], None]:
-        return functools.partial(verb, *args, **kwargs)
-
-    app.command(parsed)
+    """Register a verb under its name."""
+    _VERBS[verb.__name__] = verb
     return verb
+
+
+def _console(stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr)
 
 
 Data = Annotated[str, arg(metavar="DATA", help="digits, folder:DIR, idx:DIR, npz:FILE, or a dataset name of timm's")]
@@ -58,7 +61,10 @@ def convert(
     data: Data,
     out: Annotated[Path, arg(metavar="P.nir", help="where the program goes")],
     weights: Annotated[Path | None, arg(metavar="FILE", help="safetensors, or .pth holding tensors only")] = None,
-    model_arg: Annotated[tuple[str, ...], arg(metavar="k=v ...", help="arguments of the model, e.g. img_size=28")] = (),
+    model_arg: Annotated[
+        tuple[str, ...],
+        arg(metavar="k=v ...", help="arguments of the model, e.g. img_size=28", help_behavior_hint="(default: none)"),
+    ] = (),
     preset: Annotated[Literal["paper", "accurate"], arg(help="paper: rate coding; accurate: differential coding")] = "accurate",
     levels: Annotated[int | None, arg(metavar="N", help="levels of a neuron: 8 in paper; in accurate the most, 15")] = None,
     budget: Annotated[float | None, arg(metavar="R", help="accurate: at most R synaptic events per MAC after T steps")] = None,
@@ -72,7 +78,7 @@ def convert(
 
     config = ConvertConfig(preset=preset, levels=levels, timesteps=timesteps, budget=budget)
     spiking = convert_named(model, data, out, config, weights, _key_values(model_arg), calibration_samples)
-    Console().print(tables.converted(spiking.program, out), markup=False)
+    _console().print(tables.converted(spiking.program, out), markup=False)
 
 
 @command
@@ -89,7 +95,7 @@ def evaluate(
     from ecmt_deploy.pipeline import evaluate_file
 
     result = evaluate_file(program, data, timesteps, batch_size, limit, out)
-    Console().print(tables.accuracy(result.accuracy, result.agreement, result.analog_accuracy, result.n_samples))
+    _console().print(tables.accuracy(result.accuracy, result.agreement, result.analog_accuracy, result.n_samples))
 
 
 @command
@@ -104,7 +110,7 @@ def trace(
     from ecmt_deploy import tables
     from ecmt_deploy.pipeline import trace_file
 
-    Console().print(tables.trace(trace_file(program, data, timesteps, limit, out)))
+    _console().print(tables.trace(trace_file(program, data, timesteps, limit, out)))
 
 
 @command
@@ -129,7 +135,7 @@ def simulate(
     from ecmt_deploy.rundir import load_run
 
     record = simulate_file(program, target, data, out, limit, timesteps, precision, hardware, shard=shard, probes=probe)
-    console = Console()
+    console = _console()
     console.print(tables.accuracy(record.accuracy, record.agreement, record.analog_accuracy, record.n_samples))
     saturated = tables.saturations(load_run(out)[1])
     if saturated is not None:
@@ -151,13 +157,14 @@ def quantize(
     record = quantize_file(program, out, hardware, timesteps).provenance.quantization
     assert record is not None
     widths = f"weights {record.weight_bits}, state {record.state_bits}, payloads {record.payload_bits} bits"
-    Console().print(f"wrote {out}: {widths}, for {record.hardware}", markup=False)
+    _console().print(f"wrote {out}: {widths}, for {record.hardware}", markup=False)
 
 
 @command
 def merge(
     runs: Annotated[
-        Positional[tuple[Path, ...]], arg(metavar="RUN", help="directories that simulate --shard i/n wrote, all n of them")
+        Positional[tuple[Path, ...]],
+        arg(metavar="RUN", help="directories that simulate --shard i/n wrote, all n of them", help_behavior_hint="(required)"),
     ],
     out: Annotated[Path, arg(metavar="RUN", help="directory for the whole run")],
 ) -> None:
@@ -166,20 +173,20 @@ def merge(
     from ecmt_deploy.shards import merge_runs
 
     record = merge_runs(runs, out)
-    Console().print(tables.accuracy(record.accuracy, record.agreement, record.analog_accuracy, record.n_samples))
+    _console().print(tables.accuracy(record.accuracy, record.agreement, record.analog_accuracy, record.n_samples))
 
 
 @command
 def classify(
     program: Nir,
-    images: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGE", help="image files")],
+    images: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGE", help="image files", help_behavior_hint="(required)")],
     timesteps: Steps = None,
 ) -> None:
     """The five most probable classes of images, after every time step."""
     from ecmt_deploy import tables
     from ecmt_deploy.pipeline import classify_files
 
-    console = Console()
+    console = _console()
     for image, steps in zip(images, classify_files(program, images, timesteps), strict=True):
         console.print(tables.classification(image, steps))
 
@@ -195,7 +202,7 @@ def energy(
     from ecmt_deploy.ledger import price_run
     from ecmt_deploy.pricing import notes
 
-    console = Console()
+    console = _console()
     energies = price_run(run, hardware, out)
     console.print(energy_tables.energy(energies, console.width))
     for line in notes(energies):
@@ -213,7 +220,7 @@ def inspect(
     from ecmt_deploy.placement import place
 
     chip = describe(hardware) if hardware else None
-    console = Console()
+    console = _console()
     loaded = read(program)
     placed = place(loaded, chip) if chip else None
     console.print(tables.program(loaded, placed))
@@ -226,10 +233,17 @@ def inspect(
 
 @command
 def report(
-    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN ...]", help="directories that simulate wrote")],
+    runs: Annotated[
+        Positional[tuple[Path, ...]],
+        arg(metavar="RUN [RUN ...]", help="directories that simulate wrote", help_behavior_hint="(required)"),
+    ],
     hardware: Annotated[
         tuple[str, ...],
-        arg(metavar="NAME [NAME ...]", help="chips, or .toml files; by default those that come with the project"),
+        arg(
+            metavar="NAME [NAME ...]",
+            help="chips, or .toml files",
+            help_behavior_hint="(default: those that come with the project)",
+        ),
     ] = (),
     out: Annotated[Path, arg(help="the page to write; its data, if the name ends in .json")] = Path("report.html"),
     trace: Annotated[Path | None, arg(metavar="FILE", help="also a trace of the same program, written by trace --out")] = None,
@@ -240,13 +254,15 @@ def report(
 
     entries = bibliography(hardware) if bibtex else ""
     write_report(runs, out, hardware, trace)
-    Console(stderr=bibtex).print(f"wrote {out}", markup=False)
+    _console(stderr=bibtex).print(f"wrote {out}", markup=False)
     sys.stdout.write(entries)
 
 
 @command
 def sweep(
-    programs: Annotated[Positional[tuple[Path, ...]], arg(metavar="P.nir [P.nir ...]", help="programs")],
+    programs: Annotated[
+        Positional[tuple[Path, ...]], arg(metavar="P.nir [P.nir ...]", help="programs", help_behavior_hint="(required)")
+    ],
     hardware: Chips,
     timesteps: Annotated[str, arg(metavar="1:8", help="numbers of time steps: 1:8 is 1 to 8, 1:8:2 every second, or 1,2,4")],
     out: Annotated[Path, arg(metavar="DIR", help="directory for the runs, summary.csv, summary.json and report.html")],
@@ -264,10 +280,10 @@ def sweep(
     from ecmt_deploy.sweep import parse_timesteps
     from ecmt_deploy.sweep import sweep as run_sweep
 
-    progress = Console(stderr=True)
+    progress = _console(stderr=True)
     say = functools.partial(progress.print, markup=False, highlight=False) if progress.is_terminal else (lambda line: None)
     compared = run_sweep(programs, hardware, parse_timesteps(timesteps), out, data, limit, target, precision, say)
-    console = Console()
+    console = _console()
     console.print(sweep_tables.compared(compared, console.width))
     console.print(f"wrote {out / 'report.html'}, {out / 'summary.csv'}, {out / 'summary.json'}", markup=False, soft_wrap=True)
 
@@ -280,7 +296,6 @@ def hardware(
 ) -> None:
     """List the chips, or show one: limits, prices, times, each with method, certainty and source, and what is unknown."""
     from ecmt_deploy import chip_tables, chips
-    from ecmt_deploy.errors import ConfigError
 
     if template and (name or bibtex):
         raise ConfigError("--template takes no NAME and no --bibtex: it prints the one template there is")
@@ -291,12 +306,10 @@ def hardware(
     if bibtex:
         sys.stdout.write(chips.bibtex(described))
     else:
-        Console().print(chip_tables.chip(described[0]) if name else chip_tables.chips(described))
+        _console().print(chip_tables.chip(described[0]) if name else chip_tables.chips(described))
 
 
 def _key_values(pairs: tuple[str, ...]) -> dict[str, str]:
-    from ecmt_deploy.errors import ConfigError
-
     for pair in pairs:
         if "=" not in pair:
             raise ConfigError(f"--model-arg {pair}: expected key=value, for example img_size=28")
@@ -305,19 +318,57 @@ def _key_values(pairs: tuple[str, ...]) -> dict[str, str]:
 
 def _parse() -> Callable[[], None]:
     """What the arguments ask for; errors of usage become one line."""
-    from ecmt_deploy.errors import ConfigError
-
+    verb, *words = sys.argv[1:] or [""]
+    if verb and not verb.startswith("-") and verb not in _VERBS:
+        raise ConfigError(f"unknown verb {verb}{_meant(verb)}; expected one of {', '.join(_VERBS)}")
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            chosen: Callable[[], None] = app.cli(
-                prog="ecmt-deploy", description="From a pretrained vision transformer to simulated neuromorphic cores."
-            )
-            return chosen
+            # tyro reads the parameters of all it is given, so it is given the one verb that is asked for
+            if verb in _VERBS:
+                return tyro.cli(_asked(_VERBS[verb]), prog=f"ecmt-deploy {verb}", args=words)
+            return _overview(complete=verb.startswith("--tyro-"))
     except SystemExit as end:
         if not end.code:
             raise
         raise ConfigError(_BOX.sub(" ", said.getvalue()).strip()) from None
+
+
+def _asked(verb: Callable[..., None]) -> Callable[..., Callable[[], None]]:
+    """The verb as parsed: returns what to run and runs nothing, so that errors of usage are told apart from the verb's."""
+
+    @functools.wraps(verb)
+    def asked(*args: Any, **kwargs: Any) -> Callable[[], None]:
+        return functools.partial(verb, *args, **kwargs)
+
+    return asked
+
+
+class _Unread:
+    """In place of a verb whose parameters need not be read. A class: tyro imports much more for a function in a union."""
+
+
+def _overview(complete: bool) -> Callable[[], None]:
+    """Parse a command line that names no verb: --help, nothing, or the completion of a shell, which needs all parameters."""
+    verbs = [
+        Annotated[Any, tyro.conf.subcommand(name, constructor=_asked(verb) if complete else _Unread, description=verb.__doc__)]
+        for name, verb in _VERBS.items()
+    ]
+    union: Any = Union[tuple(verbs)]  # noqa: UP007, as their number is not written here
+    chosen: Callable[[], None] = tyro.cli(
+        union,
+        prog="ecmt-deploy",
+        description="From a pretrained vision transformer to simulated neuromorphic cores.",
+    )
+    return chosen
+
+
+def _meant(verb: str) -> str:
+    """A hint at the verb whose name is nearest, if one is near."""
+    import difflib
+
+    near = difflib.get_close_matches(verb, _VERBS, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 class _Terminated(BaseException):
