@@ -50,7 +50,8 @@ def read_ahead(source: Source, chunks: Sequence[np.ndarray], workers: int, pin_m
     DataError
         If a sample cannot be read, naming it, or a worker process dies.
     """
-    parts = _by_processes(source, chunks, workers) if workers and source.decodes else source.parts(chunks)
+    workers = min(workers, len(chunks)) if source.decodes else 0
+    parts = _by_processes(source, chunks, workers) if workers else source.parts(chunks)
     waiting: deque[Any] = deque()
     reader = ThreadPoolExecutor(1, thread_name_prefix="ecmt-read")
     try:
@@ -129,7 +130,7 @@ def _by_processes(source: Source, chunks: Sequence[np.ndarray], workers: int) ->
     loader: DataLoader[Any] = DataLoader(
         _Chunks(source, chunks),  # type: ignore[arg-type]
         batch_size=None,
-        num_workers=min(workers, len(chunks)),
+        num_workers=workers,
         prefetch_factor=AHEAD,
         worker_init_fn=_start_worker,
         generator=Random(),  # else it would draw from the caller's
