@@ -2,8 +2,8 @@
 
 Run ``python -m benchmarks.reading [IMAGES]``; it writes the table of ``docs/data.md``. JPEG files of 256 px are generated and
 read as a model of 224 px sees them. *At once* reads a batch when it is asked for, as a plain loop would; every other row is
-``Dataset.batches``. The computation takes as long per batch as reading it at once does: *elsewhere* it leaves the cores alone, as a
-GPU's does, *on a core* it keeps one busy. Every figure is the median of the rounds, with the least and the most.
+``Dataset.batches``. The computation takes as long per batch as reading it at once does: *elsewhere* it leaves the cores alone,
+as a GPU's does, *on a core* it keeps one busy. Every figure is the median of the rounds, with the least and the most.
 """
 
 from __future__ import annotations

@@ -46,6 +46,10 @@ RunDir = Annotated[Positional[Path], arg(metavar="RUN", help="directory that sim
 Chips = Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]", help="chips, see `ecmt-deploy hardware`, or .toml files")]
 Steps = Annotated[int | None, arg(metavar="T", help="time steps T; by default those the program was converted for")]
 
+Workers = Annotated[
+    int | None, arg(metavar="N", help="processes that read images, 0: none; by default what suits data and cores")
+]
+
 
 @command
 def demo(out: Annotated[Path, arg(help="directory for program.nir, run/, energy.json, report.html")] = Path("demo")) -> None:
@@ -89,12 +93,13 @@ def evaluate(
     batch_size: Annotated[int, arg(help="samples computed at once")] = 32,
     limit: Annotated[int | None, arg(metavar="N", help="at most this many samples")] = None,
     out: Annotated[Path | None, arg(metavar="FILE", help="write the result as JSON")] = None,
+    workers: Workers = None,
 ) -> None:
     """Accuracy after every time step, against the analog model, on the torch engine."""
     from ecmt_deploy import tables
     from ecmt_deploy.pipeline import evaluate_file
 
-    result = evaluate_file(program, data, timesteps, batch_size, limit, out)
+    result = evaluate_file(program, data, timesteps, batch_size, limit, out, workers)
     _console().print(tables.accuracy(result.accuracy, result.agreement, result.analog_accuracy, result.n_samples))
 
 

@@ -67,7 +67,11 @@ def convert_named(
     )
     with progress(f"convert {model}: calibrate", len(drawn.x)) as bar:
         x = torch.from_numpy(drawn.x)
-        spiking = convert(loaded.module, x, config, provenance, lambda stage, samples: bar(samples))
+
+        def show(stage: str, samples: int) -> None:
+            bar(samples, "" if stage == "calibrate" else f"convert {model}: {stage}")
+
+        spiking = convert(loaded.module, x, config, provenance, show)
     spiking.save(out)
     return spiking
 
@@ -79,15 +83,20 @@ def evaluate_file(
     batch_size: int = 32,
     limit: int | None = None,
     out: Path | None = None,
+    workers: int | None = None,
 ) -> Evaluation:
-    """Evaluate a program on a dataset; the calibration hold-out of a single split is left out."""
+    """Evaluate a program on a dataset; the calibration hold-out of a single split is left out.
+
+    ``workers`` processes read it, see :meth:`ecmt_deploy.data.Dataset.batches`; None: as many as suit data and machine.
+    """
     if out is not None:
         require_directory(out)
     model = load(path)
     dataset = evaluation_data(model.program, data, limit)
-    batches = dataset.batches(batch_size) if batch_size >= 1 else iter(())
+    pin_memory = model.device.type == "cuda"
+    batches = dataset.batches(batch_size, workers=workers, pin_memory=pin_memory) if batch_size >= 1 else iter(())
     with progress(f"evaluate {path.name}", len(dataset)) as bar:
-        result = evaluate(model, batches, timesteps, batch_size, data, bar)
+        result = evaluate(model, bar.reading(batches), timesteps, batch_size, data, bar)
     if out is not None:
         write_atomically(out, msgspec.json.format(msgspec.json.encode(result), indent=1))
     return result
@@ -190,8 +199,8 @@ def trace_file(path: Path, data: str, timesteps: int | None = None, limit: int |
         require_directory(out)
     model = load(path)
     dataset = evaluation_data(model.program, data, limit)
-    batches = (torch.from_numpy(x) for x, _ in dataset.batches(TRACE_BATCH))
     with progress(f"trace {path.name}", len(dataset)) as bar:
+        batches = (torch.from_numpy(x) for x, _ in bar.reading(dataset.batches(TRACE_BATCH)))
         measured = trace(model, batches, timesteps, bar)
     measured = msgspec.structs.replace(measured, program_sha256=sha256(path), data=data)
     if out is not None:

@@ -154,11 +154,12 @@ def _received(source: Source, batches: Iterator[Any]) -> np.ndarray | DataError 
     """The next batch, or why there is none."""
     try:
         part = next(batches, None)
-    except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker"):
+    except (RuntimeError, OSError, EOFError) as error:
+        if str(error).startswith("Caught "):  # raised in a worker
             raise
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         return DataError(
-            f"{source.name}: a process that reads ended unexpectedly, perhaps out of memory ({str(error).splitlines()[0]}); "
+            f"{source.name}: a process that reads ended unexpectedly, perhaps out of memory ({reason}); "
             "use fewer --workers (0: none) or a smaller --batch-size"
         )
     return part if part is None or isinstance(part, DataError) else part.numpy()
