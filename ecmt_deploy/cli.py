@@ -13,34 +13,35 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import tyro
-from rich.console import Console
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
-from ecmt_deploy.errors import EcmtError, ElsewhereError
+from ecmt_deploy.errors import ConfigError, EcmtError, ElsewhereError
 from ecmt_deploy.ranks import place, refuse
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # What is heavy to import is imported by the verb that needs it, so that --help is quick.
 
-app = tyro.extras.SubcommandApp()
+_VERBS: dict[str, Callable[..., None]] = {}
 #: seconds that a process waits for another to say what is wrong
 PATIENCE_S = 10
 _BOX = re.compile(r"[\s─│╭╮╰╯•]+")
 
 
 def command(verb: Callable[..., None]) -> Callable[..., None]:
-    """Register a verb. Parsing returns what to run and runs nothing, so that errors of usage are told apart from the verb's."""
-
-    @functools.wraps(verb)
-    def parsed(*args: Any, **kwargs: Any) -> Callable[[], None]:
-        if place().size > 1 and verb is not evaluate:
-            refuse(f"{verb.__name__} runs in one process, torchrun started {place().size}; only evaluate divides its work")
-        return functools.partial(verb, *args, **kwargs)
-
-    app.command(parsed)
+    """Register a verb under its name."""
+    _VERBS[verb.__name__] = verb
     return verb
+
+
+def _console(stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr)
 
 
 Data = Annotated[str, arg(metavar="DATA", help="digits, folder:DIR, idx:DIR, npz:FILE, or a dataset name of timm's")]
@@ -48,6 +49,10 @@ Nir = Annotated[Positional[Path], arg(metavar="P.nir", help="a program")]
 RunDir = Annotated[Positional[Path], arg(metavar="RUN", help="directory that simulate wrote")]
 Chips = Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]", help="chips, see `ecmt-deploy hardware`, or .toml files")]
 Steps = Annotated[int | None, arg(metavar="T", help="time steps T; by default those the program was converted for")]
+
+Workers = Annotated[
+    int | None, arg(metavar="N", help="processes that read images, 0: none; by default what suits data and cores")
+]
 
 
 @command
@@ -64,7 +69,10 @@ def convert(
     data: Data,
     out: Annotated[Path, arg(metavar="P.nir", help="where the program goes")],
     weights: Annotated[Path | None, arg(metavar="FILE", help="safetensors, or .pth holding tensors only")] = None,
-    model_arg: Annotated[tuple[str, ...], arg(metavar="k=v ...", help="arguments of the model, e.g. img_size=28")] = (),
+    model_arg: Annotated[
+        tuple[str, ...],
+        arg(metavar="k=v ...", help="arguments of the model, e.g. img_size=28", help_behavior_hint="(default: none)"),
+    ] = (),
     preset: Annotated[Literal["paper", "accurate"], arg(help="paper: rate coding; accurate: differential coding")] = "accurate",
     levels: Annotated[int | None, arg(metavar="N", help="levels of a neuron: 8 in paper; in accurate the most, 15")] = None,
     budget: Annotated[float | None, arg(metavar="R", help="accurate: at most R synaptic events per MAC after T steps")] = None,
@@ -78,7 +86,7 @@ def convert(
 
     config = ConvertConfig(preset=preset, levels=levels, timesteps=timesteps, budget=budget)
     spiking = convert_named(model, data, out, config, weights, _key_values(model_arg), calibration_samples)
-    Console().print(tables.converted(spiking.program, out), markup=False)
+    _console().print(tables.converted(spiking.program, out), markup=False)
 
 
 @command
@@ -89,9 +97,18 @@ def evaluate(
     batch_size: Annotated[int, arg(help="samples computed at once")] = 32,
     limit: Annotated[int | None, arg(metavar="N", help="at most this many samples")] = None,
     out: Annotated[Path | None, arg(metavar="FILE", help="write the result as JSON")] = None,
+    workers: Workers = None,
     device: Annotated[
         Literal["cpu", "cuda"] | None, arg(metavar="cpu|cuda", help="by default cuda where there is a GPU")
     ] = None,
+    dtype: Annotated[
+        Literal["float32", "float64", "bfloat16"] | None,
+        arg(metavar="float32|float64|bfloat16", help="what to compute in; by default the program's own"),
+    ] = None,
+    memory: Annotated[float, arg(metavar="GIB", help="room for streams, in GiB; a batch that needs more runs in pieces")] = 1.0,
+    compile: Annotated[
+        bool, FlagCreatePairsOff, arg(help="run neurons as fused kernels: a minute to make, worth it for thousands of images")
+    ] = False,
     checkpoint: Annotated[
         Path | None, arg(metavar="DIR", help="keep there what is done, and go on from it when started again")
     ] = None,
@@ -101,10 +118,12 @@ def evaluate(
 ) -> None:
     """Accuracy after every time step, against the analog model, on the torch engine; under torchrun on several processes."""
     from ecmt_deploy import tables
+    from ecmt_deploy.config import Execution
     from ecmt_deploy.divided import evaluate_file, evaluate_shard
 
-    console = Console()
-    say = functools.partial(Console(stderr=True).print, markup=False, highlight=False, soft_wrap=True)
+    execution = Execution(device, dtype, round(memory * 2**30), compile)
+    console = _console()
+    say = functools.partial(_console(stderr=True).print, markup=False, highlight=False, soft_wrap=True)
     if shard is not None:
         if checkpoint is None:
             refuse(f"--shard {shard} needs --checkpoint DIR, where the part is kept for merge")
@@ -112,13 +131,13 @@ def evaluate(
             refuse(
                 f"--shard {shard} has no whole result to write; leave out --out, and give it to merge when all parts are done"
             )
-        part = evaluate_shard(program, data, shard, checkpoint, timesteps, batch_size, limit, device, say)
+        part = evaluate_shard(program, data, shard, checkpoint, timesteps, batch_size, limit, execution, workers, say)
         line = f"part {shard} is done: {part.n_samples} samples in {len(part.batches)} batches, kept in {checkpoint}"
         console.print(
             f"{line}\nwhen all {part.count} are done: ecmt-deploy merge {checkpoint} --out FILE", markup=False, highlight=False
         )
         return
-    result = evaluate_file(program, data, timesteps, batch_size, limit, out, device, checkpoint, say)
+    result = evaluate_file(program, data, timesteps, batch_size, limit, out, execution, checkpoint, workers, say)
     if place().rank == 0:
         console.print(tables.accuracy(result.accuracy, result.agreement, result.analog_accuracy, result.n_samples))
 
@@ -135,7 +154,7 @@ def trace(
     from ecmt_deploy import tables
     from ecmt_deploy.pipeline import trace_file
 
-    Console().print(tables.trace(trace_file(program, data, timesteps, limit, out)))
+    _console().print(tables.trace(trace_file(program, data, timesteps, limit, out)))
 
 
 @command
@@ -160,7 +179,7 @@ def simulate(
     from ecmt_deploy.rundir import load_run
 
     record = simulate_file(program, target, data, out, limit, timesteps, precision, hardware, shard=shard, probes=probe)
-    console = Console()
+    console = _console()
     console.print(tables.accuracy(record.accuracy, record.agreement, record.analog_accuracy, record.n_samples))
     saturated = tables.saturations(load_run(out)[1])
     if saturated is not None:
@@ -182,14 +201,18 @@ def quantize(
     record = quantize_file(program, out, hardware, timesteps).provenance.quantization
     assert record is not None
     widths = f"weights {record.weight_bits}, state {record.state_bits}, payloads {record.payload_bits} bits"
-    Console().print(f"wrote {out}: {widths}, for {record.hardware}", markup=False)
+    _console().print(f"wrote {out}: {widths}, for {record.hardware}", markup=False)
 
 
 @command
 def merge(
     runs: Annotated[
         Positional[tuple[Path, ...]],
-        arg(metavar="RUN", help="directories that simulate --shard i/n wrote, all n of them; or that of evaluate --checkpoint"),
+        arg(
+            metavar="RUN",
+            help="directories that simulate --shard i/n wrote, all n of them; or that of evaluate --checkpoint",
+            help_behavior_hint="(required)",
+        ),
     ],
     out: Annotated[Path, arg(metavar="RUN", help="directory for the whole run; of an evaluation, the JSON file")],
 ) -> None:
@@ -198,20 +221,20 @@ def merge(
     from ecmt_deploy.shards import holds_parts, merge_parts, merge_runs
 
     merged = merge_parts(runs, out) if holds_parts(runs) else merge_runs(runs, out)
-    Console().print(tables.accuracy(merged.accuracy, merged.agreement, merged.analog_accuracy, merged.n_samples))
+    _console().print(tables.accuracy(merged.accuracy, merged.agreement, merged.analog_accuracy, merged.n_samples))
 
 
 @command
 def classify(
     program: Nir,
-    images: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGE", help="image files")],
+    images: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGE", help="image files", help_behavior_hint="(required)")],
     timesteps: Steps = None,
 ) -> None:
     """The five most probable classes of images, after every time step."""
     from ecmt_deploy import tables
     from ecmt_deploy.pipeline import classify_files
 
-    console = Console()
+    console = _console()
     for image, steps in zip(images, classify_files(program, images, timesteps), strict=True):
         console.print(tables.classification(image, steps))
 
@@ -227,7 +250,7 @@ def energy(
     from ecmt_deploy.ledger import price_run
     from ecmt_deploy.pricing import notes
 
-    console = Console()
+    console = _console()
     energies = price_run(run, hardware, out)
     console.print(energy_tables.energy(energies, console.width))
     for line in notes(energies):
@@ -245,7 +268,7 @@ def inspect(
     from ecmt_deploy.placement import place
 
     chip = describe(hardware) if hardware else None
-    console = Console()
+    console = _console()
     loaded = read(program)
     placed = place(loaded, chip) if chip else None
     console.print(tables.program(loaded, placed))
@@ -258,10 +281,17 @@ def inspect(
 
 @command
 def report(
-    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN ...]", help="directories that simulate wrote")],
+    runs: Annotated[
+        Positional[tuple[Path, ...]],
+        arg(metavar="RUN [RUN ...]", help="directories that simulate wrote", help_behavior_hint="(required)"),
+    ],
     hardware: Annotated[
         tuple[str, ...],
-        arg(metavar="NAME [NAME ...]", help="chips, or .toml files; by default those that come with the project"),
+        arg(
+            metavar="NAME [NAME ...]",
+            help="chips, or .toml files",
+            help_behavior_hint="(default: those that come with the project)",
+        ),
     ] = (),
     out: Annotated[Path, arg(help="the page to write; its data, if the name ends in .json")] = Path("report.html"),
     trace: Annotated[Path | None, arg(metavar="FILE", help="also a trace of the same program, written by trace --out")] = None,
@@ -272,13 +302,15 @@ def report(
 
     entries = bibliography(hardware) if bibtex else ""
     write_report(runs, out, hardware, trace)
-    Console(stderr=bibtex).print(f"wrote {out}", markup=False)
+    _console(stderr=bibtex).print(f"wrote {out}", markup=False)
     sys.stdout.write(entries)
 
 
 @command
 def sweep(
-    programs: Annotated[Positional[tuple[Path, ...]], arg(metavar="P.nir [P.nir ...]", help="programs")],
+    programs: Annotated[
+        Positional[tuple[Path, ...]], arg(metavar="P.nir [P.nir ...]", help="programs", help_behavior_hint="(required)")
+    ],
     hardware: Chips,
     timesteps: Annotated[str, arg(metavar="1:8", help="numbers of time steps: 1:8 is 1 to 8, 1:8:2 every second, or 1,2,4")],
     out: Annotated[Path, arg(metavar="DIR", help="directory for the runs, summary.csv, summary.json and report.html")],
@@ -296,10 +328,10 @@ def sweep(
     from ecmt_deploy.sweep import parse_timesteps
     from ecmt_deploy.sweep import sweep as run_sweep
 
-    progress = Console(stderr=True)
+    progress = _console(stderr=True)
     say = functools.partial(progress.print, markup=False, highlight=False) if progress.is_terminal else (lambda line: None)
     compared = run_sweep(programs, hardware, parse_timesteps(timesteps), out, data, limit, target, precision, say)
-    console = Console()
+    console = _console()
     console.print(sweep_tables.compared(compared, console.width))
     console.print(f"wrote {out / 'report.html'}, {out / 'summary.csv'}, {out / 'summary.json'}", markup=False, soft_wrap=True)
 
@@ -312,7 +344,6 @@ def hardware(
 ) -> None:
     """List the chips, or show one: limits, prices, times, each with method, certainty and source, and what is unknown."""
     from ecmt_deploy import chip_tables, chips
-    from ecmt_deploy.errors import ConfigError
 
     if template and (name or bibtex):
         raise ConfigError("--template takes no NAME and no --bibtex: it prints the one template there is")
@@ -323,12 +354,10 @@ def hardware(
     if bibtex:
         sys.stdout.write(chips.bibtex(described))
     else:
-        Console().print(chip_tables.chip(described[0]) if name else chip_tables.chips(described))
+        _console().print(chip_tables.chip(described[0]) if name else chip_tables.chips(described))
 
 
 def _key_values(pairs: tuple[str, ...]) -> dict[str, str]:
-    from ecmt_deploy.errors import ConfigError
-
     for pair in pairs:
         if "=" not in pair:
             raise ConfigError(f"--model-arg {pair}: expected key=value, for example img_size=28")
@@ -337,17 +366,59 @@ def _key_values(pairs: tuple[str, ...]) -> dict[str, str]:
 
 def _parse() -> Callable[[], None]:
     """What the arguments ask for; errors of usage become one line."""
+    verb, *words = sys.argv[1:] or [""]
+    if verb and not verb.startswith("-") and verb not in _VERBS:
+        raise ConfigError(f"unknown verb {verb}{_meant(verb)}; expected one of {', '.join(_VERBS)}")
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            chosen: Callable[[], None] = app.cli(
-                prog="ecmt-deploy", description="From a pretrained vision transformer to simulated neuromorphic cores."
-            )
-            return chosen
+            # tyro reads the parameters of all it is given, so it is given the one verb that is asked for
+            if verb in _VERBS:
+                return tyro.cli(_asked(_VERBS[verb]), prog=f"ecmt-deploy {verb}", args=words)
+            return _overview(complete=verb.startswith("--tyro-"))
     except SystemExit as end:
         if not end.code:
             raise
         refuse(_BOX.sub(" ", said.getvalue()).strip())
+
+
+def _asked(verb: Callable[..., None]) -> Callable[..., Callable[[], None]]:
+    """The verb as parsed: returns what to run and runs nothing, so that errors of usage are told apart from the verb's."""
+
+    @functools.wraps(verb)
+    def asked(*args: Any, **kwargs: Any) -> Callable[[], None]:
+        if place().size > 1 and verb is not evaluate:
+            refuse(f"{verb.__name__} runs in one process, torchrun started {place().size}; only evaluate divides its work")
+        return functools.partial(verb, *args, **kwargs)
+
+    return asked
+
+
+class _Unread:
+    """In place of a verb whose parameters need not be read. A class: tyro imports much more for a function in a union."""
+
+
+def _overview(complete: bool) -> Callable[[], None]:
+    """Parse a command line that names no verb: --help, nothing, or the completion of a shell, which needs all parameters."""
+    verbs = [
+        Annotated[Any, tyro.conf.subcommand(name, constructor=_asked(verb) if complete else _Unread, description=verb.__doc__)]
+        for name, verb in _VERBS.items()
+    ]
+    union: Any = Union[tuple(verbs)]  # noqa: UP007, as their number is not written here
+    chosen: Callable[[], None] = tyro.cli(
+        union,
+        prog="ecmt-deploy",
+        description="From a pretrained vision transformer to simulated neuromorphic cores.",
+    )
+    return chosen
+
+
+def _meant(verb: str) -> str:
+    """A hint at the verb whose name is nearest, if one is near."""
+    import difflib
+
+    near = difflib.get_close_matches(verb, _VERBS, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 class _Terminated(BaseException):

@@ -36,6 +36,9 @@ class Preset(msgspec.Struct, frozen=True):
     analog_readout_layer: bool
 
 
+#: what the torch engine computes in
+DTYPES = ("float32", "float64", "bfloat16")
+
 PRESETS: dict[str, Preset] = {
     "paper": Preset("rate", "paper", 0.74, "published", 8, True),
     "accurate": Preset("differential", "nearest", 0.74, "sensitivity", 15, False),
@@ -87,3 +90,31 @@ class ConvertConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def level_limit(self) -> int:
         """Levels of a neuron, at most."""
         return self.recipe.levels if self.levels is None else self.levels
+
+
+class Execution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the torch engine runs a program.
+
+    Attributes
+    ----------
+    device : ``cpu``, ``cuda``, or ``None`` for a GPU where there is one
+    dtype : ``float32``, ``float64``, ``bfloat16``, or ``None`` for the program's own
+    memory_bytes : room for streams; a batch that needs more runs in pieces
+    compiled : whether neurons run as fused kernels
+
+    Raises
+    ------
+    ConfigError
+        if a value makes no sense.
+    """
+
+    device: str | None = None
+    dtype: str | None = None
+    memory_bytes: int = 2**30
+    compiled: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dtype not in (None, *DTYPES):
+            raise ConfigError(f"dtype is {self.dtype!r}; choose one of {', '.join(DTYPES)}")
+        if self.memory_bytes < 1:
+            raise ConfigError(f"memory is {self.memory_bytes} bytes; streams need some room, for example 1 GiB")

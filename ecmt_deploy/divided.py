@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from ecmt_deploy.config import Execution
 from ecmt_deploy.data import Dataset
 from ecmt_deploy.distributed import choose_device, process_group
 from ecmt_deploy.engine import SpikingModel, load
@@ -30,15 +31,16 @@ def evaluate_file(
     batch_size: int = 32,
     limit: int | None = None,
     out: Path | None = None,
-    device: str | None = None,
+    execution: Execution | None = None,
     checkpoint: Path | None = None,
+    workers: int | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Evaluation:
     """Evaluate a program on a dataset; the calibration hold-out of a single split is left out.
 
     Under torchrun the processes divide the batches, each returns the whole result, and the first writes it to ``out``. What
-    each has is kept in ``checkpoint``, and gone on from; ``say`` is then told. ``device`` is ``cpu``, ``cuda``, or ``None``
-    for a GPU where there is one.
+    each has is kept in ``checkpoint``, and gone on from; ``say`` is then told. ``execution`` says how
+    the engine runs, ``workers`` how many processes read (see :meth:`ecmt_deploy.data.Dataset.batches`).
     """
     with process_group() as group:
         first = group.rank == 0
@@ -47,7 +49,7 @@ def evaluate_file(
             if out is not None and first:
                 require_directory(out)
             shard = group.rank + 1, group.size
-            return _begin(path, data, shard, timesteps, batch_size, limit, device, checkpoint)
+            return _begin(path, data, shard, timesteps, batch_size, limit, execution, checkpoint, workers)
 
         work = group.together(begin)
         origin = work.part.origin
@@ -74,7 +76,8 @@ def evaluate_shard(
     timesteps: int | None = None,
     batch_size: int = 32,
     limit: int | None = None,
-    device: str | None = None,
+    execution: Execution | None = None,
+    workers: int | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Part:
     """Compute part ``i/n`` of :func:`evaluate_file`'s work and keep it in ``checkpoint``; ``merge_parts`` adds the parts."""
@@ -82,7 +85,7 @@ def evaluate_shard(
         refuse("--shard is for processes that torchrun did not start; leave it out, torchrun's divide the work by themselves")
     numbers = parse_shard(shard)
     assert numbers is not None
-    work = _begin(path, data, numbers, timesteps, batch_size, limit, device, checkpoint)
+    work = _begin(path, data, numbers, timesteps, batch_size, limit, execution, checkpoint, workers)
     if work.part.done:
         say(f"{checkpoint}: {work.part.done} of the {len(work.part.batches)} batches of part {shard} are done already")
     return work.finish(f"evaluate {path.name}, part {shard}")
@@ -96,13 +99,15 @@ class _Work:
     dataset: Dataset
     part: Part
     keeper: Keeper | None
+    workers: int | None
 
     def finish(self, what: str, show: bool = True) -> Part:
         """Do what is left; ``what`` names it in the progress."""
         left = self.dataset.take(self.part.remaining)
-        batches = left.batches(self.part.origin.batch_size)
+        pinned = self.model.device.type == "cuda"
+        batches = left.batches(self.part.origin.batch_size, workers=self.workers, pin_memory=pinned)
         with progress(what, len(left)) if show else nullcontext(None) as bar:
-            return finish(self.model, self.part, batches, self.keeper, bar)
+            return finish(self.model, self.part, bar.reading(batches) if bar else batches, self.keeper, bar)
 
 
 def _begin(
@@ -112,11 +117,14 @@ def _begin(
     timesteps: int | None,
     batch_size: int,
     limit: int | None,
-    device: str | None,
+    execution: Execution | None,
     checkpoint: Path | None,
+    workers: int | None,
 ) -> _Work:
     """Everything about a part of an evaluation that can fail early."""
-    model = load(path).to(choose_device(device))
+    run = execution or Execution()
+    model = load(path).to(choose_device(run.device))
+    model.use(run)
     program = model.program
     steps = program.timesteps if timesteps is None else timesteps
     require_batch(batch_size, steps)
@@ -129,13 +137,14 @@ def _begin(
         n_samples=len(dataset),
         timesteps=steps,
         batch_size=batch_size,
-        dtype=program.dtype.name,
+        dtype=str(model.dtype).removeprefix("torch."),
         device=model.device.type,
         memory_bytes=model.memory_bytes,
+        compiled=run.compiled,
         tool_version=version("ecmt-deploy"),
         torch_version=str(torch.__version__),
     )
     if checkpoint is None:
-        return _Work(model, dataset, empty_part(origin, *shard, program.nodes), None)
+        return _Work(model, dataset, empty_part(origin, *shard, program.nodes), None, workers)
     part = resume(checkpoint, origin, *shard, program.nodes)
-    return _Work(model, dataset, part, Keeper(part_path(checkpoint, *shard)))
+    return _Work(model, dataset, part, Keeper(part_path(checkpoint, *shard)), workers)

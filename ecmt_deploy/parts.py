@@ -33,7 +33,7 @@ class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     program_sha256, model : digest of the program's file, and the model's name in it
     data, samples_sha256, n_samples : the data as it was asked for; digest of which samples and of their labels; how many
     timesteps, batch_size : steps T, and samples computed at once
-    dtype, device, memory_bytes : in what, on what kind of device, and with what room for streams
+    dtype, device, memory_bytes, compiled : in what, on what kind of device, with what room for streams, in fused kernels or not
     tool_version, torch_version : by what
     """
 
@@ -47,6 +47,7 @@ class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dtype: str
     device: str
     memory_bytes: int
+    compiled: bool
     tool_version: str
     torch_version: str
 

@@ -67,7 +67,11 @@ def convert_named(
     )
     with progress(f"convert {model}: calibrate", len(drawn.x)) as bar:
         x = torch.from_numpy(drawn.x)
-        spiking = convert(loaded.module, x, config, provenance, lambda stage, samples: bar(samples))
+
+        def show(stage: str, samples: int) -> None:
+            bar(samples, "" if stage == "calibrate" else f"convert {model}: {stage}")
+
+        spiking = convert(loaded.module, x, config, provenance, show)
     spiking.save(out)
     return spiking
 
@@ -169,8 +173,8 @@ def trace_file(path: Path, data: str, timesteps: int | None = None, limit: int |
         require_directory(out)
     model = load(path)
     dataset = evaluation_data(model.program, data, limit)
-    batches = (torch.from_numpy(x) for x, _ in dataset.batches(TRACE_BATCH))
     with progress(f"trace {path.name}", len(dataset)) as bar:
+        batches = (torch.from_numpy(x) for x, _ in bar.reading(dataset.batches(TRACE_BATCH)))
         measured = trace(model, batches, timesteps, bar)
     measured = msgspec.structs.replace(measured, program_sha256=sha256(path), data=data)
     if out is not None:

@@ -2,29 +2,164 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
+from rich.text import Text
+
+Item = TypeVar("Item")
+
+#: below this many columns the elapsed time is left out, below the other the bar is
+FOR_ELAPSED, FOR_BAR = 72, 100
+
+
+class Meter:
+    """Images per second, and the share of the time that the work waits for data.
+
+    Both count from the first batch on, as starting up says nothing of what follows.
+    """
+
+    def __init__(self, show: Callable[[int, str], None]) -> None:
+        self.done = 0
+        self.waiting: float | None = None
+        self._show = show
+        self._begun: tuple[int, float] | None = None
+        self._latest = 0.0
+        self._reads: list[Generator[object, None, None]] = []
+
+    def __call__(self, done: int, stage: str = "") -> None:
+        """Say how many images are done; of a ``stage``, which has a name of its own, it is not known how many are to come."""
+        self.done, self._latest = done, time.monotonic()
+        if self._begun is None or done < self._begun[0]:
+            self._begun = done, self._latest
+        self._show(done, stage)
+
+    @property
+    def rate(self) -> float | None:
+        """Images per second; None until a second batch is done."""
+        if self._begun is None or self._latest == self._begun[1]:
+            return None
+        return (self.done - self._begun[0]) / (self._latest - self._begun[1])
+
+    def seconds_left(self, total: float | None) -> float | None:
+        """Seconds until ``total`` images are done, at the rate so far; None where that is unknown."""
+        if not self.rate or total is None:
+            return None
+        return max((total - self.done) / self.rate - (time.monotonic() - self._latest), 0.0)
+
+    def reading(self, batches: Iterable[Item]) -> Iterator[Item]:
+        """Pass batches on and watch how long each is waited for; reading ends with the progress line at the latest."""
+        watched = self._watched(batches)
+        self._reads.append(watched)
+        return watched
+
+    def close(self) -> None:
+        """End what :meth:`reading` began, so that an error leaves no thread or process behind."""
+        for watched in self._reads:
+            watched.close()
+
+    def _watched(self, batches: Iterable[Item]) -> Generator[Item, None, None]:
+        read, waited, since = iter(batches), 0.0, 0.0
+        try:
+            while True:
+                asked = time.monotonic()
+                try:
+                    batch = next(read)
+                except StopIteration:
+                    return
+                finally:
+                    got = time.monotonic()
+                    waited += got - asked if since else 0.0
+                    since = since or got
+                    self.waiting = waited / (got - since) if got > since else self.waiting
+                yield batch
+        finally:
+            if isinstance(read, Generator):
+                read.close()
 
 
 @contextmanager
-def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A progress bar for ``total`` samples; yields a function to call with the number that are done."""
+def progress(what: str, total: int | None) -> Iterator[Meter]:
+    """A progress line for ``total`` images; yields a :class:`Meter`, to be called with the number that are done.
+
+    Where its :meth:`Meter.reading` was used, a line says at the end how fast it was and how long it waited for data.
+    """
     console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    begun = time.monotonic()
+
+    def show(done: int, stage: str) -> None:
+        bar.tasks[0].total = None if stage else total  # update takes None for "as before"
+        bar.update(task, completed=done, description=stage or what)
+
+    meter = Meter(show)
+    columns = _columns(console.width, meter)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal, expand=True) as bar:
         task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)
+        try:
+            yield meter
+        finally:
+            meter.close()
+    if console.is_terminal and meter.waiting is not None:
+        said = [f"{meter.done} images in {_clock(time.monotonic() - begun)}"]
+        said += [] if meter.rate is None else [f"{meter.rate:.1f} images/s"]
+        said += [f"waiting for data {100 * meter.waiting:.0f} %"]
+        console.print(f"{what}: {', '.join(said)}", markup=False, highlight=False)
+
+
+class _Said(ProgressColumn):
+    """A column that shows what a function says of the task."""
+
+    def __init__(self, say: Callable[[Task], str], column: Column | None = None, style: str = "") -> None:
+        super().__init__(column or Column(no_wrap=True))
+        self._say = say
+        self._style = style
+
+    def render(self, task: Task) -> Text:
+        return Text(self._say(task), style=self._style)
+
+
+def _columns(width: int, meter: Meter) -> list[ProgressColumn]:
+    """What fits into a line of this width; the description is shortened before anything else."""
+
+    def rate(task: Task) -> str:
+        return "" if meter.rate is None else f"{meter.rate:.1f} images/s"
+
+    def left(task: Task) -> str:
+        seconds = meter.seconds_left(task.total)
+        return "" if seconds is None else f"left {_clock(seconds)}"
+
+    def waiting(task: Task) -> str:
+        words = "waiting for data" if width >= FOR_BAR else "waiting"
+        return "" if meter.waiting is None else f"{words} {100 * meter.waiting:.0f} %"
+
+    return [
+        _Said(lambda task: task.description, Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+        *([BarColumn(bar_width=width // 8)] if width >= FOR_BAR else []),
+        _Said(lambda task: f"{task.completed:.0f}" + (f"/{task.total:.0f}" if task.total else ""), style="progress.download"),
+        _Said(rate),
+        *([_Said(lambda task: _clock(task.elapsed or 0), style="progress.elapsed")] if width >= FOR_ELAPSED else []),
+        _Said(left, style="progress.remaining"),
+        _Said(waiting),
+    ]
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
 
 
 @contextmanager

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
+from ecmt_deploy.data.reading import read_ahead, usual_workers
 from ecmt_deploy.errors import DataError
 from ecmt_deploy.preprocessing import Preprocessing
 
@@ -31,12 +34,18 @@ class Source:
         ``"train"`` or ``"test"``; ``"all"`` where the dataset has a single split.
     class_names
         Names by label, where the dataset knows them.
+    shape
+        (C, H, W) of a preprocessed sample.
     """
 
-    def __init__(self, name: str, split: str, class_names: tuple[str, ...] | None) -> None:
+    decodes = False
+    """Whether samples are decoded one by one as they are read, which takes long and can be done in parallel."""
+
+    def __init__(self, name: str, split: str, class_names: tuple[str, ...] | None, shape: tuple[int, ...]) -> None:
         self.name = name
         self.split = split
         self.class_names = class_names
+        self.shape = shape
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -49,6 +58,11 @@ class Source:
     def read(self, indices: np.ndarray) -> np.ndarray:
         """Preprocessed samples, float32 (len(indices), C, H, W)."""
         raise NotImplementedError
+
+    def parts(self, chunks: Sequence[np.ndarray]) -> Generator[np.ndarray, None, None]:
+        """Yield :meth:`read` of each of these arrays of indices."""
+        for chunk in chunks:
+            yield self.read(chunk)
 
     def raw(self, index: int) -> bytes:
         """Stored content of one sample before any preprocessing; what fingerprints are made of."""
@@ -78,7 +92,7 @@ class ArraySource(Source):
         preprocessing: Preprocessing,
         full_scale: float | None,
     ) -> None:
-        super().__init__(name, split, class_names)
+        super().__init__(name, split, class_names, preprocessing.input_size)
         check_shape(name, tuple(x.shape[1:]), preprocessing)
         self._x = x
         self._labels = labels
@@ -184,9 +198,16 @@ class Dataset:
         return self.take(np.sort(shuffled(len(self), _ORDER_SEED)[:limit]))
 
     def batches(
-        self, batch_size: int, limit: int | None = None, indices: Sequence[int] | np.ndarray | None = None
+        self,
+        batch_size: int,
+        limit: int | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
+        workers: int | None = 0,
+        pin_memory: bool = False,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield ``(x, y)``: float32 (b, C, H, W) preprocessed, and int64 (b,); only the last b may be smaller.
+
+        Batches are read while the caller computes, a few ahead. They are the same for any number of workers.
 
         Parameters
         ----------
@@ -196,20 +217,30 @@ class Dataset:
             At most this many samples, see :meth:`sample`.
         indices
             Positions in this dataset to read instead of all (e.g. ``range(rank, len(d), world_size)``).
+        workers
+            Processes that read; 0: a thread of this one. None: a number that suits data and machine, see
+            :func:`ecmt_deploy.data.reading.usual_workers`. Data in memory is read in the thread in any case.
+        pin_memory
+            Whether ``x`` lies in page-locked memory, for ``torch.from_numpy(x).to("cuda", non_blocking=True)``.
 
         Raises
         ------
         DataError
-            If ``batch_size`` is below one, or a sample cannot be read.
+            If ``batch_size`` is below one or ``workers`` negative, a sample cannot be read, or a worker dies.
         """
         if batch_size < 1:
             raise DataError(f"{self.name}: batch size must be at least 1, found {batch_size}")
+        if workers is not None and workers < 0:
+            raise DataError(f"{self.name}: workers must be 0 or more, found {workers}")
         chosen = self if indices is None else self.take(indices)
         chosen = chosen.sample(limit)
-        labels = chosen.labels
-        for start in range(0, len(chosen), batch_size):
-            stop = start + batch_size
-            yield chosen.source.read(chosen.indices[start:stop]), labels[start:stop]
+        starts = range(0, len(chosen), batch_size)
+        chunks = [chosen.indices[start : start + batch_size] for start in starts]
+        if workers is None:
+            workers = usual_workers(self.source, len(chunks), 4 * batch_size * math.prod(self.source.shape))
+        with closing(read_ahead(self.source, chunks, workers, pin_memory)) as parts:
+            for start, x in zip(starts, parts, strict=True):
+                yield x, chosen.labels[start : start + batch_size]
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Everything at once: float32 (n, C, H, W) and int64 (n,)."""

@@ -24,6 +24,8 @@ _SYNSET = re.compile(r"n\d{8}")
 class FolderSource(Source):
     """Image files with their labels, read when asked for."""
 
+    decodes = True
+
     def __init__(
         self,
         name: str,
@@ -32,7 +34,7 @@ class FolderSource(Source):
         class_names: tuple[str, ...],
         preprocessing: Preprocessing,
     ) -> None:
-        super().__init__(name, split, class_names)
+        super().__init__(name, split, class_names, preprocessing.input_size)
         self._paths = [path for path, _ in files]
         self._labels = np.array([label for _, label in files], dtype=np.int64)
         self._preprocessing = preprocessing

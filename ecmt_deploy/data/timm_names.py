@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -23,13 +24,13 @@ _PACKAGES = {"hfds": "datasets", "hfids": "datasets", "tfds": "tensorflow-datase
 
 
 class TimmSource(Source):
-    """A timm dataset: indexable, or a stream that is read from its start (so late samples cost)."""
+    """A timm dataset: indexable, or a stream, in which a sample is reached by reading all before it."""
 
     def __init__(self, name: str, split: str, dataset: Any, preprocessing: Preprocessing) -> None:
-        super().__init__(name, split, _class_names(dataset))
+        super().__init__(name, split, _class_names(dataset), preprocessing.input_size)
         self._dataset = dataset
         self._preprocessing = preprocessing
-        self._indexable = hasattr(dataset, "__getitem__") and not hasattr(dataset, "set_epoch")
+        self.decodes = hasattr(dataset, "__getitem__") and not hasattr(dataset, "set_epoch")  # a stream has one reader
         self._cached_labels: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -48,13 +49,25 @@ class TimmSource(Source):
         return self._cached_labels
 
     def read(self, indices: np.ndarray) -> np.ndarray:
-        rows = [
-            transform(f"{self.name}[{i}]", image, self._preprocessing)
-            if hasattr(image, "convert")
-            else read_image(f"{self.name}[{i}]", cast(BinaryIO, image), self._preprocessing)
-            for i, (image, _) in zip(indices.tolist(), self._items(indices), strict=True)
-        ]
-        return np.stack(rows) if rows else np.empty((0, *self._preprocessing.input_size), np.float32)
+        rows = list(self._rows(indices))
+        return np.stack(rows) if rows else np.empty((0, *self.shape), np.float32)
+
+    def parts(self, chunks: Sequence[np.ndarray]) -> Generator[np.ndarray, None, None]:
+        if self.decodes or not chunks:
+            yield from super().parts(chunks)
+            return
+        rows = self._rows(np.concatenate(chunks))  # a stream is read once, not once for every batch
+        for chunk in chunks:
+            yield np.stack(list(islice(rows, len(chunk))))
+
+    def _rows(self, indices: np.ndarray) -> Iterator[np.ndarray]:
+        """Preprocessed samples (C, H, W) at these indices, in their order."""
+        for i, (image, _) in zip(indices.tolist(), self._items(indices), strict=True):
+            where = f"{self.name}[{i}]"
+            if hasattr(image, "convert"):
+                yield transform(where, image, self._preprocessing)
+            else:
+                yield read_image(where, cast(BinaryIO, image), self._preprocessing)
 
     def raw(self, index: int) -> bytes:
         image, _ = next(self._items(np.array([index])))
@@ -63,7 +76,7 @@ class TimmSource(Source):
     def _items(self, indices: np.ndarray) -> Iterator[tuple[Any, int]]:
         """(image or open file, label) at these indices, in their order."""
         try:
-            if not self._indexable:
+            if not self.decodes:
                 yield from self._stream(indices)
                 return
             # The reader under an ImageDataset is asked directly: the dataset itself would answer a damaged image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from math import prod
 from os import PathLike
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ecmt_deploy.activity import Activity
-from ecmt_deploy.config import require_timesteps
+from ecmt_deploy.config import Execution, require_timesteps
 from ecmt_deploy.engine.base import Tally
 from ecmt_deploy.engine.firing import require_compiler
 from ecmt_deploy.engine.fusion import fuse
@@ -22,8 +23,6 @@ from ecmt_deploy.graph import Program
 
 #: called with a node's name and its operand values (B, ...)
 Observer = Callable[[str, Tensor], None]
-#: memory for streams unless one says otherwise
-MEMORY_BYTES = 2**30
 #: arrays of the size of its largest stream that a node works with besides its operands and its result
 WORKING_COPIES = 4
 
@@ -51,13 +50,45 @@ class SpikingModel(nn.Module):
         self._last_use = self._last_uses()
         fuse(program, dict(zip(program.nodes, self.ops, strict=True)))
         self._most_alive = self._alive()
-        self.memory_bytes = MEMORY_BYTES
+        self.memory_bytes = Execution().memory_bytes
         self.eval()
 
     @property
     def device(self) -> torch.device:
         """Where it runs."""
         return self._like.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in."""
+        return self._like.dtype
+
+    def use(self, execution: Execution) -> None:
+        """Run as ``execution`` says, on the device where it is.
+
+        Raises
+        ------
+        ConfigError
+            if levels of its neurons are too many to be told apart in bfloat16, or kernels cannot be made.
+        """
+        if execution.dtype is not None:
+            dtype = getattr(torch, execution.dtype)
+            digits = 1 - round(math.log2(torch.finfo(dtype).eps))
+            wide = {
+                name: span
+                for name in self.program.neurons
+                if (span := int(self.program.nodes[name].levels) - int(self.program.nodes[name].lowest_level.min())) > digits
+            }
+            if wide:
+                name, span = max(wide.items(), key=lambda item: item[1])
+                raise ConfigError(
+                    f"{execution.dtype} tells {digits} levels apart, and {len(wide)} neuron nodes have more ({name} has {span});"
+                    f" use --dtype float32, or convert with --levels {digits}"
+                )
+            self.to(dtype)
+        self.memory_bytes = execution.memory_bytes
+        if execution.compiled:
+            self.compile()
 
     def _last_uses(self) -> dict[str, list[str]]:
         """For every node, the streams that nobody needs after it."""
