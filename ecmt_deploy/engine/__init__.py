@@ -82,7 +82,7 @@ class SpikingModel(nn.Module):
             if wide:
                 name, span = max(wide.items(), key=lambda item: item[1])
                 raise ConfigError(
-                    f"{execution.dtype} tells {digits} levels apart, and {len(wide)} neuron nodes have more ({name} has {span});"
+                    f"{execution.dtype} tells {digits} levels apart, and {len(wide)} neuron nodes have more ({name}: {span});"
                     f" use --dtype float32, or convert with --levels {digits}"
                 )
             self.to(dtype)

@@ -1,0 +1,219 @@
+"""The torch engine beside one forward pass of the network it came from; writes the tables "speed" and "nodes" in
+docs/performance.md.
+
+    python -m benchmarks.speed [--eager]
+
+ViT-S/16 of timm at 224 px with random weights, a batch of 4, float32, two threads, counts included, neurons as fused kernels
+(--eager: without; prints only). Network and program take turns; a ratio is that of the medians, the spread that of the
+quartiles of the program's times. Peak memory is the largest resident set of a process of its own, less what it holds before
+it runs, at a batch of 16.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchmarks.documents import put
+from ecmt_deploy.config import ConvertConfig
+from ecmt_deploy.conversion import convert
+from ecmt_deploy.engine import SpikingModel, load
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
+MODEL, THREADS, BATCH, ROUNDS, MEMORY_BATCH = "vit_small_patch16_224", 2, 4, 7, 16
+TIMESTEPS = (1, 2, 4, 8)
+CALIBRATION_SAMPLES = 8
+
+
+def network() -> nn.Module:
+    """The network, as timm makes it."""
+    import timm
+
+    torch.manual_seed(0)
+    return timm.create_model(MODEL, pretrained=False).eval()
+
+
+def images(batch: int) -> torch.Tensor:
+    """Random images."""
+    return torch.randn(batch, 3, 224, 224, generator=torch.Generator().manual_seed(5))
+
+
+def program(preset: str, path: Path) -> None:
+    """Convert the network, tuned on random images, and write the program."""
+    import timm
+
+    timm.layers.set_fused_attn(False)
+    x = torch.randn(CALIBRATION_SAMPLES, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    convert(network(), x, ConvertConfig(preset=preset, timesteps=4)).save(path)
+    timm.layers.set_fused_attn(True)
+
+
+def alternating(first: Callable[[], Any], second: Callable[[], Any], rounds: int) -> tuple[list[float], list[float]]:
+    """Seconds of both, taking turns; each is run once before."""
+    first(), second()
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds):
+        for run, seconds, turns in ((first, times[0], 3), (second, times[1], 1)):
+            for _ in range(turns):
+                begun = time.perf_counter()
+                run()
+                seconds.append(time.perf_counter() - begun)
+    return times
+
+
+def kind(op: Any) -> str:
+    """What kind of node, as the table names it."""
+    return str(getattr(op.node, "function", type(op).__name__))
+
+
+def shares(model: SpikingModel, x: torch.Tensor, steps: int) -> dict[str, float]:
+    """Seconds of one run by kind of node, counting by itself."""
+    taken: dict[str, float] = defaultdict(float)
+
+    def timed(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any) -> Any:
+            begun = time.perf_counter()
+            result = original(*arguments)
+            taken[name] += time.perf_counter() - begun
+            return result
+
+        return run
+
+    for op in model.ops:
+        for method, name in (("stream", kind(op)), ("count", "counting")):
+            object.__setattr__(op, method, timed(name, getattr(op, method)))
+    rounds = 3
+    for _ in range(rounds):
+        model.count(x, steps)
+    for op in model.ops:
+        for method in ("stream", "count"):
+            object.__delattr__(op, method)
+    return {name: seconds / rounds for name, seconds in taken.items()}
+
+
+def products(model: SpikingModel, x: torch.Tensor, steps: int) -> float:
+    """Seconds of the floor: the matrix products of one run, and nothing else, on operands of their shapes."""
+    runs = []
+    for name, op in zip(model.program.nodes, model.ops, strict=True):
+        shapes = [model.program.shapes[source] for source in model.program.operands[name]]
+        if type(op).__name__ == "Linear" and not op.encoding:
+            a, w = torch.randn(steps, len(x), *shapes[0]), op.weight
+            runs.append(lambda a=a, w=w: torch.nn.functional.linear(a, w))
+        elif getattr(op, "matmul", False):
+            a, b = (torch.randn(steps, len(x), *shape) for shape in shapes)
+            runs.append(lambda a=a, b=b: a @ b)
+    seconds = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        for run in runs:
+            run()
+        seconds.append(time.perf_counter() - begun)
+    return statistics.median(seconds)
+
+
+def measure(preset: str, path: Path, eager: bool) -> tuple[list[str], list[str]]:
+    """Rows of the two tables."""
+    ann, x = network(), images(BATCH)
+    model = load(path)
+    model.memory_bytes = 2**34
+    if not eager:
+        model.compile()
+
+    def once() -> None:
+        with torch.inference_mode():
+            ann(x)
+
+    rows, parts = [], []
+    for steps in TIMESTEPS:
+        forward, run = alternating(once, lambda steps=steps: model.count(x, steps), ROUNDS)
+        one = statistics.median(forward)
+        ratio, low, high = (q / one for q in (statistics.median(run), *statistics.quantiles(run, n=4)[::2]))
+        floor = products(model, x, steps) / one
+        rows.append(f"| {preset} | {steps} | {ratio:.1f} | {low:.1f} to {high:.1f} | {floor:.1f} | {1000 * one:.0f} |")
+        print(rows[-1], flush=True)
+        if steps == 4:
+            for name, seconds in sorted(shares(model, x, steps).items(), key=lambda item: -item[1]):
+                if seconds / one >= 0.005:
+                    parts.append(f"| {preset} | {name} | {seconds / one:.2f} |")
+                    print(parts[-1], flush=True)
+    return rows, parts
+
+
+def peak(what: str, path: str, budget: float) -> None:
+    """In a process of its own: print by how many bytes the largest resident set grows in one run at the larger batch."""
+    torch.set_num_threads(THREADS)
+    x = images(MEMORY_BATCH)
+    if what == "ann":
+        ann = network()
+        with torch.inference_mode():
+            ann(x[:1])
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            ann(x)
+    else:
+        model = load(path)
+        model.memory_bytes = round(budget * 2**30)
+        model.count(x[:1], 1)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        model.count(x, 4)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def memory(path: Path, preset: str) -> list[str]:
+    """Rows of the table of peak memory."""
+    rows = []
+    found: dict[str, tuple[int, int]] = {}
+    cases = [("network", "ann", 1.0), ("program, 1 GiB", "program", 1.0), ("program, 0.25 GiB", "program", 0.25)]
+    for label, what, budget in cases:
+        command = [sys.executable, "-m", "benchmarks.speed", "--peak", what, str(path), str(budget)]
+        grown, whole = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        found[label] = int(grown), int(whole)
+        ratios = [f"{a / b:.2f}" for a, b in zip(found[label], found["network"], strict=True)]
+        rows.append(f"| {preset} | {label} | {int(whole) / 2**20:.2f} | {ratios[1]} | {ratios[0]} |")
+        print(rows[-1], flush=True)
+    return rows
+
+
+def main() -> None:
+    """Measure, print, and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--eager", action="store_true", help="neurons operation by operation; writes nothing")
+    parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--programs", type=Path, help="directory to keep the converted programs in, and to find them")
+    arguments = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    if arguments.peak:
+        peak(arguments.peak[0], arguments.peak[1], float(arguments.peak[2]))
+        return
+    speed, nodes, resident = [], [], []
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = arguments.programs or Path(temporary)
+        for preset in ("accurate", "paper"):
+            path = directory / f"{MODEL}-{preset}.nir"
+            if not path.exists():
+                program(preset, path)
+            rows, parts = measure(preset, path, arguments.eager)
+            speed, nodes = speed + rows, nodes + parts
+            if not arguments.eager:
+                resident += memory(path, preset)
+    if not arguments.eager:
+        head = "| preset | T | program / network | middle half | matrix products alone | network, ms |"
+        put(DOCUMENT, "speed", [head, "|---|---|---|---|---|---|", *speed])
+        put(DOCUMENT, "nodes", ["| preset | kind of node | share, in network passes |", "|---|---|---|", *nodes])
+        head = "| preset | what | peak, GiB | times the network's | what the run adds, times the network's |"
+        put(DOCUMENT, "memory", [head, "|---|---|---|---|---|", *resident])
+
+
+if __name__ == "__main__":
+    main()
