@@ -23,7 +23,7 @@ from ecmt_deploy.errors import ConversionError
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.kernels import Site, Stream, kernel
 from ecmt_deploy.lower import Lowered, steps
-from ecmt_deploy.lower.builder import Activation, Builder
+from ecmt_deploy.lower.builder import Activation, Builder, exact
 
 #: relative to the largest magnitude of the tensor compared
 FLOAT64_TOLERANCE = 1e-9
@@ -77,7 +77,8 @@ def _check_operations(captured: Captured, lowered: Lowered, samples: Tensor) -> 
         elif node.op == "output":
             readouts = [value.movedim(activation.batch, 0) for value in values[node.args[0][0]]]
         else:
-            values[node] = [_evaluated(node, values, i) for i in range(len(parts))]
+            operands = {operand: _in_double(values[operand]) for operand in node.all_input_nodes}
+            values[node] = [_evaluated(node, operands, i) for i in range(len(parts))]
             if isinstance(activation, Activation):
                 for found, value in zip(builder.take(activation.name), values[node], strict=True):
                     _compare(node, activation.name, found, value if activation.batch is None else value.squeeze(activation.batch))
@@ -86,9 +87,15 @@ def _check_operations(captured: Captured, lowered: Lowered, samples: Tensor) -> 
     return torch.cat(readouts)
 
 
-def _evaluated(node: fx.Node, values: dict[fx.Node, list[Any]], sample: int) -> Any:
-    """Value of one captured call in float64."""
-    args, kwargs = fx.map_arg((node.args, node.kwargs), lambda a: constant_in(values[a][sample], torch.float64))
+def _in_double(values: list[Any]) -> list[Any]:
+    """One value for every sample, in float64; a constant, which all share, is converted once."""
+    made = {id(value): constant_in(value, torch.float64) for value in values}
+    return [made[id(value)] for value in values]
+
+
+def _evaluated(node: fx.Node, operands: dict[fx.Node, list[Any]], sample: int) -> Any:
+    """Value of one captured call for one sample."""
+    args, kwargs = fx.map_arg((node.args, node.kwargs), lambda a: operands[a][sample])
     return evaluate(node, args, kwargs, torch.float64)
 
 
@@ -104,6 +111,10 @@ class _Running(Builder):
         self.streams: dict[str, list[np.ndarray]] = {}
         taken = [source for sources in lowered.placed.values() for source in sources]
         self.uses = Counter([*taken, *(trace.name for trace in lowered.traces.values())])
+
+    def array(self, value: Tensor | float | bool) -> np.ndarray:
+        """A constant in float64, not copied: nothing lasts long enough here for the model to change."""
+        return exact(value).detach().to(self.dtype).contiguous().numpy()
 
     def _place(self, name: str, node: nir.NIRNode, operands: tuple[str, ...]) -> None:
         super()._place(name, node, operands)
