@@ -81,6 +81,7 @@ def convert(
     report("check", 0)
     self_check(model, captured, lowered, _different_samples(batches))
     del captured
+    report("calibrate", 0)
     return with_ranges(SpikingModel(calibrate(lowered, batches, config, report)), batches)
 
 
