@@ -170,6 +170,6 @@ def _given(batches: list[Tensor]) -> CalibrationRecord:
     """Record of calibration samples that came as tensors."""
     digest = hashlib.sha256()
     for batch in batches:
-        digest.update(memoryview(batch.detach().cpu().contiguous().numpy().reshape(-1)).cast("B"))
+        digest.update(batch.detach().cpu().contiguous().numpy().reshape(-1).data.cast("B"))
     indices = tuple(range(sum(map(len, batches))))
     return CalibrationRecord("array", "given", None, indices, (), digest.hexdigest())

@@ -75,13 +75,14 @@ def _check_operations(captured: Captured, lowered: Lowered, samples: Tensor) -> 
             given = node.name == captured.input_name
             values[node] = list(parts) if given else [captured.constants[node.name]] * len(parts)
         elif node.op == "output":
-            readouts = [value.movedim(activation.batch, 0) for value in values[node.args[0][0]]]
+            readouts = [value.movedim(activation.batch, 0) for value in values[node.all_input_nodes[0]]]
         else:
             operands = {operand: _in_double(values[operand]) for operand in node.all_input_nodes}
             values[node] = [_evaluated(node, operands, i) for i in range(len(parts))]
             if isinstance(activation, Activation):
                 for found, value in zip(builder.take(activation.name), values[node], strict=True):
-                    _compare(node, activation.name, found, value if activation.batch is None else value.squeeze(activation.batch))
+                    expected = value if activation.batch is None else value.squeeze(activation.batch)
+                    _compare(node, activation.name, found, expected.numpy())
         for name in finished[node]:
             values.pop(name, None)
     return torch.cat(readouts)
@@ -126,9 +127,8 @@ class _Running(Builder):
             self.streams[name] = list(self.samples)
             return
         with np.errstate(all="ignore"):  # what the model's own arithmetic would say nothing of
-            self.streams[name] = [
-                kernel(node, site, FLOAT64, identity_neurons=True).advance(1, *map(_reached, values)).value for values in sources
-            ]
+            run = [kernel(node, site, FLOAT64, identity_neurons=True).advance(1, *map(_reached, values)) for values in sources]
+            self.streams[name] = [stream.value for stream in run]
 
     def take(self, name: str) -> list[np.ndarray]:
         """The stream of a node, for every sample; it is forgotten when nobody takes it again."""
@@ -140,8 +140,7 @@ def _reached(value: np.ndarray) -> Stream:
     return Stream(value, np.broadcast_to(np.True_, value.shape))
 
 
-def _compare(node: fx.Node, name: str, found: np.ndarray, value: Tensor) -> None:
-    expected = value.numpy()
+def _compare(node: fx.Node, name: str, found: np.ndarray, expected: np.ndarray) -> None:
     with np.errstate(invalid="ignore"):
         difference = np.where(found == expected, 0.0, np.abs(found - expected))  # infinities of masks
     finite = np.abs(expected[np.isfinite(expected)])

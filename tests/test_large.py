@@ -22,7 +22,7 @@ from ecmt_deploy.errors import ConversionError
 from ecmt_deploy.graph import Program, read, write
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph.program import parameters
-from tests.programs import TinyTransformer, images, neuron, program
+from tests.programs import TinyTransformer, images, program
 
 #: resident memory of a process now, and the most since it was last asked (bytes)
 PEAK = """
@@ -73,9 +73,11 @@ def chain(layers: int, width: int) -> Program:
     edges, last = [], "input"
     for i in range(layers):
         weight = r.standard_normal((width, width), np.float32) / np.float32(width**0.5)
-        for name, node in ((f"{i}.neuron", neuron()), (str(i), nir.Linear(weight))):
-            if isinstance(node, n.MultiThreshold):
-                node.positive_base, node.negative_base = (b.astype(np.float32) for b in (node.positive_base, node.negative_base))
+        base = np.float32(0.1).reshape(())
+        for name, node in (
+            (f"{i}.neuron", n.MultiThreshold(base, base, 6, "nearest", 0.74)),
+            (str(i), nir.Linear(weight)),
+        ):
             nodes[name] = node
             edges.append((last, name))
             last = name

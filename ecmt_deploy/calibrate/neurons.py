@@ -33,7 +33,7 @@ def finite(name: str, largest: float) -> float:
     """``largest``, the largest magnitude that reaches a neuron, or a :class:`ConversionError` where it is no number."""
     if not isfinite(largest):
         raise ConversionError(
-            f"neuron {name}: {largest} reaches it for the calibration data; expected samples for which all activations are finite"
+            f"neuron {name}: {largest} reaches it for the calibration data; expected samples with finite activations"
         )
     return largest
 

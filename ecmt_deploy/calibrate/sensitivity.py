@@ -49,45 +49,37 @@ class Survey:
 
 
 class _Sums:
-    """Running sums of one neuron node."""
+    """Running sums of one neuron node, updated in place: of a large model they need more memory than its weights."""
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.pooled = len(shape) > 1 and int(np.prod(shape)) > POOLED_ABOVE
+    def __init__(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+        self.pooled = len(shape) > 1 and prod(shape) > POOLED_ABOVE
+        if self.pooled:
+            shape = (*shape[:-2], 1, shape[-1])
         self.count = 0
-        self.x: Tensor | float = 0.0
-        self.squared_gradient: Tensor | float = 0.0
-        self.low: Tensor | None = None
-        self.high: Tensor | None = None
+        self.x, self.squared_gradient = (torch.zeros(shape, dtype=torch.float64) for _ in range(2))
+        self.low, self.high = (torch.full(shape, end, dtype=dtype) for end in (torch.inf, -torch.inf))
 
     def see(self, x: Tensor) -> None:
         """Operands (B, ...)."""
         x = x.detach()
-        if self.pooled:
-            low, high = x.amin(dim=(0, -2), keepdim=True)[0], x.amax(dim=(0, -2), keepdim=True)[0]
-        else:
-            low, high = x.amin(dim=0), x.amax(dim=0)
-        self.low = low if self.low is None else torch.minimum(self.low, low)
-        self.high = high if self.high is None else torch.maximum(self.high, high)
+        axes = (0, -2) if self.pooled else 0
+        torch.minimum(self.low, x.amin(dim=axes).reshape(self.low.shape), out=self.low)
+        torch.maximum(self.high, x.amax(dim=axes).reshape(self.high.shape), out=self.high)
         self.count += len(x)
-        self.x = self._summed(x.double(), self.x)
+        self._sum(self.x, x.double())
 
     def see_gradient(self, gradient: Tensor) -> None:
-        """The readout's gradients with respect to operands that were seen, (B, ...)."""
-        self.squared_gradient = self._summed(gradient.double().square(), self.squared_gradient)
+        """The readout's gradients with respect to operands that were seen, (B, ...); none where nothing depends on them."""
+        self._sum(self.squared_gradient, gradient.double().square())
 
-    def _summed(self, values: Tensor, before: Tensor | float) -> Tensor:
-        values = values.mean(dim=-2, keepdim=True) if self.pooled else values
-        return values.sum(dim=0) + before
+    def _sum(self, total: Tensor, values: Tensor) -> None:
+        total += (values.mean(dim=-2, keepdim=True) if self.pooled else values).sum(dim=0)
 
     def survey(self, output_variance: float) -> Survey:
-        assert isinstance(self.x, Tensor)
-        assert self.low is not None
-        assert self.high is not None
         mean = self.x / self.count
         reach = torch.maximum(self.high - mean, mean - self.low)
-        # where no gradient came, nothing depends on the operand
-        measured = torch.as_tensor(self.squared_gradient).double() / self.count / output_variance
-        return Survey(mean.numpy(), reach.numpy(), _steadied(measured.expand_as(mean).numpy(), self.count))
+        measured = self.squared_gradient / self.count / output_variance
+        return Survey(mean.numpy(), reach.numpy(), _steadied(measured.numpy(), self.count))
 
 
 def samples_at_once(program: Program) -> int:
@@ -106,7 +98,8 @@ class Surveyor:
 
     def __init__(self, program: Program) -> None:
         self.engine = SpikingModel(program)
-        self._sums = {name: _Sums(program.shapes[name]) for name in program.neurons}
+        dtype = getattr(torch, program.dtype.name)
+        self._sums = {name: _Sums(program.shapes[name], dtype) for name in program.neurons}
         self._coefficients = torch.Generator().manual_seed(SEED)
 
     def see(self, x: Tensor, progress: Callable[[int], None]) -> None:
@@ -129,7 +122,7 @@ class Surveyor:
 
 
 class _Surveys(Mapping[str, Survey]):
-    """Surveys worked out when they are asked for: of a large model, they need more memory than its weights."""
+    """Surveys worked out when they are asked for, of one node at a time."""
 
     def __init__(self, sums: Mapping[str, _Sums], output_variance: float) -> None:
         self._sums, self._output_variance = sums, output_variance
