@@ -143,9 +143,20 @@ def _is_smaller(argument: Any) -> bool:
     return isinstance(argument, torch.dtype) and argument in (torch.float32, torch.float16, torch.bfloat16)
 
 
-def constant_in(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """A constant of the model for a computation in ``dtype``: floating ones are promoted to float64, others stay."""
-    return tensor.double() if dtype == torch.float64 and tensor.is_floating_point() else tensor
+def constant_in(value: Any, dtype: torch.dtype) -> Any:
+    """A value for a computation in ``dtype``: floating tensors are promoted to float64, all else stays."""
+    promoted = dtype == torch.float64 and isinstance(value, Tensor) and value.is_floating_point()
+    return value.double() if promoted else value
+
+
+def last_uses(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
+    """For every node, the values that nobody needs after it, its own among them where nobody takes it."""
+    finished: dict[fx.Node, list[fx.Node]] = {}
+    seen: set[fx.Node] = set()
+    for node in reversed(graph.nodes):
+        finished[node] = [value for value in (*node.all_input_nodes, node) if value not in seen]
+        seen.update(finished[node])
+    return finished
 
 
 def module_path(node: fx.Node) -> str:

@@ -110,7 +110,7 @@ def sha256(module: nn.Module) -> str:
     for name, tensor in sorted(module.state_dict().items()):
         array = tensor.detach().cpu().contiguous().numpy()
         digest.update(f"{name} {array.dtype.name} {array.shape}\n".encode())
-        digest.update(array.tobytes())
+        digest.update(array.reshape(-1).data.cast("B"))
     return digest.hexdigest()
 
 

@@ -14,7 +14,10 @@ import numpy as np
 
 from ecmt_deploy.graph import Program, verify
 from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.graph.program import unrepeated
 from ecmt_deploy.kernels import Site, Stream, kernel
+
+FLOAT64 = np.dtype(np.float64)
 
 
 def with_expectations(program: Program, neurons: Mapping[str, n.MultiThreshold]) -> Program:
@@ -24,24 +27,28 @@ def with_expectations(program: Program, neurons: Mapping[str, n.MultiThreshold])
     """
     nodes: dict[str, nir.NIRNode] = {**program.nodes, **neurons}
     operands, dtype = dict(program.operands), program.dtype
-    lacking: dict[str, np.ndarray] = {}  # by stream of spikes: what its consumers have to add, float64
+    last_taker = {source: name for name, sources in program.operands.items() for source in sources}
+    lacking: dict[str, np.ndarray] = {}  # by stream of spikes: what its consumers have yet to add, float64
     for name, node in program.nodes.items():
         sources = program.operands[name]
         if name in neurons:
-            lacking[name] = np.broadcast_to(-neurons[name].initial_membrane.astype(np.float64), program.shapes[name])
+            lacking[name] = np.broadcast_to(-neurons[name].initial_membrane.astype(FLOAT64), program.shapes[name])
         elif not any(source in lacking for source in sources):
             continue
         elif isinstance(node, n.ECMProduct):
-            left, right = (_smallest(lacking[source]).astype(dtype) for source in sources)
+            left, right = (unrepeated(lacking[source]).astype(dtype) for source in sources)
             nodes[name] = n.ECMProduct(node.operands, node.product, node.coding, left, right)
         else:
-            moved = kernel(node, Site.of(program, name), np.dtype(np.float64))
+            moved = kernel(node, Site.of(program, name), FLOAT64)
             values = [Stream(lacking[source], np.ones(program.shapes[source], bool)) for source in sources]
             result = moved.advance(1, *values).value
             if isinstance(node, n.WIRING):
                 lacking[name] = result
             else:
                 _add(nodes, operands, name, result.astype(dtype))
+        for source in sources:
+            if last_taker[source] == name:
+                lacking.pop(source, None)
     edges = [(source, name) for name, sources in operands.items() for source in set(sources)]
     return verify(nodes, edges, program.provenance)
 
@@ -63,9 +70,3 @@ def _add(nodes: dict[str, nir.NIRNode], operands: dict[str, tuple[str, ...]], na
             nodes[taker].operands = operands[taker]
     nodes[constant_name], operands[constant_name] = n.Constant(value, "first"), ()
     nodes[sum_name], operands[sum_name] = n.Add((name, constant_name)), (name, constant_name)
-
-
-def _smallest(array: np.ndarray) -> np.ndarray:
-    """An array that was broadcast, with each axis along which it repeats itself as one."""
-    repeated = tuple(slice(0, 1) if stride == 0 else slice(None) for stride in array.strides)
-    return array[repeated]

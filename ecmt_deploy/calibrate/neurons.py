@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from math import isfinite
 
 import nir
 
+from ecmt_deploy.errors import ConversionError
 from ecmt_deploy.graph import Program, verify
 from ecmt_deploy.graph import nodes as n
 
@@ -25,6 +27,15 @@ def producer(program: Program, name: str) -> str:
     while isinstance(program.nodes[source], n.WIRING):
         source = program.operands[source][0]
     return source
+
+
+def finite(name: str, largest: float) -> float:
+    """``largest``, the largest magnitude that reaches a neuron, or a :class:`ConversionError` where it is no number."""
+    if not isfinite(largest):
+        raise ConversionError(
+            f"neuron {name}: {largest} reaches it for the calibration data; expected samples with finite activations"
+        )
+    return largest
 
 
 def largest_or_one(name: str, largest: float) -> float:

@@ -9,7 +9,7 @@ sample from a random combination of the readout's elements with coefficients +-1
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -49,35 +49,33 @@ class Survey:
 
 
 class _Sums:
-    """Running sums of one neuron node."""
+    """Running sums of one neuron node, updated in place: of a large model they need more memory than its weights."""
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.pooled = len(shape) > 1 and int(np.prod(shape)) > POOLED_ABOVE
-        self.count = 0
-        self.x: Tensor | float = 0.0
-        self.squared_gradient: Tensor | float = 0.0
-        self.low: Tensor | None = None
-        self.high: Tensor | None = None
-
-    def see(self, x: Tensor, gradient: Tensor | None) -> None:
-        x = x.detach().double()
-        squares = torch.zeros_like(x) if gradient is None else gradient.double() ** 2
+    def __init__(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+        self.pooled = len(shape) > 1 and prod(shape) > POOLED_ABOVE
         if self.pooled:
-            low, high = x.amin(dim=(0, -2), keepdim=True)[0], x.amax(dim=(0, -2), keepdim=True)[0]
-            x, squares = x.mean(dim=-2, keepdim=True), squares.mean(dim=-2, keepdim=True)
-        else:
-            low, high = x.amin(dim=0), x.amax(dim=0)
-        self.low = low if self.low is None else torch.minimum(self.low, low)
-        self.high = high if self.high is None else torch.maximum(self.high, high)
+            shape = (*shape[:-2], 1, shape[-1])
+        self.count = 0
+        self.x, self.squared_gradient = (torch.zeros(shape, dtype=torch.float64) for _ in range(2))
+        self.low, self.high = (torch.full(shape, end, dtype=dtype) for end in (torch.inf, -torch.inf))
+
+    def see(self, x: Tensor) -> None:
+        """Operands (B, ...)."""
+        x = x.detach()
+        axes = (0, -2) if self.pooled else 0
+        torch.minimum(self.low, x.amin(dim=axes).reshape(self.low.shape), out=self.low)
+        torch.maximum(self.high, x.amax(dim=axes).reshape(self.high.shape), out=self.high)
         self.count += len(x)
-        self.x = self.x + x.sum(dim=0)
-        self.squared_gradient = self.squared_gradient + squares.sum(dim=0)
+        self._sum(self.x, x.double())
+
+    def see_gradient(self, gradient: Tensor) -> None:
+        """The readout's gradients with respect to operands that were seen, (B, ...); none where nothing depends on them."""
+        self._sum(self.squared_gradient, gradient.double().square())
+
+    def _sum(self, total: Tensor, values: Tensor) -> None:
+        total += (values.mean(dim=-2, keepdim=True) if self.pooled else values).sum(dim=0)
 
     def survey(self, output_variance: float) -> Survey:
-        assert isinstance(self.x, Tensor)
-        assert isinstance(self.squared_gradient, Tensor)
-        assert self.low is not None
-        assert self.high is not None
         mean = self.x / self.count
         reach = torch.maximum(self.high - mean, mean - self.low)
         measured = self.squared_gradient / self.count / output_variance
@@ -100,33 +98,52 @@ class Surveyor:
 
     def __init__(self, program: Program) -> None:
         self.engine = SpikingModel(program)
-        self._sums = {name: _Sums(program.shapes[name]) for name in program.neurons}
+        dtype = getattr(torch, program.dtype.name)
+        self._sums = {name: _Sums(program.shapes[name], dtype) for name in program.neurons}
         self._coefficients = torch.Generator().manual_seed(SEED)
 
     def see(self, x: Tensor, progress: Callable[[int], None]) -> None:
         """Measure on more samples (N, ...); ``progress`` is called with the number of these seen."""
+
+        def observe(name: str, operand: Tensor) -> None:
+            self._sums[name].see(operand)
+            if operand.requires_grad:  # summed as it comes: no gradient is kept
+                operand.register_hook(self._sums[name].see_gradient)
+
         seen = 0
         for part in x.split(samples_at_once(self.engine.program)):
-            operands: dict[str, Tensor] = {}
-
-            def observe(name: str, operand: Tensor, operands: dict[str, Tensor] = operands) -> None:
-                if operand.requires_grad:
-                    operand.retain_grad()
-                operands[name] = operand
-
             self.engine.backward(part, self._coefficients, observe)
-            for name, operand in operands.items():
-                self._sums[name].see(operand, operand.grad)
             seen += len(part)
             progress(seen)
 
-    def surveys(self, output_variance: float) -> dict[str, Survey]:
+    def surveys(self, output_variance: float) -> Mapping[str, Survey]:
         """What was seen so far, by neuron name."""
-        return {name: sums.survey(output_variance) for name, sums in self._sums.items()}
+        return _Surveys(self._sums, output_variance)
+
+
+class _Surveys(Mapping[str, Survey]):
+    """Surveys worked out when they are asked for, of one node at a time."""
+
+    def __init__(self, sums: Mapping[str, _Sums], output_variance: float) -> None:
+        self._sums, self._output_variance = sums, output_variance
+
+    def __getitem__(self, name: str) -> Survey:
+        return self._sums[name].survey(self._output_variance)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sums)
+
+    def __len__(self) -> int:
+        return len(self._sums)
 
 
 def underrated(
-    model: SpikingModel, x: Tensor, answers: Tensor, surveys: dict[str, Survey], output_variance: float, timesteps: int
+    model: SpikingModel,
+    x: Tensor,
+    answers: Tensor,
+    surveys: Iterable[tuple[str, Survey]],
+    output_variance: float,
+    timesteps: int,
 ) -> dict[str, float]:
     """Nodes whose spikes alone change the answer far more than their gradients say, as behind a softmax that is saturated.
 
@@ -140,7 +157,7 @@ def underrated(
     by node, the sensitivity that every element must have at least for the measured error to be expected
     """
     floors = {}
-    for name, seen in surveys.items():
+    for name, seen in surveys:
         readout, unsent = model.alone(name, x, timesteps)
         squares = unsent.double().pow(2).mean(dim=0).cpu().numpy()
         measured = float((readout.double() - answers).pow(2).sum()) / len(x) / output_variance
@@ -150,11 +167,10 @@ def underrated(
     return floors
 
 
-def raised(surveys: dict[str, Survey], floors: dict[str, float]) -> dict[str, Survey]:
-    """``surveys`` with sensitivities of at least ``floors``."""
-    return {
-        name: replace(seen, sensitivity=np.maximum(seen.sensitivity, floors.get(name, 0.0))) for name, seen in surveys.items()
-    }
+def raised(surveys: Mapping[str, Survey], floors: Mapping[str, float]) -> Iterator[tuple[str, Survey]]:
+    """``surveys`` one after another, by name, with sensitivities of at least ``floors``."""
+    for name, seen in surveys.items():
+        yield name, replace(seen, sensitivity=np.maximum(seen.sensitivity, floors.get(name, 0.0)))
 
 
 def _steadied(measured: np.ndarray, samples: int) -> np.ndarray:

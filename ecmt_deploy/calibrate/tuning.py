@@ -7,7 +7,7 @@ whose error is :data:`GOOD_ERROR`, but no more of them than the published method
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from math import isfinite, log, prod
 
@@ -71,12 +71,15 @@ def tuned(lowered: Lowered, batches: list[Tensor], config: ConvertConfig, progre
     answers = _answers(surveyor.engine, torch.cat(batches))
     variance = _variance(answers)
     expected = _answers(surveyor.engine, held)
-    surveys, spread = surveyor.surveys(variance), fan_outs(program)
+    spread = fan_outs(program)
     trials: list[Trial] = []
     floors: dict[str, float] = {}
 
+    def tuned_for(price: float) -> Program:
+        return _tuned(lowered, raised(surveyor.surveys(variance), floors), spread, price, config)
+
     def attempt(price: float) -> Trial:
-        model = SpikingModel(_tuned(lowered, surveys, spread, price, config))
+        model = SpikingModel(tuned_for(price))
         trials.append(_measure(model, held, expected, variance, config.timesteps, price))
         progress("tune", len(trials) * len(held))
         return trials[-1]
@@ -88,20 +91,19 @@ def tuned(lowered: Lowered, batches: list[Tensor], config: ConvertConfig, progre
     for _ in range(CORRECTIONS):
         if chosen.error <= POOR_ERROR:
             break
-        model = SpikingModel(_tuned(lowered, surveys, spread, chosen.price, config))
-        found = underrated(model, held[:MOST_SAMPLES], expected[:MOST_SAMPLES], surveys, variance, config.timesteps)
+        surveys = raised(surveyor.surveys(variance), floors)
+        x, y = held[:MOST_SAMPLES], expected[:MOST_SAMPLES]
+        found = underrated(SpikingModel(tuned_for(chosen.price)), x, y, surveys, variance, config.timesteps)
         if not found:
             break
-        floors = {name: max(floors.get(name, 0.0), floor) for name, floor in {**floors, **found}.items()}
-        surveys = raised(surveyor.surveys(variance), floors)
+        floors |= {name: max(floors.get(name, 0.0), floor) for name, floor in found.items()}
         trials.clear()
         attempt(first)
         chosen = _choose(attempt, trials, config.budget)
     if held is not kept:  # the price is settled: what was held out makes the survey better
         surveyor.see(held, lambda samples: progress("calibrate", len(kept) + samples))
-        surveys = raised(surveyor.surveys(variance), floors)
     record = TuningRecord(len(held), config.timesteps, chosen.price, chosen.error, chosen.events_per_mac, len(trials))
-    made = _tuned(lowered, surveys, spread, chosen.price, config)
+    made = tuned_for(chosen.price)
     return replace(made, provenance=msgspec.structs.replace(made.provenance, tuning=record))
 
 
@@ -189,7 +191,7 @@ def _within(attempt: Callable[[float], Trial], trials: list[Trial], budget: floa
 
 
 def _tuned(
-    lowered: Lowered, surveys: dict[str, Survey], spread: dict[str, float], price: float, config: ConvertConfig
+    lowered: Lowered, surveys: Iterable[tuple[str, Survey]], spread: dict[str, float], price: float, config: ConvertConfig
 ) -> Program:
     dtype = lowered.program.dtype
     neurons = {
@@ -202,7 +204,7 @@ def _tuned(
             config.recipe.fraction,
             dtype,
         )
-        for name, seen in surveys.items()
+        for name, seen in surveys
     }
     return with_expectations(lowered.program, neurons)
 

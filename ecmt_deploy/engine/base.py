@@ -6,12 +6,14 @@ from collections import defaultdict
 from math import prod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ecmt_deploy.activity import Counts
 from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal, news, number
 from ecmt_deploy.graph import Program
+from ecmt_deploy.graph.program import unrepeated
 
 
 class Tally:
@@ -53,8 +55,13 @@ class Op(nn.Module):
         self.state: dict[str, Tensor] = {}  # between chunks of time
 
     def hold(self, name: str, array: Any) -> None:
-        """Register an array of the node as a buffer that is not part of the state dict: the program holds it."""
-        self.register_buffer(name, torch.from_numpy(array.copy()), persistent=False)
+        """Register an array of the node as a buffer that is not part of the state dict: the program holds it.
+
+        The buffer is the program's own memory wherever torch can use it, so that a model is no second copy of its weights:
+        what computes must never write to it in place. ``to``, ``double`` and the like make new ones.
+        """
+        own = np.require(unrepeated(array), requirements=("C", "W"))
+        self.register_buffer(name, torch.from_numpy(own).expand(array.shape), persistent=False)
 
     def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
         """The node's stream over a chunk, counted where the chunk counts."""

@@ -98,3 +98,8 @@ def parameters(node: nir.NIRNode) -> list[np.ndarray]:
     scalars_and_arrays = getattr(node, "parameters", {})
     values = [*own.values(), *(scalars_and_arrays[key] for key in sorted(scalars_and_arrays))]
     return [value for value in values if isinstance(value, np.ndarray)]
+
+
+def unrepeated(array: np.ndarray) -> np.ndarray:
+    """An array that was broadcast, with each axis along which it repeats itself as one; any other as it is."""
+    return array[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in array.strides)]

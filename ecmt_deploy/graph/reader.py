@@ -1,12 +1,14 @@
 """Read a program from a file. The file is hostile until read: nothing in it is followed, executed or believed.
 
 NIR's own reader has a closed list of node types; this one walks the HDF5 tree itself, knows the same standard nodes and the
-dialect's, and takes nothing else.
+dialect's, and takes nothing else. It does so through h5py's low-level interface: a program of ViT-Large has thousands of small
+datasets, and the objects of the high-level one take longer than the weights.
 """
 
 from __future__ import annotations
 
 import os
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import h5py
 import msgspec
 import nir
 import numpy as np
+from h5py import h5d, h5f, h5g, h5l, h5o, h5s, h5z
 
 from ecmt_deploy.errors import DataError, ProgramError
 from ecmt_deploy.graph.fields import FIELDS, PROVENANCE_KEY
@@ -41,7 +44,7 @@ def read(path: str | os.PathLike[str]) -> Program:
         raise ProgramError(f"{path}: no such file; expected a program, as `ecmt-deploy convert` writes it")
     try:
         with h5py.File(path, "r") as file:
-            nodes, edges, provenance = _Reader(file, path.stat().st_size).graph()
+            nodes, edges, provenance = _Reader(path.stat().st_size).graph(file.id)
         return verify(nodes, edges, provenance)
     except (ProgramError, DataError) as error:
         raise ProgramError(f"{path}: {error}") from None
@@ -62,27 +65,27 @@ def read(path: str | os.PathLike[str]) -> Program:
 
 
 class _Reader:
-    """One pass over an open file."""
+    """One pass over an open file of so many bytes."""
 
-    def __init__(self, file: h5py.File, size: int) -> None:
-        self.file, self.size, self.budget = file, size, size
+    def __init__(self, size: int) -> None:
+        self.size, self.budget = size, size
 
-    def graph(self) -> tuple[dict[str, nir.NIRNode], list[tuple[str, str]], Provenance]:
+    def graph(self, file: h5f.FileID) -> tuple[dict[str, nir.NIRNode], list[tuple[str, str]], Provenance]:
         """Nodes, edges and provenance."""
-        root = self.group(self.file, "node", "the file")
+        root = self.group(h5g.open(file, b"/"), "node", "the file")
         kind = self.text(root, "type", "graph")
         if kind != "NIRGraph":
             raise ProgramError(f"graph: type is {kind!r}, expected 'NIRGraph'")
         self.only(root, "graph", {"type", "edges", "nodes", "metadata"})
         provenance = self.provenance(self.group(root, "metadata", "graph"))
         entries = self.group(root, "nodes", "graph")
-        nodes = {name: self.node(self.group(entries, name, "graph"), name) for name in sorted(entries)}
+        nodes = {name: self.node(self.group(entries, name, "graph"), name) for name in sorted(_names(entries))}
         edges = self.strings(root, "edges", "graph")
         if edges.ndim != 2 or edges.shape[1] != 2:
             raise ProgramError(f"graph: edges has shape {edges.shape}, expected (edges, 2)")
         return nodes, [(str(a), str(b)) for a, b in edges], provenance
 
-    def provenance(self, group: h5py.Group) -> Provenance:
+    def provenance(self, group: h5g.GroupID) -> Provenance:
         """The provenance, strictly decoded."""
         content = self.text(group, PROVENANCE_KEY, "graph metadata")
         try:
@@ -97,7 +100,7 @@ class _Reader:
         except (msgspec.MsgspecError, DataError, RecursionError) as error:
             raise ProgramError(f"provenance: {error}") from None
 
-    def node(self, group: h5py.Group, name: str) -> nir.NIRNode:
+    def node(self, group: h5g.GroupID, name: str) -> nir.NIRNode:
         """One node, by its declared fields."""
         where = f"node {name}"
         kind = self.text(group, "type", where)
@@ -109,7 +112,7 @@ class _Reader:
         values = {field: self.field(group, field, kind_, f"{where} ({kind})") for field, kind_ in fields.items()}
         return _build(cls, values)
 
-    def field(self, group: h5py.Group, field: str, kind: str, where: str) -> Any:
+    def field(self, group: h5g.GroupID, field: str, kind: str, where: str) -> Any:
         """One field, of the declared kind."""
         if kind == "string":
             return self.text(group, field, where)
@@ -120,7 +123,7 @@ class _Reader:
             return tuple(str(name) for name in names)
         if kind == "parameters":
             inner = self.group(group, field, where)
-            return {key: self.numbers(inner, key, f"{where} parameter", "fi") for key in sorted(inner)}
+            return {key: self.numbers(inner, key, f"{where} parameter", "fi") for key in sorted(_names(inner))}
         letters = {"int": "i", "ints": "i", "integers": "i", "float": "f", "floats": "f", "bool": "b"}[kind]
         array = self.numbers(group, field, where, letters)
         if kind in ("int", "float", "bool"):
@@ -129,70 +132,91 @@ class _Reader:
             return array.item()
         return array
 
-    def group(self, parent: h5py.Group, name: str, where: str) -> h5py.Group:
+    def group(self, parent: h5g.GroupID, name: str, where: str) -> h5g.GroupID:
         """A group, reached by a hard link."""
         found = self.member(parent, name, where)
-        if not isinstance(found, h5py.Group):
+        if not isinstance(found, h5g.GroupID):
             raise ProgramError(f"{where}: {name} is a dataset, expected a group")
         return found
 
-    def member(self, parent: h5py.Group, name: str, where: str) -> Any:
+    def member(self, parent: h5g.GroupID, name: str, where: str) -> Any:
         """Whatever a hard link leads to; other links are not followed."""
-        link = parent.get(name, getlink=True)
-        if link is None:
-            raise ProgramError(f"{where}: {name} is missing")
-        if not isinstance(link, h5py.HardLink):
-            kind = "an external" if isinstance(link, h5py.ExternalLink) else "a soft"
-            raise ProgramError(f"{where}: {name} is {kind} link, expected the thing itself; links are not followed")
-        return parent[name]
+        key = name.encode()
+        try:
+            kind = parent.links.get_info(key).type
+        except (KeyError, RuntimeError):
+            if key in parent:
+                raise
+            raise ProgramError(f"{where}: {name} is missing") from None
+        if kind != h5l.TYPE_HARD:
+            word = "an external" if kind == h5l.TYPE_EXTERNAL else "a soft"
+            raise ProgramError(f"{where}: {name} is {word} link, expected the thing itself; links are not followed")
+        return h5o.open(parent, key)
 
-    def only(self, group: h5py.Group, where: str, expected: set[str]) -> None:
+    def only(self, group: h5g.GroupID, where: str, expected: set[str]) -> None:
         """Refuse members that mean nothing here."""
-        unknown = sorted(set(group) - expected)
+        unknown = sorted(set(_names(group)) - expected)
         if unknown:
             raise ProgramError(f"{where}: unknown field {unknown[0]!r}, expected {', '.join(sorted(expected))}")
 
-    def dataset(self, group: h5py.Group, name: str, where: str) -> h5py.Dataset:
-        """A dataset that holds what it declares, inside this file."""
+    def dataset(self, group: h5g.GroupID, name: str, where: str) -> tuple[h5d.DatasetID, tuple[int, ...], np.dtype]:
+        """A dataset that holds what it declares, inside this file, with its shape and dtype."""
         found = self.member(group, name, where)
-        if not isinstance(found, h5py.Dataset):
+        if not isinstance(found, h5d.DatasetID):
             raise ProgramError(f"{where}: {name} is a group, expected a dataset")
-        if found.external is not None or found.is_virtual:
+        properties = found.get_create_plist()
+        if properties.get_external_count() or properties.get_layout() == h5d.VIRTUAL:
             raise ProgramError(f"{where}: {name} lies outside the file, expected its values; external storage is not read")
-        properties = found.id.get_create_plist()
         filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
-        if any(code not in (h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE) for code in filters) or found.shape is None:
+        plain = all(code in (h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE) for code in filters)
+        space = found.get_space()
+        if not plain or space.get_simple_extent_type() == h5s.NULL:
             raise ProgramError(f"{where}: {name} is stored in a way that is not read; expected plain or gzip values")
-        stored = found.id.get_storage_size()
-        if found.nbytes > stored * (MAX_EXPANSION if filters else 1) or stored > self.size:
-            raise ProgramError(f"{where}: {name} declares shape {found.shape} but holds {stored} bytes; the file is damaged")
+        stored, shape, dtype = found.get_storage_size(), space.get_simple_extent_dims(), found.dtype
+        if prod(shape) * dtype.itemsize > stored * (MAX_EXPANSION if filters else 1) or stored > self.size:
+            raise ProgramError(f"{where}: {name} declares shape {shape} but holds {stored} bytes; the file is damaged")
         self.budget -= stored
         if self.budget < 0:
             raise ProgramError(f"{where}: {name} stores the same bytes again; a file holds every value once")
-        return found
+        return found, shape, dtype
 
-    def numbers(self, group: h5py.Group, name: str, where: str, kinds: str) -> np.ndarray:
+    def numbers(self, group: h5g.GroupID, name: str, where: str, kinds: str) -> np.ndarray:
         """A numeric array of one of the dtype kinds, native byte order, C order."""
-        found = self.dataset(group, name, where)
-        if found.dtype.kind not in kinds or found.dtype.itemsize > 8:
+        found, shape, dtype = self.dataset(group, name, where)
+        if dtype.kind not in kinds or dtype.itemsize > 8:
             words = {"i": "integer", "f": "floating point", "b": "boolean"}
             expected = " or ".join(words[kind] for kind in kinds)
-            raise ProgramError(f"{where}: {name} has dtype {found.dtype}, expected {expected}")
-        return np.ascontiguousarray(found[()], dtype=found.dtype.newbyteorder("=")).reshape(found.shape)
+            raise ProgramError(f"{where}: {name} has dtype {dtype}, expected {expected}")
+        return _read(found, shape, dtype.newbyteorder("="))
 
-    def strings(self, group: h5py.Group, name: str, where: str) -> np.ndarray:
+    def strings(self, group: h5g.GroupID, name: str, where: str) -> np.ndarray:
         """An array of strings."""
-        found = self.dataset(group, name, where)
-        if h5py.check_string_dtype(found.dtype) is None:
-            raise ProgramError(f"{where}: {name} has dtype {found.dtype}, expected strings")
-        return np.asarray(found.asstr()[()], dtype=object)
+        found, shape, dtype = self.dataset(group, name, where)
+        text = h5py.check_string_dtype(dtype)
+        if text is None:
+            raise ProgramError(f"{where}: {name} has dtype {dtype}, expected strings")
+        content = _read(found, shape, dtype)
+        decoded = [value.decode(text.encoding) for value in content.ravel()]
+        return np.array(decoded, object).reshape(shape)
 
-    def text(self, group: h5py.Group, name: str, where: str) -> str:
+    def text(self, group: h5g.GroupID, name: str, where: str) -> str:
         """One string."""
         found = self.strings(group, name, where)
         if found.ndim:
             raise ProgramError(f"{where}: {name} has shape {found.shape}, expected one string")
         return str(found.item())
+
+
+def _names(group: h5g.GroupID) -> list[str]:
+    return [name.decode() for name in group]
+
+
+def _read(dataset: h5d.DatasetID, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """All values, read into the array that is returned."""
+    array = np.empty(shape, dtype)
+    if array.size:
+        dataset.read(h5s.ALL, h5s.ALL, array)
+    return array
 
 
 def _build(cls: type, values: dict[str, Any]) -> nir.NIRNode:

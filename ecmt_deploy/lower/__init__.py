@@ -8,6 +8,7 @@ has a symbolic batch s, which is set to 1 and whose axis is dropped where its si
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from torch import fx
 
-from ecmt_deploy.capture import Captured, constant_in, evaluate, module_path
+from ecmt_deploy.capture import Captured, constant_in, evaluate, last_uses, module_path
 from ecmt_deploy.errors import CaptureError
 from ecmt_deploy.graph import Program, Provenance, verify
 from ecmt_deploy.graph import nodes as n
@@ -31,14 +32,16 @@ class Lowered:
 
     Attributes
     ----------
-    program : the program; run it with identity neurons
+    program : the program; run it with identity neurons. Its arrays are its own: the model may change afterwards
     sites : place of every neuron, by name
     traces : for every captured operation, the node that computes it and the position of the batch axis (or ``None``)
+    placed : operands of every node that was placed on the way, also of those that the program does not need
     """
 
     program: Program
     sites: dict[str, Site]
     traces: dict[str, Activation]
+    placed: dict[str, tuple[str, ...]]
 
 
 class _Poison:
@@ -62,36 +65,56 @@ def lower(captured: Captured, coding: str, dtype: torch.dtype, provenance: Prove
         listing every operation outside the table with the path of its module.
     """
     builder = Builder(coding, dtype, captured.leaves)
-    values: dict[fx.Node, Any] = {}
-    refused: list[str] = []
-    result: Any = None
-    for node in captured.graph.nodes:
-        builder.path = module_path(node)
-        if node.op == "placeholder":
-            if node.name == captured.input_name:
-                values[node] = builder.input(_layout(node.meta["val"]))
-            else:
-                values[node] = constant_in(captured.constants[node.name], dtype)
-        elif node.op == "output":
-            (result,) = node.args[0]
-        else:
-            values[node] = _lower_call(builder, node, values, refused)
-    if refused:
-        raise CaptureError(f"{len(refused)} operations cannot be converted: {'; '.join(refused)}")
-    final = values[result]
+    traces: dict[str, Activation] = {}
+    final: Any = None
+    for node, final in steps(captured, builder):
+        if isinstance(final, Activation) and node.op != "output":
+            traces[node.name] = final
     if not isinstance(final, Activation) or final.batch is None:
         raise CaptureError("the model's output does not depend on its input, sample by sample; there is nothing to convert")
     builder.path = ""
     final = builder.settled(final)
     builder._place("readout", n.Readout(coding), (final.name,))
     builder._place("output", nir.Output(output_type={"output": np.array(final.shape)}), ("readout",))
+    placed = dict(builder.operands)
     if analog_readout_layer:
         _drop_readout_neurons(builder)
     _drop_unused(builder)
     edges = [(source, name) for name, sources in builder.operands.items() for source in set(sources)]
     program = verify(builder.nodes, edges, provenance)
-    traces = {node.name: value for node, value in values.items() if isinstance(value, Activation)}
-    return Lowered(program, {name: builder.sites[name] for name in program.neurons}, traces)
+    return Lowered(program, {name: builder.sites[name] for name in program.neurons}, traces, placed)
+
+
+def steps(captured: Captured, builder: Builder) -> Iterator[tuple[fx.Node, Any]]:
+    """Lower node after node of the captured graph into ``builder``; yields each with its value.
+
+    A value is an activation, a constant, or a list of them. Constants are converted to the builder's dtype where they are
+    used, and no value is kept longer than the graph needs it, so that little more is in memory than what ``builder`` keeps.
+
+    Raises
+    ------
+    CaptureError
+        once all nodes are tried, listing every operation outside the table with the path of its module.
+    """
+    values: dict[fx.Node, Any] = {}
+    refused: list[str] = []
+    finished = last_uses(captured.graph)
+    for node in captured.graph.nodes:
+        builder.path = module_path(node)
+        if node.op == "output":
+            if refused:
+                raise CaptureError(f"{len(refused)} operations cannot be converted: {'; '.join(refused)}")
+            ((result,),) = node.args
+            values[node] = values[result]
+        elif node.op != "placeholder":
+            values[node] = _lower_call(builder, node, values, refused)
+        elif node.name == captured.input_name:
+            values[node] = builder.input(_layout(node.meta["val"]))
+        else:
+            values[node] = captured.constants[node.name]
+        yield node, values[node]
+        for name in finished[node]:
+            del values[name]
 
 
 def _lower_call(builder: Builder, node: fx.Node, values: dict[fx.Node, Any], refused: list[str]) -> Any:
@@ -99,8 +122,8 @@ def _lower_call(builder: Builder, node: fx.Node, values: dict[fx.Node, Any], ref
     meta: Any = node.meta.get("val")
     if isinstance(meta, torch.SymInt | int):
         return _at_one(meta)
-    args: Any = fx.map_arg(node.args, lambda a: values[a])
-    kwargs: Any = fx.map_arg(node.kwargs, lambda a: values[a])
+    args: Any = fx.map_arg(node.args, lambda a: constant_in(values[a], builder.dtype))
+    kwargs: Any = fx.map_arg(node.kwargs, lambda a: constant_in(values[a], builder.dtype))
     operands = _flatten([*args, *kwargs.values()])
     if any(isinstance(v, _Poison) for v in operands):
         return _Poison()

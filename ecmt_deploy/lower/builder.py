@@ -142,13 +142,17 @@ class Builder:
         return Activation("input", layout.shape, layout.batch, layout.tied, raw=True)
 
     def array(self, value: Tensor | float | bool) -> np.ndarray:
-        """A constant as an array of the program's dtype."""
-        return exact(value).detach().to(self.dtype).cpu().contiguous().numpy()
+        """A constant as an array of the program's dtype: a copy, for whoever trains the model further changes it in place."""
+        tensor = exact(value).detach()
+        return torch.empty(tensor.shape, dtype=self.dtype).copy_(tensor).numpy()
 
     def constant(self, value: np.ndarray, name: str, like: Activation | Layout, raw: bool = False) -> Activation:
-        """A ``Constant`` node; in the company of the raw input it enters once, as the input does."""
+        """A ``Constant`` node; in the company of the raw input it enters once, as the input does.
+
+        A value that was broadcast (a bias, to every token) stays so: it takes no memory until it is written to a file.
+        """
         schedule = "first" if raw or self.coding == "differential" else "every"
-        self._place(name, n.Constant(np.ascontiguousarray(value), schedule), ())
+        self._place(name, n.Constant(value, schedule), ())
         return Activation(name, value.shape, like.batch, like.tied, raw=raw)
 
     def sample_array(self, value: Any, layout: Layout | Activation) -> np.ndarray:
