@@ -6,7 +6,7 @@ import functools
 import os
 import shutil
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,8 +17,6 @@ from ecmt_deploy.errors import ConfigError
 _BITS = {torch.float64: (torch.int64, -(1 << 52)), torch.float32: (torch.int32, -(1 << 23))}
 #: elements of a step that are computed together on a CPU: what is done to them in turn stays in its cache
 TILE = 1 << 18
-#: shapes of operands that kernels are made for; a program of more is an error
-MOST_KERNELS = 256
 
 
 class Levels(NamedTuple):
@@ -177,8 +175,18 @@ def require_compiler(device: torch.device) -> None:
         )
 
 
+def fire_fused(
+    u: Tensor, sent: Tensor | None, levels: Levels, times: tuple[int, ...], means: bool, apart: bool, axis: int = -1
+) -> Fired:
+    """:func:`fire` as one kernel, made when an operand of its shape first comes."""
+    tensors = [(p.shape, p.stride()) if isinstance(p, Tensor) else p for p in (u, sent, *levels)]
+    kernel = _kernel((u.device, u.dtype, times, means, apart, axis, *tensors))
+    fired: Fired = kernel(u, sent, levels, times, means, apart, axis)
+    return fired
+
+
 @functools.cache
-def fused() -> Callable[..., Fired]:
-    """:func:`fire` as one kernel for each shape of operand, made when it first comes."""
-    compiled: Callable[..., Fired] = torch.compile(fire, fullgraph=True, dynamic=False, recompile_limit=MOST_KERNELS)  # type: ignore[call-overload]
+def _kernel(shapes: tuple[Any, ...]) -> Callable[..., Fired]:
+    """A kernel for operands of these shapes: its own, so that none is searched for among those of others."""
+    compiled: Callable[..., Fired] = torch.compile(fire, fullgraph=True, dynamic=False, isolate_recompiles=True)  # type: ignore[call-overload]
     return compiled

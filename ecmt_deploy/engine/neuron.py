@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ecmt_deploy.engine.base import Op
-from ecmt_deploy.engine.firing import Levels, fire_in_tiles, fused
+from ecmt_deploy.engine.firing import Levels, fire_fused, fire_in_tiles
 from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal, number
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import nodes as n
@@ -73,7 +73,7 @@ class Neuron(Op):
             u, levels = u.float(), levels.float()
         times = tuple(range(chunk.start, chunk.start + chunk.steps))
         sent, apart = self.state.get("sent"), self.shows_spikes or chunk.watched
-        run = fused() if self.fused else fire_in_tiles
+        run = fire_fused if self.fused else fire_in_tiles
         if u.stride(-1) > u.stride(-2) and min(u.shape[-2:]) > 1:  # keys lie transposed: along memory is faster
             fired = run(u.mT, None if sent is None else sent.mT, levels.transposed(), times, x.form == MEAN, apart, -2)
             fired = fired.transposed()
