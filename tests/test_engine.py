@@ -1,10 +1,15 @@
 """The batched engine: the same run in pieces of any size, one neuron alone, what observers see."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
+from ecmt_deploy.config import Execution
 from ecmt_deploy.engine import SpikingModel
+from ecmt_deploy.errors import ConfigError
+from ecmt_deploy.graph.program import parameters
 from tests.programs import images
 
 STEPS = 5
@@ -40,3 +45,54 @@ def test_no_samples_are_no_readouts(program):
     outputs, counts = model.count(torch.zeros(0, *program.input_shape), STEPS)
     assert outputs.shape == (STEPS, 0, *program.output_shape)
     assert counts.n_samples == 0
+
+
+@pytest.mark.parametrize("name", ["transformer, accurate", "transformer, paper"])
+def test_fused_kernels_compute_the_same(all_programs, name):
+    """In float64 every count is equal; C++ is needed to make kernels, and its absence is an error of one line."""
+    model, x = SpikingModel(all_programs[name]).double(), torch.from_numpy(images(4)).double()
+    outputs, counts = model.count(x, 2)
+    model.use(Execution(compiled=True))
+    fused, fused_counts = model.count(x, 2)
+    assert fused_counts.differences(counts) == []
+    np.testing.assert_allclose(fused.numpy(), outputs.numpy(), rtol=0, atol=1e-12 * float(outputs.abs().max()))
+
+
+def test_kernels_without_a_compiler(program, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(ConfigError, match="need a C\\+\\+ compiler, and g\\+\\+ is not on the PATH; install one"):
+        SpikingModel(program).use(Execution(compiled=True))
+
+
+def test_running_leaves_the_program_as_it_is(program):
+    """Nodes write into memory that nobody needs any more, and never into the program's or the caller's."""
+    before = [array.copy() for node in program.nodes.values() for array in parameters(node)]
+    x = torch.from_numpy(images(3))
+    kept = x.clone()
+    model = SpikingModel(program)
+    first, _ = model.count(x, STEPS)
+    again, _ = model.count(x, STEPS)
+    assert torch.equal(first, again)
+    assert torch.equal(x, kept)
+    after = [array for node in program.nodes.values() for array in parameters(node)]
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_bfloat16_where_the_levels_allow(all_programs):
+    """Eight binary digits tell eight levels apart: the readout stays near that of float32; more levels are refused."""
+    model, x = SpikingModel(all_programs["transformer, paper"]), torch.from_numpy(images(8))
+    exact = model(x, STEPS)
+    model.use(Execution(dtype="bfloat16"))
+    narrow = model(x, STEPS)
+    assert narrow.dtype == torch.bfloat16
+    error = (narrow.float() - exact)[-1].norm() / exact[-1].norm()
+    assert 0 < error < 0.2
+    with pytest.raises(ConfigError, match="bfloat16 tells 8 levels apart, and .* use --dtype float32"):
+        SpikingModel(all_programs["transformer, accurate"]).use(Execution(dtype="bfloat16"))
+
+
+@pytest.mark.parametrize("wrong", [{"dtype": "float8"}, {"memory_bytes": 0}])
+def test_executions_that_make_no_sense(wrong):
+    with pytest.raises(ConfigError):
+        Execution(**wrong)
