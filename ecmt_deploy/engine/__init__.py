@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ecmt_deploy.activity import Activity
 from ecmt_deploy.config import Execution, require_timesteps
-from ecmt_deploy.engine.base import Tally
+from ecmt_deploy.engine.base import Tally, counts
 from ecmt_deploy.engine.firing import require_compiler
 from ecmt_deploy.engine.fusion import fuse
 from ecmt_deploy.engine.ops import OPS, Input, Neuron
@@ -101,8 +101,7 @@ class SpikingModel(nn.Module):
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Run neurons as fused kernels, which ``torch.compile`` makes for each shape of operand when it first comes.
 
-        Counts may differ from those without by single spikes where rounding decides: kernels round alike, but sums of a row
-        (in functions that follow) are what they were. Takes no arguments.
+        The arithmetic is the same, operation by operation. Takes no arguments.
 
         Raises
         ------
@@ -189,8 +188,8 @@ class SpikingModel(nn.Module):
         """
         samples = len(x) if samples is None else samples
         outputs = self._run(x, timesteps, counted=samples)
-        counts = {name: op.tally.counts() for name, op in zip(self.program.nodes, self.ops, strict=True)}
-        return outputs, Activity(samples, timesteps, counts)
+        counted = counts([op.tally for op in self.ops])
+        return outputs, Activity(samples, timesteps, dict(zip(self.program.nodes, counted, strict=True)))
 
     def _run(
         self,
@@ -210,7 +209,8 @@ class SpikingModel(nn.Module):
             op.tally = Tally()
             if isinstance(op, Neuron):
                 op.identity, op.keeps_membrane = identity and name != spiking, name == spiking
-        whole = identity or observe is not None or trace is not None  # who looks on sees the batch as it was given
+        watched = observe is not None or trace is not None
+        whole = identity or watched  # who looks on sees the batch as it was given
         samples, steps = (len(x), timesteps) if whole else self.plan(len(x), timesteps)
         parts = []
         for begin in range(0, len(x), max(samples, 1)):
@@ -219,9 +219,7 @@ class SpikingModel(nn.Module):
             readouts = []
             for start in range(1, timesteps + 1, steps):
                 length = min(steps, timesteps + 1 - start)
-                chunk = Chunk(
-                    start, length, len(part), start + length > timesteps, counting, observe is not None or trace is not None
-                )
+                chunk = Chunk(start, length, len(part), start + length > timesteps, counting, watched)
                 readouts.append(self._chunk(chunk, part, observe, trace))
             parts.append(torch.cat(readouts))
         return torch.cat(parts, dim=1) if parts else x.new_zeros(timesteps, 0, *self.program.output_shape)

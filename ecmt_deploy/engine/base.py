@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -23,10 +24,14 @@ class Tally:
         self.integers: dict[str, Any] = defaultdict(int)
         self.ecm_ops: dict[str, Any] = defaultdict(int)
 
-    def counts(self) -> Counts:
-        """The counts as plain integers."""
-        integers = {name: int(value) for name, value in self.integers.items()}
-        return Counts(**integers, ecm_ops={kind: int(value) for kind, value in self.ecm_ops.items()})
+
+def counts(tallies: Sequence[Tally]) -> list[Counts]:
+    """What was counted, as plain integers; fetched from the device at once."""
+    groups = [group for tally in tallies for group in (tally.integers, tally.ecm_ops)]
+    kept = [value for group in groups for value in group.values() if isinstance(value, Tensor)]
+    fetched = iter(torch.stack(kept).tolist() if kept else [])
+    plain = [{key: next(fetched) if isinstance(value, Tensor) else int(value) for key, value in g.items()} for g in groups]
+    return [Counts(**integers, ecm_ops=ecm_ops) for integers, ecm_ops in zip(plain[::2], plain[1::2], strict=True)]
 
 
 class Op(nn.Module):
