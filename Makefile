@@ -59,7 +59,9 @@ lint: setup
 	$(BIN)/lint-imports
 
 bench: setup
+	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.engines
+	$(BIN)/python -m benchmarks.speed
 
 clean:
 	rm -rf .venv build dist demo *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .grimp_cache .hypothesis
