@@ -42,6 +42,10 @@ class Stages:
         peak, taken = int(fields["VmHWM"].split()[0]) * 1024, time.process_time() - self.begun
         before = self.found.get(name, (0, 0.0))
         self.found[name] = max(peak, before[0]), taken + before[1]
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a stage; what has happened since the last one was closed belongs to none."""
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew at what is resident now
         self.begun = time.process_time()
 
@@ -74,6 +78,7 @@ def convert_in_stages(name: str, preset: str, path: Path) -> tuple[int, dict[str
     stages.close("save")
     del spiking, model
     gc.collect()
+    stages.begin()
     load(path)
     stages.close("load, alone")
     return weights, stages.found
