@@ -2,9 +2,9 @@
 
 Run ``python -m benchmarks.large [MODEL [PRESET ...]]`` (Linux; without a model ViT-L/16 at 224 px, random weights, in both
 presets). Each preset is converted in a process of its own, of which every stage's largest resident memory is told by the
-kernel: Python, torch and timm with all their code, the module, the program, activations. Then the program of the first preset
-is written and read in turn with safetensors holding the same arrays: to the same disk, both to a temporary file that is synced
-and renamed, each read in a new process.
+kernel: Python, torch and timm with all their code, the module, the program, activations. Then, by the clock, the program of the
+first preset is written and read in turn with safetensors holding the same arrays: to the same disk, both to a temporary file
+that is synced and renamed, each read in a new process.
 """
 
 from __future__ import annotations
@@ -30,20 +30,24 @@ WORDS = {"capture": "capture and lower", "check": "self-check", "calibrate": "ca
 
 
 class Stages:
-    """Peak resident memory (bytes) and time (s) of one stage after another of this process."""
+    """Peak resident memory (bytes) and CPU time (s, all threads) of one stage after another of this process."""
 
     def __init__(self) -> None:
         self.found: dict[str, tuple[int, float]] = {}
-        self.begun = time.perf_counter()
+        self.begun = time.process_time()
 
     def close(self, name: str) -> None:
         """End a stage; the next begins."""
         fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-        peak, taken = int(fields["VmHWM"].split()[0]) * 1024, time.perf_counter() - self.begun
+        peak, taken = int(fields["VmHWM"].split()[0]) * 1024, time.process_time() - self.begun
         before = self.found.get(name, (0, 0.0))
         self.found[name] = max(peak, before[0]), taken + before[1]
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a stage; what has happened since the last one was closed belongs to none."""
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew at what is resident now
-        self.begun = time.perf_counter()
+        self.begun = time.process_time()
 
 
 def convert_in_stages(name: str, preset: str, path: Path) -> tuple[int, dict[str, tuple[int, float]]]:
@@ -74,6 +78,7 @@ def convert_in_stages(name: str, preset: str, path: Path) -> tuple[int, dict[str
     stages.close("save")
     del spiking, model
     gc.collect()
+    stages.begin()
     load(path)
     stages.close("load, alone")
     return weights, stages.found
@@ -137,7 +142,7 @@ def main(name: str, presets: tuple[str, ...]) -> None:
     lines = [
         f"`{name}`, random weights, {weights / 1e9:.2f} GB; {SAMPLES} calibration samples.",
         "",
-        f"| stage | {' | '.join(f'`{preset}`, peak in weights | s' for preset in presets)} |",
+        f"| stage | {' | '.join(f'`{preset}`, peak in weights | CPU s' for preset in presets)} |",
         "|---" * (1 + 2 * len(presets)) + "|",
     ]
     for stage in max((stages for _, stages in found.values()), key=len):

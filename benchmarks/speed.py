@@ -5,8 +5,7 @@ docs/performance.md.
 
 ViT-S/16 of timm at 224 px with random weights, a batch of 4, float32, two threads, counts included, neurons as fused kernels
 (--eager: without; prints only). Network and program take turns; a ratio is that of the medians, the spread that of the
-quartiles of the program's times. Peak memory is the largest resident set of a process of its own, less what it holds before
-it runs, at a batch of 16.
+quartiles of the program's times. Peak memory is the largest resident set of a process of its own, at a batch of 16.
 """
 
 from __future__ import annotations
@@ -152,35 +151,32 @@ def measure(preset: str, path: Path, eager: bool) -> tuple[list[str], list[str]]
 
 
 def peak(what: str, path: str, budget: float) -> None:
-    """In a process of its own: print by how many bytes the largest resident set grows in one run at the larger batch."""
-    torch.set_num_threads(THREADS)
+    """In a process of its own: print the largest resident set, in KiB, with one run at the larger batch."""
     x = images(MEMORY_BATCH)
     if what == "ann":
         ann = network()
         with torch.inference_mode():
-            ann(x[:1])
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             ann(x)
     else:
         model = load(path)
         model.memory_bytes = round(budget * 2**30)
-        model.count(x[:1], 1)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         model.count(x, 4)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def memory(path: Path, preset: str) -> list[str]:
     """Rows of the table of peak memory."""
     rows = []
-    found: dict[str, tuple[int, int]] = {}
-    cases = [("network", "ann", 1.0), ("program, 1 GiB", "program", 1.0), ("program, 0.25 GiB", "program", 0.25)]
-    for label, what, budget in cases:
+    network_kib = 0
+    for label, what, budget in (
+        ("network", "ann", 1.0),
+        ("program, 1 GiB", "program", 1.0),
+        ("program, 0.25 GiB", "program", 0.25),
+    ):
         command = [sys.executable, "-m", "benchmarks.speed", "--peak", what, str(path), str(budget)]
-        grown, whole = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-        found[label] = int(grown), int(whole)
-        ratios = [f"{a / b:.2f}" for a, b in zip(found[label], found["network"], strict=True)]
-        rows.append(f"| {preset} | {label} | {int(whole) / 2**20:.2f} | {ratios[1]} | {ratios[0]} |")
+        kib = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        network_kib = network_kib or kib
+        rows.append(f"| {preset} | {label} | {kib / 2**20:.2f} | {kib / network_kib:.2f} |")
         print(rows[-1], flush=True)
     return rows
 
@@ -211,8 +207,7 @@ def main() -> None:
         head = "| preset | T | program / network | middle half | matrix products alone | network, ms |"
         put(DOCUMENT, "speed", [head, "|---|---|---|---|---|---|", *speed])
         put(DOCUMENT, "nodes", ["| preset | kind of node | share, in network passes |", "|---|---|---|", *nodes])
-        head = "| preset | what | peak, GiB | times the network's | what the run adds, times the network's |"
-        put(DOCUMENT, "memory", [head, "|---|---|---|---|---|", *resident])
+        put(DOCUMENT, "memory", ["| preset | what | peak, GiB | times the network's |", "|---|---|---|---|", *resident])
 
 
 if __name__ == "__main__":

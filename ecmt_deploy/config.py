@@ -36,6 +36,8 @@ class Preset(msgspec.Struct, frozen=True):
     analog_readout_layer: bool
 
 
+#: room for the streams of the torch engine unless one says otherwise
+MEMORY_BYTES = 2**30
 #: what the torch engine computes in
 DTYPES = ("float32", "float64", "bfloat16")
 
@@ -110,7 +112,7 @@ class Execution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     device: str | None = None
     dtype: str | None = None
-    memory_bytes: int = 2**30
+    memory_bytes: int = MEMORY_BYTES
     compiled: bool = False
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ecmt_deploy.activity import Activity
-from ecmt_deploy.config import Execution, require_timesteps
+from ecmt_deploy.config import MEMORY_BYTES, Execution, require_timesteps
 from ecmt_deploy.engine.base import Tally, counts
 from ecmt_deploy.engine.firing import require_compiler
 from ecmt_deploy.engine.fusion import fuse
@@ -50,7 +50,7 @@ class SpikingModel(nn.Module):
         self._last_use = self._last_uses()
         fuse(program, dict(zip(program.nodes, self.ops, strict=True)))
         self._most_alive = self._alive()
-        self.memory_bytes = Execution().memory_bytes
+        self.memory_bytes = MEMORY_BYTES
         self.eval()
 
     @property
