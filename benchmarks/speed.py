@@ -1,7 +1,7 @@
 """The torch engine beside one forward pass of the network it came from; writes the tables "speed" and "nodes" in
 docs/performance.md.
 
-    python -m benchmarks.speed [--eager]
+    python -m benchmarks.speed [--eager] [--preset accurate|paper]
 
 ViT-S/16 of timm at 224 px with random weights, a batch of 4, float32, two threads, counts included, neurons as fused kernels
 (--eager: without; prints only). Network and program take turns; a ratio is that of the medians, the spread that of the
@@ -11,7 +11,6 @@ quartiles of the program's times. Peak memory is the largest resident set of a p
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
 import subprocess
 import sys
@@ -161,7 +160,9 @@ def peak(what: str, path: str, budget: float) -> None:
         model = load(path)
         model.memory_bytes = round(budget * 2**30)
         model.count(x, 4)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    # not getrusage: its figure begins with what the parent process held
+    status = Path("/proc/self/status").read_text()
+    print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
 
 
 def memory(path: Path, preset: str) -> list[str]:
@@ -185,6 +186,7 @@ def main() -> None:
     """Measure, print, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--eager", action="store_true", help="neurons operation by operation; writes nothing")
+    parser.add_argument("--preset", choices=("accurate", "paper"), action="append", help="both unless said; may be given again")
     parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--programs", type=Path, help="directory to keep the converted programs in, and to find them")
     arguments = parser.parse_args()
@@ -195,7 +197,7 @@ def main() -> None:
     speed, nodes, resident = [], [], []
     with tempfile.TemporaryDirectory() as temporary:
         directory = arguments.programs or Path(temporary)
-        for preset in ("accurate", "paper"):
+        for preset in arguments.preset or ("accurate", "paper"):
             path = directory / f"{MODEL}-{preset}.nir"
             if not path.exists():
                 program(preset, path)
