@@ -23,6 +23,7 @@ from benchmarks.documents import put
 from ecmt_deploy import data
 from ecmt_deploy.preprocessing import Preprocessing
 
+DOCUMENT = Path(__file__).parent.parent / "docs" / "data.md"
 ROUNDS = 5
 BATCH = 32
 PREPROCESSING = Preprocessing((3, 224, 224), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), crop_pct=0.875)
@@ -99,7 +100,7 @@ def main(images: int) -> None:
         shares = " | ".join(_percent(waits[name, place]) for place in ("elsewhere", "core"))
         lines.append(f"| {name} | {spread} | {statistics.median(rate) / plain:.2f} | {shares} |")
     print("\n".join(lines))
-    put(Path("docs/data.md"), "reading", lines)
+    put(DOCUMENT, "reading", lines)
 
 
 def _percent(shares: list[float]) -> str:

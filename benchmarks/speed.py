@@ -25,9 +25,9 @@ import torch
 from torch import nn
 
 from benchmarks.documents import put
-from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.conversion import convert
+from benchmarks.lava import program
 from ecmt_deploy.engine import SpikingModel, load
+from ecmt_deploy.graph import write
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 MODEL, THREADS, BATCH, ROUNDS, MEMORY_BATCH = "vit_small_patch16_224", 2, 4, 7, 16
@@ -39,6 +39,7 @@ def network() -> nn.Module:
     """The network, as timm makes it."""
     import timm
 
+    timm.layers.set_fused_attn(True)  # its default, which a conversion in this process has changed
     torch.manual_seed(0)
     return timm.create_model(MODEL, pretrained=False).eval()
 
@@ -46,16 +47,6 @@ def network() -> nn.Module:
 def images(batch: int) -> torch.Tensor:
     """Random images."""
     return torch.randn(batch, 3, 224, 224, generator=torch.Generator().manual_seed(5))
-
-
-def program(preset: str, path: Path) -> None:
-    """Convert the network, tuned on random images, and write the program."""
-    import timm
-
-    timm.layers.set_fused_attn(False)
-    x = torch.randn(CALIBRATION_SAMPLES, 3, 224, 224, generator=torch.Generator().manual_seed(1))
-    convert(network(), x, ConvertConfig(preset=preset, timesteps=4)).save(path)
-    timm.layers.set_fused_attn(True)
 
 
 def alternating(first: Callable[[], Any], second: Callable[[], Any], rounds: int) -> tuple[list[float], list[float]]:
@@ -200,7 +191,7 @@ def main() -> None:
         for preset in arguments.preset or ("accurate", "paper"):
             path = directory / f"{MODEL}-{preset}.nir"
             if not path.exists():
-                program(preset, path)
+                write(program(MODEL, CALIBRATION_SAMPLES, preset), path)
             rows, parts = measure(preset, path, arguments.eager)
             speed, nodes = speed + rows, nodes + parts
             if not arguments.eager:

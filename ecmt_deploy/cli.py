@@ -368,7 +368,7 @@ def _parse() -> Callable[[], None]:
     """What the arguments ask for; errors of usage become one line."""
     verb, *words = sys.argv[1:] or [""]
     if verb and not verb.startswith("-") and verb not in _VERBS:
-        raise ConfigError(f"unknown verb {verb}{_meant(verb)}; expected one of {', '.join(_VERBS)}")
+        refuse(f"unknown verb {verb}{_meant(verb)}; expected one of {', '.join(_VERBS)}")
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):

@@ -66,9 +66,11 @@ def accumulate(model: SpikingModel, batches: Batches, batch_size: int, before: T
 def count_batch(model: SpikingModel, images: np.ndarray, labels: np.ndarray, timesteps: int, batch_size: int) -> Totals:
     """The totals of one batch (b, C, H, W), computed in the shape (batch_size, C, H, W) whatever b is."""
     n = len(images)
-    filled = np.concatenate([images, np.repeat(images[-1:], batch_size - n, axis=0)])
+    full = n == batch_size  # as nearly all are: nothing to copy, and pinned memory stays pinned
+    filled = np.ascontiguousarray(images) if full else np.concatenate([images, np.repeat(images[-1:], batch_size - n, axis=0)])
     try:
-        x, y = torch.from_numpy(filled).to(model.device), torch.from_numpy(labels).to(model.device)
+        x = torch.from_numpy(filled).to(model.device, non_blocking=True)
+        y = torch.from_numpy(labels).to(model.device)
         outputs, activity = model.count(x, timesteps, samples=n)
         analog = model.analog(x)[:n].argmax(dim=-1)
         chosen = outputs[:, :n].argmax(dim=-1)

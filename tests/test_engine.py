@@ -96,3 +96,14 @@ def test_bfloat16_where_the_levels_allow(all_programs):
 def test_executions_that_make_no_sense(wrong):
     with pytest.raises(ConfigError):
         Execution(**wrong)
+
+
+def test_the_analog_program_keeps_to_the_memory_too(program):
+    model, x = SpikingModel(program).double(), torch.from_numpy(images(6)).double()
+    whole = model.analog(x)
+    asked = []
+    plan = model.plan
+    model.plan = lambda batch, timesteps: asked.append((batch, timesteps)) or plan(batch, timesteps)
+    model.memory_bytes = 1  # sample by sample
+    np.testing.assert_allclose(model.analog(x).numpy(), whole.numpy(), rtol=0, atol=1e-12 * float(whole.abs().max()))
+    assert asked == [(6, 1)]

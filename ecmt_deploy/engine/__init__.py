@@ -98,10 +98,10 @@ class SpikingModel(nn.Module):
             freed[name].append(source)
         return freed
 
-    def compile(self, *args: Any, **kwargs: Any) -> None:
+    def compile(self) -> None:
         """Run neurons as fused kernels, which ``torch.compile`` makes for each shape of operand when it first comes.
 
-        The arithmetic is the same, operation by operation. Takes no arguments.
+        The arithmetic is the same, operation by operation.
 
         Raises
         ------
@@ -210,7 +210,7 @@ class SpikingModel(nn.Module):
             if isinstance(op, Neuron):
                 op.identity, op.keeps_membrane = identity and name != spiking, name == spiking
         watched = observe is not None or trace is not None
-        whole = identity or watched  # who looks on sees the batch as it was given
+        whole = watched or spiking is not None  # who looks on sees the batch as it was given
         samples, steps = (len(x), timesteps) if whole else self.plan(len(x), timesteps)
         parts = []
         for begin in range(0, len(x), max(samples, 1)):

@@ -107,58 +107,68 @@ class Fired(NamedTuple):
         return Fired(self.values.mT, self.sent.mT, self.events.mT, None if self.spikes is None else self.spikes.mT)
 
 
-def fire(
-    u: Tensor, sent: Tensor | None, levels: Levels, times: tuple[int, ...], means: bool, apart: bool, axis: int = -1
-) -> Fired:
+class Task(NamedTuple):
+    """What is asked of neurons over a chunk of time.
+
+    Attributes
+    ----------
+    times : t of every step
+    means : whether operands are means X_t / t, and means S_t / t are wanted
+    apart : whether the spikes of every step are wanted by themselves
+    axis : the rows, -1 or, of an operand that lies transposed in memory, -2
+    """
+
+    times: tuple[int, ...]
+    means: bool
+    apart: bool
+    axis: int = -1
+
+
+def fire(u: Tensor, sent: Tensor | None, levels: Levels, task: Task) -> Fired:
     """Multi-threshold neurons over all steps: v_t = X_t - S_{t-1}, with S_t the sum of what was sent.
 
     Parameters
     ----------
-    u : (steps, B, ...) sums X_t of the operand so far, or (1, B, ...) where that is the same at every step
+    u : (steps, B, ...) sums X_t of the operand so far, or means, or (1, B, ...) where that is the same at every step
     sent : (B, ...) sum of what was sent before; ``None`` for nothing
-    times : t of every step
-    means : whether ``u`` holds means X_t / t, and means S_t / t are wanted
-    apart : whether the spikes of every step are wanted by themselves
-    axis : the rows, -1 or, of an operand that lies transposed in memory, -2
     """
     values, events, spikes = [], [], []
-    for i, t in enumerate(times):
+    for i, t in enumerate(task.times):
         x = u[i if len(u) > 1 else 0]
-        v = x * t if means else x if sent is not None or levels.initial is not None else x.clone()
+        v = x * t if task.means else x if sent is not None or levels.initial is not None else x.clone()
         if levels.initial is not None:
             v = v + levels.initial
-        s, count = levels.spikes(v if sent is None else v - sent, axis)
+        s, count = levels.spikes(v if sent is None else v - sent, task.axis)
         sent = s if sent is None else sent + s
-        values.append(sent / t if means else sent if levels.offset is None else sent + levels.offset)
+        values.append(sent / t if task.means else sent if levels.offset is None else sent + levels.offset)
         events.append(count)
-        spikes.append(s)
+        if task.apart:
+            spikes.append(s)
     assert sent is not None
-    return Fired(torch.stack(values), sent, torch.stack(events), torch.stack(spikes) if apart else None)
+    return Fired(torch.stack(values), sent, torch.stack(events), torch.stack(spikes) if task.apart else None)
 
 
-def fire_in_tiles(
-    u: Tensor, sent: Tensor | None, levels: Levels, times: tuple[int, ...], means: bool, apart: bool, axis: int = -1
-) -> Fired:
+def fire_in_tiles(u: Tensor, sent: Tensor | None, levels: Levels, task: Task) -> Fired:
     """:func:`fire` on as much at once as stays in a CPU's cache from one operation to the next."""
     batch, rows, size = u.shape[1], u.shape[2], u[0, 0].numel()
     samples = min(max(TILE // max(size, 1), 1), batch)
     height = rows if size <= TILE else max(TILE * rows // size, 1)
     if u.is_cuda or (samples, height) == (batch, rows):
-        return fire(u, sent, levels, times, means, apart, axis)
-    lead = (len(times), *u.shape[1:])
+        return fire(u, sent, levels, task)
+    lead = (len(task.times), *u.shape[1:])
     rows_only = [*lead]
-    rows_only[axis] = 1
+    rows_only[task.axis] = 1
     whole = Fired(
         u.new_empty(lead),
         u.new_empty(lead[1:]),
         u.new_empty(rows_only, dtype=torch.int32),
-        u.new_empty(lead) if apart else None,
+        u.new_empty(lead) if task.apart else None,
     )
     for m in range(0, batch, samples):
         for r in range(0, rows, height):
             part = (slice(None), slice(m, m + samples), slice(r, r + height))
             before = None if sent is None else sent[part[1:]]
-            tile = fire(u[part], before, levels.part(part[2]), times, means, apart, axis)
+            tile = fire(u[part], before, levels.part(part[2]), task)
             whole.values[part], whole.sent[part[1:]], whole.events[part] = tile.values, tile.sent, tile.events
             if whole.spikes is not None and tile.spikes is not None:
                 whole.spikes[part] = tile.spikes
@@ -175,14 +185,10 @@ def require_compiler(device: torch.device) -> None:
         )
 
 
-def fire_fused(
-    u: Tensor, sent: Tensor | None, levels: Levels, times: tuple[int, ...], means: bool, apart: bool, axis: int = -1
-) -> Fired:
+def fire_fused(u: Tensor, sent: Tensor | None, levels: Levels, task: Task) -> Fired:
     """:func:`fire` as one kernel, made when an operand of its shape first comes."""
     tensors = [(p.shape, p.stride()) if isinstance(p, Tensor) else p for p in (u, sent, *levels)]
-    kernel = _kernel((u.device, u.dtype, times, means, apart, axis, *tensors))
-    fired: Fired = kernel(u, sent, levels, times, means, apart, axis)
-    return fired
+    return _kernel((u.device, u.dtype, task, *tensors))(u, sent, levels, task)
 
 
 @functools.cache

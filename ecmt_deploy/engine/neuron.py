@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ecmt_deploy.engine.base import Op
-from ecmt_deploy.engine.firing import Levels, fire_fused, fire_in_tiles
-from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal, number
+from ecmt_deploy.engine.firing import Levels, Task, fire_fused, fire_in_tiles
+from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal, counted, number
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import nodes as n
 
@@ -50,7 +51,7 @@ class Neuron(Op):
             "positive": node.positive_base, "negative": node.negative_base, "least": least, "initial": node.initial_membrane
         }  # fmt: skip
         for key, array in parameters.items():
-            self.hold(key, array.reshape((1,) * (len(self.grid) - array.ndim) + array.shape))
+            self.hold(key, self._on_grid(array))
         self.top = 2.0 ** (int(node.levels) - 1)
         self.symmetric = bool(np.array_equal(node.positive_base, node.negative_base))
         self.moved = bool(np.any(node.initial_membrane))
@@ -58,9 +59,11 @@ class Neuron(Op):
     def take_offset(self, initial: Tensor) -> None:
         """Let the sums it gives contain what its only consumer begins with."""
         self.completes = True
-        self.register_buffer(
-            "offset", initial.reshape((1,) * (len(self.grid) - initial.ndim) + initial.shape), persistent=False
-        )
+        self.register_buffer("offset", self._on_grid(initial), persistent=False)
+
+    def _on_grid(self, parameter: Any) -> Any:
+        """An array or a tensor with as many axes as the operand."""
+        return parameter.reshape((1,) * (len(self.grid) - parameter.ndim) + parameter.shape)
 
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
         (x,) = signals
@@ -72,13 +75,14 @@ class Neuron(Op):
         if u.dtype in NARROW:  # a sum of spikes has more digits than such floats hold
             u, levels = u.float(), levels.float()
         times = tuple(range(chunk.start, chunk.start + chunk.steps))
-        sent, apart = self.state.get("sent"), self.shows_spikes or chunk.watched
+        task = Task(times, means=x.form == MEAN, apart=self.shows_spikes or chunk.watched)
+        sent = self.state.get("sent")
         run = fire_fused if self.fused else fire_in_tiles
         if u.stride(-1) > u.stride(-2) and min(u.shape[-2:]) > 1:  # keys lie transposed: along memory is faster
-            fired = run(u.mT, None if sent is None else sent.mT, levels.transposed(), times, x.form == MEAN, apart, -2)
-            fired = fired.transposed()
+            before = None if sent is None else sent.mT
+            fired = run(u.mT, before, levels.transposed(), task._replace(axis=-2)).transposed()
         else:
-            fired = run(u, sent, levels, times, x.form == MEAN, apart)
+            fired = run(u, sent, levels, task)
         self.state = {} if chunk.final else {"sent": fired.sent}
         if self.keeps_membrane:
             total = x.to(SUM, chunk).value[-1].reshape(fired.sent.shape)
@@ -113,11 +117,11 @@ class Neuron(Op):
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> None:
         (x,) = signals
-        counts, events = self.tally.integers, signal.events[:, : chunk.samples]
-        spikes = events.sum(dtype=torch.int64)
+        assert signal.events is not None
+        counts, spikes = self.tally.integers, signal.event_count(chunk)
         rows = x.rows(chunk, self.operand_spikes[0])
         # a row that nothing reached is active only where it fires
-        unreached = torch.where(rows if rows.shape[1] == 1 else rows[:, : chunk.samples], 0, events).sum(dtype=torch.int64)
+        unreached = torch.where(counted(chunk, rows), 0, counted(chunk, signal.events)).sum(dtype=torch.int64)
         active = number(chunk, rows, self.shape) + unreached
         counts["spikes"] += spikes
         counts["messages"] += spikes

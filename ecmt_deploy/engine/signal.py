@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -81,9 +81,9 @@ class Signal(NamedTuple):
     value: Tensor
     form: str = SUM
     steady: bool = False
-    changed: Any = None
-    events: Any = None
-    spikes: Any = None
+    changed: Tensor | None = None
+    events: Tensor | None = None
+    spikes: Tensor | None = None
     completed: bool = False
 
     def each(self, chunk: Chunk) -> Tensor:
@@ -102,7 +102,7 @@ class Signal(NamedTuple):
     def increments(self, chunk: Chunk) -> Tensor:
         """What the stream brings at each step of a run that begins with this chunk, (steps, B, ...)."""
         if self.spikes is not None:
-            return torch.as_tensor(self.spikes)
+            return self.spikes
         if self.form == ITSELF or (self.form == MEAN and self.steady) or chunk.steps == 1:
             return self.each(chunk)
         total = self.to(SUM, chunk).each(chunk)
@@ -112,10 +112,12 @@ class Signal(NamedTuple):
     def reached(self, chunk: Chunk, spikes: bool) -> Tensor:
         """Elements an event reached: bool, broadcastable to (steps, B, ...)."""
         if spikes:
-            return torch.as_tensor(self.spikes != 0)
+            assert self.spikes is not None
+            return self.spikes != 0
         ones = torch.ones((1,) * self.value.ndim, dtype=torch.bool, device=self.value.device)
         if not self.steady:
-            return torch.as_tensor(self.changed)
+            assert self.changed is not None
+            return self.changed
         if self.form == MEAN:
             return ones
         later = torch.zeros(chunk.steps - 1, *ones.shape[1:], dtype=torch.bool, device=ones.device)
@@ -128,8 +130,9 @@ class Signal(NamedTuple):
     def event_count(self, chunk: Chunk) -> Tensor:
         """Number of events among the samples that count."""
         if self.events is not None:
-            return torch.as_tensor(self.events[:, : chunk.samples].sum(dtype=torch.int64))
-        return torch.as_tensor(self.spikes[:, : chunk.samples].count_nonzero())
+            return counted(chunk, self.events).sum(dtype=torch.int64)
+        assert self.spikes is not None
+        return counted(chunk, self.spikes).count_nonzero()
 
 
 def fold(value: Tensor) -> Tensor:
@@ -150,9 +153,14 @@ def any_along(mask: Tensor, axes: tuple[int, ...]) -> Tensor:
     return mask
 
 
+def counted(chunk: Chunk, values: Tensor) -> Tensor:
+    """``values`` (steps, B, ...) of the samples that count; those of all samples at once, (steps, 1, ...), as they are."""
+    return values if values.shape[1] < chunk.batch else values[:, : chunk.samples]
+
+
 def number(chunk: Chunk, mask: Tensor, shape: tuple[int, ...]) -> Tensor:
     """True elements of ``mask``, broadcast to (steps, samples that count, *shape)."""
     assert chunk.samples is not None
-    counted = mask if mask.shape[1] in (1, chunk.samples) else mask[:, : chunk.samples]
+    own = counted(chunk, mask)
     full = chunk.steps * chunk.samples * prod(shape)
-    return counted.sum(dtype=torch.int64) * (full // max(counted.numel(), 1))
+    return own.sum(dtype=torch.int64) * (full // max(own.numel(), 1))

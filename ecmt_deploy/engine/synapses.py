@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ecmt_deploy.engine.base import Op
-from ecmt_deploy.engine.signal import Chunk, Signal, any_along, fold
+from ecmt_deploy.engine.signal import Chunk, Signal, any_along, counted, fold
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph.shapes import convolution
 
@@ -92,12 +92,10 @@ class Conv(Synapses):
         if reached is not None:
             full = reached.expand(chunk.steps, chunk.batch, *self.operand_shapes[0])
             taps = self._taps(fold(full)).unflatten(0, full.shape[:2])
-        counted = (
-            taps[:, : chunk.samples].sum(dtype=torch.float64).round().long() * self.outputs_per_group
-            if spiking and taps is not None
-            else None
-        )
-        self.tally_synapses(chunk, counted)
+        synops = None
+        if spiking and taps is not None:
+            synops = counted(chunk, taps).sum(dtype=torch.float64).round().long() * self.outputs_per_group
+        self.tally_synapses(chunk, synops)
         if taps is None or signal.steady:
             return None
         return any_along(taps.repeat_interleave(self.outputs_per_group, dim=2) > 0, (-1,))

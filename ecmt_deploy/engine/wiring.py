@@ -47,8 +47,9 @@ class Wiring(Op):
         events = spikes = None
         if self.spikes and self.keeps_rows and signals[0].events is not None:
             events = self._with_rows(signals[0].events)
-        if self.spikes and all(s.spikes is not None for s in signals):
-            spikes = self._apart(*(s.spikes for s in signals))
+        shown = [s.spikes for s in signals if s.spikes is not None]
+        if self.spikes and len(shown) == len(signals):
+            spikes = self._apart(*shown)
         return Signal(self._apart(*values), form, steady, events=events, spikes=spikes)
 
     def _apart(self, *values: Tensor) -> Tensor:
@@ -133,5 +134,4 @@ class Output(Op):
         return signals[0]
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
-        changed: Tensor | None = signals[0].changed
-        return changed
+        return signals[0].changed
