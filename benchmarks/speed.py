@@ -26,6 +26,7 @@ from torch import nn
 
 from benchmarks.documents import put
 from benchmarks.lava import program
+from ecmt_deploy.config import Execution
 from ecmt_deploy.engine import SpikingModel, load
 from ecmt_deploy.graph import write
 
@@ -81,14 +82,14 @@ def shares(model: SpikingModel, x: torch.Tensor, steps: int) -> dict[str, float]
         return run
 
     for op in model.ops:
-        for method, name in (("stream", kind(op)), ("count", "counting")):
-            object.__setattr__(op, method, timed(name, getattr(op, method)))
+        object.__setattr__(op, "stream", timed(kind(op), op.stream))
+    object.__setattr__(model, "_count", timed("counting", model._count))
     rounds = 3
     for _ in range(rounds):
         model.count(x, steps)
     for op in model.ops:
-        for method in ("stream", "count"):
-            object.__delattr__(op, method)
+        object.__delattr__(op, "stream")
+    object.__delattr__(model, "_count")
     return {name: seconds / rounds for name, seconds in taken.items()}
 
 
@@ -116,9 +117,7 @@ def measure(preset: str, path: Path, eager: bool) -> tuple[list[str], list[str]]
     """Rows of the two tables."""
     ann, x = network(), images(BATCH)
     model = load(path)
-    model.memory_bytes = 2**34
-    if not eager:
-        model.compile()
+    model.use(Execution(memory_bytes=2**34, compiled=not eager))
 
     def once() -> None:
         with torch.inference_mode():
@@ -149,7 +148,7 @@ def peak(what: str, path: str, budget: float) -> None:
             ann(x)
     else:
         model = load(path)
-        model.memory_bytes = round(budget * 2**30)
+        model.use(Execution(memory_bytes=round(budget * 2**30)))
         model.count(x, 4)
     # not getrusage: its figure begins with what the parent process held
     status = Path("/proc/self/status").read_text()

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from ecmt_deploy.activity import Activity
 from ecmt_deploy.config import MEMORY_BYTES, Execution, require_timesteps
-from ecmt_deploy.engine.base import Tally, counts
+from ecmt_deploy.engine.base import Counting, Tally
 from ecmt_deploy.engine.firing import require_compiler
 from ecmt_deploy.engine.fusion import fuse
+from ecmt_deploy.engine.memory import keep_freed_memory
 from ecmt_deploy.engine.ops import OPS, Input, Neuron
 from ecmt_deploy.engine.signal import Chunk, Signal
 from ecmt_deploy.errors import ConfigError, DataError
@@ -48,7 +49,8 @@ class SpikingModel(nn.Module):
         self.ops = nn.ModuleList(OPS[type(node)](program, name) for name, node in program.nodes.items())
         self.register_buffer("_like", torch.zeros(0, dtype=getattr(torch, program.dtype.name)), persistent=False)
         self._last_use = self._last_uses()
-        fuse(program, dict(zip(program.nodes, self.ops, strict=True)))
+        self._op = dict(zip(program.nodes, self.ops, strict=True))
+        fuse(program, self._op)
         self._most_alive = self._alive()
         self.memory_bytes = MEMORY_BYTES
         self.eval()
@@ -64,13 +66,14 @@ class SpikingModel(nn.Module):
         return self._like.dtype
 
     def use(self, execution: Execution) -> None:
-        """Run as ``execution`` says, on the device where it is.
+        """Run as ``execution`` says, on the device where it is; this process then keeps memory that it frees.
 
         Raises
         ------
         ConfigError
             if levels of its neurons are too many to be told apart in bfloat16, or kernels cannot be made.
         """
+        keep_freed_memory()
         if execution.dtype is not None:
             dtype = getattr(torch, execution.dtype)
             digits = 1 - round(math.log2(torch.finfo(dtype).eps))
@@ -152,8 +155,7 @@ class SpikingModel(nn.Module):
         the readout after the last step (B, classes), and what that neuron has not sent by then (B, ...)
         """
         outputs = self._run(x, timesteps, identity=True, spiking=name)
-        neuron = self.ops[list(self.program.nodes).index(name)]
-        return outputs[-1], neuron.v
+        return outputs[-1], self._op[name].v
 
     def backward(
         self, x: Tensor, generator: torch.Generator, observe: Observer | None = None, trace: Observer | None = None
@@ -188,8 +190,7 @@ class SpikingModel(nn.Module):
         """
         samples = len(x) if samples is None else samples
         outputs = self._run(x, timesteps, counted=samples)
-        counted = counts([op.tally for op in self.ops])
-        return outputs, Activity(samples, timesteps, dict(zip(self.program.nodes, counted, strict=True)))
+        return outputs, Activity(samples, timesteps, dict(zip(self.program.nodes, self._counting.counts(), strict=True)))
 
     def _run(
         self,
@@ -205,10 +206,11 @@ class SpikingModel(nn.Module):
         if tuple(x.shape[1:]) != self.program.input_shape or x.ndim == 0:
             raise DataError(f"input of shape {tuple(x.shape)}; the program expects (batch, *{self.program.input_shape})")
         x = x.to(self._like)
-        for name, op in zip(self.program.nodes, self.ops, strict=True):
+        for name, op in self._op.items():
             op.tally = Tally()
             if isinstance(op, Neuron):
                 op.identity, op.keeps_membrane = identity and name != spiking, name == spiking
+        self._counting = Counting([op.tally for op in self.ops])
         watched = observe is not None or trace is not None
         whole = watched or spiking is not None  # who looks on sees the batch as it was given
         samples, steps = (len(x), timesteps) if whole else self.plan(len(x), timesteps)
@@ -227,17 +229,36 @@ class SpikingModel(nn.Module):
     def _chunk(self, chunk: Chunk, x: Tensor, observe: Observer | None, trace: Observer | None) -> Tensor:
         """The readouts (steps, B, classes) of a chunk; node after node, all its steps at once."""
         signals: dict[str, Signal] = {}
+        events: dict[str, Signal] = {}
+        uncounted: list[str] = []
         image = Signal(x[None], steady=True)
-        for (name, sources), op in zip(self.program.operands.items(), self.ops, strict=True):
+        for name, op in self._op.items():
+            sources = self.program.operands[name]
             operands = [signals[source] for source in sources] if not isinstance(op, Input) else [image]
             if observe and isinstance(op, Neuron):
                 operands[0] = _show(chunk, name, operands[0], observe)
             signals[name] = op(chunk, *operands)
+            if chunk.samples is not None:
+                events[name] = signals[name].without_value()
+                uncounted.append(name)
+                if any(signal.spikes is not None for signal in (signals[name], *operands)):  # too large to be kept for long
+                    self._count(chunk, uncounted, events)
             if trace:
                 signals[name] = _show(chunk, name, signals[name], trace)
             for finished in self._last_use[name]:
                 del signals[finished]
+        self._count(chunk, uncounted, events)
         return signals[self.program.output_name].each(chunk)
+
+    def _count(self, chunk: Chunk, uncounted: list[str], events: dict[str, Signal]) -> None:
+        """Count what nodes did: of many in a row, for between matrix products all code and data have left the cache."""
+        for name in uncounted:
+            operands = [events[source] for source in self.program.operands[name]]
+            events[name] = self._op[name].counted(chunk, events[name], *operands)
+            for finished in self._last_use[name]:
+                del events[finished]
+        uncounted.clear()
+        self._counting.sum()
 
     def plan(self, batch: int, timesteps: int) -> tuple[int, int]:
         """Samples and time steps that are computed at once, so that the streams alive fit into :attr:`memory_bytes`.

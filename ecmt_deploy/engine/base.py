@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,22 +16,73 @@ from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal, news, number
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph.program import unrepeated
 
+#: elements of a tensor that may wait to be summed; more are summed at once
+MOST_WAITING = 1 << 18
+
 
 class Tally:
-    """Counts of one node: integers as tensors until somebody asks."""
+    """Counts of one node. What is a sum over tensors waits there until all that have the same shape are summed at once."""
 
     def __init__(self) -> None:
-        self.integers: dict[str, Any] = defaultdict(int)
-        self.ecm_ops: dict[str, Any] = defaultdict(int)
+        self.integers: dict[str, int] = defaultdict(int)
+        self.ecm_ops: dict[str, int] = defaultdict(int)
+        self.waiting: list[tuple[Tensor, Tensor | None, _Term]] = []
+
+    def add(self, value: int | Tensor, without: Tensor | None = None, **times: int) -> None:
+        """Count an integer, or the sum of a tensor (of its elements where ``without`` is false), so many times by kind."""
+        self._add(self.integers, value, without, times)
+
+    def add_ecm(self, value: int | Tensor, **times: int) -> None:
+        """Count elements evaluated, so many times by function."""
+        self._add(self.ecm_ops, value, None, times)
+
+    def _add(self, group: dict[str, int], value: int | Tensor, without: Tensor | None, times: dict[str, int]) -> None:
+        if not isinstance(value, Tensor):
+            for kind, number_of_times in times.items():
+                group[kind] += value * number_of_times
+            return
+        if without is not None:
+            without = without.expand_as(value)
+        elif value.numel() > MOST_WAITING:
+            value = value.sum(dtype=torch.int64)
+        self.waiting.append((value, without, _Term(group, times)))
 
 
-def counts(tallies: Sequence[Tally]) -> list[Counts]:
-    """What was counted, as plain integers; fetched from the device at once."""
-    groups = [group for tally in tallies for group in (tally.integers, tally.ecm_ops)]
-    kept = [value for group in groups for value in group.values() if isinstance(value, Tensor)]
-    fetched = iter(torch.stack(kept).tolist() if kept else [])
-    plain = [{key: next(fetched) if isinstance(value, Tensor) else int(value) for key, value in g.items()} for g in groups]
-    return [Counts(**integers, ecm_ops=ecm_ops) for integers, ecm_ops in zip(plain[::2], plain[1::2], strict=True)]
+class _Term(NamedTuple):
+    """Where a sum is counted, and how many times by kind."""
+
+    group: dict[str, int]
+    times: dict[str, int]
+
+
+class Counting:
+    """Sums what waits in the tallies of all nodes; fetched from the device once, at the end."""
+
+    def __init__(self, tallies: Sequence[Tally]) -> None:
+        self.tallies = tallies
+        self._summed: list[tuple[list[_Term], Tensor]] = []
+
+    def sum(self) -> None:
+        """Sum what came since the last time."""
+        alike: dict[Any, list[tuple[Tensor, Tensor | None, _Term]]] = defaultdict(list)
+        for tally in self.tallies:
+            for value, without, term in tally.waiting:
+                alike[value.shape, value.dtype, without is None].append((value, without, term))
+            tally.waiting = []
+        for waiting in alike.values():
+            values = torch.stack([value for value, _, _ in waiting])
+            masks = [without for _, without, _ in waiting if without is not None]
+            if masks:
+                values = values.masked_fill_(torch.stack(masks), 0)
+            self._summed.append(([term for _, _, term in waiting], values.unsqueeze(-1).flatten(1).sum(dim=1, dtype=torch.int64)))
+
+    def counts(self) -> list[Counts]:
+        """Of every node, as plain integers."""
+        totals = torch.cat([sums for _, sums in self._summed]).tolist() if self._summed else []
+        for term, total in zip((term for terms, _ in self._summed for term in terms), totals, strict=True):
+            for kind, number_of_times in term.times.items():
+                term.group[kind] += total * number_of_times
+        return [Counts(**tally.integers, ecm_ops=dict(tally.ecm_ops)) for tally in self.tallies]
 
 
 class Op(nn.Module):
@@ -69,24 +120,26 @@ class Op(nn.Module):
         self.register_buffer(name, torch.from_numpy(own).expand(array.shape), persistent=False)
 
     def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
-        """The node's stream over a chunk, counted where the chunk counts."""
+        """The node's stream over a chunk."""
         if chunk.first:
             self.state = {}
-        signal = self.stream(chunk, *signals)
-        if chunk.samples is None:
-            return signal
+        return self.stream(chunk, *signals)
+
+    def counted(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Signal:
+        """Count what the node did; its stream, with what an event reached. Values are not looked at."""
         changed = self.count(chunk, signal, *signals)
         if changed is not None:
             changed = news(chunk, changed)
         if self.sends_analog:
-            self.tally.integers["analog_messages"] += self._sent(chunk, signal, changed)
+            value, times = self._sent(chunk, signal, changed)
+            self.tally.add(value, analog_messages=times)
         return signal if changed is None else signal._replace(changed=changed)
 
-    def _sent(self, chunk: Chunk, signal: Signal, changed: Tensor | None) -> Any:
+    def _sent(self, chunk: Chunk, signal: Signal, changed: Tensor | None) -> tuple[Tensor | int, int]:
         if changed is not None:
             return number(chunk, changed, self.shape)
         size = prod(self.shape) * (chunk.samples or 0)
-        return size * chunk.steps if signal.form == MEAN else size if chunk.first else 0
+        return size, chunk.steps if signal.form == MEAN else int(chunk.first)
 
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
         """The node's equation."""
@@ -106,7 +159,8 @@ class Op(nn.Module):
 
     def charge(self, chunk: Chunk, kind: str, mask: Tensor, shape: tuple[int, ...], times: int = 1) -> None:
         """Count the elements evaluated."""
-        self.tally.ecm_ops[kind] += number(chunk, mask, shape) * times
+        value, repeated = number(chunk, mask, shape)
+        self.tally.add_ecm(value, **{kind: repeated * times})
 
 
 def in_one_form(chunk: Chunk, signals: tuple[Signal, ...]) -> tuple[str, bool, list[Signal]]:

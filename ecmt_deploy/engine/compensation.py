@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ecmt_deploy.engine.base import Op
-from ecmt_deploy.engine.functions import TORCH
+from ecmt_deploy.engine.functions import IN_PLACE, TORCH
 from ecmt_deploy.engine.signal import FORM, ITSELF, MEAN, SUM, Chunk, Signal, any_along, fold, news
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph.functions import coupled_axes
@@ -57,6 +57,8 @@ class ECM(Op):
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
         self.form = FORM[self.node.coding]
+        #: take the memory of the operand, which nobody else needs, for the result
+        self.overwrites = False
         self.constants: dict[str, Any] = {}
         for key, array in self.node.parameters.items():
             if array.ndim:
@@ -69,14 +71,15 @@ class ECM(Op):
         steady = all(s.steady for s in operands)
         arrays = {key: getattr(self, "parameter_" + key) for key in self.node.parameters if key not in self.constants}
         folded = [fold(s.value if steady else s.each(chunk)) for s in operands]
-        value = TORCH[self.node.function]({**self.constants, **arrays}, *folded)
+        functions = IN_PLACE if self.overwrites and chunk.inplace else TORCH
+        value = functions[self.node.function]({**self.constants, **arrays}, *folded)
         return Signal(value.unflatten(0, (-1, chunk.batch)), self.form, steady)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         shape = torch.broadcast_shapes(*self.operand_shapes)
         function = self.node.function
         if self.node.coding == "rate":
-            self.tally.ecm_ops[function] += prod(shape) * chunk.steps * (chunk.samples or 0)
+            self.tally.add_ecm(prod(shape) * (chunk.samples or 0), **{function: chunk.steps})
             return everything(chunk, signal)
         ndim = len(shape)
         reached = None
@@ -133,14 +136,14 @@ class Product(Op):
         return Signal(left @ right if self.matmul else left * right, self.form, a.steady and b.steady)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor:
-        counts, samples = self.tally.integers, chunk.samples or 0
+        samples = chunk.samples or 0
         if chunk.first:
-            counts["dense_macs"] += self.dense * samples
+            self.tally.add(self.dense * samples, dense_macs=1)
         for s, spikes, shape in zip(signals, self.operand_spikes, self.operand_shapes, strict=True):
             if spikes:
-                counts["synops"] += s.event_count(chunk) * (self.dense // max(prod(shape), 1))
+                self.tally.add(s.event_count(chunk), synops=self.dense // max(prod(shape), 1))
             else:
-                counts["macs"] += self.dense * chunk.steps * samples
+                self.tally.add(self.dense * samples, macs=chunk.steps)
         if self.node.coding == "rate":
             changed = everything(chunk, signal)
         else:

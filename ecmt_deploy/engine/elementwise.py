@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ecmt_deploy.engine.base import Op, in_one_form
-from ecmt_deploy.engine.signal import Chunk, Signal, any_along, number
+from ecmt_deploy.engine.signal import Chunk, Signal, any_along
 from ecmt_deploy.graph import Program
 
 
@@ -64,7 +64,7 @@ class Mean(Op):
         return Signal(x.value.mean(dim=self.axes, keepdim=bool(self.node.keepdims)), x.form, x.steady)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
-        self.tally.ecm_ops["mean"] += number(chunk, self.rows(chunk, signals)[0], self.operand_shapes[0])
+        self.charge(chunk, "mean", self.rows(chunk, signals)[0], self.operand_shapes[0])
         if signal.steady:
             return None
         reached = any_along(self.reached(chunk, signals)[0], self.axes)

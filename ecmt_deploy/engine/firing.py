@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ecmt_deploy.errors import ConfigError
 
-#: integers of the width of a float, and the bits of its sign and exponent
-_BITS = {torch.float64: (torch.int64, -(1 << 52)), torch.float32: (torch.int32, -(1 << 23))}
+#: integers of the width of a float, the lowest bit of its exponent, and the power of two that makes its smallest normal one
+_BITS = {torch.float64: (torch.int64, 1 << 52, 2.0**1022), torch.float32: (torch.int32, 1 << 23, 2.0**126)}
 #: elements of a step that are computed together on a CPU: what is done to them in turn stays in its cache
 TILE = 1 << 18
 
@@ -24,20 +24,23 @@ class Levels(NamedTuple):
 
     Attributes
     ----------
-    positive, negative : bases; ``negative`` is ``None`` where both sides have the same
-    least, top : smallest and largest 2^k that may fire
+    unit, negative_unit : the smallest spike, base * 2^lowest; ``None`` for those of the negative where both are alike
+    highest, negative_highest : the largest spike, base * 2^(levels - 1), of each side
     initial : membrane before t = 1, or ``None`` for zero
     offset : added to the sums that are given, or ``None`` for zero
     fraction : c of rule ``nearest``; ``None`` for the published rule
+    half_base, negative_half_base : half the base of each side, which the published rule takes off its thresholds
     """
 
-    positive: Tensor
-    negative: Tensor | None
-    least: Tensor
-    top: float
+    unit: Tensor
+    negative_unit: Tensor | None
+    highest: Tensor
+    negative_highest: Tensor | None
     initial: Tensor | None
     offset: Tensor | None
     fraction: float | None
+    half_base: Tensor
+    negative_half_base: Tensor | None
 
     def float(self) -> Levels:
         """Those in float32."""
@@ -51,39 +54,58 @@ class Levels(NamedTuple):
         """Those of some rows of the operand's first axis."""
         return Levels._make(p[rows] if isinstance(p, Tensor) and len(p) > 1 else p for p in self)
 
-    def spikes(self, v: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-        """What a membrane, which is overwritten, sends, and the number of events along an axis, kept as size 1."""
-        base = self.positive if self.negative is None else torch.where(v >= 0, self.positive, self.negative)
-        q = fire_published(v, base) if self.fraction is None else fire_nearest(v, base, self.fraction)
-        # powers of two below the least become zero; on a CPU, arithmetic takes a fraction of what masks take
-        q = q.clamp_(-self.top, self.top).div_(self.least).trunc_()
-        events = q.abs().clamp_(max=1.0).sum(dim=axis, keepdim=True).to(torch.int32)
-        return q.mul_(base * self.least), events
+    def spikes(self, v: Tensor, axis: int | None) -> tuple[Tensor, Tensor]:
+        """What a membrane sends, and the number of events along an axis, kept as size 1; without an axis, of each element."""
+        _, one, scale = _BITS[v.dtype]
+        unit = _of_sign(v, self.unit, self.negative_unit)
+        highest = _of_sign(v, self.highest, self.negative_highest)
+        if self.fraction is not None:  # what reaches the threshold of the highest level counts as that: no level is above
+            exponent = exponent_of_quotient(_at_most(v.abs(), highest * self.fraction), unit * self.fraction)
+        else:
+            half = _of_sign(v, self.half_base, self.negative_half_base)
+            exponent = published_exponent(_at_most(v.abs(), highest), unit, half)
+        events = exponent.clamp(max=one).view(v.dtype)
+        if axis is not None:
+            events = events.sum(dim=axis, keepdim=True)
+        return exponent.view(v.dtype).mul_(scale).mul_(unit).copysign_(v), events.mul_(scale).to(torch.int32)
 
 
-def power_of_two_(x: Tensor) -> Tensor:
-    """Make ``x`` the power of two at or below ``|x|``, with its sign: its sign and exponent, the mantissa cleared."""
-    integer, mask = _BITS[x.dtype]
-    return x.view(integer).bitwise_and_(mask).view(x.dtype)
+def _of_sign(v: Tensor, positive: Tensor, negative: Tensor | None) -> Tensor:
+    """What holds for the sign of each v; by bits, for masks take many times as long on a CPU."""
+    if negative is None:
+        return positive
+    integer = _BITS[v.dtype][0]
+    below = v.view(integer).clamp(-1, 0)  # all bits, or none
+    own = positive.view(integer)
+    return below.bitwise_and_(own ^ negative.view(integer)).bitwise_xor_(own).view(v.dtype)
 
 
-def fire_nearest(v: Tensor, base: Tensor, fraction: float) -> Tensor:
-    """The largest 2^k with |v| >= fraction * base * 2^k, with the sign of v, in place of v.
+def _at_most(size: Tensor, bound: Tensor) -> Tensor:
+    """The smaller of two floats that are not negative, in the memory of ``size``; as integers they are in the same order."""
+    integer = _BITS[size.dtype][0]
+    bits = size.view(integer)
+    return torch.minimum(bits, bound.view(integer), out=None if torch.compiler.is_compiling() else bits).view(size.dtype)
 
-    Exact: 2^k rounds nothing, and a quotient by ``fraction * base`` is rounded to a power of two only where it is one.
+
+def exponent_of_quotient(size: Tensor, unit: Tensor) -> Tensor:
+    """1 + k of the largest 2^k <= size / unit, or 0 where that is less than one, in the bits of a float's exponent.
+
+    Takes the memory of ``size``, which is not negative. Exact: the difference of the bits of two floats, as integers, is that
+    of their exponents, and of their mantissas, which may borrow one of it.
     """
-    return power_of_two_(v.div_(base * fraction))
+    integer, one, _ = _BITS[size.dtype]
+    return size.view(integer).sub_(unit.view(integer) - one).clamp_(min=0).bitwise_and_(-one)
 
 
-def fire_published(v: Tensor, base: Tensor) -> Tensor:
-    """The largest 2^k with |v| >= base * 2^k - base / 2, with the sign of v; below the smallest level less than one.
+def published_exponent(size: Tensor, unit: Tensor, half: Tensor) -> Tensor:
+    """As :func:`exponent_of_quotient`, of the largest 2^k with size >= unit * 2^k - half.
 
-    An estimate by the exponent, a little low so that rounding never makes it too large, corrected by the threshold above.
+    An estimate, a little low so that rounding never makes it too large, corrected by the threshold above.
     """
-    size, half = v.abs(), base / 2
-    q = power_of_two_((size / base).add_(0.5).mul_(1 - 4 * torch.finfo(v.dtype).eps))
-    above = 2 * q
-    return torch.where(size >= (base * above).sub_(half), above, q).copysign_(v)
+    integer, one, scale = _BITS[size.dtype]
+    above = exponent_of_quotient((size + half).mul_(1 - 4 * torch.finfo(size.dtype).eps), unit).add_(one)
+    missing = size.sub_((above.view(size.dtype) * scale).mul_(unit).sub_(half))
+    return above.sub_(missing.view(integer).clamp_(-1, 0).bitwise_and_(one))
 
 
 class Fired(NamedTuple):
@@ -92,19 +114,19 @@ class Fired(NamedTuple):
     Attributes
     ----------
     values : (steps, B, ...) sums S_t of what was sent so far (and the offset), or means S_t / t
-    sent : (B, ...) the last sum
+    sent : (B, ...) the last sum, where that was asked for
     events : (steps, B, ..., 1) events of every row
     spikes : (steps, B, ...) what was sent at each step, where that was asked for
     """
 
     values: Tensor
-    sent: Tensor
+    sent: Tensor | None
     events: Tensor
     spikes: Tensor | None
 
     def transposed(self) -> Fired:
         """The same with the last two axes exchanged."""
-        return Fired(self.values.mT, self.sent.mT, self.events.mT, None if self.spikes is None else self.spikes.mT)
+        return Fired._make(None if tensor is None else tensor.mT for tensor in self)
 
 
 class Task(NamedTuple):
@@ -114,14 +136,16 @@ class Task(NamedTuple):
     ----------
     times : t of every step
     means : whether operands are means X_t / t, and means S_t / t are wanted
+    keeps : whether the last sum is wanted by itself
     apart : whether the spikes of every step are wanted by themselves
-    axis : the rows, -1 or, of an operand that lies transposed in memory, -2
+    axis : the rows: -1 or, of an operand that lies transposed in memory, -2; ``None`` to have the events of each element
     """
 
     times: tuple[int, ...]
     means: bool
+    keeps: bool
     apart: bool
-    axis: int = -1
+    axis: int | None = -1
 
 
 def fire(u: Tensor, sent: Tensor | None, levels: Levels, task: Task) -> Fired:
@@ -135,7 +159,7 @@ def fire(u: Tensor, sent: Tensor | None, levels: Levels, task: Task) -> Fired:
     values, events, spikes = [], [], []
     for i, t in enumerate(task.times):
         x = u[i if len(u) > 1 else 0]
-        v = x * t if task.means else x if sent is not None or levels.initial is not None else x.clone()
+        v = x * t if task.means else x
         if levels.initial is not None:
             v = v + levels.initial
         s, count = levels.spikes(v if sent is None else v - sent, task.axis)
@@ -144,23 +168,25 @@ def fire(u: Tensor, sent: Tensor | None, levels: Levels, task: Task) -> Fired:
         events.append(count)
         if task.apart:
             spikes.append(s)
-    assert sent is not None
-    return Fired(torch.stack(values), sent, torch.stack(events), torch.stack(spikes) if task.apart else None)
+    return Fired(
+        torch.stack(values), sent if task.keeps else None, torch.stack(events), torch.stack(spikes) if task.apart else None
+    )
 
 
 def fire_in_tiles(u: Tensor, sent: Tensor | None, levels: Levels, task: Task) -> Fired:
     """:func:`fire` on as much at once as stays in a CPU's cache from one operation to the next."""
     batch, rows, size = u.shape[1], u.shape[2], u[0, 0].numel()
     samples = min(max(TILE // max(size, 1), 1), batch)
-    height = rows if size <= TILE else max(TILE * rows // size, 1)
+    whole_rows = task.axis is not None and task.axis % (u.ndim - 2) == 0  # events are summed along what would be cut
+    height = rows if size <= TILE or whole_rows else max(TILE * rows // size, 1)
     if u.is_cuda or (samples, height) == (batch, rows):
         return fire(u, sent, levels, task)
     lead = (len(task.times), *u.shape[1:])
     rows_only = [*lead]
-    rows_only[task.axis] = 1
+    rows_only[task.axis or -1] = 1
     whole = Fired(
         u.new_empty(lead),
-        u.new_empty(lead[1:]),
+        u.new_empty(lead[1:]) if task.keeps else None,
         u.new_empty(rows_only, dtype=torch.int32),
         u.new_empty(lead) if task.apart else None,
     )
@@ -169,7 +195,9 @@ def fire_in_tiles(u: Tensor, sent: Tensor | None, levels: Levels, task: Task) ->
             part = (slice(None), slice(m, m + samples), slice(r, r + height))
             before = None if sent is None else sent[part[1:]]
             tile = fire(u[part], before, levels.part(part[2]), task)
-            whole.values[part], whole.sent[part[1:]], whole.events[part] = tile.values, tile.sent, tile.events
+            whole.values[part], whole.events[part] = tile.values, tile.events
+            if whole.sent is not None and tile.sent is not None:
+                whole.sent[part[1:]] = tile.sent
             if whole.spikes is not None and tile.spikes is not None:
                 whole.spikes[part] = tile.spikes
     return whole
@@ -187,8 +215,12 @@ def require_compiler(device: torch.device) -> None:
 
 def fire_fused(u: Tensor, sent: Tensor | None, levels: Levels, task: Task) -> Fired:
     """:func:`fire` as one kernel, made when an operand of its shape first comes."""
+    across = task.axis == -2  # a kernel that sums across memory jumps about in it: summed afterwards
+    if across:
+        task = task._replace(axis=None)
     tensors = [(p.shape, p.stride()) if isinstance(p, Tensor) else p for p in (u, sent, *levels)]
-    return _kernel((u.device, u.dtype, task, *tensors))(u, sent, levels, task)
+    fired = _kernel((u.device, u.dtype, task, *tensors))(u, sent, levels, task)
+    return fired._replace(events=fired.events.sum(dim=-2, keepdim=True, dtype=torch.int32)) if across else fired
 
 
 @functools.cache

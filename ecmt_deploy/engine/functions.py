@@ -57,3 +57,13 @@ TORCH: dict[str, Callable[..., Tensor]] = {
     "abs": lambda p, x: torch.abs(x),
     "divide": lambda p, x, y: x / y,
 }
+
+#: those that may take the memory of their operand for the result, which is the same
+IN_PLACE: dict[str, Callable[..., Tensor]] = {
+    "gelu": lambda p, x: torch.ops.aten.gelu_(x),
+    "gelu_tanh": lambda p, x: torch.ops.aten.gelu_(x, approximate="tanh"),
+    "silu": lambda p, x: F.silu(x, inplace=True),
+    "sigmoid": lambda p, x: x.sigmoid_(),
+    "tanh": lambda p, x: x.tanh_(),
+    "relu": lambda p, x: x.relu_(),
+}

@@ -13,6 +13,7 @@ import torch
 from ecmt_deploy.engine.base import Op
 from ecmt_deploy.engine.compensation import ECM, Product
 from ecmt_deploy.engine.elementwise import Add, Mean, Scale
+from ecmt_deploy.engine.functions import IN_PLACE
 from ecmt_deploy.engine.neuron import Neuron
 from ecmt_deploy.engine.signal import MEAN, SUM
 from ecmt_deploy.engine.synapses import Linear, Synapses
@@ -41,6 +42,8 @@ def fuse(program: Program, ops: Mapping[str, Op]) -> None:
             constant = program.nodes[sources[-1]]
             if len(sources) == 2 and alone[0] and isinstance(linear, Linear) and isinstance(constant, n.Constant):
                 _take_bias(linear, constant)
+        elif isinstance(op, ECM):
+            op.overwrites = op.node.function in IN_PLACE and alone[0] and isinstance(ops[sources[0]], _FRESH)
         elif isinstance(op, Product) and op.form == SUM:
             for i, source in enumerate(sources):
                 neuron = ops[source]

@@ -36,25 +36,30 @@ class Neuron(Op):
     #: give sums that contain what its only consumer begins with
     completes = False
     offset: Tensor
-    positive: Tensor
-    negative: Tensor
-    least: Tensor
     initial: Tensor
+    unit: Tensor
+    negative_unit: Tensor
+    highest: Tensor
+    negative_highest: Tensor
+    half_base: Tensor
+    negative_half_base: Tensor
 
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
         node = self.node
-        dtype = node.positive_base.dtype
         self.grid = (1,) * (2 - len(self.shape)) + tuple(self.shape)
-        least = np.ldexp(1.0, node.lowest_level.astype(np.int32)).astype(dtype)
-        parameters = {
-            "positive": node.positive_base, "negative": node.negative_base, "least": least, "initial": node.initial_membrane
-        }  # fmt: skip
-        for key, array in parameters.items():
-            self.hold(key, self._on_grid(array))
-        self.top = 2.0 ** (int(node.levels) - 1)
-        self.symmetric = bool(np.array_equal(node.positive_base, node.negative_base))
+        self.hold("initial", self._on_grid(node.initial_membrane))
         self.moved = bool(np.any(node.initial_membrane))
+        self.symmetric = bool(np.array_equal(node.positive_base, node.negative_base))
+        least = np.ldexp(1.0, node.lowest_level.astype(np.int32)).astype(node.positive_base.dtype)
+        top = 2.0 ** (int(node.levels) - 1)
+        derived = {
+            "unit": node.positive_base * least, "negative_unit": node.negative_base * least,
+            "highest": node.positive_base * top, "negative_highest": node.negative_base * top,
+            "half_base": node.positive_base / 2, "negative_half_base": node.negative_base / 2,
+        }  # fmt: skip
+        for key, array in derived.items():
+            self.register_buffer(key, torch.from_numpy(np.asarray(self._on_grid(array), least.dtype)), persistent=False)
 
     def take_offset(self, initial: Tensor) -> None:
         """Let the sums it gives contain what its only consumer begins with."""
@@ -75,7 +80,8 @@ class Neuron(Op):
         if u.dtype in NARROW:  # a sum of spikes has more digits than such floats hold
             u, levels = u.float(), levels.float()
         times = tuple(range(chunk.start, chunk.start + chunk.steps))
-        task = Task(times, means=x.form == MEAN, apart=self.shows_spikes or chunk.watched)
+        keeps = self.keeps_membrane or not chunk.final
+        task = Task(times, means=x.form == MEAN, keeps=keeps, apart=self.shows_spikes or chunk.watched)
         sent = self.state.get("sent")
         run = fire_fused if self.fused else fire_in_tiles
         if u.stride(-1) > u.stride(-2) and min(u.shape[-2:]) > 1:  # keys lie transposed: along memory is faster
@@ -84,7 +90,7 @@ class Neuron(Op):
         else:
             fired = run(u, sent, levels, task)
         self.state = {} if chunk.final else {"sent": fired.sent}
-        if self.keeps_membrane:
+        if self.keeps_membrane and fired.sent is not None:
             total = x.to(SUM, chunk).value[-1].reshape(fired.sent.shape)
             self.v = (total + self.initial - fired.sent).reshape(chunk.batch, *self.shape)
         lead = (chunk.steps, chunk.batch)
@@ -98,13 +104,15 @@ class Neuron(Op):
 
     def _levels(self, offset: Tensor | None) -> Levels:
         return Levels(
-            self.positive,
-            None if self.symmetric else self.negative,
-            self.least,
-            self.top,
+            self.unit,
+            None if self.symmetric else self.negative_unit,
+            self.highest,
+            None if self.symmetric else self.negative_highest,
             self.initial if self.moved else None,
             offset,
             float(self.node.fraction) if self.node.rule == "nearest" else None,
+            self.half_base,
+            None if self.symmetric else self.negative_half_base,
         )
 
     def _pass_on(self, chunk: Chunk, x: Signal) -> Signal:
@@ -118,12 +126,11 @@ class Neuron(Op):
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> None:
         (x,) = signals
         assert signal.events is not None
-        counts, spikes = self.tally.integers, signal.event_count(chunk)
-        rows = x.rows(chunk, self.operand_spikes[0])
+        spikes, rows = signal.event_count(chunk), x.rows(chunk, self.operand_spikes[0])
+        self.tally.add(spikes, spikes=1, messages=1)
+        self.tally.add(chunk.steps * prod(self.shape) * (chunk.samples or 0), neuron_updates_idle=1)
+        reached, elements = number(chunk, rows, self.shape)
+        self.tally.add(reached, neuron_updates_active=elements, neuron_updates_idle=-elements)
         # a row that nothing reached is active only where it fires
-        unreached = torch.where(counted(chunk, rows), 0, counted(chunk, signal.events)).sum(dtype=torch.int64)
-        active = number(chunk, rows, self.shape) + unreached
-        counts["spikes"] += spikes
-        counts["messages"] += spikes
-        counts["neuron_updates_active"] += active
-        counts["neuron_updates_idle"] += chunk.steps * prod(self.shape) * (chunk.samples or 0) - active
+        fired = counted(chunk, signal.events)
+        self.tally.add(fired, counted(chunk, rows), neuron_updates_active=1, neuron_updates_idle=-1)

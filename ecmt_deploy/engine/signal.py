@@ -14,6 +14,7 @@ mean: what does not change over time is computed once.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from math import prod
 from typing import NamedTuple
@@ -96,8 +97,11 @@ class Signal(NamedTuple):
             return self
         times = chunk.times(self.value)
         value = self.value * times if form == SUM else self.value / times
-        known = self.steady or self.changed is not None
-        return self._replace(value=value, form=form, steady=False, changed=self.reached(chunk, False) if known else None)
+        return self._replace(value=value, form=form, steady=False)
+
+    def without_value(self) -> Signal:
+        """What counting needs to know of it."""
+        return self._replace(value=_nothing(self.value.ndim, self.value.device))
 
     def increments(self, chunk: Chunk) -> Tensor:
         """What the stream brings at each step of a run that begins with this chunk, (steps, B, ...)."""
@@ -128,11 +132,17 @@ class Signal(NamedTuple):
         return self.events > 0 if self.events is not None else any_along(self.reached(chunk, spikes), (-1,))
 
     def event_count(self, chunk: Chunk) -> Tensor:
-        """Number of events among the samples that count."""
+        """Number of events among the samples that count, as terms of a sum."""
         if self.events is not None:
-            return counted(chunk, self.events).sum(dtype=torch.int64)
+            return counted(chunk, self.events)
         assert self.spikes is not None
         return counted(chunk, self.spikes).count_nonzero()
+
+
+@functools.cache
+def _nothing(ndim: int, device: torch.device) -> Tensor:
+    """A tensor of so many axes and no elements."""
+    return torch.empty((0,) * ndim, device=device)
 
 
 def fold(value: Tensor) -> Tensor:
@@ -158,9 +168,9 @@ def counted(chunk: Chunk, values: Tensor) -> Tensor:
     return values if values.shape[1] < chunk.batch else values[:, : chunk.samples]
 
 
-def number(chunk: Chunk, mask: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """True elements of ``mask``, broadcast to (steps, samples that count, *shape)."""
+def number(chunk: Chunk, mask: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, int]:
+    """True elements of ``mask``, broadcast to (steps, samples that count, *shape): what to sum, and how many times."""
     assert chunk.samples is not None
     own = counted(chunk, mask)
     full = chunk.steps * chunk.samples * prod(shape)
-    return own.sum(dtype=torch.int64) * (full // max(own.numel(), 1))
+    return own, full // max(own.numel(), 1)

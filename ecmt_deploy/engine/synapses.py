@@ -22,17 +22,15 @@ class Synapses(Op):
     weight: Tensor
     dense: int
 
-    def tally_synapses(self, chunk: Chunk, synops: Any) -> None:
-        """Count one chunk in which spikes caused ``synops`` weight accesses (``None`` where the operand is analog)."""
-        counts, dense = self.tally.integers, self.dense * (chunk.samples or 0)
+    def tally_synapses(self, chunk: Chunk, events: Tensor | None, fan_out: int) -> None:
+        """Count one chunk in which each of ``events`` (``None`` where the operand is analog) met ``fan_out`` weights."""
+        dense = self.dense * (chunk.samples or 0)
         if chunk.first:
-            counts["dense_macs"] += dense
-        if synops is not None:
-            counts["synops"] += synops
-        elif not self.encoding:
-            counts["macs"] += dense * chunk.steps
-        elif chunk.first:
-            counts["macs"] += dense
+            self.tally.add(dense, dense_macs=1)
+        if events is not None:
+            self.tally.add(events, synops=fan_out)
+        else:
+            self.tally.add(dense, macs=int(chunk.first) if self.encoding else chunk.steps)
 
 
 class Linear(Synapses):
@@ -54,7 +52,7 @@ class Linear(Synapses):
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         (x,) = signals
-        self.tally_synapses(chunk, x.event_count(chunk) * self.weight.shape[0] if self.operand_spikes[0] else None)
+        self.tally_synapses(chunk, x.event_count(chunk) if self.operand_spikes[0] else None, self.weight.shape[0])
         return None if signal.steady else x.rows(chunk, self.operand_spikes[0])
 
 
@@ -94,8 +92,8 @@ class Conv(Synapses):
             taps = self._taps(fold(full)).unflatten(0, full.shape[:2])
         synops = None
         if spiking and taps is not None:
-            synops = counted(chunk, taps).sum(dtype=torch.float64).round().long() * self.outputs_per_group
-        self.tally_synapses(chunk, synops)
+            synops = counted(chunk, taps).sum(dtype=torch.float64).round().long()
+        self.tally_synapses(chunk, synops, self.outputs_per_group)
         if taps is None or signal.steady:
             return None
         return any_along(taps.repeat_interleave(self.outputs_per_group, dim=2) > 0, (-1,))
