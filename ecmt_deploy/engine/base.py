@@ -74,7 +74,8 @@ class Counting:
             masks = [without for _, without, _ in waiting if without is not None]
             if masks:
                 values = values.masked_fill_(torch.stack(masks), 0)
-            self._summed.append(([term for _, _, term in waiting], values.unsqueeze(-1).flatten(1).sum(dim=1, dtype=torch.int64)))
+            sums = values.unsqueeze(-1).flatten(1).sum(dim=1, dtype=torch.int64)
+            self._summed.append(([term for _, _, term in waiting], sums))
 
     def counts(self) -> list[Counts]:
         """Of every node, as plain integers."""

@@ -9,9 +9,10 @@ import sys
 
 logger = logging.getLogger(__name__)
 
-#: parameters of mallopt(3): from how much free memory at its end the heap shrinks, and how many blocks lie outside of it
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
-_MOST = 2**31 - 1
+#: parameters of mallopt(3): from how many free bytes at its end the heap shrinks, and how large a block is to lie outside of it
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+#: more is kept than the streams of a small batch; larger blocks, between which gaps would stay, go back at once as ever
+_KEPT_BYTES, _LARGEST_BYTES = 1 << 28, 1 << 25
 
 
 @functools.cache
@@ -22,5 +23,5 @@ def keep_freed_memory() -> None:
     cleared and mapped again, which takes longer than many nodes.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is None or not (mallopt(_MMAP_MAX, 0) and mallopt(_TRIM_THRESHOLD, _MOST)):
+    if mallopt is None or not (mallopt(_MMAP_THRESHOLD, _LARGEST_BYTES) and mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)):
         logger.info("freed memory may be given back between streams: the C library cannot be told to keep it")

@@ -38,11 +38,11 @@ class Neuron(Op):
     offset: Tensor
     initial: Tensor
     unit: Tensor
-    negative_unit: Tensor
     highest: Tensor
-    negative_highest: Tensor
     half_base: Tensor
-    negative_half_base: Tensor
+    negative_unit: Tensor | None
+    negative_highest: Tensor | None
+    negative_half_base: Tensor | None
 
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
@@ -50,16 +50,12 @@ class Neuron(Op):
         self.grid = (1,) * (2 - len(self.shape)) + tuple(self.shape)
         self.hold("initial", self._on_grid(node.initial_membrane))
         self.moved = bool(np.any(node.initial_membrane))
-        self.symmetric = bool(np.array_equal(node.positive_base, node.negative_base))
         least = np.ldexp(1.0, node.lowest_level.astype(np.int32)).astype(node.positive_base.dtype)
-        top = 2.0 ** (int(node.levels) - 1)
-        derived = {
-            "unit": node.positive_base * least, "negative_unit": node.negative_base * least,
-            "highest": node.positive_base * top, "negative_highest": node.negative_base * top,
-            "half_base": node.positive_base / 2, "negative_half_base": node.negative_base / 2,
-        }  # fmt: skip
-        for key, array in derived.items():
-            self.register_buffer(key, torch.from_numpy(np.asarray(self._on_grid(array), least.dtype)), persistent=False)
+        alike = np.array_equal(node.positive_base, node.negative_base)
+        for side, base in (("", node.positive_base), ("negative_", None if alike else node.negative_base)):
+            for key, factor in (("unit", least), ("highest", 2.0 ** (int(node.levels) - 1)), ("half_base", 0.5)):
+                own = None if base is None else torch.from_numpy(np.asarray(self._on_grid(base * factor), base.dtype))
+                self.register_buffer(side + key, own, persistent=False)
 
     def take_offset(self, initial: Tensor) -> None:
         """Let the sums it gives contain what its only consumer begins with."""
@@ -89,7 +85,7 @@ class Neuron(Op):
             fired = run(u.mT, before, levels.transposed(), task._replace(axis=-2)).transposed()
         else:
             fired = run(u, sent, levels, task)
-        self.state = {} if chunk.final else {"sent": fired.sent}
+        self.state = {} if chunk.final or fired.sent is None else {"sent": fired.sent}
         if self.keeps_membrane and fired.sent is not None:
             total = x.to(SUM, chunk).value[-1].reshape(fired.sent.shape)
             self.v = (total + self.initial - fired.sent).reshape(chunk.batch, *self.shape)
@@ -105,14 +101,14 @@ class Neuron(Op):
     def _levels(self, offset: Tensor | None) -> Levels:
         return Levels(
             self.unit,
-            None if self.symmetric else self.negative_unit,
+            self.negative_unit,
             self.highest,
-            None if self.symmetric else self.negative_highest,
+            self.negative_highest,
             self.initial if self.moved else None,
             offset,
             float(self.node.fraction) if self.node.rule == "nearest" else None,
             self.half_base,
-            None if self.symmetric else self.negative_half_base,
+            self.negative_half_base,
         )
 
     def _pass_on(self, chunk: Chunk, x: Signal) -> Signal:

@@ -15,6 +15,9 @@ from ecmt_deploy.engine.signal import Chunk, Signal, any_along, counted, fold
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph.shapes import convolution
 
+#: where an event reached at most this share of its rows, a linear node computes only those
+FEW_ROWS = 0.75
+
 
 class Synapses(Op):
     """Linear maps and convolutions."""
@@ -47,8 +50,22 @@ class Linear(Synapses):
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
         (x,) = signals
         completed = x.form == self.bias_form and not chunk.watched
-        value = F.linear(x.value, self.weight, self.bias if completed else None)
+        bias = self.bias if completed else None
+        rows = self._rows_with_events(chunk, x)
+        if rows is None:
+            value = F.linear(x.value, self.weight, bias)
+        else:
+            shape = (*x.value.shape[:-1], len(self.weight))
+            value = x.value.new_zeros(shape) if bias is None else bias.repeat(*shape[:-1], 1)
+            value[:, rows] = F.linear(x.value[:, rows], self.weight, bias)
         return Signal(value, x.form, x.steady, completed=completed)
+
+    def _rows_with_events(self, chunk: Chunk, x: Signal) -> Tensor | None:
+        """Rows (B, ...) that an event ever reached, where they are few enough for skipping the others to be worth while."""
+        if x.events is None or x.value.is_cuda or not (chunk.first and chunk.final) or x.value.ndim < 3:
+            return None
+        rows = x.events.amax(dim=0).squeeze(-1) > 0
+        return rows if rows.count_nonzero() <= FEW_ROWS * rows.numel() else None
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         (x,) = signals
