@@ -1,14 +1,16 @@
 """The batched engine: the same run in pieces of any size, one neuron alone, what observers see."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from ecmt_deploy.config import Execution
-from ecmt_deploy.engine import SpikingModel
+from ecmt_deploy.engine import SpikingModel, fusion
 from ecmt_deploy.errors import ConfigError
+from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph.program import parameters
 from tests.programs import images
 
@@ -56,6 +58,30 @@ def test_fused_kernels_compute_the_same(all_programs, name):
     fused, fused_counts = model.count(x, 2)
     assert fused_counts.differences(counts) == []
     np.testing.assert_allclose(fused.numpy(), outputs.numpy(), rtol=0, atol=1e-12 * float(outputs.abs().max()))
+
+
+def test_rows_that_cannot_fire_need_no_product(all_programs, monkeypatch):
+    """Rows whose neurons have no level to fire are left out of linear nodes, and nothing changes."""
+    program = all_programs["transformer, accurate"]
+    nodes = dict(program.nodes)
+    for name, node in program.nodes.items():
+        (source, *_) = program.operands[name] or ("",)
+        neuron = program.nodes.get(source)
+        if isinstance(node, n.LastAxisLinear) and isinstance(neuron, n.MultiThreshold) and len(program.shapes[source]) > 1:
+            lowest = np.broadcast_to(neuron.lowest_level, program.shapes[source]).copy()
+            lowest[1:] = neuron.levels
+            nodes[source] = replace(neuron, lowest_level=lowest)
+    program = replace(program, nodes=nodes)
+    x = torch.from_numpy(images(4)).double()
+    monkeypatch.setattr(fusion, "FEW_ROWS", -1.0)
+    outputs, counts = SpikingModel(program).double().count(x, STEPS)
+    monkeypatch.setattr(fusion, "FEW_ROWS", 0.99)
+    model = SpikingModel(program).double()
+    skipping, skipping_counts = model.count(x, STEPS)
+    assert any(getattr(op, "firing_rows", None) is not None for op in model.ops)
+    assert skipping_counts.differences(counts) == []
+    np.testing.assert_allclose(skipping.numpy(), outputs.numpy(), rtol=0, atol=1e-12 * float(outputs.abs().max()))
+    np.testing.assert_array_equal(model.analog(x).numpy(), SpikingModel(program).double().analog(x).numpy())
 
 
 def test_kernels_without_a_compiler(program, monkeypatch):

@@ -21,6 +21,8 @@ from ecmt_deploy.engine.wiring import Wiring
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import nodes as n
 
+#: at most this share of the rows is picked out of them
+FEW_ROWS = 0.75
 #: ops whose result is memory of its own
 _FRESH = (Synapses, Product, ECM, Add, Scale, Mean)
 
@@ -44,6 +46,10 @@ def fuse(program: Program, ops: Mapping[str, Op]) -> None:
                 _take_bias(linear, constant)
         elif isinstance(op, ECM):
             op.overwrites = op.node.function in IN_PLACE and alone[0] and isinstance(ops[sources[0]], _FRESH)
+        elif isinstance(op, Linear):
+            neuron = program.nodes[sources[0]]
+            if isinstance(neuron, n.MultiThreshold):
+                _skip_silent_rows(op, neuron)
         elif isinstance(op, Product) and op.form == SUM:
             for i, source in enumerate(sources):
                 neuron = ops[source]
@@ -57,6 +63,14 @@ def _take_bias(linear: Linear, constant: n.Constant) -> None:
     if rows.shape[-1] == linear.weight.shape[0] and np.array_equal(rows, np.broadcast_to(rows[:1], rows.shape)):
         linear.register_buffer("bias", torch.from_numpy(rows[0].copy()), persistent=False)
         linear.bias_form = MEAN if constant.schedule == "every" else SUM
+
+
+def _skip_silent_rows(linear: Linear, neuron: n.MultiThreshold) -> None:
+    """Let a linear node compute only rows in which a neuron has a level to fire, as where the readout takes one row of many."""
+    shape = linear.operand_shapes[0]
+    rows = np.broadcast_to(neuron.lowest_level < neuron.levels, shape).any(axis=-1)
+    if rows.ndim and rows.sum() <= FEW_ROWS * rows.size:
+        linear.firing_rows = torch.from_numpy(rows)
 
 
 def _show_spikes(program: Program, ops: Mapping[str, Op]) -> None:

@@ -15,9 +15,6 @@ from ecmt_deploy.engine.signal import Chunk, Signal, any_along, counted, fold
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph.shapes import convolution
 
-#: where an event reached at most this share of its rows, a linear node computes only those
-FEW_ROWS = 0.75
-
 
 class Synapses(Op):
     """Linear maps and convolutions."""
@@ -41,31 +38,26 @@ class Linear(Synapses):
     #: the constant that its only consumer adds, as one vector (out,), and the form of streams in which it is the same always
     bias: Tensor
     bias_form: str | None = None
+    #: rows of the operand in which a neuron can fire at all, where they are few
+    firing_rows: Tensor | None
 
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
         self.hold("weight", self.node.weight)
+        self.register_buffer("firing_rows", None, persistent=False)
         self.dense = self.node.weight.size * prod(self.shape[:-1])
 
     def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
         (x,) = signals
         completed = x.form == self.bias_form and not chunk.watched
         bias = self.bias if completed else None
-        rows = self._rows_with_events(chunk, x)
-        if rows is None:
+        if self.firing_rows is None or x.events is None:
             value = F.linear(x.value, self.weight, bias)
         else:
             shape = (*x.value.shape[:-1], len(self.weight))
             value = x.value.new_zeros(shape) if bias is None else bias.repeat(*shape[:-1], 1)
-            value[:, rows] = F.linear(x.value[:, rows], self.weight, bias)
+            value[:, :, self.firing_rows] = F.linear(x.value[:, :, self.firing_rows], self.weight, bias)
         return Signal(value, x.form, x.steady, completed=completed)
-
-    def _rows_with_events(self, chunk: Chunk, x: Signal) -> Tensor | None:
-        """Rows (B, ...) that an event ever reached, where they are few enough for skipping the others to be worth while."""
-        if x.events is None or x.value.is_cuda or not (chunk.first and chunk.final) or x.value.ndim < 3:
-            return None
-        rows = x.events.amax(dim=0).squeeze(-1) > 0
-        return rows if rows.count_nonzero() <= FEW_ROWS * rows.numel() else None
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         (x,) = signals
