@@ -9,6 +9,7 @@ import torch
 
 from ecmt_deploy.config import Execution
 from ecmt_deploy.engine import SpikingModel, fusion
+from ecmt_deploy.engine.functions import IN_PLACE, TORCH
 from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph.program import parameters
@@ -82,6 +83,14 @@ def test_rows_that_cannot_fire_need_no_product(all_programs, monkeypatch):
     assert skipping_counts.differences(counts) == []
     np.testing.assert_allclose(skipping.numpy(), outputs.numpy(), rtol=0, atol=1e-12 * float(outputs.abs().max()))
     np.testing.assert_array_equal(model.analog(x).numpy(), SpikingModel(program).double().analog(x).numpy())
+
+
+@pytest.mark.parametrize("function", sorted(IN_PLACE))
+def test_functions_in_place_are_the_same(function):
+    x = torch.linspace(-8, 8, 1001)
+    expected = TORCH[function]({}, x)
+    assert torch.equal(IN_PLACE[function]({}, x), expected)
+    assert torch.equal(x, expected)
 
 
 def test_kernels_without_a_compiler(program, monkeypatch):

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecmt_deploy.engine import firing
 from ecmt_deploy.engine.firing import Levels, Task, fire, fire_in_tiles
 
 
 def defined(v: torch.Tensor, levels: Levels, lowest: torch.Tensor, count: int) -> torch.Tensor:
     """Spikes: the largest level of the membrane's sign whose threshold it reaches."""
     spikes = torch.zeros_like(v)
-    sides = [(1, levels.unit, levels.half_base), (-1, levels.negative_unit, levels.negative_half_base)]
-    for sign, unit, half in sides:
-        unit, half = (levels.unit, levels.half_base) if unit is None or half is None else (unit, half)
-        base = unit / 2.0**lowest
+    for sign, base in ((1, levels.positive), (-1, levels.positive if levels.negative is None else levels.negative)):
         for k in range(-12, count):
             spike = base * 2.0**k
-            threshold = spike - half if levels.fraction is None else (base * levels.fraction) * 2.0**k
+            threshold = spike - base / 2 if levels.fraction is None else (base * levels.fraction) * 2.0**k
             fires = (k >= lowest) & (sign * v > 0) & (sign * v >= threshold)
             spikes = torch.where(fires, sign * spike, spikes)
     return spikes
@@ -43,42 +43,30 @@ def test_what_fires_is_the_largest_level_whose_threshold_is_reached(
     lowest = (
         torch.randint(-6, count, (5, 24), generator=generator) if rule == "nearest" else torch.zeros(5, 24, dtype=torch.int64)
     )
-    scale = 2.0 ** lowest.to(dtype)
-    top = 2.0 ** (count - 1)
-    levels = Levels(
-        base * scale,
-        negative * scale if two_sided else None,
-        base * top,
-        negative * top if two_sided else None,
-        None,
-        None,
-        None if rule == "paper" else 0.7,
-        base / 2,
-        negative / 2 if two_sided else None,
-    )
+    least, top = 2.0 ** lowest.to(dtype), 2.0 ** (count - 1)
+    fraction = None if rule == "paper" else 0.7
+    levels = Levels(base, negative if two_sided else None, least, top, None, None, fraction)
     v = (
         torch.randn(1, 3, 5, 24, generator=generator, dtype=dtype)
         * size
         * 2.0 ** torch.randint(-8, 10, (24,), generator=generator)
     )
-    unit, fraction = (levels.unit, levels.half_base) if rule == "paper" else (levels.unit * 0.7, 0 * levels.unit)
-    v[0, 0] = unit * 2 - fraction  # on a threshold,
+    v[0, 0] = base * least * 2 - base / 2 if fraction is None else base * fraction * least * 2  # on a threshold,
     v[0, 1, 1:] = torch.nextafter(v[0, 0, 1:], torch.zeros(1, dtype=dtype))  # just below it,
     v[0, 1, 0], v[0, 2, 0, 0] = 0.0, torch.inf  # and at the ends
-    for run in (fire, fire_in_tiles):
-        fired = run(v, None, levels, Task((1,), means=False, keeps=True, apart=True))
-        expected = defined(v[0], levels, lowest, count)
+    expected = defined(v[0], levels, lowest, count)
+    with mock.patch.object(firing, "TILE", 32):  # a row and more
+        runs = [run(v, None, levels, Task((1,), means=False, keeps=True, apart=True)) for run in (fire, fire_in_tiles)]
+    for fired in runs:
         assert torch.equal(fired.spikes[0], expected)
         assert torch.equal(fired.events[0], (expected != 0).sum(dim=-1, keepdim=True))
 
 
-@pytest.mark.parametrize("axis", [-1, -2])
-def test_tiles_are_the_whole(axis: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ecmt_deploy.engine import firing
-
+@pytest.mark.parametrize("axis", [-1, -2, None])
+def test_tiles_are_the_whole(axis: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(firing, "TILE", 32)
     base = torch.rand(1, 16) + 0.5
-    levels = Levels(base / 4, None, base * 8, None, base / 2, base / 8, 0.7, base / 2, None)
+    levels = Levels(base, None, torch.tensor([[0.25]]), 8.0, base / 2, base / 8, 0.7)
     u = torch.randn(3, 2, 7, 16)
     task = Task((1, 2, 3), means=False, keeps=True, apart=True, axis=axis)
     for tile, whole in zip(fire_in_tiles(u, None, levels, task), fire(u, None, levels, task), strict=True):

@@ -254,7 +254,7 @@ class SpikingModel(nn.Module):
         """Count what nodes did: of many in a row, for between matrix products all code and data have left the cache."""
         for name in uncounted:
             operands = [events[source] for source in self.program.operands[name]]
-            events[name] = self._op[name].counted(chunk, events[name], *operands)
+            events[name] = self._op[name].tallied(chunk, events[name], *operands)
             for finished in self._last_use[name]:
                 del events[finished]
         uncounted.clear()

@@ -126,7 +126,7 @@ class Op(nn.Module):
             self.state = {}
         return self.stream(chunk, *signals)
 
-    def counted(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Signal:
+    def tallied(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Signal:
         """Count what the node did; its stream, with what an event reached. Values are not looked at."""
         changed = self.count(chunk, signal, *signals)
         if changed is not None:

@@ -1,4 +1,4 @@
-"""The arithmetic of a multi-threshold neuron: the level that fires follows from the float's exponent, no loop over levels."""
+"""The arithmetic of a multi-threshold neuron: the level that fires follows from the bits of floats, without a loop over levels."""
 
 from __future__ import annotations
 
@@ -24,23 +24,20 @@ class Levels(NamedTuple):
 
     Attributes
     ----------
-    unit, negative_unit : the smallest spike, base * 2^lowest; ``None`` for those of the negative where both are alike
-    highest, negative_highest : the largest spike, base * 2^(levels - 1), of each side
+    positive, negative : bases; ``negative`` is ``None`` where both sides have the same
+    least, top : smallest and largest 2^k that may fire
     initial : membrane before t = 1, or ``None`` for zero
     offset : added to the sums that are given, or ``None`` for zero
     fraction : c of rule ``nearest``; ``None`` for the published rule
-    half_base, negative_half_base : half the base of each side, which the published rule takes off its thresholds
     """
 
-    unit: Tensor
-    negative_unit: Tensor | None
-    highest: Tensor
-    negative_highest: Tensor | None
+    positive: Tensor
+    negative: Tensor | None
+    least: Tensor
+    top: float
     initial: Tensor | None
     offset: Tensor | None
     fraction: float | None
-    half_base: Tensor
-    negative_half_base: Tensor | None
 
     def float(self) -> Levels:
         """Those in float32."""
@@ -57,34 +54,32 @@ class Levels(NamedTuple):
     def spikes(self, v: Tensor, axis: int | None) -> tuple[Tensor, Tensor]:
         """What a membrane sends, and the number of events along an axis, kept as size 1; without an axis, of each element."""
         _, one, scale = _BITS[v.dtype]
-        unit = _of_sign(v, self.unit, self.negative_unit)
-        highest = _of_sign(v, self.highest, self.negative_highest)
-        if self.fraction is not None:  # what reaches the threshold of the highest level counts as that: no level is above
-            exponent = exponent_of_quotient(_at_most(v.abs(), highest * self.fraction), unit * self.fraction)
+        base = self.positive if self.negative is None else _of_sign(v, self.positive, self.negative)
+        unit = base * self.least  # the smallest spike
+        # no level is above the highest: what is larger counts as what makes that one fire
+        if self.fraction is not None:
+            threshold = base * self.fraction
+            exponent = exponent_of_quotient(at_most_(v.abs(), threshold * self.top), threshold * self.least)
         else:
-            half = _of_sign(v, self.half_base, self.negative_half_base)
-            exponent = published_exponent(_at_most(v.abs(), highest), unit, half)
+            exponent = published_exponent(at_most_(v.abs(), base * self.top), unit, base * 0.5)
         events = exponent.clamp(max=one).view(v.dtype)
         if axis is not None:
             events = events.sum(dim=axis, keepdim=True)
         return exponent.view(v.dtype).mul_(scale).mul_(unit).copysign_(v), events.mul_(scale).to(torch.int32)
 
 
-def _of_sign(v: Tensor, positive: Tensor, negative: Tensor | None) -> Tensor:
+def _of_sign(v: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
     """What holds for the sign of each v; by bits, for masks take many times as long on a CPU."""
-    if negative is None:
-        return positive
     integer = _BITS[v.dtype][0]
     below = v.view(integer).clamp(-1, 0)  # all bits, or none
     own = positive.view(integer)
     return below.bitwise_and_(own ^ negative.view(integer)).bitwise_xor_(own).view(v.dtype)
 
 
-def _at_most(size: Tensor, bound: Tensor) -> Tensor:
-    """The smaller of two floats that are not negative, in the memory of ``size``; as integers they are in the same order."""
+def at_most_(size: Tensor, bound: Tensor) -> Tensor:
+    """``size`` made no larger than ``bound``; floats that are not negative are in the same order as integers."""
     integer = _BITS[size.dtype][0]
-    bits = size.view(integer)
-    return torch.minimum(bits, bound.view(integer), out=None if torch.compiler.is_compiling() else bits).view(size.dtype)
+    return size.view(integer).clamp_(max=bound.view(integer)).view(size.dtype)
 
 
 def exponent_of_quotient(size: Tensor, unit: Tensor) -> Tensor:
@@ -183,7 +178,8 @@ def fire_in_tiles(u: Tensor, sent: Tensor | None, levels: Levels, task: Task) ->
         return fire(u, sent, levels, task)
     lead = (len(task.times), *u.shape[1:])
     rows_only = [*lead]
-    rows_only[task.axis or -1] = 1
+    if task.axis is not None:
+        rows_only[task.axis] = 1
     whole = Fired(
         u.new_empty(lead),
         u.new_empty(lead[1:]) if task.keeps else None,

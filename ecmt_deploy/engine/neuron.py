@@ -37,12 +37,9 @@ class Neuron(Op):
     completes = False
     offset: Tensor
     initial: Tensor
-    unit: Tensor
-    highest: Tensor
-    half_base: Tensor
-    negative_unit: Tensor | None
-    negative_highest: Tensor | None
-    negative_half_base: Tensor | None
+    positive: Tensor
+    negative: Tensor
+    least: Tensor
 
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
@@ -50,12 +47,11 @@ class Neuron(Op):
         self.grid = (1,) * (2 - len(self.shape)) + tuple(self.shape)
         self.hold("initial", self._on_grid(node.initial_membrane))
         self.moved = bool(np.any(node.initial_membrane))
-        least = np.ldexp(1.0, node.lowest_level.astype(np.int32)).astype(node.positive_base.dtype)
-        alike = np.array_equal(node.positive_base, node.negative_base)
-        for side, base in (("", node.positive_base), ("negative_", None if alike else node.negative_base)):
-            for key, factor in (("unit", least), ("highest", 2.0 ** (int(node.levels) - 1)), ("half_base", 0.5)):
-                own = None if base is None else torch.from_numpy(np.asarray(self._on_grid(base * factor), base.dtype))
-                self.register_buffer(side + key, own, persistent=False)
+        self.hold("positive", self._on_grid(node.positive_base))
+        self.hold("negative", self._on_grid(node.negative_base))
+        self.symmetric = bool(np.array_equal(node.positive_base, node.negative_base))
+        self.hold("least", self._on_grid(np.ldexp(1.0, node.lowest_level.astype(np.int32)).astype(node.positive_base.dtype)))
+        self.top = 2.0 ** (int(node.levels) - 1)
 
     def take_offset(self, initial: Tensor) -> None:
         """Let the sums it gives contain what its only consumer begins with."""
@@ -85,7 +81,7 @@ class Neuron(Op):
             fired = run(u.mT, before, levels.transposed(), task._replace(axis=-2)).transposed()
         else:
             fired = run(u, sent, levels, task)
-        self.state = {} if chunk.final or fired.sent is None else {"sent": fired.sent}
+        self.state = {} if fired.sent is None else {"sent": fired.sent}
         if self.keeps_membrane and fired.sent is not None:
             total = x.to(SUM, chunk).value[-1].reshape(fired.sent.shape)
             self.v = (total + self.initial - fired.sent).reshape(chunk.batch, *self.shape)
@@ -100,15 +96,13 @@ class Neuron(Op):
 
     def _levels(self, offset: Tensor | None) -> Levels:
         return Levels(
-            self.unit,
-            self.negative_unit,
-            self.highest,
-            self.negative_highest,
+            self.positive,
+            None if self.symmetric else self.negative,
+            self.least,
+            self.top,
             self.initial if self.moved else None,
             offset,
             float(self.node.fraction) if self.node.rule == "nearest" else None,
-            self.half_base,
-            self.negative_half_base,
         )
 
     def _pass_on(self, chunk: Chunk, x: Signal) -> Signal:
@@ -121,12 +115,10 @@ class Neuron(Op):
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> None:
         (x,) = signals
-        assert signal.events is not None
-        spikes, rows = signal.event_count(chunk), x.rows(chunk, self.operand_spikes[0])
-        self.tally.add(spikes, spikes=1, messages=1)
+        fired, rows = signal.event_count(chunk), x.rows(chunk, self.operand_spikes[0])
+        self.tally.add(fired, spikes=1, messages=1)
         self.tally.add(chunk.steps * prod(self.shape) * (chunk.samples or 0), neuron_updates_idle=1)
         reached, elements = number(chunk, rows, self.shape)
         self.tally.add(reached, neuron_updates_active=elements, neuron_updates_idle=-elements)
         # a row that nothing reached is active only where it fires
-        fired = counted(chunk, signal.events)
         self.tally.add(fired, counted(chunk, rows), neuron_updates_active=1, neuron_updates_idle=-1)
