@@ -1,4 +1,4 @@
-"""The arithmetic of a multi-threshold neuron: the level that fires follows from the bits of floats, without a loop over levels."""
+"""The arithmetic of a multi-threshold neuron: the level that fires follows from the bits of floats, no loop over levels."""
 
 from __future__ import annotations
 
