@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from targets.lava.processes import ECMProduct, ECMSoftmax, MultiThreshold, TokenLinear
+from ecmt_deploy.targets.lava.processes import ECMProduct, ECMSoftmax, MultiThreshold, TokenLinear
 
-# lava comes after targets.lava.processes, which makes it importable on Python 3.11 and later
+# lava comes after ecmt_deploy.targets.lava.processes, which makes it importable on Python 3.11 and later
 from lava.magma.core.run_conditions import RunSteps  # isort: skip
 from lava.magma.core.run_configs import Loihi2SimCfg  # isort: skip
 from lava.proc.io.source import RingBuffer  # isort: skip

@@ -61,7 +61,7 @@ def test_every_statement_has_a_source_and_every_derivation_holds(name):
 def test_the_walk_over_a_file_leaves_nothing_out():
     """Every table with a value in the text of a file is one of the statements the tests above look at."""
     for name in ALL:
-        text = (resources.files("hw_configs") / f"{name}.toml").read_text(encoding="utf-8")
+        text = (resources.files("ecmt_deploy.hw_configs") / f"{name}.toml").read_text(encoding="utf-8")
         assert len(re.findall(r"\{ value = ", text)) == len(dict(chips.statements(chips.hardware(name))))
 
 

@@ -206,7 +206,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 
 
 def test_a_target_that_is_not_installed_says_how_to_install_it(tmp_path, capsys, monkeypatch, digits_program):
-    from targets.lava import host
+    from ecmt_deploy.targets.lava import host
 
     def absent(name: str) -> str:
         raise host.PackageNotFoundError(name)

@@ -17,7 +17,7 @@ from ecmt_deploy.kernels import Site, Stream, kernel
 from ecmt_deploy.kernels.functions import evaluate
 from ecmt_deploy.kernels.stateful import NeuronKernel
 from ecmt_deploy.simulation import simulate
-from targets.reference import ReferenceTarget
+from ecmt_deploy.targets.reference import ReferenceTarget
 from tests.programs import TinyTransformer, images, neuron
 
 STEPS = 6

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from ecmt_deploy.errors import TargetError
-from targets.lava import LavaTarget
-from targets.lava import host as host_module
-from targets.lava.session import Session
+from ecmt_deploy.targets.lava import LavaTarget
+from ecmt_deploy.targets.lava import host as host_module
+from ecmt_deploy.targets.lava.session import Session
 from tests.programs import images
 
 pytestmark = pytest.mark.skipif(LavaTarget().missing() is not None, reason=str(LavaTarget().missing()))
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(LavaTarget().missing() is not None, reason=str(L
 RAISING = """
 import sys
 from pathlib import Path
-from targets.lava import worker
+from ecmt_deploy.targets.lava import worker
 from ecmt_deploy.kernels.stateful import NeuronKernel
 original = NeuronKernel.advance
 def advance(self, t, *operands):
@@ -35,7 +35,7 @@ worker.main(Path(sys.argv[1]))
 SLOW = """
 import sys, time
 from pathlib import Path
-from targets.lava import worker
+from ecmt_deploy.targets.lava import worker
 from ecmt_deploy.kernels.sources import OutputKernel
 original = OutputKernel.advance
 def advance(self, t, *operands):

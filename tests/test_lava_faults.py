@@ -16,9 +16,9 @@ import pytest
 
 from ecmt_deploy.errors import TargetError
 from ecmt_deploy.graph import write
-from targets.lava import LavaTarget
-from targets.lava import resources as resources_module
-from targets.lava.session import Session
+from ecmt_deploy.targets.lava import LavaTarget
+from ecmt_deploy.targets.lava import resources as resources_module
+from ecmt_deploy.targets.lava.session import Session
 from tests.programs import images
 
 pytestmark = pytest.mark.skipif(LavaTarget().missing() is not None, reason=str(LavaTarget().missing()))
@@ -64,7 +64,7 @@ def workers() -> list[int]:
     found = []
     for entry in Path("/proc").iterdir():
         try:
-            if entry.name.isdigit() and b"targets.lava.worker" in (entry / "cmdline").read_bytes():
+            if entry.name.isdigit() and b"ecmt_deploy.targets.lava.worker" in (entry / "cmdline").read_bytes():
                 found.append(int(entry.name))
         except OSError:
             continue
@@ -223,7 +223,7 @@ def test_shared_memory_without_room_is_refused(all_programs, tmp_path, clean):
 def test_shared_memory_that_fills_up_later_ends_the_run(all_programs, tmp_path, clean):
     unchecked = HOST.replace(
         "import ecmt_deploy as ecmt",
-        "import ecmt_deploy as ecmt\nfrom targets.lava import host\nhost.require_room = lambda *a: None",
+        "import ecmt_deploy as ecmt\nfrom ecmt_deploy.targets.lava import host\nhost.require_room = lambda *a: None",
     )
     running = host(all_programs["every node, rate"], tmp_path, 1, *in_small_shared_memory("64k"), code=unchecked)
     said, _ = running.communicate(timeout=60)
@@ -242,18 +242,18 @@ def test_a_disk_without_room_is_refused(all_programs, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("targets.lava.job.write", full)
+    monkeypatch.setattr("ecmt_deploy.targets.lava.job.write", full)
     with pytest.raises(TargetError, match="a job cannot be written: No space left on device; free space there, or set TMPDIR"):
         LavaTarget().run(all_programs["every node, rate"], images(1), 4, dtype=np.dtype(np.float64))
 
 
 def test_a_process_that_stops_is_named(all_programs, sessions, clean, monkeypatch):
     """A node that never finishes its step meets the deadline, and the error says which."""
-    monkeypatch.setattr("targets.lava.host.patience", lambda program, seconds: 3.0)
+    monkeypatch.setattr("ecmt_deploy.targets.lava.host.patience", lambda program, seconds: 3.0)
     code = """
 import sys, time
 from pathlib import Path
-from targets.lava import worker
+from ecmt_deploy.targets.lava import worker
 from ecmt_deploy.kernels.stateful import ReadoutKernel
 original = ReadoutKernel.advance
 def advance(self, t, *operands):

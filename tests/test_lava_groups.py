@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as arrays
 
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.kernels import Stream
-from targets.lava.groups import MAX_PORTS, groups, message_shape, pack, unpack
+from ecmt_deploy.targets.lava.groups import MAX_PORTS, groups, message_shape, pack, unpack
 from tests.conftest import PROGRAMS
 
 MEMORY = (n.MultiThreshold, n.ECM, n.ECMProduct, n.Hold, n.Readout)

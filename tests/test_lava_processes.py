@@ -12,7 +12,7 @@ import pytest
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.simulation import simulate
-from targets.lava import LavaTarget
+from ecmt_deploy.targets.lava import LavaTarget
 from tests.programs import program
 
 pytestmark = pytest.mark.skipif(LavaTarget().missing() is not None, reason=str(LavaTarget().missing()))
@@ -68,7 +68,7 @@ import multiprocessing
 multiprocessing.set_start_method({method!r})
 from ecmt_deploy.errors import TargetError
 try:
-    import targets.lava.processes
+    import ecmt_deploy.targets.lava.processes
     print(multiprocessing.get_start_method())
 except TargetError as e:
     print(e)
@@ -115,7 +115,7 @@ def run_one(process, x: np.ndarray, port: str, variable: str) -> tuple[np.ndarra
 
 
 def test_a_neuron_conserves_and_resets():
-    from targets.lava.processes import MultiThreshold
+    from ecmt_deploy.targets.lava.processes import MultiThreshold
 
     x = np.random.default_rng(0).normal(size=(8, 3, 4))
     neurons = MultiThreshold(shape=(3, 4), positive_base=0.25, negative_base=0.3, levels=4, reset_interval=4)
@@ -129,7 +129,7 @@ def test_a_neuron_conserves_and_resets():
 @pytest.mark.parametrize("kind", ["softmax", "layer_norm", "gelu"])
 def test_compensation_adds_up_to_the_function(kind, coding):
     from ecmt_deploy.kernels.functions import evaluate
-    from targets.lava.processes import ECMGELU, ECMLayerNorm, ECMSoftmax
+    from ecmt_deploy.targets.lava.processes import ECMGELU, ECMLayerNorm, ECMSoftmax
 
     r = np.random.default_rng(0)
     x, weight, bias = r.normal(size=(3, 2, 5)), r.normal(size=5), r.normal(size=5)
@@ -148,7 +148,7 @@ def test_compensation_adds_up_to_the_function(kind, coding):
 
 
 def test_wrong_arguments_are_said_at_once():
-    from targets.lava.processes import ECMGELU, ECMProduct, ECMSoftmax, MultiThreshold, TokenLinear
+    from ecmt_deploy.targets.lava.processes import ECMGELU, ECMProduct, ECMSoftmax, MultiThreshold, TokenLinear
 
     for make in (
         lambda: MultiThreshold(shape=(2,), positive_base=-1.0),
@@ -165,8 +165,8 @@ def test_wrong_arguments_are_said_at_once():
 
 def test_a_floating_node_has_no_fixed_model():
     """A model that raises leaves Lava hanging, so the constructor of the model is called as Lava's builder does."""
-    from targets.lava.processes import MultiThreshold
-    from targets.lava.processes.neuron import PyMultiThresholdFixed
+    from ecmt_deploy.targets.lava.processes import MultiThreshold
+    from ecmt_deploy.targets.lava.processes.neuron import PyMultiThresholdFixed
 
     neurons = MultiThreshold(shape=(2,), positive_base=1.0)
     with pytest.raises(ValueError, match="a floating node runs with select_tag 'floating_pt' only"):
@@ -174,7 +174,7 @@ def test_a_floating_node_has_no_fixed_model():
 
 
 def test_a_process_for_a_node_of_a_program(all_programs):
-    from targets.lava.processes import MultiThreshold
+    from ecmt_deploy.targets.lava.processes import MultiThreshold
 
     made = all_programs["every node, differential"]
     name = "head.neuron"
@@ -203,7 +203,7 @@ def test_fixed_models_equal_the_integer_kernels(all_programs, kind, function, pr
     from lava.proc.monitor.process import Monitor
 
     from ecmt_deploy.kernels import Stream, kernel
-    from targets.lava import processes
+    from ecmt_deploy.targets.lava import processes
 
     made = quantization.quantize(all_programs["transformer, accurate"], None, 4)
     name = next(

@@ -12,7 +12,7 @@ from ecmt_deploy.probes import load_probes, parse_probes, save_probes
 from ecmt_deploy.rundir import PROBES
 from ecmt_deploy.simulation import simulate
 from ecmt_deploy.target import Probe
-from targets.lava import LavaTarget
+from ecmt_deploy.targets.lava import LavaTarget
 from tests.programs import images
 
 NODE = "head.neuron"

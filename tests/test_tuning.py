@@ -21,7 +21,7 @@ from ecmt_deploy.graph import Provenance
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.lower import lower
 from ecmt_deploy.simulation import simulate
-from targets.reference import ReferenceTarget
+from ecmt_deploy.targets.reference import ReferenceTarget
 from tests.programs import TinyTransformer, every_node, images
 
 FLOAT64 = np.dtype(np.float64)

@@ -49,7 +49,7 @@ _MOST_DOTS = 200
 
 def available() -> list[str]:
     """Names of the chips that come with the project."""
-    files = resources.files("hw_configs").iterdir()
+    files = resources.files("ecmt_deploy.hw_configs").iterdir()
     return sorted(
         file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml") and file.name != "template.toml"
     )
@@ -57,7 +57,7 @@ def available() -> list[str]:
 
 def template() -> str:
     """A chip description to start one's own from, every field with its meaning."""
-    return (resources.files("hw_configs") / "template.toml").read_text(encoding="utf-8")
+    return (resources.files("ecmt_deploy.hw_configs") / "template.toml").read_text(encoding="utf-8")
 
 
 def hardware(name: str) -> Hardware:
@@ -81,7 +81,7 @@ def hardware(name: str) -> Hardware:
         return _decode(name, content)
     if name not in available():
         raise HardwareError(f"unknown chip {name!r}; choose one of {', '.join(available())}, or give a .toml file")
-    return _decode(f"{name}.toml", (resources.files("hw_configs") / f"{name}.toml").read_bytes())
+    return _decode(f"{name}.toml", (resources.files("ecmt_deploy.hw_configs") / f"{name}.toml").read_bytes())
 
 
 def _decode(where: str, content: bytes) -> Hardware:

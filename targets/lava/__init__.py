@@ -1,5 +1,5 @@
 """Lava process models that simulate Loihi-style cores, with the compensation accumulators as stateful processes."""
 
-from targets.lava.host import LavaTarget
+from .host import LavaTarget
 
 __all__ = ["LavaTarget"]

@@ -38,7 +38,7 @@ def _free_start_method() -> None:
     if method not in (None, "fork"):
         raise TargetError(
             f"Lava runs its processes by fork, and this program has set multiprocessing's start method to {method!r}; "
-            "leave the method unset, or import targets.lava.processes in a process of its own"
+            "leave the method unset, or import ecmt_deploy.targets.lava.processes in a process of its own"
         )
     multiprocessing.set_start_method(None, force=True)  # Lava sets it to fork again
 

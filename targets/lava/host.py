@@ -19,10 +19,11 @@ from ecmt_deploy.errors import TargetError
 from ecmt_deploy.graph import Program
 from ecmt_deploy.probes import probe_shape
 from ecmt_deploy.target import Probe, Progress, Run, Unsupported
-from targets.lava.groups import MAX_PORTS, Group, groups
-from targets.lava.job import Job
-from targets.lava.resources import patience, require_room
-from targets.lava.session import Session, ending, session
+
+from .groups import MAX_PORTS, Group, groups
+from .job import Job
+from .resources import patience, require_room
+from .session import Session, ending, session
 
 if TYPE_CHECKING:
     from ecmt_deploy.chips import Hardware
@@ -40,7 +41,7 @@ class LavaTarget:
     """Lava process models on Lava's CPU backend: state in the processes, samples in a stream."""
 
     name = "lava"
-    worker = ("-m", "targets.lava.worker")
+    worker = ("-m", "ecmt_deploy.targets.lava.worker")
 
     def missing(self) -> str | None:
         """How to install lava-nc where it is not."""

@@ -12,8 +12,9 @@ import numpy as np
 from ecmt_deploy.errors import TargetError
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import nodes as n
-from targets.lava.groups import Group, message_dtype, message_shape
-from targets.lava.session import SHARED_MEMORY
+
+from .groups import Group, message_dtype, message_shape
+from .session import SHARED_MEMORY
 
 #: a channel has two semaphores, and a process has two channels to the runtime service and one queue with three semaphores
 _SEMAPHORES_PER_CHANNEL, _SEMAPHORES_PER_PROCESS = 2, 7

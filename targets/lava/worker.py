@@ -1,6 +1,6 @@
 """The worker process: builds the Lava network of a program, runs it, and leaves outputs and counts in the job's directory.
 
-Started by the host as ``python -m targets.lava.worker JOB``. It imports lava, and never torch.
+Started by the host as ``python -m ecmt_deploy.targets.lava.worker JOB``. It imports lava, and never torch.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from ecmt_deploy.activity import INTEGER_COUNTS, Activity, Counts
 from ecmt_deploy.graph import Program, read
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.kernels import Site, kernel
-from targets.lava import compat
-from targets.lava.groups import groups
-from targets.lava.job import Job, Settings
+
+from . import compat
+from .groups import groups
+from .job import Job, Settings
 
 compat.prepare()
 
 from lava.magma.core.run_conditions import RunSteps  # noqa: E402
 from lava.magma.core.run_configs import Loihi2SimCfg  # noqa: E402
 
-from targets.lava.network.infrastructure import install  # noqa: E402
-from targets.lava.network.process import GroupProcess, Plan, Recording, process_class  # noqa: E402
+from .network.infrastructure import install  # noqa: E402
+from .network.process import GroupProcess, Plan, Recording, process_class  # noqa: E402
 
 #: messages a channel holds: one stream sends one message per step
 CHANNEL_SIZE = 1

@@ -8,7 +8,7 @@ from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.probes import parse_probes
 from ecmt_deploy.quantization import quantize
 from ecmt_deploy.simulation import simulate
-from targets.lava import LavaTarget
+from ecmt_deploy.targets.lava import LavaTarget
 from tests.integer_programs import random_program
 from tests.programs import images
 

@@ -27,10 +27,10 @@ from lava.magma.compiler.compiler_graphs import ProcGroupDiGraphs
 from lava.magma.runtime.message_infrastructure import multiprocessing as lava_multiprocessing
 from lava.magma.runtime.message_infrastructure.factory import MessageInfrastructureFactory
 
-from targets.lava.job import Job
-from targets.lava.network.channels import Channel
-from targets.lava.network.process import GroupProcess
-from targets.lava.session import ending
+from ..job import Job
+from ..session import ending
+from .channels import Channel
+from .process import GroupProcess
 
 _PR_SET_PDEATHSIG = 1
 _ORPHAN_SECONDS = 1.0

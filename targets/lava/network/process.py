@@ -29,8 +29,9 @@ from lava.magma.runtime.mgmt_token_enums import MGMT_COMMAND
 from ecmt_deploy.activity import INTEGER_COUNTS
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.kernels import InputKernel, Kernel, Stream, kernel
-from targets.lava.groups import Group, message_dtype, message_shape, pack, unpack
-from targets.lava.job import Job
+
+from ..groups import Group, message_dtype, message_shape, pack, unpack
+from ..job import Job
 
 #: state variables of a process by type of node, with the kernel's attribute they show
 STATE: dict[type, dict[str, str]] = {

@@ -8,13 +8,13 @@ kernels.
 All of them pass a message on within the time step in which it arrives, so a network of them must have no loop without a delay.
 """
 
-from targets.lava import compat
+from .. import compat
 
 compat.prepare()
 
-from targets.lava.processes.compensation import ECMGELU, ECMLayerNorm, ECMSoftmax  # noqa: E402
-from targets.lava.processes.neuron import MultiThreshold  # noqa: E402
-from targets.lava.processes.product import ECMProduct  # noqa: E402
-from targets.lava.processes.synapse import TokenLinear  # noqa: E402
+from .compensation import ECMGELU, ECMLayerNorm, ECMSoftmax  # noqa: E402
+from .neuron import MultiThreshold  # noqa: E402
+from .product import ECMProduct  # noqa: E402
+from .synapse import TokenLinear  # noqa: E402
 
 __all__ = ["ECMGELU", "ECMLayerNorm", "ECMProduct", "ECMSoftmax", "MultiThreshold", "TokenLinear"]

@@ -1,7 +1,7 @@
 """What the processes share: a node of the dialect, and a model that steps its kernel.
 
 Lava executes the files of this folder once more whenever it looks for models, so nothing here may depend on being imported
-as a package.
+as a package: the files import each other by their installed names.
 """
 
 from typing import Any, ClassVar

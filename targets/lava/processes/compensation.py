@@ -12,7 +12,7 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from ecmt_deploy.graph import nodes as n
-from targets.lava.processes.base import NodeModel, NodeProcess, per_element
+from ecmt_deploy.targets.lava.processes.base import NodeModel, NodeProcess, per_element
 
 
 class ExpectationCompensation(NodeProcess):
