@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ecmt_deploy.activity import Activity
 from ecmt_deploy.config import MEMORY_BYTES, Execution, require_timesteps
-from ecmt_deploy.engine.base import Counting, Tally
+from ecmt_deploy.engine.context import RunContext
 from ecmt_deploy.engine.firing import require_compiler
 from ecmt_deploy.engine.fusion import fuse
 from ecmt_deploy.engine.memory import keep_freed_memory
@@ -52,6 +52,7 @@ class SpikingModel(nn.Module):
         self._op = dict(zip(program.nodes, self.ops, strict=True))
         fuse(program, self._op)
         self._most_alive = self._alive()
+        self._finite = {name: program.must_be_finite(name) for name in program.nodes}
         self.memory_bytes = MEMORY_BYTES
         self.eval()
 
@@ -91,7 +92,7 @@ class SpikingModel(nn.Module):
             self.to(dtype)
         self.memory_bytes = execution.memory_bytes
         if execution.compiled:
-            self.compile()
+            self.compile_neurons()
 
     def _last_uses(self) -> dict[str, list[str]]:
         """For every node, the streams that nobody needs after it."""
@@ -101,7 +102,7 @@ class SpikingModel(nn.Module):
             freed[name].append(source)
         return freed
 
-    def compile(self) -> None:
+    def compile_neurons(self) -> None:
         """Run neurons as fused kernels, which ``torch.compile`` makes for each shape of operand when it first comes.
 
         The arithmetic is the same, operation by operation.
@@ -136,7 +137,7 @@ class SpikingModel(nn.Module):
         DataError
             if ``x`` does not have the program's input shape.
         """
-        return self._run(x, self.program.timesteps if timesteps is None else timesteps)
+        return self._run(x, self.program.timesteps if timesteps is None else timesteps, self._context())
 
     @torch.no_grad()
     def analog(self, x: Tensor, observe: Observer | None = None) -> Tensor:
@@ -144,7 +145,7 @@ class SpikingModel(nn.Module):
 
         ``observe`` is called with the name and the input (B, ...) of every neuron.
         """
-        return self._run(x, 1, identity=True, observe=observe)[0]
+        return self._run(x, 1, self._context(identity=True), observe=observe)[0]
 
     @torch.no_grad()
     def alone(self, name: str, x: Tensor, timesteps: int) -> tuple[Tensor, Tensor]:
@@ -154,8 +155,10 @@ class SpikingModel(nn.Module):
         -------
         the readout after the last step (B, classes), and what that neuron has not sent by then (B, ...)
         """
-        outputs = self._run(x, timesteps, identity=True, spiking=name)
-        return outputs[-1], self._op[name].v
+        run = self._context(identity=True, spiking=name)
+        outputs = self._run(x, timesteps, run)
+        assert run.membrane is not None
+        return outputs[-1], run.membrane
 
     def backward(
         self, x: Tensor, generator: torch.Generator, observe: Observer | None = None, trace: Observer | None = None
@@ -166,19 +169,24 @@ class SpikingModel(nn.Module):
         holds its gradient afterwards.
         """
         with torch.enable_grad():
-            readout = self._run(x.clone().detach().requires_grad_(), 1, identity=True, observe=observe, trace=trace)[0]
+            readout = self._run(
+                x.clone().detach().requires_grad_(), 1, self._context(identity=True), observe=observe, trace=trace
+            )[0]
             signs = torch.randint(0, 2, readout.shape, generator=generator).to(readout) * 2 - 1
             (readout * signs).sum().backward()
 
     @torch.no_grad()
     def trace(self, x: Tensor, observe: Observer) -> None:
         """Run the analog program and call ``observe`` with the name and the stream (B, ...) of every node."""
-        self._run(x, 1, identity=True, trace=observe)
+        self._run(x, 1, self._context(identity=True), trace=observe)
 
     @torch.no_grad()
     def watch(self, x: Tensor, timesteps: int, observe: Observer) -> Tensor:
         """As :meth:`forward`; ``observe`` is called with the name and the stream (B, ...) of every node, step after step."""
-        return self._run(x, timesteps, trace=observe)
+        return self._run(x, timesteps, self._context(), trace=observe)
+
+    def _context(self, identity: bool = False, spiking: str | None = None) -> RunContext:
+        return RunContext(self.program.nodes, identity, spiking)
 
     @torch.no_grad()
     def count(self, x: Tensor, timesteps: int, samples: int | None = None) -> tuple[Tensor, Activity]:
@@ -189,39 +197,35 @@ class SpikingModel(nn.Module):
         outputs (T, B, classes), activity
         """
         samples = len(x) if samples is None else samples
-        outputs = self._run(x, timesteps, counted=samples)
-        return outputs, Activity(samples, timesteps, dict(zip(self.program.nodes, self._counting.counts(), strict=True)))
+        run = self._context()
+        outputs = self._run(x, timesteps, run, counted=samples)
+        return outputs, Activity(samples, timesteps, run.counts())
 
     def _run(
         self,
         x: Tensor,
         timesteps: int,
-        identity: bool = False,
+        run: RunContext,
         observe: Observer | None = None,
         counted: int | None = None,
         trace: Observer | None = None,
-        spiking: str | None = None,
     ) -> Tensor:
         require_timesteps(timesteps)
         if tuple(x.shape[1:]) != self.program.input_shape or x.ndim == 0:
             raise DataError(f"input of shape {tuple(x.shape)}; the program expects (batch, *{self.program.input_shape})")
         x = x.to(self._like)
-        for name, op in self._op.items():
-            op.tally = Tally()
-            if isinstance(op, Neuron):
-                op.identity, op.keeps_membrane = identity and name != spiking, name == spiking
-        self._counting = Counting([op.tally for op in self.ops])
         watched = observe is not None or trace is not None
-        whole = watched or spiking is not None  # who looks on sees the batch as it was given
+        whole = watched or run.spiking is not None  # who looks on sees the batch as it was given
         samples, steps = (len(x), timesteps) if whole else self.plan(len(x), timesteps)
         parts = []
         for begin in range(0, len(x), max(samples, 1)):
             part = x[begin : begin + samples]
+            run.begin()
             counting = None if counted is None else min(max(counted - begin, 0), len(part))
             readouts = []
             for start in range(1, timesteps + 1, steps):
                 length = min(steps, timesteps + 1 - start)
-                chunk = Chunk(start, length, len(part), start + length > timesteps, counting, watched)
+                chunk = Chunk(run, start, length, len(part), start + length > timesteps, counting, watched)
                 readouts.append(self._chunk(chunk, part, observe, trace))
             parts.append(torch.cat(readouts))
         return torch.cat(parts, dim=1) if parts else x.new_zeros(timesteps, 0, *self.program.output_shape)
@@ -235,6 +239,8 @@ class SpikingModel(nn.Module):
         for name, op in self._op.items():
             sources = self.program.operands[name]
             operands = [signals[source] for source in sources] if not isinstance(op, Input) else [image]
+            for source in self._finite[name]:
+                chunk.run.watch_range(name, signals[source].value)
             if observe and isinstance(op, Neuron):
                 operands[0] = _show(chunk, name, operands[0], observe)
             signals[name] = op(chunk, *operands)
@@ -248,6 +254,7 @@ class SpikingModel(nn.Module):
             for finished in self._last_use[name]:
                 del signals[finished]
         self._count(chunk, uncounted, events)
+        chunk.run.require_finite()
         return signals[self.program.output_name].each(chunk)
 
     def _count(self, chunk: Chunk, uncounted: list[str], events: dict[str, Signal]) -> None:
@@ -258,7 +265,7 @@ class SpikingModel(nn.Module):
             for finished in self._last_use[name]:
                 del events[finished]
         uncounted.clear()
-        self._counting.sum()
+        chunk.run.sum_counts()
 
     def plan(self, batch: int, timesteps: int) -> tuple[int, int]:
         """Samples and time steps that are computed at once, so that the streams alive fit into :attr:`memory_bytes`.

@@ -23,6 +23,7 @@ class Program:
     operands : names of the operands of each node, in order
     shapes : shape of each node's output stream for one sample
     spiking : names of the streams that hold nothing but spikes (neurons, and wiring of neurons)
+    masked : names of the streams that may hold infinities: constants that mask, and wiring and sums of those
     encoding : names of the linear nodes that take the analog image, once per inference
     provenance : where the program comes from
     exponents : of an integer program, the exponent of each analog stream: value = integer * 2**exponent
@@ -32,6 +33,7 @@ class Program:
     operands: Mapping[str, tuple[str, ...]]
     shapes: Mapping[str, tuple[int, ...]]
     spiking: frozenset[str]
+    masked: frozenset[str]
     encoding: frozenset[str]
     provenance: Provenance
     exponents: Mapping[str, int] = field(default_factory=dict)
@@ -85,6 +87,17 @@ class Program:
     def neurons(self) -> tuple[str, ...]:
         """Names of the multi-threshold neuron nodes."""
         return tuple(name for name, node in self.nodes.items() if isinstance(node, n.MultiThreshold))
+
+    def must_be_finite(self, name: str) -> tuple[str, ...]:
+        """Operands of a node that a run may not go on with once they are infinite or no number.
+
+        What overflows travels on through weights, products and sums. It is looked for where it could end unseen: in neurons,
+        which would fire or fall silent, in functions, which may have a value there, beside masks, and in the readout.
+        """
+        node = self.nodes[name]
+        ends = isinstance(node, n.MultiThreshold | n.ECM | n.Readout) or name in self.masked
+        operands = self.operands[name] if ends and not self.integer else ()
+        return tuple(source for source in operands if source not in self.masked and source not in self.spiking)
 
     def graph(self) -> nir.NIRGraph:
         """The program as a NIR graph, nodes and edges sorted by name, without type inference (the dialect has its own)."""
