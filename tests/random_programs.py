@@ -41,10 +41,11 @@ class Case(NamedTuple):
 class Builder:
     """A program in the making: its streams so far, with what each is on one sample when neurons pass everything on."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, quantisable: bool) -> None:
         self.r = np.random.default_rng(seed)
+        self.quantisable = quantisable
         self.coding = str(self.r.choice(n.CODINGS))
-        self.mixed = self.r.random() < 0.15
+        self.mixed = not quantisable and self.chance(0.15)
         self.nodes: dict[str, nir.NIRNode] = {}
         self.edges: list[tuple[str, str]] = []
         self.values: dict[str, np.ndarray] = {}
@@ -70,6 +71,8 @@ class Builder:
 
     def size(self) -> float:
         """Mostly about one, sometimes denormal or huge."""
+        if self.quantisable:
+            return float(self.r.uniform(0.3, 3))
         return float(10.0 ** self.r.choice([0, 0, 0, 0, 0, 0, -3, 4, 40, -40, -310]))
 
     def axis(self, ndim: int) -> int:
@@ -84,15 +87,16 @@ class Builder:
     def own_coding(self) -> str:
         return str(self.r.choice(n.CODINGS)) if self.mixed else self.coding
 
-    def stream(self, least_rank: int = 0, masks: bool = False) -> str:
-        """A stream, mostly a late one."""
-        fitting = [s for s, v in self.values.items() if v.ndim >= least_rank and (masks or s not in self.masked)]
+    def stream(self, least_rank: int = 0, spikes: bool = True) -> str:
+        """A stream, mostly a late one; ``spikes`` says whether integers may take it where it holds spikes."""
+        without = self.masked | (self.spiking if self.quantisable and not spikes else set())
+        fitting = [s for s, v in self.values.items() if v.ndim >= least_rank and s not in without]
         if not fitting:
             return self.add(n.Reshape(np.array([1] * least_rank)), self.scalar())
         return fitting[-1 - min(int(self.r.exponential(3)), len(fitting) - 1)]
 
     def scalar(self) -> str:
-        source = self.stream()
+        source = self.stream(spikes=False)
         return source if self.values[source].size == 1 else self.mean(source, tuple(range(self.values[source].ndim)))
 
     # --- building -----------------------------------------------------------------------------------------------------
@@ -122,17 +126,18 @@ class Builder:
         return name
 
     def neuron(self, source: str | None = None) -> str:
-        source = source or self.stream()
+        source = source or self.stream(spikes=False)
         x = self.values[source]
         size = float(np.clip(np.abs(x).max() or 1.0, 1e-300, 1e290))
         levels = self.integer(1, 15)
         low = size / 2.0 ** self.integer(0, min(levels, 8))
 
         def bases() -> np.ndarray:
-            return np.asarray(low * self.r.uniform(0.3, 1.7, size=self.broadcasting(x.shape)))
+            shape = self.broadcasting(x.shape) if not self.quantisable else x.shape[-1:] if self.chance(0.4) else ()
+            return np.asarray(low * self.r.uniform(0.3, 1.7, size=shape))
 
         node = n.MultiThreshold(bases(), bases(), levels, str(self.r.choice(n.RULES)), float(self.r.uniform(0.5, 0.999)))
-        if self.chance(0.2):
+        if self.quantisable or self.chance(0.2):
             node.negative_base = node.positive_base
         if self.chance(0.4):
             node.lowest_level = self.r.integers(0, levels + 1, size=self.broadcasting(x.shape)).astype(
@@ -174,7 +179,7 @@ class Builder:
         return self.add(node, source)
 
     def scale(self) -> str:
-        source = self.stream()
+        source = self.stream(spikes=False)
         shape = self.values[source].shape
         if self.chance(0.3):
             return self.add(nir.Scale(self.numbers(shape, self.size())), source)
@@ -187,16 +192,21 @@ class Builder:
         schedule = str(self.r.choice(n.SCHEDULES)) if self.mixed else {"rate": "every"}.get(self.coding, "first")
         return self.add(n.Constant(value, schedule))
 
+    def alike(self, shape: Shape, spikes: bool = False) -> list[str]:
+        """Streams of a shape."""
+        without = self.masked | (self.spiking if self.quantisable and not spikes else set())
+        return [s for s, v in self.values.items() if v.shape == shape and s not in without]
+
     def sum(self) -> str:
-        source = self.stream()
+        source = self.stream(spikes=False)
         shape = self.values[source].shape
-        alike = [s for s, v in self.values.items() if v.shape == shape and s not in self.masked]
+        alike = self.alike(shape)
         others = [str(self.r.choice(alike)) if self.chance(0.5) else self.constant(shape) for _ in range(self.integer(0, 2))]
         sources = tuple(self.r.permutation([source, *others]).tolist())
         return self.add(n.Add(sources), *sources)
 
     def mean(self, source: str | None = None, axes: tuple[int, ...] | None = None) -> str:
-        source = source or self.stream(1)
+        source = source or self.stream(1, spikes=False)
         ndim = self.values[source].ndim
         if axes is None:
             axes = tuple(self.r.permutation(ndim)[: self.integer(1, ndim)].tolist())
@@ -204,19 +214,19 @@ class Builder:
         return self.add(n.Mean(np.array(signed), self.chance(0.5)), source) if axes else source
 
     def hold(self) -> str:
-        return self.add(n.Hold(), self.stream())
+        return self.add(n.Hold(), self.stream(spikes=False))
 
     def function(self, name: str | None = None, source: str | None = None) -> str:
         name = name or str(self.r.choice(list(FUNCTIONS)))
-        source = source or self.stream(1 if name in COUPLING else 0)
+        source = source or self.stream(1 if name in COUPLING else 0, spikes=False)
         x = self.values[source]
         if name in ("sqrt", "rsqrt", "reciprocal", "power", "divide"):
             source = self.positive(source)
         sources = (source,)
         if name == "divide":
             shape = self.broadcasting(x.shape)
-            alike = [s for s, v in self.values.items() if v.shape == x.shape and s not in self.masked]
-            sources = (str(self.r.choice(alike)) if self.chance(0.5) else self.constant(shape), source)
+            alike = self.alike(x.shape)
+            sources = (str(self.r.choice(alike)) if alike and self.chance(0.5) else self.constant(shape), source)
         return self.add(n.ECM(sources, name, self.own_coding(), self.parameters(name, x.shape)), *sources)
 
     def positive(self, source: str) -> str:
@@ -249,7 +259,7 @@ class Builder:
         return drawn
 
     def attention_mask(self) -> str:
-        source = self.stream(1)
+        source = self.stream(1, spikes=False)
         shape = self.values[source].shape
         mask = self.constant(shape, mask=True)
         self.masked.add(mask)
@@ -271,9 +281,7 @@ class Builder:
             kind = "matmul"
         else:
             shape = self.broadcasting(x.shape)
-            alike = [
-                s for s, v in self.values.items() if v.shape in (shape, x.shape, (*x.shape[:-1], 1)) and s not in self.masked
-            ]
+            alike = [s for each in (shape, x.shape, (*x.shape[:-1], 1)) for s in self.alike(each, spikes=True)]
             right, kind = str(self.r.choice([*alike, left])), "multiply"
         if right not in self.spiking and self.chance(0.7):
             right = self.neuron(right)
@@ -287,7 +295,7 @@ class Builder:
         return self.add(n.ECMProduct((left, right), kind, coding, **initial), left, right)
 
     def wiring(self) -> str:
-        return self.rewired(self.stream(masks=False))
+        return self.rewired(self.stream())
 
     def rewired(self, source: str) -> str:
         shape = self.values[source].shape
@@ -317,6 +325,8 @@ class Builder:
         if kind == "take":
             return self.add(n.Take(axis, self.r.integers(0, shape[axis], size=self.integer(1, 5))), source)
         joined = [s for s, v in self.values.items() if _alike_beside(v.shape, shape, axis)]
+        if self.quantisable:
+            joined = [s for s in joined if (s in self.spiking) == (source in self.spiking)]
         sources = tuple(str(s) for s in self.r.choice(joined, size=self.integer(1, 3)))
         return self.add(n.Concat(sources, axis), *sources)
 
@@ -342,6 +352,13 @@ class Builder:
         ends = [name for name in self.nodes if name not in used]
         if masks := [end for end in ends if end in self.masked]:
             ends = [end for end in ends if end not in masks] + [self.function("sigmoid", mask) for mask in masks]
+        if self.quantisable:
+            ends = [
+                self.add(n.LastAxisLinear(self.numbers((2, self.values[e].shape[-1]))), e)
+                if e in self.spiking and self.values[e].ndim
+                else e
+                for e in ends
+            ]
         if len(ends) > 1 or self.chance(0.5):
             flat = [self.add(n.Reshape(np.array([self.values[end].size])), end) for end in ends]
             source = self.add(n.Concat(tuple(flat), 0), *flat)
@@ -364,9 +381,13 @@ STAGES = ("linear", "linear", "convolution", "sum", "scale", "mean", "hold", "fu
           "attention_mask", "product", "product", "product", "wiring", "wiring", "wiring", "wiring", "neuron")  # fmt: skip
 
 
-def random_program(seed: int) -> Case:
-    """A program, samples and a number of steps. Drawn nodes that the rules refuse, or that are too large, are left out."""
-    b = Builder(seed)
+def random_program(seed: int, quantisable: bool = False) -> Case:
+    """A program, samples and a number of steps. Drawn nodes that the rules refuse, or that are too large, are left out.
+
+    ``quantisable`` keeps to what has an integer form: spikes go into weights and products only, one base for both signs, values
+    about one, one coding.
+    """
+    b = Builder(seed, quantisable)
     b.begin()
     goal = b.integer(4, 24)
     while len(b.nodes) < goal:

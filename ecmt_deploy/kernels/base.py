@@ -61,23 +61,26 @@ class Kernel(ABC):
     def __init__(self, node: Any, site: Site, dtype: np.dtype) -> None:
         self.node, self.site, self.dtype = node, site, np.dtype(dtype)
         self._counts: Counter[str] = Counter()
-        self._ecm_ops: Counter[str] = Counter()
+        self._elements = 0
         self.reset()
 
     @property
     def counts(self) -> Counts:
         """Counts since the kernel was made."""
-        return Counts(**self._counts, ecm_ops=dict(self._ecm_ops))
+        kind = self.elements_kind(self.node)
+        return Counts(**self._counts, ecm_ops={kind: self._elements} if kind else {})
 
-    @property
-    def ecm_kind(self) -> str | None:
-        """Under which kind the node's elementwise work is counted; ``None`` where it does none."""
-        return None
+    #: under which kind elementwise work is counted; ``None`` where there is none
+    ecm_kind: ClassVar[str | None] = None
+
+    @classmethod
+    def elements_kind(cls, node: Any) -> str | None:
+        """Under which kind the elementwise work of ``node`` is counted."""
+        return cls.ecm_kind
 
     def count_elements(self, elements: int) -> None:
         """Count elements evaluated, under the node's kind."""
-        assert self.ecm_kind
-        self._ecm_ops[self.ecm_kind] += elements
+        self._elements += elements
 
     def reset(self) -> None:  # noqa: B027 - most kernels have no state
         """Forget the inference: the state before t = 1."""
