@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import prod
 from os import PathLike
 from typing import Any
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ecmt_deploy.activity import Activity
 from ecmt_deploy.config import MEMORY_BYTES, Execution, require_timesteps
+from ecmt_deploy.engine.base import as_tensor
 from ecmt_deploy.engine.context import RunContext
 from ecmt_deploy.engine.firing import require_compiler
 from ecmt_deploy.engine.fusion import fuse
@@ -21,6 +22,7 @@ from ecmt_deploy.engine.ops import OPS, Input, Neuron
 from ecmt_deploy.engine.signal import Chunk, Signal
 from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.graph import Program
+from ecmt_deploy.graph.program import named_parameters
 
 #: called with a node's name and its operand values (B, ...)
 Observer = Callable[[str, Tensor], None]
@@ -288,6 +290,28 @@ class SpikingModel(nn.Module):
             most = max(most, alive + own + work)
             alive += own - sum(prod(shapes[finished]) for finished in self._last_use[name])
         return most
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        """Parameters of the program as ``NODE.FIELD``; floating ones as the model holds them: its dtype, its device."""
+        for name, node in self.program.nodes.items():
+            for field, array in named_parameters(node).items():
+                dtype = self.dtype if array.dtype.kind == "f" else None
+                destination[f"{prefix}{name}.{field}"] = as_tensor(array).to(self.device, dtype)
+
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Any], prefix: str, local_metadata: Any, strict: bool,
+        missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str],
+    ) -> None:  # fmt: skip
+        """The program is what runs and what is saved, so no other parameters come in here."""
+        own: dict[str, Any] = {}
+        self._save_to_state_dict(own, prefix, False)
+        missing_keys.extend(key for key in own if key not in state_dict)
+        unexpected_keys.extend(key for key in state_dict if key.startswith(prefix) and key not in own)
+        other = [key for key in own if key in state_dict and not torch.equal(own[key], state_dict[key].to(own[key]))]
+        if other:
+            error_msgs.append(
+                f"{other[0]} and {len(other) - 1} more are of another program; convert the model anew, or ecmt_deploy.load its file"
+            )
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the program to ``path`` (atomic); it alone is enough to run."""

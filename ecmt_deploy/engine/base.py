@@ -45,13 +45,12 @@ class Op(nn.Module):
         return chunk.run.nodes[self.name]
 
     def hold(self, name: str, array: Any) -> None:
-        """Register an array of the node as a buffer that is not part of the state dict: the program holds it.
+        """Register an array of the node as a buffer: the program's own memory wherever torch can use it.
 
-        The buffer is the program's own memory wherever torch can use it, so that a model is no second copy of its weights:
-        what computes must never write to it in place. ``to``, ``double`` and the like make new ones.
+        What computes must never write to it in place. ``to``, ``double`` and the like make new ones. The model puts the
+        program's parameters into its state dict, whatever ops make of them.
         """
-        own = np.require(unrepeated(array), requirements=("C", "W"))
-        self.register_buffer(name, torch.from_numpy(own).expand(array.shape), persistent=False)
+        self.register_buffer(name, as_tensor(array), persistent=False)
 
     def tallied(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Signal:
         """Count what the node did; its stream, with what an event reached. Values are not looked at."""
@@ -89,6 +88,12 @@ class Op(nn.Module):
         """Count the elements evaluated."""
         value, repeated = number(chunk, mask, shape)
         self.own(chunk).tally.add_ecm(value, **{kind: repeated * times})
+
+
+def as_tensor(array: np.ndarray) -> Tensor:
+    """A tensor in the memory of an array wherever torch can use that, so that a model is no second copy of its weights."""
+    own = np.require(unrepeated(array), requirements=("C", "W"))
+    return torch.from_numpy(own).expand(array.shape)
 
 
 def in_one_form(chunk: Chunk, signals: tuple[Signal, ...]) -> tuple[str, bool, list[Signal]]:

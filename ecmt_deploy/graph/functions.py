@@ -42,12 +42,14 @@ class Function:
     operands : how many operands (they broadcast)
     parameters : what it takes besides; a rule may look at those before it
     axes : axes that one output element depends on, beyond elementwise, from parameters and number of axes
+    finite : whether it is finite wherever its operands are, up to the largest number there is
     """
 
     formula: str
     operands: int = 1
     parameters: tuple[Parameter, ...] = ()
     axes: Callable[[Parameters, int], tuple[int, ...]] = lambda parameters, ndim: ()
+    finite: bool = False
 
 
 def _finite(value: np.ndarray) -> bool:
@@ -103,7 +105,7 @@ def _trailing(parameters: Parameters, ndim: int) -> tuple[int, ...]:
 
 
 FUNCTIONS: dict[str, Function] = {
-    "softmax": Function("exp(x) / sum exp(x) over axis", parameters=(_AXIS,), axes=_axis),
+    "softmax": Function("exp(x) / sum exp(x) over axis", parameters=(_AXIS,), axes=_axis, finite=True),
     "layer_norm": Function(
         "weight (x - mean) / sqrt(var + eps) + bias over the last normalized_axes axes, biased variance",
         parameters=(_NORMALIZED_AXES, _EPS, *_PER_ELEMENT),
@@ -120,22 +122,22 @@ FUNCTIONS: dict[str, Function] = {
         axes=lambda parameters, ndim: tuple(range(ndim)),
     ),
     "l2_norm": Function("sqrt(sum x^2) over axis, kept as size 1", parameters=(_AXIS,), axes=_axis),
-    "gelu": Function("x (1 + erf(x / sqrt 2)) / 2"),
-    "gelu_tanh": Function("x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2"),
-    "silu": Function("x / (1 + exp(-x))"),
-    "sigmoid": Function("1 / (1 + exp(-x))"),
-    "tanh": Function("tanh x"),
-    "relu": Function("max(x, 0)"),
-    "clamp": Function("min(max(x, low), high)", parameters=(_number("low"), _HIGH)),
+    "gelu": Function("x (1 + erf(x / sqrt 2)) / 2", finite=True),
+    "gelu_tanh": Function("x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2", finite=True),
+    "silu": Function("x / (1 + exp(-x))", finite=True),
+    "sigmoid": Function("1 / (1 + exp(-x))", finite=True),
+    "tanh": Function("tanh x", finite=True),
+    "relu": Function("max(x, 0)", finite=True),
+    "clamp": Function("min(max(x, low), high)", parameters=(_number("low"), _HIGH), finite=True),
     "hard_swish": Function("x min(max(x + 3, 0), 6) / 6"),
-    "hard_sigmoid": Function("min(max(x + 3, 0), 6) / 6"),
+    "hard_sigmoid": Function("min(max(x + 3, 0), 6) / 6", finite=True),
     "leaky_relu": Function("x where x > 0, slope x elsewhere", parameters=(_number("slope"),)),
     "exp": Function("exp x"),
     "sqrt": Function("sqrt x"),
     "rsqrt": Function("1 / sqrt x"),
     "reciprocal": Function("1 / x"),
     "power": Function("x^exponent", parameters=(_number("exponent"),)),
-    "abs": Function("|x|"),
+    "abs": Function("|x|", finite=True),
     "divide": Function("x / y", operands=2),
 }
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.graph.functions import FUNCTIONS
 from ecmt_deploy.graph.provenance import Provenance
 
 
@@ -97,7 +98,14 @@ class Program:
         node = self.nodes[name]
         ends = isinstance(node, n.MultiThreshold | n.ECM | n.Readout) or name in self.masked
         operands = self.operands[name] if ends and not self.integer else ()
-        return tuple(source for source in operands if source not in self.masked and source not in self.spiking)
+        return tuple(
+            source for source in operands if source not in self.masked | self.spiking and not self._stays_finite(source)
+        )
+
+    def _stays_finite(self, name: str) -> bool:
+        """Whether a stream is finite because the operands of its function are, which a run makes sure of."""
+        node = self.nodes[name]
+        return isinstance(node, n.ECM) and FUNCTIONS[node.function].finite and not self.masked.intersection(self.operands[name])
 
     def graph(self) -> nir.NIRGraph:
         """The program as a NIR graph, nodes and edges sorted by name, without type inference (the dialect has its own)."""
@@ -105,12 +113,17 @@ class Program:
         return nir.NIRGraph({name: self.nodes[name] for name in sorted(self.nodes)}, edges, type_check=False)
 
 
-def parameters(node: nir.NIRNode) -> list[np.ndarray]:
-    """The arrays a node holds (weights, constants, bases, function parameters), not its shape or wiring integers."""
+def named_parameters(node: nir.NIRNode) -> dict[str, np.ndarray]:
+    """The arrays a node holds (weights, constants, bases, function parameters) by field, not its shape."""
     own = {k: v for k, v in vars(node).items() if k not in ("input_type", "output_type", "metadata", "parameters")}
     scalars_and_arrays = getattr(node, "parameters", {})
-    values = [*own.values(), *(scalars_and_arrays[key] for key in sorted(scalars_and_arrays))]
-    return [value for value in values if isinstance(value, np.ndarray)]
+    every = {**own, **{key: scalars_and_arrays[key] for key in sorted(scalars_and_arrays)}}
+    return {key: value for key, value in every.items() if isinstance(value, np.ndarray)}
+
+
+def parameters(node: nir.NIRNode) -> list[np.ndarray]:
+    """The arrays of :func:`named_parameters`."""
+    return list(named_parameters(node).values())
 
 
 def unrepeated(array: np.ndarray) -> np.ndarray:

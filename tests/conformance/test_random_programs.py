@@ -1,4 +1,4 @@
-"""Random programs: whatever verification lets through, every target reads alike; every count, and every bit where it is integers."""
+"""Random programs: what verification lets through, every target reads alike: every count, and of integers every bit."""
 
 from __future__ import annotations
 
