@@ -80,6 +80,7 @@ def simulate(
         checked = quantize(checked, hardware, steps)
     if dtype not in ("float32", "float64"):
         raise ConfigError(f"dtype is {dtype!r}; choose float32 or float64")
+    checked.require_range(np.dtype(dtype))
     inputs = np.asarray(x)
     if inputs.shape[1:] != checked.input_shape or inputs.ndim == 0:
         raise DataError(f"input of shape {inputs.shape}; the program expects (N, {', '.join(map(str, checked.input_shape))})")

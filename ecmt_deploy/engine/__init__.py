@@ -8,6 +8,7 @@ from math import prod
 from os import PathLike
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -215,6 +216,8 @@ class SpikingModel(nn.Module):
         require_timesteps(timesteps)
         if tuple(x.shape[1:]) != self.program.input_shape or x.ndim == 0:
             raise DataError(f"input of shape {tuple(x.shape)}; the program expects (batch, *{self.program.input_shape})")
+        # levels are compared in float32 where the streams have fewer digits
+        self.program.require_range(np.dtype("float64" if self.dtype == torch.float64 else "float32"))
         x = x.to(self._like)
         watched = observe is not None or trace is not None
         whole = watched or run.spiking is not None  # who looks on sees the batch as it was given
@@ -310,7 +313,7 @@ class SpikingModel(nn.Module):
         other = [key for key in own if key in state_dict and not torch.equal(own[key], state_dict[key].to(own[key]))]
         if other:
             error_msgs.append(
-                f"{other[0]} and {len(other) - 1} more are of another program; convert the model anew, or ecmt_deploy.load its file"
+                f"{other[0]} and {len(other) - 1} more are of another program; convert the model anew, or load its file"
             )
 
     def save(self, path: str | PathLike[str]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import nir
 import numpy as np
 
+from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph.functions import FUNCTIONS
@@ -89,6 +91,31 @@ class Program:
         """Names of the multi-threshold neuron nodes."""
         return tuple(name for name, node in self.nodes.items() if isinstance(node, n.MultiThreshold))
 
+    def require_range(self, dtype: np.dtype) -> None:
+        """Refuse to run in a dtype in which a neuron's levels are no normal numbers, which float64 programs may have.
+
+        Raises
+        ------
+        ConfigError
+            naming the neuron.
+        """
+        limits = np.finfo(dtype)
+        for name, (least, most) in self._levels.items():
+            if least < 2 * limits.tiny or most > limits.max:
+                raise ConfigError(
+                    f"node {name}: its levels, {least:g} to {most:g}, leave the range of {limits.dtype}; run it in float64"
+                )
+
+    @cached_property
+    def _levels(self) -> dict[str, tuple[float, float]]:
+        """Smallest base and largest level of every neuron node of a float program."""
+        found = {}
+        for name in self.neurons if not self.integer else ():
+            bases = (self.nodes[name].positive_base, self.nodes[name].negative_base)
+            most = float(max(base.max() for base in bases)) * 2.0 ** (self.nodes[name].levels - 1)
+            found[name] = float(min(base.min() for base in bases)), most
+        return found
+
     def must_be_finite(self, name: str) -> tuple[str, ...]:
         """Operands of a node that a run may not go on with once they are infinite or no number.
 
@@ -98,9 +125,7 @@ class Program:
         node = self.nodes[name]
         ends = isinstance(node, n.MultiThreshold | n.ECM | n.Readout) or name in self.masked
         operands = self.operands[name] if ends and not self.integer else ()
-        return tuple(
-            source for source in operands if source not in self.masked | self.spiking and not self._stays_finite(source)
-        )
+        return tuple(s for s in operands if not (s in self.masked or s in self.spiking or self._stays_finite(s)))
 
     def _stays_finite(self, name: str) -> bool:
         """Whether a stream is finite because the operands of its function are, which a run makes sure of."""

@@ -28,10 +28,15 @@ needs_lava = pytest.mark.skipif(LavaTarget().missing() is not None, reason=str(L
 
 
 def run(case: Case, target: str) -> Run | None:
+    """What a target makes of a case."""
+    return outcome(case.program, case.inputs, target, case.timesteps)
+
+
+def outcome(program: Program, x: np.ndarray, target: str, timesteps: int = 2) -> Run | None:
     """What a target makes of a program; ``None`` where it comes to infinity."""
     try:
         with np.errstate(all="ignore"):
-            return simulate(case.program, case.inputs, target, case.timesteps, "fixed" if case.program.integer else "float")
+            return simulate(program, x, target, timesteps, "fixed" if program.integer else "float")
     except Exception as error:
         if isinstance(error, NotFiniteError) or "infinite or no number" in str(error):
             return None
