@@ -19,6 +19,9 @@ from torch.nn.modules import transformer
 
 from ecmt_deploy.errors import CaptureError
 
+#: an upper bound of the batch, which torch.export wants to know in some releases; nothing depends on it
+MOST_SAMPLES = 2**20
+
 
 @dataclass(frozen=True)
 class Captured:
@@ -55,7 +58,7 @@ def capture(model: nn.Module, sample: Tensor) -> Captured:
     doubled = torch.cat([sample[:1], sample[:1]])
     try:
         with torch.no_grad(), _tracing():
-            batch = torch.export.Dim("batch")
+            batch = torch.export.Dim("batch", max=MOST_SAMPLES)
             program = torch.export.export(model, (doubled,), dynamic_shapes=({0: batch},), strict=False)
             program = program.run_decompositions({})  # functional, yet with layer_norm, gelu, ... whole
     except GuardOnDataDependentSymNode as error:

@@ -47,12 +47,14 @@ class LavaTarget:
         """How to install lava-nc where it is not."""
         if sys.platform != "linux":
             return f"target lava needs Linux (forked processes, /proc), not {sys.platform}; use --target reference"
+        how = "pip install 'ecmt-deploy[lava]'"
+        if int(np.__version__.partition(".")[0]) > 1:
+            return f"target lava needs numpy 1, with numpy {np.__version__} some of its processes hang; install it: {how}"
         try:
             version("lava-nc")
             return None
         except PackageNotFoundError:
             pass  # an import would not tell: folders that an uninstalled package leaves behind can be imported
-        how = "pip install 'ecmt-deploy[lava]'"
         if sys.version_info >= (3, 11):
             how += " && pip install --no-deps --ignore-requires-python lava-nc==0.10.0"
         return f"target lava needs lava-nc, which is not installed; install it: {how}"
