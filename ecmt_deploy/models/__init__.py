@@ -99,7 +99,7 @@ def load(name: str, weights: Path | str | None = None, model_args: Mapping[str, 
     check_name(name)
     random = path is None and not pretrained
     if path is not None:
-        module = build_with_file(name, path, arguments, seed)
+        module, _ = build_with_file(name, path, arguments, seed)
     elif pretrained:
         module = build_pretrained(name, arguments)
     else:
@@ -154,7 +154,7 @@ def _load_bundled(name: str, path: Path | None, args: dict[str, Any]) -> Model:
     card = zoo.card(name)
     if args:
         raise ModelError(f"{name}: takes no --model-arg; build {card.architecture} for other shapes")
-    module = build_with_file(card.architecture, path or zoo.weights_path(name), card.model_args, seed=0)
+    module, _ = build_with_file(card.architecture, path or zoo.weights_path(name), card.model_args, seed=0)
     module = module.float().eval()
     digest = weight_files.sha256(module)
     if path is None and digest != card.weights_sha256:
