@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ecmt_deploy.capture import place_in_code, require_eval
 from ecmt_deploy.errors import CaptureError, DataError, ModelError
+from ecmt_deploy.graph import Program
 
 #: attribute under which a wrapper keeps the model, by the name of the wrapper's class
 _WRAPPERS = {
@@ -31,7 +32,7 @@ def require_convertible(model: Any) -> None:
     """
     if not isinstance(model, nn.Module):
         raise ModelError(_not_a_module(model))
-    if hasattr(model, "program"):
+    if isinstance(getattr(model, "program", None), Program):
         raise ModelError(f"{type(model).__name__} is a converted model already; pass the nn.Module it is to be made of")
     if isinstance(model, torch.jit.ScriptModule):
         raise CaptureError(f"{type(model).__name__} is TorchScript, which is no longer a module; pass the one it was made of")
@@ -67,19 +68,19 @@ def _not_a_module(model: Any) -> str:
 
 
 def require_answer(model: nn.Module, batch: Tensor) -> None:
-    """Run the model on the first sample of a batch (N, ...), and refuse it where it fails, or answers with anything but one
-    floating tensor.
+    """Run the model on the first sample of a batch (N, ...), once and twice, and refuse it where it fails, or answers with
+    anything but one floating tensor that has an axis for samples.
 
     Raises
     ------
     DataError
         if the model's own code does not take the sample; what it expects is in the reason it gives, with where it says so.
     CaptureError
-        if the answer is not one tensor of floating point.
+        if the answer is not one tensor of floating point, or a single sample's has other axes than that of several.
     """
     try:
         with torch.no_grad():
-            answer = model(batch[:1])
+            answer, doubled = model(batch[:1]), model(batch[[0, 0]])
     except Exception as error:  # whatever the model's code raises
         reason = " ".join(str(error).split())[:300]
         raise DataError(
@@ -93,6 +94,11 @@ def require_answer(model: nn.Module, batch: Tensor) -> None:
         )
     if not answer.is_floating_point():
         raise CaptureError(f"{type(model).__name__} answers with {answer.dtype}; expected logits or features, floating point")
+    if answer.ndim != doubled.ndim:
+        raise CaptureError(
+            f"{type(model).__name__} answers one sample with shape {tuple(answer.shape)} and two with {tuple(doubled.shape)}; "
+            "name the axis that squeeze() is to leave out"
+        )
 
 
 def _example(answer: Any) -> str:

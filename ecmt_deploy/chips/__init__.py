@@ -74,9 +74,8 @@ def hardware(chip: str | PathLike[str] | Hardware) -> Hardware:
     if isinstance(chip, Hardware):
         return chip
     if not isinstance(chip, str | PathLike):
-        raise HardwareError(
-            f"{type(chip).__name__} is no chip; pass one of {', '.join(available())}, or the path of a .toml file"
-        )
+        names = ", ".join(available())
+        raise HardwareError(f"{type(chip).__name__} is no chip; choose one of {names}, or give a .toml file")
     name = fspath(chip)
     if name.endswith(".toml"):
         path = Path(name)

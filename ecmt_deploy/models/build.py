@@ -70,19 +70,23 @@ def build(name: str, args: Mapping[str, Any], seed: int, **options: Any) -> nn.M
         raise ModelError(f"{name}: cannot be built{f' with {given}' if given else ''} ({first_line(error)})") from error
 
 
-def build_with_file(
-    name: str, path: Path, args: Mapping[str, Any], seed: int, key: str | None = None
+def build_with_weights(
+    name: str, path: Path, held: weight_files.Collections, key: str | None, args: Mapping[str, Any], seed: int = 0
 ) -> tuple[nn.Module, weight_files.Weights]:
     """A model with the weights of a file, which must fit exactly, and those weights.
 
-    ``key`` says where in the file they are; by default wherever those are that fit.
+    Parameters
+    ----------
+    path, held
+        The file, and what :func:`ecmt_deploy.weights.collections_in` found in it.
+    key
+        Where in the file the weights are; None: wherever those are that fit.
 
     Raises
     ------
     ModelError
-        As :func:`ecmt_deploy.weights.read_state_dict` and :func:`ecmt_deploy.weights.fit`.
+        As :func:`build`, :func:`ecmt_deploy.weights.choose` and :func:`ecmt_deploy.weights.fit`.
     """
-    held = weight_files.collections_in(path)
     adapters: list[weight_files.Adapter | None] = []
 
     def remember(module: nn.Module, *_: Any, **kwargs: Any) -> None:

@@ -12,16 +12,16 @@ import torch
 
 from ecmt_deploy.errors import ModelError
 from ecmt_deploy.weights.inert import Array
-from ecmt_deploy.weights.reading import MOST_GROWTH, read_content, reading
+from ecmt_deploy.weights.reading import MOST_GROWTH, read_content, reading, shown
 
 StateDict = dict[str, torch.Tensor]
 Collections = dict[str, StateDict]
-"""Tensors by name, by the place of the mapping in the file that they are in: its keys, joined by dots."""
+"""Tensors by name, by where in the file the mapping is that holds them: the keys on the way, joined by dots."""
 
 #: what wrappers put before the names of a model's tensors: asked only where no model says which names it has
 _PREFIXES = ("_orig_mod", "backbone", "model", "module", "net")
-#: mappings and modules that a file may hold, and letters of a place or name: more are no checkpoint's
-_MOST_NODES, _LONGEST = 1 << 16, 512
+#: entries of all mappings in a file, and letters of a place with a name: more are no checkpoint's
+_MOST_ENTRIES, _LONGEST = 1 << 21, 512
 #: parts of a name that are tried as prefix
 _PARTS = 8
 _SHOWN = 6
@@ -62,64 +62,69 @@ def read_state_dict(path: Path, key: str | None = None, fits: Callable[[StateDic
 def collections_in(path: Path) -> Collections:
     """Every mapping in a weight file that holds tensors. Errors as of :func:`read_state_dict`."""
     content = read_content(path)
-    if not isinstance(content, Mapping):
+    if not isinstance(content, dict):
         raise ModelError(f"{path}: holds a {type(content).__name__}; expected a state dict (names and tensors)")
     found: Collections = defaultdict(dict)
     room = MOST_GROWTH * path.stat().st_size
     with reading(path):
         for place, name, value in _leaves(path, content):
-            tensor = value.tensor() if isinstance(value, Array) else value
-            if not isinstance(tensor, torch.Tensor) or tensor.device.type != "cpu" or tensor.is_nested:
+            given = value.tensor() if isinstance(value, Array) else value
+            if not isinstance(given, torch.Tensor):
+                continue
+            tensor = torch.Tensor.detach(given)  # without attributes that the file gave it
+            if tensor.device.type != "cpu" or tensor.is_nested:
                 continue
             room -= tensor.numel() * tensor.element_size()
             if room < 0:
                 raise ModelError(f"{path}: its tensors take more than {MOST_GROWTH} times the room of the file; it is damaged")
             if tensor.layout != torch.strided:
                 tensor = tensor.to_dense()
-            found[place][name] = (tensor.dequantize() if tensor.is_quantized else tensor).detach()
+            found[place][name] = tensor.dequantize() if tensor.is_quantized else tensor
     if not found:
-        keys = ", ".join(str(key)[:_LONGEST] for key in list(content)[:_SHOWN])
-        raise ModelError(f"{path}: holds no tensors (keys: {keys or 'none'}); expected a state dict")
+        keys = ", ".join(str(key) for key in list(content)[:_SHOWN])
+        raise ModelError(f"{path}: holds no tensors (keys: {shown(keys) or 'none'}); expected a state dict")
     return dict(found)
 
 
-def _leaves(path: Path, content: Mapping[Any, Any]) -> Iterator[tuple[str, str, Any]]:
+def _leaves(path: Path, content: dict[Any, Any]) -> Iterator[tuple[str, str, Any]]:
     """What is no mapping in nested mappings, with place and name; a whole module is what its state dict would be."""
-    nodes: deque[tuple[str, str, Mapping[Any, Any]]] = deque([("", "", content)])
+    nodes: deque[tuple[str, str, dict[Any, Any]]] = deque([("", "", content)])
     seen: set[int] = set()
-    for _ in range(_MOST_NODES):
-        if not nodes:
-            return
+    count = 0
+    while nodes:
         place, prefix, node = nodes.popleft()
         of_module = _is_module(node)
         if id(node) in seen and not of_module:  # modules are shared, and then are in the state dict under each name
             continue
         seen.add(id(node))
-        for name, value in _entries(node):
-            if not isinstance(name, str) or len(place) + len(prefix) + len(name) > _LONGEST:
-                continue
-            if not isinstance(value, Mapping):
+        for key, value in _entries(node):
+            count += 1
+            if count > _MOST_ENTRIES:
+                raise ModelError(f"{path}: has more than {_MOST_ENTRIES:,} entries; expected a file that torch.save wrote")
+            name = str(key) if isinstance(key, str | int) else ""
+            if not name or not name.isprintable() or len(place) + len(prefix) + len(name) > _LONGEST:
+                continue  # no name of a model's
+            if not isinstance(value, dict):
                 yield place, prefix + name, value
             elif of_module and _is_module(value):
                 nodes.append((place, f"{prefix}{name}.", value))
             else:
                 nodes.append((_joined(place, prefix + name), "", value))
-    raise ModelError(f"{path}: holds more than {_MOST_NODES:,} mappings; expected a file that torch.save wrote")
 
 
-def _is_module(node: Mapping[Any, Any]) -> bool:
+def _is_module(node: dict[Any, Any]) -> bool:
     """Whether a mapping stands for a ``torch.nn.Module``."""
-    return all(isinstance(getattr(node, holder, None), Mapping) for holder in ("_parameters", "_buffers", "_modules"))
+    return all(isinstance(getattr(node, holder, None), dict) for holder in ("_parameters", "_buffers", "_modules"))
 
 
-def _entries(node: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
+def _entries(node: dict[Any, Any]) -> Iterator[tuple[Any, Any]]:
     """Items, and attributes of what stands for an object; of a module what its state dict has, and its children."""
     attributes: Any = getattr(node, "__dict__", {})
     if not _is_module(node):
-        return chain(node.items(), attributes.items())
+        return chain(dict.items(node), attributes.items())  # dict's, for an attribute may be called items
     left_out = attributes.get("_non_persistent_buffers_set") or ()
-    buffers = ((name, value) for name, value in attributes["_buffers"].items() if name not in left_out)
-    return chain(attributes["_parameters"].items(), buffers, attributes["_modules"].items())
+    buffers = ((name, value) for name, value in dict.items(attributes["_buffers"]) if name not in left_out)
+    return chain(dict.items(attributes["_parameters"]), buffers, dict.items(attributes["_modules"]))
 
 
 def choose(path: Path, collections: Collections, key: str | None, fits: Callable[[StateDict], bool] | None) -> Weights:
@@ -161,7 +166,7 @@ def _only(path: Path, collections: Collections) -> Weights:
     """The one collection there is; several are one where all have the same content."""
     (key, tensors), *others = collections.items()
     if not all(_equal(tensors, other) for _, other in others):
-        raise ModelError(f"{path}: which weights? there are {_listed(collections)}; choose one with --weights-key")
+        raise ModelError(f"{path}: which weights? there are {_listed(collections)}; choose with --weights-key")
     return Weights(tensors, key)
 
 
@@ -171,8 +176,8 @@ def _equal(a: StateDict, b: StateDict) -> bool:
 
 def _listed(collections: Collections) -> str:
     largest = sorted(collections, key=lambda place: -len(collections[place]))
-    shown = [f"{place or 'the file itself'} ({len(collections[place])} tensors)" for place in largest[:_SHOWN]]
-    return ", ".join(shown) + (", .." if len(largest) > _SHOWN else "")
+    some = [f"{place or 'the file itself'} ({len(collections[place])} tensors)" for place in largest[:_SHOWN]]
+    return ", ".join(some) + (", .." if len(largest) > _SHOWN else "")
 
 
 def _is_inside(place: str, other: str) -> bool:

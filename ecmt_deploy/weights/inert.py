@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickletools
 import sys
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import IO, Any
@@ -92,18 +93,21 @@ _KNOWN: dict[str, type] = {
 
 
 def globals_in(file: IO[bytes], pickles: int) -> Iterator[tuple[str, str]]:
-    """Module and name of every global that so many pickles, one behind the other, ask for; nothing is loaded."""
+    """Module and name of every global that so many pickles, one behind the other, ask for; nothing is loaded.
+
+    Names are today's: the pickles that torch writes have those of Python 2.
+    """
     for _ in range(pickles):
         for opcode, argument, _position in pickletools.genops(file):
             if opcode.name == "GLOBAL":
                 module, _, name = str(argument).partition(" ")
-                yield module, name
+                yield NAME_MAPPING.get((module, name)) or (IMPORT_MAPPING.get(module, module), name)
 
 
 def is_code(module: str, name: str) -> bool:
     """Whether a global is of the standard library and no plain data: what an attack needs, and no checkpoint does."""
     package = module.partition(".")[0]
-    if package in ("builtins", "__builtin__"):
+    if package == "builtins":
         return name not in _BUILTINS
     return package in sys.stdlib_module_names and package not in _DATA
 

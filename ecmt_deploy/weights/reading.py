@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import threading
 import warnings
 import zipfile
@@ -70,7 +71,7 @@ def _unpickled(path: Path, zipped: bool) -> Any:
         else:
             asked = set(globals_in(file, _LEGACY_PICKLES))
     if code := sorted(f"{module}.{name}" for module, name in asked if is_code(module, name)):
-        raise ModelError(f"{path}: refused, loading it would need more than tensors ({', '.join(code[:3])}); {_SAVE}")
+        raise ModelError(f"{path}: refused, loading it would need more than tensors ({shown(', '.join(code[:3]))}); {_SAVE}")
     if len(asked) > MOST_GLOBALS:
         raise ModelError(f"{path}: asks for {len(asked):,} classes; expected a file that torch.save wrote")
     stand_ins: list[Any] = [stand_in(module, name) for module, name in asked]
@@ -96,4 +97,9 @@ def _pickle_of(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
 def _reason(error: Exception) -> str:
     """In one line, without torch's advice to trust the file."""
     said = " ".join(str(error).split()).rpartition("WeightsUnpickler error: ")[2]
-    return (said.partition(" Please ")[0] or type(error).__name__)[:200]
+    return shown(re.split(" Please | Check the ", said)[0] or type(error).__name__)
+
+
+def shown(text: str) -> str:
+    """Text from a file as a terminal may show it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:200])
