@@ -20,8 +20,8 @@ Collections = dict[str, StateDict]
 
 #: what wrappers put before the names of a model's tensors: asked only where no model says which names it has
 _PREFIXES = ("_orig_mod", "backbone", "model", "module", "net")
-#: entries of all mappings in a file, and letters of a place with a name: more are no checkpoint's
-_MOST_ENTRIES, _LONGEST = 1 << 21, 512
+#: parameters and submodules of whole modules in a file, and letters of a place with a name: more are no checkpoint's
+_MOST_IN_MODULES, _LONGEST = 1 << 17, 512
 #: parts of a name that are tried as prefix
 _PARTS = 8
 _SHOWN = 6
@@ -98,9 +98,9 @@ def _leaves(path: Path, content: dict[Any, Any]) -> Iterator[tuple[str, str, Any
             continue
         seen.add(id(node))
         for key, value in _entries(node):
-            count += 1
-            if count > _MOST_ENTRIES:
-                raise ModelError(f"{path}: has more than {_MOST_ENTRIES:,} entries; expected a file that torch.save wrote")
+            count += of_module
+            if count > _MOST_IN_MODULES:
+                raise ModelError(f"{path}: has more than {_MOST_IN_MODULES:,} parameters and submodules; it is damaged")
             name = str(key) if isinstance(key, str | int) else ""
             if not name or not name.isprintable() or len(place) + len(prefix) + len(name) > _LONGEST:
                 continue  # no name of a model's

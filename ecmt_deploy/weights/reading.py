@@ -47,7 +47,7 @@ def read_content(path: Path) -> Any:
             return safetensors.torch.load_file(path, device="cpu")
         if start.startswith((_ZIP, _PICKLE)):
             return _unpickled(path, start.startswith(_ZIP))
-        raise ModelError(f"{path}: unknown kind of weight file; expected safetensors, or what torch.save writes")
+        raise ValueError("unknown kind of weight file; expected safetensors, or what torch.save writes")
 
 
 @contextmanager
@@ -75,9 +75,18 @@ def _unpickled(path: Path, zipped: bool) -> Any:
     if len(asked) > MOST_GLOBALS:
         raise ModelError(f"{path}: asks for {len(asked):,} classes; expected a file that torch.save wrote")
     stand_ins: list[Any] = [stand_in(module, name) for module, name in asked]
-    with _loading, torch.serialization.safe_globals(stand_ins), warnings.catch_warnings():  # torch's list is everybody's
+    with (
+        _loading,  # torch's list of globals is everybody's
+        torch.serialization.safe_globals(stand_ins),
+        torch.sparse.check_sparse_tensor_invariants(),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")  # of other pickle protocols, of the time that sparse tensors take
-        return torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            with path.open("rb") as file:  # torch takes a file at its name's word
+                return torch.load(file, map_location="cpu", weights_only=True)
+        finally:  # of a file that was not read to its end, torch would check them with the next one, and refuse that
+            getattr(torch._utils, "_sparse_tensors_to_validate", []).clear()
 
 
 def _pickle_of(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
