@@ -66,6 +66,7 @@ def simulate(
         checked = quantize(checked, chip, steps)
     if dtype not in ("float32", "float64"):
         raise ConfigError(f"dtype is {dtype!r}; choose float32 or float64")
+    checked.require_range(np.dtype(dtype))
     inputs = as_samples(x, checked.input_shape)
     if len(inputs) == 0:
         raise DataError("there are no samples to run; pass at least one")

@@ -80,10 +80,10 @@ class ECMKernel(Kernel):
 
     node: n.ECM
 
-    @property
-    def ecm_kind(self) -> str:
+    @classmethod
+    def elements_kind(cls, node: n.ECM) -> str:
         """The function's name."""
-        return self.node.function
+        return node.function
 
     def reset(self) -> None:
         self.accumulators = [self.zeros(shape) for shape in self.site.operand_shapes]

@@ -159,7 +159,7 @@ def _hanging(network: dict[str, Group], steps: np.ndarray, built: bool) -> str:
 def _failure(job: Job) -> TargetError:
     what, _, text = job.failure.read_text(errors="replace").partition("\n")
     log.debug("%s:\n%s", what, text)
-    lines = text.strip().splitlines() or ["no reason given"]
-    error = TargetError(f"target lava: {what} {lines[-1][:300]}")
+    last = text.strip().rpartition("\n")[2][:300]
+    error = TargetError(" ".join(["target lava:", what, last]).strip())
     error.__cause__ = RuntimeError(text)
     return error
