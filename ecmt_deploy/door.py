@@ -145,7 +145,7 @@ def batches(data: Any, shape: tuple[int, ...] | None = None) -> Iterator[Batch]:
         alone = is_sample or x.shape == shape
         if alone:
             x, labels = x[None], None if labels is None else [labels]
-        if x.ndim < 2 or (shape is not None and x.shape[1:] != shape):
+        if x.ndim < 2 if shape is None else x.ndim == 0 or x.shape[1:] != shape:
             expected = "samples (N, C, H, W)" if shape is None else f"the program's (N, {', '.join(map(str, shape))})"
             raise DataError(f"input of shape {x.shape}; expected {expected}")
         batch = Batch(x, None if labels is None else _labels(labels, len(x)))

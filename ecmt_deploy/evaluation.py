@@ -42,7 +42,7 @@ def evaluate(
     Raises
     ------
     ConfigError
-        if ``timesteps`` or ``batch_size`` is below 1.
+        if ``timesteps`` or ``batch_size`` is below 1, or the readout is no vector of classes.
     DataError
         if there are no samples, they have no labels, or they are none that the program takes.
     RunError
@@ -51,6 +51,8 @@ def evaluate(
     model = load(model)
     program, steps = model.program, as_steps(timesteps, model.program)
     require_batch(batch_size, steps)
+    if len(program.output_shape) != 1:
+        raise ConfigError(f"the program's readout has shape {program.output_shape}; accuracy is of a vector of classes")
     before = totals = nothing(program.nodes, steps)
     pairs = labelled(batches, program.input_shape, program.output_shape[-1], batch_size)
     for totals in accumulate(model, pairs, batch_size, before):

@@ -376,3 +376,15 @@ def test_representations_are_one_short_line(snn, run):
     assert repr(run).startswith("Run(2 samples, T = 2, readout (5,), ")
     assert "2 samples, T = 2" in repr(run.activity)
     assert f"{len(snn.program.nodes)} nodes, (2, 4, 4) to (5,), differential coding, T = 4, float32, on cpu" in repr(snn)
+
+
+def test_samples_may_be_scalars():
+    numbers = np.arange(3, dtype=np.float32)
+    for data in (numbers, list(numbers), [numbers[:2], numbers[2:]]):
+        np.testing.assert_array_equal(door.as_samples(data, ()), numbers)
+
+
+def test_accuracy_is_of_classes():
+    flat = ecmt.convert(torch.nn.Sequential(torch.nn.Conv2d(2, 3, 1)).eval(), TX, ecmt.ConvertConfig(preset="paper"))
+    with pytest.raises(ConfigError, match=r"readout has shape \(3, 4, 4\); accuracy is of a vector of classes"):
+        ecmt.evaluate(flat, (X, Y))
