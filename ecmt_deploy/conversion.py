@@ -20,7 +20,7 @@ from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.convertible import require_answer, require_convertible
 from ecmt_deploy.door import batches as batches_of
 from ecmt_deploy.engine import SpikingModel
-from ecmt_deploy.errors import DataError
+from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.graph import CalibrationRecord, Provenance
 from ecmt_deploy.lower import lower
 from ecmt_deploy.selfcheck import self_check
@@ -60,6 +60,8 @@ def convert(
     DataError
         if the calibration samples are empty, constant, not finite, of several shapes, not normalised, or not what the model
         takes.
+    ConfigError
+        if ``config`` is none.
     ModelError
         if the model is no module, or not as it can be converted (half precision, on a GPU).
     CaptureError
@@ -68,6 +70,8 @@ def convert(
         if the analog program does not reproduce the model.
     """
     config = config or ConvertConfig()
+    if not isinstance(config, ConvertConfig):
+        raise ConfigError(f"config is {config!r}; pass ecmt_deploy.ConvertConfig(preset=.., timesteps=..)")
     report = progress or (lambda stage, samples: None)
     recipe = config.recipe
     base = provenance or Provenance(tool_version=version("ecmt-deploy"))

@@ -87,12 +87,8 @@ def as_steps(timesteps: Any, program: Program) -> int:
     """
     if timesteps is None:
         return program.timesteps
-    try:
-        steps = operator.index(timesteps)
-    except TypeError:
-        raise ConfigError(f"timesteps is {timesteps!r}; expected a whole number") from None
-    require_timesteps(steps)
-    return steps
+    require_timesteps(timesteps)
+    return operator.index(timesteps)
 
 
 def as_samples(data: Any, shape: tuple[int, ...]) -> np.ndarray:
@@ -188,7 +184,7 @@ def _items(data: Any) -> Iterator[tuple[Any, bool]]:
 def _parts(item: Any) -> tuple[Any, Any]:
     """Samples and labels (``None`` where there are none) of one piece of data."""
     if isinstance(item, Mapping):
-        arrays = {key: _array(value) for key, value in item.items() if _is_array(value)}
+        arrays = {key: _array(value) for key, value in item.items() if _is_array(value) or isinstance(value, int)}
         floats = [key for key, value in arrays.items() if value.dtype.kind == "f"]
         integers = [key for key, value in arrays.items() if value.dtype.kind in "iu" and value.ndim < 2]
         if len(floats) != 1 or len(integers) > 1:

@@ -27,7 +27,7 @@ def simulate(
     hardware: ChipLike | None = None,
     dtype: str = "float64",
     progress: Progress | None = None,
-    probes: Sequence[str | Probe] = (),
+    probes: str | Probe | Sequence[str | Probe] = (),
 ) -> Run:
     """Run every sample of ``x`` on a target.
 
@@ -70,7 +70,7 @@ def simulate(
     inputs = as_samples(x, checked.input_shape)
     if len(inputs) == 0:
         raise DataError("there are no samples to run; pass at least one")
-    recorded = parse_probes(checked, probes)
+    recorded = parse_probes(checked, [probes] if isinstance(probes, str | Probe) else probes)
     chosen = find(target)
     require_runnable(chosen, checked, chip)
     if not checked.integer:

@@ -77,7 +77,8 @@ class Run:
         steps, samples, *readout = self.outputs.shape
         events = None if self.program is None else self.activity.events_per_mac(self.program.encoding)
         counted = "" if events is None else f", {events:.3g} events per MAC"
-        return f"Run({samples} samples, T = {steps}, readout {tuple(readout)}{counted}, {len(self.probes)} probes)"
+        probed = f", {len(self.probes)} probes" if self.probes else ""
+        return f"Run({samples} samples, T = {steps}, readout {tuple(readout)}{counted}{probed})"
 
 
 class Target(Protocol):
@@ -122,7 +123,7 @@ def find(name: str) -> Target:
         if there is none of that name, or what it needs is not installed (the message says how to install it).
     """
     entries = {entry.name: entry for entry in entry_points(group=GROUP)}
-    if name not in entries:
+    if not isinstance(name, str) or name not in entries:
         raise TargetError(f"unknown target {name!r}; registered: {', '.join(sorted(entries)) or 'none'}")
     target: Target = entries[name].load()()
     missing = target.missing()

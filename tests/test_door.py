@@ -57,7 +57,7 @@ BATCHES = {  # with labels, and fit for every verb
     "a generator": lambda: ((X[i : i + 3], Y[i : i + 3]) for i in range(0, SAMPLES, 3)),
     "a mapping": lambda: {"image": X, "label": Y},
     "a dataset of torch's": Pairs,
-    "a dataset of mappings": lambda: Pairs(lambda i: {"image": X[i], "label": np.int64(Y[i])}),
+    "a dataset of mappings": lambda: Pairs(lambda i: {"image": X[i], "label": int(Y[i]), "name": f"{i}.png"}),
     "a TensorDataset": lambda: TensorDataset(TX, TY),
     "a dataset of ecmt_deploy.data": own_dataset,
 }
@@ -388,3 +388,20 @@ def test_accuracy_is_of_classes():
     flat = ecmt.convert(torch.nn.Sequential(torch.nn.Conv2d(2, 3, 1)).eval(), TX, ecmt.ConvertConfig(preset="paper"))
     with pytest.raises(ConfigError, match=r"readout has shape \(3, 4, 4\); accuracy is of a vector of classes"):
         ecmt.evaluate(flat, (X, Y))
+
+
+def test_other_arguments_are_refused_too(snn):
+    for call, message in (
+        (lambda: ecmt.simulate(snn, X[:1], target=["torch"]), r"unknown target \['torch'\]; registered: "),
+        (lambda: ecmt.simulate(snn, X[:1], dtype=torch.float64), "dtype is torch.float64; choose float32 or float64"),
+        (lambda: ecmt.convert(TinyTransformer(), TX, "paper"), "config is 'paper'; pass ecmt_deploy.ConvertConfig"),
+        (lambda: ecmt.ConvertConfig(timesteps="4"), "timesteps is '4'; expected a whole number"),
+    ):
+        with pytest.raises(ecmt.EcmtError, match=message):
+            call()
+
+
+def test_a_single_probe_needs_no_list(snn):
+    name = snn.program.neurons[0]
+    alone, listed = (ecmt.simulate(snn, X[:1], timesteps=1, probes=probes).probes for probes in (name, [name]))
+    assert alone.keys() == listed.keys()
