@@ -47,6 +47,12 @@ class Trace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     program_sha256: str | None = None
     data: str | None = None
 
+    def __repr__(self) -> str:
+        final = {node.node: node.relative_error[-1] for node in self.nodes if node.relative_error}
+        worst = max(final, key=final.__getitem__, default=None)
+        largest = "" if worst is None else f", largest error at the end {final[worst]:.3g} at {worst!r}"
+        return f"Trace({self.n_samples} samples, T = {self.timesteps}, {len(self.nodes)} nodes{largest})"
+
 
 def load_trace(path: Path) -> Trace:
     """A trace from the file that ``trace --out`` wrote.

@@ -189,9 +189,12 @@ def test_samples_of_another_size_are_refused_with_the_size_the_model_takes():
     assert "\n" not in str(caught.value)
 
 
-def test_samples_of_another_dtype_are_refused():
-    with pytest.raises(DataError, match=r"is torch.float64, the model torch.float32; pass x.to\(torch.float32\)"):
-        convert(small_vit(), torch.randn(4, 3, 16, 16).double())
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_samples_of_another_dtype_become_the_models(dtype):
+    model, x = TinyTransformer(), calibration().half()
+    expected, found = convert(model, x.float()).program, convert(model, x.to(dtype)).program
+    assert found.dtype == np.float32
+    assert found.provenance.calibration == expected.provenance.calibration
 
 
 class Branches(nn.Module):

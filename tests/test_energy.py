@@ -1,6 +1,7 @@
 """Energy in three views: every picojoule by hand, sums that add, and a missing price that is never zero."""
 
 import csv
+from dataclasses import replace
 from io import StringIO
 from math import ceil
 
@@ -479,5 +480,5 @@ def test_names_from_files_are_no_markup(made):
     program, _ = made
     hostile = msgspec.structs.replace(program.provenance, model="[red]model[/blue]")
     out = StringIO()
-    Console(file=out, width=120).print(tables.provenance(type(program)(**{**vars(program), "provenance": hostile})))
+    Console(file=out, width=120).print(tables.provenance(replace(program, provenance=hostile)))
     assert "[red]model[/blue]" in out.getvalue()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ecmt_deploy.activity import Activity
 from ecmt_deploy.config import MEMORY_BYTES, Execution, require_timesteps
+from ecmt_deploy.door import ProgramLike, as_program
 from ecmt_deploy.engine.base import as_tensor
 from ecmt_deploy.engine.context import RunContext
 from ecmt_deploy.engine.firing import require_compiler
@@ -58,6 +59,9 @@ class SpikingModel(nn.Module):
         self._finite = {name: program.must_be_finite(name) for name in program.nodes}
         self.memory_bytes = MEMORY_BYTES
         self.eval()
+
+    def __repr__(self) -> str:
+        return f"SpikingModel({self.program.summary}, on {self.device})"
 
     @property
     def device(self) -> torch.device:
@@ -331,14 +335,16 @@ def _show(chunk: Chunk, name: str, signal: Signal, observer: Observer) -> Signal
     return signal._replace(value=steps[0][None], spikes=None) if chunk.steps == 1 and signal.spikes is None else signal
 
 
-def load(path: str | PathLike[str]) -> SpikingModel:
-    """Read a program from a file; its outputs are bit-identical to those of the model that was saved.
+def load(program: ProgramLike) -> SpikingModel:
+    """The model of a program, which is read from a file or taken from a ``Program`` or ``Run``; a model is returned as it is.
+
+    The outputs of a program from a file are bit-identical to those of the model that was saved.
 
     Raises
     ------
     ProgramError
         if the file is missing, damaged or breaks a rule of the dialect.
+    ConfigError
+        if it is an integer program, or no program.
     """
-    from ecmt_deploy.graph.reader import read
-
-    return SpikingModel(read(path))
+    return program if isinstance(program, SpikingModel) else SpikingModel(as_program(program))

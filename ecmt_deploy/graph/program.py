@@ -41,6 +41,18 @@ class Program:
     provenance: Provenance
     exponents: Mapping[str, int] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"Program({self.summary})"
+
+    @property
+    def summary(self) -> str:
+        """What a person wants to know first, in one line."""
+        kind = "integer" if self.integer else self.dtype.name
+        return (
+            f"{self.provenance.model or 'unnamed'!r}, {len(self.nodes)} nodes, {self.input_shape} to {self.output_shape}, "
+            f"{self.coding} coding, T = {self.timesteps}, {kind}"
+        )
+
     @property
     def integer(self) -> bool:
         """Whether this is an integer program (``docs/fixed_point.md``)."""

@@ -18,7 +18,7 @@ from torch import nn
 from ecmt_deploy import weights as weight_files
 from ecmt_deploy import zoo
 from ecmt_deploy.errors import ModelError
-from ecmt_deploy.models.build import build, build_pretrained, build_with_file, check_name
+from ecmt_deploy.models.build import build, build_pretrained, build_with_weights, check_name
 from ecmt_deploy.models.describe import class_names_of, count_outputs, preprocessing_of
 from ecmt_deploy.preprocessing import Preprocessing
 
@@ -69,7 +69,7 @@ def load(name: str, weights: Path | str | None = None, model_args: Mapping[str, 
     name
         ``zoo:vit_digits``, or a name of timm's, with or without a tag (``vit_tiny_patch16_224.augreg_in21k_ft_in1k``).
     weights
-        ``.safetensors``, ``.pth``, ``.pt`` or ``.bin`` with exactly this model's weights, in timm's or the original
+        Safetensors, or what ``torch.save`` writes, with exactly this model's weights at any depth, in timm's or the original
         authors' naming where timm can translate it. Without it, timm fetches the pretrained weights.
     model_args
         For ``timm.create_model``, e.g. ``num_classes``, ``img_size``, ``in_chans``, ``patch_size``, ``embed_dim``,
@@ -99,7 +99,7 @@ def load(name: str, weights: Path | str | None = None, model_args: Mapping[str, 
     check_name(name)
     random = path is None and not pretrained
     if path is not None:
-        module = build_with_file(name, path, arguments, seed)
+        module, _ = build_with_weights(name, path, weight_files.collections_in(path), None, arguments, seed)
     elif pretrained:
         module = build_pretrained(name, arguments)
     else:
@@ -154,7 +154,8 @@ def _load_bundled(name: str, path: Path | None, args: dict[str, Any]) -> Model:
     card = zoo.card(name)
     if args:
         raise ModelError(f"{name}: takes no --model-arg; build {card.architecture} for other shapes")
-    module = build_with_file(card.architecture, path or zoo.weights_path(name), card.model_args, seed=0)
+    file = path or zoo.weights_path(name)
+    module, _ = build_with_weights(card.architecture, file, weight_files.collections_in(file), None, card.model_args)
     module = module.float().eval()
     digest = weight_files.sha256(module)
     if path is None and digest != card.weights_sha256:

@@ -70,15 +70,23 @@ def build(name: str, args: Mapping[str, Any], seed: int, **options: Any) -> nn.M
         raise ModelError(f"{name}: cannot be built{f' with {given}' if given else ''} ({first_line(error)})") from error
 
 
-def build_with_file(name: str, path: Path, args: Mapping[str, Any], seed: int) -> nn.Module:
-    """A model with the weights of a file, which must fit exactly.
+def build_with_weights(
+    name: str, path: Path, held: weight_files.Collections, key: str | None, args: Mapping[str, Any], seed: int = 0
+) -> tuple[nn.Module, weight_files.Weights]:
+    """A model with the weights of a file, which must fit exactly, and those weights.
+
+    Parameters
+    ----------
+    path, held
+        The file, and what :func:`ecmt_deploy.weights.collections_in` found in it.
+    key
+        Where in the file the weights are; None: wherever those are that fit.
 
     Raises
     ------
     ModelError
-        As :func:`ecmt_deploy.weights.read_state_dict` and :func:`ecmt_deploy.weights.fit`.
+        As :func:`build`, :func:`ecmt_deploy.weights.choose` and :func:`ecmt_deploy.weights.fit`.
     """
-    state_dict = weight_files.read_state_dict(path)
     adapters: list[weight_files.Adapter | None] = []
 
     def remember(module: nn.Module, *_: Any, **kwargs: Any) -> None:
@@ -86,10 +94,12 @@ def build_with_file(name: str, path: Path, args: Mapping[str, Any], seed: int) -
 
     with _loader(remember):
         module = build(name, args, seed, pretrained=True)
-    resized = weight_files.fit(module, state_dict, adapters[-1] if adapters else None, str(path))
+    adapt = adapters[-1] if adapters else None
+    chosen = weight_files.choose(path, held, key, weight_files.fits(module, adapt))
+    resized = weight_files.fit(module, chosen, adapt, f"{path} ({chosen.key})" if chosen.key else str(path))
     if resized:
         _logger.warning("%s: resized for %s, as timm does: %s", path, name, ", ".join(resized))
-    return module
+    return module, chosen
 
 
 @contextmanager

@@ -111,6 +111,11 @@ class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     obstacles: tuple[Obstacle, ...]
     assumptions: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        verdict = "fits" if self.fits else f"{len(self.obstacles)} obstacles"
+        chips = "an unknown number of" if self.chips is None else self.chips
+        return f"Placement({self.hardware!r}: {verdict}, {self.cores} cores of {chips} chips)"
+
     @property
     def fits(self) -> bool:
         """Whether nothing stands in the way."""
