@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -30,6 +30,9 @@ from ecmt_deploy.target import Run
 from ecmt_deploy.traces import Trace
 from ecmt_deploy.tracing import trace
 
+if TYPE_CHECKING:
+    from ecmt_deploy.models import Model
+
 #: samples read at once for a trace
 TRACE_BATCH = 16
 
@@ -42,8 +45,12 @@ def convert_named(
     weights: Path | None = None,
     model_args: Mapping[str, Any] | None = None,
     calibration_samples: int = 64,
+    weights_key: str | None = None,
+    preprocessing: Mapping[str, Any] | None = None,
 ) -> SpikingModel:
     """Convert a model by name and write the program to ``out``; nothing is written where anything fails.
+
+    ``weights_key`` and ``preprocessing`` are those of :func:`ecmt_deploy.models.load`.
 
     Raises
     ------
@@ -53,18 +60,24 @@ def convert_named(
     from ecmt_deploy import models  # timm takes seconds to load, and conversion alone needs it
 
     require_directory(out)
-    loaded = models.load(model, weights, model_args)
+    loaded = models.load(model, weights, model_args, weights_key, preprocessing)
     drawn = datasets.calibration(
         data, preprocessing=loaded.preprocessing, n_samples=calibration_samples, n_classes=loaded.n_outputs
     )
     provenance = Provenance(
         tool_version=version("ecmt-deploy"),
         model=model,
+        model_args={key: models.literal(value) for key, value in loaded.model_args.items()},
         weights_sha256=loaded.weights_sha256,
+        weights_key=loaded.weights_key,
         calibration=drawn.record,
         preprocessing=loaded.preprocessing,
-        class_names=loaded.class_names,
+        preprocessing_origin=loaded.preprocessing_origin,
     )
+    names = loaded.class_names, loaded.class_ids
+    if drawn.class_names and len(drawn.class_names) == loaded.n_outputs and not _names_hold(loaded, drawn.class_names):
+        names = drawn.class_names, None
+    provenance = msgspec.structs.replace(provenance, class_names=names[0], class_ids=names[1])
     with progress(f"convert {model}: calibrate", len(drawn.x)) as bar:
         x = torch.from_numpy(drawn.x)
 
@@ -74,6 +87,17 @@ def convert_named(
         spiking = convert(loaded.module, x, config, provenance, show)
     spiking.save(out)
     return spiking
+
+
+def _names_hold(model: Model, found: Sequence[str]) -> bool:
+    """Whether a model's own names stand against those of data with as many classes as it has outputs.
+
+    Names that come with pretrained weights do. For weights of a file they are a guess from the architecture's name, which the
+    data refutes where it has other classes.
+    """
+    if model.class_names is None:
+        return False
+    return model.weights_key is None or None not in datasets.match(found, model.class_names, model.class_ids)
 
 
 def simulate_file(
@@ -88,31 +112,32 @@ def simulate_file(
     conformance: bool = False,
     shard: str | None = None,
     probes: Sequence[str] = (),
+    labels: datasets.Labels = "name",
 ) -> RunRecord:
     """Run a program on a target and keep the run as a directory.
 
     With ``conformance`` the reference target runs the same samples, and the record says whether all counts are equal. With
     precision ``fixed`` a float program is quantised for ``hardware`` first, and the run keeps the integer program. ``shard``
     (``i/n``) runs only samples i - 1, i - 1 + n, ..; :func:`ecmt_deploy.shards.merge_runs` adds the parts. ``probes`` are
-    kept in the run.
+    kept in the run. ``labels`` are matched by ``name``, or by ``position`` (docs/data.md).
     """
     require_writable(out)
     chip = describe(hardware) if hardware else None
     program = read(path)
     made = quantize(program, chip, timesteps) if precision == "fixed" and not program.integer else program
     recorded = parse_probes(made, probes)
-    whole = evaluation_data(program, data, limit)
+    whole = evaluation_data(program, data, limit, labels)
     part = parse_shard(shard, len(whole))
     dataset = whole.take(np.arange(part[0] - 1, len(whole), part[1])) if part else whole
-    x, labels = dataset.arrays()
+    x, expected = dataset.arrays()
     with step_progress(f"simulate on {target}", len(x), timesteps or program.timesteps) as bar:
         run = simulate(made, x, target, timesteps, precision, chip, progress=bar, probes=recorded)
     compared = _conform(made, x, run) if conformance else None
     analog = None if program.integer else _analog(program, x)
     chosen = run.outputs.argmax(axis=-1)
-    right = [int(n) for n in (chosen == labels).sum(axis=1)]
+    right = [int(n) for n in (chosen == expected).sum(axis=1)]
     agreeing = None if analog is None else [int(n) for n in (chosen == analog).sum(axis=1)]
-    analog_right = None if analog is None else int((analog == labels).sum())
+    analog_right = None if analog is None else int((analog == expected).sum())
     record = RunRecord(
         tool_version=version("ecmt-deploy"),
         target=target,
@@ -121,6 +146,7 @@ def simulate_file(
         timesteps=run.activity.timesteps,
         n_samples=len(x),
         data=data,
+        labels=labels,
         program_sha256=sha256(path),
         provenance=made.provenance,
         accuracy=[n / len(x) for n in right],
@@ -167,12 +193,19 @@ def _analog(program: Program, x: np.ndarray, batch: int = 64) -> np.ndarray:
     return torch.cat(parts).numpy()
 
 
-def trace_file(path: Path, data: str, timesteps: int | None = None, limit: int | None = None, out: Path | None = None) -> Trace:
+def trace_file(
+    path: Path,
+    data: str,
+    timesteps: int | None = None,
+    limit: int | None = None,
+    out: Path | None = None,
+    labels: datasets.Labels = "name",
+) -> Trace:
     """Trace a program on samples of a dataset; ``out`` takes the trace as JSON."""
     if out is not None:
         require_directory(out)
     model = load(path)
-    dataset = evaluation_data(model.program, data, limit)
+    dataset = evaluation_data(model.program, data, limit, labels)
     with progress(f"trace {path.name}", len(dataset)) as bar:
         batches = (torch.from_numpy(x) for x, _ in bar.reading(dataset.batches(TRACE_BATCH)))
         measured = trace(model, batches, timesteps, bar)
@@ -207,22 +240,24 @@ def classify_files(
     ]
 
 
-def evaluation_data(program: Program, data: str, limit: int | None) -> datasets.Dataset:
-    """The samples to judge ``program`` on."""
+def evaluation_data(program: Program, data: str, limit: int | None, labels: datasets.Labels = "name") -> datasets.Dataset:
+    """The samples to judge ``program`` on, with labels that count its outputs."""
     provenance = program.provenance
     return datasets.evaluation(
         data,
-        preprocessing=require_preprocessing(program),
+        preprocessing=provenance.preprocessing,
         exclude=provenance.calibration,
         limit=limit,
         n_classes=program.output_shape[-1],
+        class_names=provenance.class_names,
+        class_ids=provenance.class_ids,
+        labels=labels,
+        shape=program.input_shape,
     )
 
 
 def require_preprocessing(program: Program) -> Preprocessing:
-    """The preprocessing a program was converted with; a program converted from arrays in Python has none."""
+    """The preprocessing a program was converted with; one converted from arrays in Python need not have any."""
     if program.provenance.preprocessing is None:
-        raise DataError(
-            "the program does not say how images are preprocessed (converted from arrays); run it from Python with arrays"
-        )
+        raise DataError(datasets.WITHOUT_PREPROCESSING)
     return program.provenance.preprocessing

@@ -7,7 +7,7 @@ import hashlib
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors
 import safetensors.torch
@@ -26,18 +26,40 @@ _PREFIXES = ("_orig_mod.", "module.", "_orig_mod.")
 _SHOWN = 3
 
 
+class Found(NamedTuple):
+    """Weights of a file.
+
+    Attributes
+    ----------
+    state_dict : the tensors by name
+    key : under which the file holds them; empty where it is nothing but these weights
+    others : keys under which it holds other weights
+    """
+
+    state_dict: StateDict
+    key: str
+    others: tuple[str, ...]
+
+
 def read_state_dict(path: Path) -> StateDict:
+    """The tensors of :func:`read_weights`."""
+    return read_weights(path).state_dict
+
+
+def read_weights(path: Path, key: str | None = None) -> Found:
     """Read a weight file; nothing in it is executed.
 
     Parameters
     ----------
     path
         ``.safetensors``, or ``.pth``, ``.pt``, ``.bin`` as torch writes them (bare, or wrapped by a training script).
+    key
+        Under which of its keys the weights are; by default the first of those that training scripts use.
 
     Raises
     ------
     ModelError
-        If the file is missing, of another kind, damaged, needs more than tensors to load, or holds no tensors.
+        If the file is missing, of another kind, damaged, needs more than tensors to load, or holds no tensors (under ``key``).
     """
     if not path.is_file():
         raise ModelError(f"{path}: no such weight file")
@@ -57,7 +79,7 @@ def read_state_dict(path: Path) -> StateDict:
         ) from error
     except (safetensors.SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path}: not a readable weight file ({_first_line(error)})") from error
-    return _unwrap(path, content)
+    return _unwrap(path, content, key)
 
 
 def fit(module: nn.Module, state_dict: StateDict, adapt: Adapter | None, where: str) -> tuple[str, ...]:
@@ -114,23 +136,34 @@ def sha256(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _unwrap(path: Path, content: Any) -> StateDict:
+def _unwrap(path: Path, content: Any, key: str | None) -> Found:
     """The tensors of a checkpoint, without wrappers and without prefixes of parallel or compiled models."""
-    for key in _WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-            break
+    there = content if isinstance(content, Mapping) else {}
+    nested = [k for k, value in there.items() if isinstance(value, Mapping) and _tensors(value)]
+    if key is None:
+        key = next((k for k in _WRAPPERS if isinstance(there.get(k), Mapping)), "")
+    elif key and key not in nested:
+        keys = ", ".join(map(str, nested[:_SHOWN]))
+        raise ModelError(
+            f"{path}: holds no weights under {key!r}; it has {keys or 'none under any key, leave out --weights-key'}"
+        )
+    content = content[key] if key else content
     if not isinstance(content, Mapping):
         raise ModelError(f"{path}: holds a {type(content).__name__}; expected a state dict (names and tensors)")
+    state_dict = _tensors(content)
+    if not state_dict:
+        keys = ", ".join(str(k) for k in list(content)[:_SHOWN])
+        raise ModelError(f"{path}: holds no tensors (keys: {keys or 'none'}); expected a state dict")
+    return Found(state_dict, key, tuple(str(k) for k in nested if k != key))
+
+
+def _tensors(content: Mapping[Any, Any]) -> StateDict:
     state_dict: StateDict = {}
     for key, value in content.items():
         if isinstance(key, str) and isinstance(value, torch.Tensor):
             for prefix in _PREFIXES:
                 key = key.removeprefix(prefix)
             state_dict[key] = value
-    if not state_dict:
-        keys = ", ".join(str(k) for k in list(content)[:_SHOWN])
-        raise ModelError(f"{path}: holds no tensors (keys: {keys or 'none'}); expected a state dict")
     return state_dict
 
 
