@@ -53,10 +53,8 @@ Labels = Annotated[
 ]
 Steps = Annotated[int | None, arg(metavar="T", help="time steps T; by default those the program was converted for")]
 
-Channels = Annotated[
-    tuple[float, ...],
-    arg(metavar="X", help="of a channel, or of every one, as trained with", help_behavior_hint="(default: the model's own)"),
-]
+#: where preprocessing comes from unless an option says otherwise
+_OWN = "(default: the model's configuration)"
 Workers = Annotated[
     int | None, arg(metavar="N", help="processes that read images, 0: none; by default what suits data and cores")
 ]
@@ -83,12 +81,20 @@ def convert(
     weights_key: Annotated[
         str | None, arg(metavar="KEY", help="which weights of FILE, where it holds several, such as model and model_ema")
     ] = None,
-    mean: Channels = (),
-    std: Channels = (),
-    crop_pct: Annotated[float | None, arg(metavar="X", help="edge of the crop over that of the resized image")] = None,
-    interpolation: Annotated[str | None, arg(metavar="bicubic|bilinear|..", help="how images are resized")] = None,
+    mean: Annotated[
+        tuple[float, ...], arg(metavar="X ...", help="mean of pixels in training, one or per channel", help_behavior_hint=_OWN)
+    ] = (),
+    std: Annotated[
+        tuple[float, ...], arg(metavar="X ...", help="standard deviation, one or per channel", help_behavior_hint=_OWN)
+    ] = (),
+    crop_pct: Annotated[
+        float | None, arg(metavar="X", help="edge of the crop over edge of the resized image", help_behavior_hint=_OWN)
+    ] = None,
+    interpolation: Annotated[
+        str | None, arg(metavar="bicubic|bilinear|..", help="how images are resized", help_behavior_hint=_OWN)
+    ] = None,
     input_size: Annotated[
-        tuple[int, ...], arg(metavar="[C] H [W]", help="inputs to build the model for", help_behavior_hint="(default: its own)")
+        tuple[int, ...], arg(metavar="[C] H [W]", help="size of inputs to build the model for", help_behavior_hint=_OWN)
     ] = (),
     preset: Annotated[Literal["paper", "accurate"], arg(help="paper: rate coding; accurate: differential coding")] = "accurate",
     levels: Annotated[int | None, arg(metavar="N", help="levels of a neuron: 8 in paper; in accurate the most, 15")] = None,

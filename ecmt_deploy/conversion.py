@@ -193,18 +193,22 @@ def _described(
                 f"preprocessing is a {type(preprocessing).__name__}; expected a dict such as {{'mean': .5, 'std': .5}}"
             )
         if preprocessing.input_size != shape:
-            raise DataError(f"preprocessing makes samples {preprocessing.input_size}, the calibration data has {shape}")
+            found = f"preprocessing makes samples {preprocessing.input_size}, the calibration data has {shape}"
+            raise DataError(f"{found}; input_size may be left out")
         base = msgspec.structs.replace(base, preprocessing=preprocessing, preprocessing_origin=None)
     if class_names is not None:
-        names = () if isinstance(class_names, str) else tuple(class_names)
+        names = () if isinstance(class_names, str) or not isinstance(class_names, Iterable) else tuple(class_names)
         if not names or not all(isinstance(name, str) for name in names):
             raise DataError(f"class_names is {str(class_names)[:40]!r}; expected a list of one name for each output")
+        names = tuple(map(str, names))  # NumPy's strings are strings, and no JSON
         base = msgspec.structs.replace(base, class_names=names, class_ids=None)
     return base
 
 
 def _given(batches: list[Tensor], data: str | None) -> CalibrationRecord:
     """Record of calibration samples that came as tensors, of data that goes by a name."""
+    if not isinstance(data, str | None):
+        raise DataError(f"data is a {type(data).__name__}; expected what to call the calibration data, such as 'folder:pets'")
     digest = hashlib.sha256()
     for batch in batches:
         digest.update(batch.detach().cpu().contiguous().numpy().reshape(-1).data.cast("B"))

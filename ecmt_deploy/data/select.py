@@ -194,6 +194,10 @@ def _left_out(dataset: Dataset, exclude: CalibrationRecord | Sequence[int]) -> S
     if not isinstance(exclude, CalibrationRecord):
         return exclude
     if not exclude.holdout:
+        if exclude.split == "given" and exclude.spec == dataset.name:
+            _logger.warning(
+                "%s: which of its samples the program was calibrated on is not known; they are not left out", dataset.name
+            )
         return ()
     if max(exclude.holdout) < len(dataset) and dataset.take(exclude.holdout).sha256 == exclude.sha256:
         return exclude.holdout

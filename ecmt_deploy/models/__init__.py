@@ -19,7 +19,7 @@ from torch import nn
 from ecmt_deploy import weights as weight_files
 from ecmt_deploy import zoo
 from ecmt_deploy.errors import DataError, ModelError
-from ecmt_deploy.models.build import build, build_pretrained, build_with_file, check_name, for_size, input_size
+from ecmt_deploy.models.build import build, build_pretrained, build_with_weights, check_name, for_size, input_size
 from ecmt_deploy.models.describe import class_names_of, count_outputs, preprocessing_of
 from ecmt_deploy.preprocessing import Preprocessing, preprocessing_from
 
@@ -123,16 +123,16 @@ def load(
     check_name(name)
     random = path is None and not pretrained
 
-    def make(arguments: dict[str, Any]) -> tuple[nn.Module, str | None]:
-        if path is not None:
-            return build_with_file(name, path, arguments, seed, weights_key)
-        if pretrained:
-            return build_pretrained(name, arguments), None
-        return build(name, arguments, seed, pretrained=False), None
+    found = _read_weights(path, weights_key) if path is not None else None
+
+    def make(arguments: dict[str, Any]) -> nn.Module:
+        if path is not None and found is not None:
+            return build_with_weights(name, path, found.state_dict, arguments, seed)
+        return build_pretrained(name, arguments) if pretrained else build(name, arguments, seed, pretrained=False)
 
     if random:
         _logger.warning("%s: random weights (seed %d), as asked for with pretrained=false", name, seed)
-    module, taken = for_size(make, arguments, size)
+    module = for_size(make, arguments, size)
     module = module.float().eval()
     described, origin = preprocessing_of(name, module, arguments, size, overrides)
     class_names, class_ids = (None, None) if random else class_names_of(module)
@@ -146,7 +146,7 @@ def load(
         model_args=args,
         preprocessing_origin=origin,
         class_ids=class_ids,
-        weights_key=taken,
+        weights_key=found.key if found else None,
     )
 
 
@@ -187,6 +187,15 @@ def literal(value: Any) -> str:
     return text if not isinstance(value, str) or parse_literal(text) == value else f'"{text}"'
 
 
+def _read_weights(path: Path, key: str | None) -> weight_files.Found:
+    """The weights of a file; says which it takes where it holds several and nobody chose."""
+    found = weight_files.read_weights(path, key)
+    if key is None and found.others:
+        others = ", ".join(found.others)
+        _logger.warning("%s: takes its weights %s; it also holds %s, which --weights-key chooses", path, found.key, others)
+    return found
+
+
 def _load_bundled(
     name: str, path: Path | None, args: dict[str, Any], weights_key: str | None, overrides: Mapping[str, Any]
 ) -> Model:
@@ -196,8 +205,9 @@ def _load_bundled(
         raise ModelError(f"{name}: takes no --model-arg; build {card.architecture} for other shapes")
     if "input_size" in overrides:
         raise ModelError(f"{name}: takes no --input-size; build {card.architecture} for other shapes")
-    module, key = build_with_file(card.architecture, path or zoo.weights_path(name), card.model_args, 0, weights_key)
-    module = module.float().eval()
+    file = path or zoo.weights_path(name)
+    found = _read_weights(file, weights_key)
+    module = build_with_weights(card.architecture, file, found.state_dict, card.model_args).float().eval()
     digest = weight_files.sha256(module)
     if path is None and digest != card.weights_sha256:
         raise ModelError(f"{name}: the bundled weights are not those of its card; reinstall ecmt-deploy")
@@ -213,5 +223,5 @@ def _load_bundled(
         class_names=card.class_names,
         n_outputs=len(card.class_names),
         preprocessing_origin={f: "given" if f in overrides else f"the card of {name}" for f in preprocessing.__struct_fields__},
-        weights_key=None if path is None else key,
+        weights_key=None if path is None else found.key,
     )

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import timm
 import timm.layers
@@ -25,7 +25,6 @@ _logger = logging.getLogger(__name__)
 
 SOURCES = ("hf-hub:", "hf_hub:", "local-dir:")
 """Names that begin so lead to weights with a configuration of their own."""
-_Made = TypeVar("_Made")
 _building = threading.Lock()
 
 
@@ -72,18 +71,16 @@ def build(name: str, args: Mapping[str, Any], seed: int, **options: Any) -> nn.M
         raise ModelError(f"{name}: cannot be built{f' with {given}' if given else ''} ({first_line(error)})") from error
 
 
-def build_with_file(name: str, path: Path, args: Mapping[str, Any], seed: int, key: str | None = None) -> tuple[nn.Module, str]:
-    """A model with the weights of a file, which must fit exactly, and under which key the file holds them.
+def build_with_weights(
+    name: str, path: Path, state_dict: weight_files.StateDict, args: Mapping[str, Any], seed: int = 0
+) -> nn.Module:
+    """A model with the weights of a file, which must fit exactly.
 
     Raises
     ------
     ModelError
-        As :func:`ecmt_deploy.weights.read_weights` and :func:`ecmt_deploy.weights.fit`.
+        As :func:`build` and :func:`ecmt_deploy.weights.fit`.
     """
-    found = weight_files.read_weights(path, key)
-    if key is None and found.others:
-        others = ", ".join(found.others)
-        _logger.warning("%s: takes its weights %s; it also holds %s, which --weights-key chooses", path, found.key, others)
     adapters: list[weight_files.Adapter | None] = []
 
     def remember(module: nn.Module, *_: Any, **kwargs: Any) -> None:
@@ -91,10 +88,10 @@ def build_with_file(name: str, path: Path, args: Mapping[str, Any], seed: int, k
 
     with _loader(remember):
         module = build(name, args, seed, pretrained=True)
-    resized = weight_files.fit(module, found.state_dict, adapters[-1] if adapters else None, str(path))
+    resized = weight_files.fit(module, state_dict, adapters[-1] if adapters else None, str(path))
     if resized:
         _logger.warning("%s: resized for %s, as timm does: %s", path, name, ", ".join(resized))
-    return module, found.key
+    return module
 
 
 def input_size(value: int | Sequence[int] | None) -> tuple[int, ...] | None:
@@ -115,13 +112,13 @@ def input_size(value: int | Sequence[int] | None) -> tuple[int, ...] | None:
     return size * 2 if len(size) == 1 else size
 
 
-def for_size(make: Callable[[dict[str, Any]], _Made], args: Mapping[str, Any], size: tuple[int, ...] | None) -> _Made:
+def for_size(make: Callable[[dict[str, Any]], nn.Module], args: Mapping[str, Any], size: tuple[int, ...] | None) -> nn.Module:
     """``make`` a model with ``args`` for inputs (C, H, W) or (H, W); only models of fixed size take an ``img_size``."""
     if size is None:
         return make(dict(args))
-    if given := [key for key in ("img_size", "in_chans") if key in args]:
-        raise ModelError(f"--input-size and --model-arg {given[0]} both say the size of inputs; give one of them")
     channels = {"in_chans": size[0]} if len(size) == 3 else {}
+    if given := [key for key in ("img_size", *channels) if key in args]:
+        raise ModelError(f"--input-size and --model-arg {given[0]} both say the size of inputs; give one of them")
     height, width = size[-2:]
     try:
         return make({**args, **channels, "img_size": height if height == width else [height, width]})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import timm.data
+import timm.models
 import torch
 from torch import nn
 
@@ -42,10 +45,12 @@ def preprocessing_of(
     """
     said = getattr(module, "pretrained_cfg", None) or {}
     cfg = timm.data.resolve_data_config(pretrained_cfg=said, model=module)
+    own = name.startswith(SOURCES)
     tag = f".{said['tag']}" if said.get("tag") else ""
-    config = "the weights' own config" if name.startswith(SOURCES) else f"timm's config of {name.partition('.')[0]}{tag}"
+    config = "the weights' own config" if own else f"timm's config of {name.partition('.')[0]}{tag}"
+    stated = _own_config(name) if own else said
     origin = {
-        field: "given" if field in overrides else config if said.get(field) else "default"
+        field: "given" if field in overrides else config if stated.get(field) else "timm's default"
         for field in Preprocessing.__struct_fields__
     }
     built = {**getattr(module, "_model_args", {}), **args}
@@ -67,6 +72,15 @@ def preprocessing_of(
         return preprocessing_from({**cfg, "input_size": full, **overrides}), origin
     except DataError as error:
         raise ModelError(f"{name}: {error}") from error
+
+
+def _own_config(name: str) -> Mapping[str, Any]:
+    """What the configuration beside the weights says itself; timm fills in what it does not."""
+    source, _, place = name.partition(":")
+    if source == "local-dir":
+        config = json.loads((Path(place) / "config.json").read_text())
+        return dict(config.get("pretrained_cfg", config))
+    return dict(timm.models.load_model_config_from_hf(place)[0])
 
 
 def count_outputs(name: str, module: nn.Module, preprocessing: Preprocessing) -> int:
