@@ -7,7 +7,7 @@ import hashlib
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -26,27 +26,22 @@ _PREFIXES = ("_orig_mod.", "module.", "_orig_mod.")
 _SHOWN = 3
 
 
-class Found(NamedTuple):
-    """Weights of a file.
+class Weights(StateDict):
+    """Tensors by name.
 
     Attributes
     ----------
-    state_dict : the tensors by name
     key : under which the file holds them; empty where it is nothing but these weights
     others : keys under which it holds other weights
     """
 
-    state_dict: StateDict
-    key: str
-    others: tuple[str, ...]
+    def __init__(self, tensors: StateDict, key: str, others: tuple[str, ...] = ()) -> None:
+        super().__init__(tensors)
+        self.key = key
+        self.others = others
 
 
-def read_state_dict(path: Path) -> StateDict:
-    """The tensors of :func:`read_weights`."""
-    return read_weights(path).state_dict
-
-
-def read_weights(path: Path, key: str | None = None) -> Found:
+def read_state_dict(path: Path, key: str | None = None) -> Weights:
     """Read a weight file; nothing in it is executed.
 
     Parameters
@@ -136,7 +131,7 @@ def sha256(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _unwrap(path: Path, content: Any, key: str | None) -> Found:
+def _unwrap(path: Path, content: Any, key: str | None) -> Weights:
     """The tensors of a checkpoint, without wrappers and without prefixes of parallel or compiled models."""
     there = content if isinstance(content, Mapping) else {}
     nested = [k for k, value in there.items() if isinstance(value, Mapping) and _tensors(value)]
@@ -154,7 +149,7 @@ def _unwrap(path: Path, content: Any, key: str | None) -> Found:
     if not state_dict:
         keys = ", ".join(str(k) for k in list(content)[:_SHOWN])
         raise ModelError(f"{path}: holds no tensors (keys: {keys or 'none'}); expected a state dict")
-    return Found(state_dict, key, tuple(str(k) for k in nested if k != key))
+    return Weights(state_dict, key, tuple(str(k) for k in nested if k != key))
 
 
 def _tensors(content: Mapping[Any, Any]) -> StateDict:

@@ -211,10 +211,10 @@ def test_every_verb_takes_labels_by_name_and_keeps_the_ways_apart(tmp_path):
     write(brightest(ANIMALS), tmp_path / "p.nir")
     spec = pictures(tmp_path / "some", {"yak": 9, "cat": 0, "jay": 6})
     path = tmp_path / "p.nir"
-    by_name = pipeline.simulate_file(path, "reference", spec, tmp_path / "run")
-    by_position = pipeline.simulate_file(path, "reference", spec, tmp_path / "run_2", labels="position")
-    assert (by_name.accuracy[-1], by_name.labels) == (1.0, "name")
-    assert (by_position.accuracy[-1], by_position.labels) == (1 / 3, "position")
+    for labels, accuracy in (("name", 1.0), ("position", 1 / 3)):
+        pipeline.simulate_file(path, "reference", spec, tmp_path / labels, labels=labels)
+        record = msgspec.json.decode((tmp_path / labels / "run.json").read_bytes())
+        assert (record["accuracy"][-1], record["labels"]) == (accuracy, labels)
     assert pipeline.trace_file(path, spec, labels="position").n_samples == 6
     best = pipeline.classify_files(path, [tmp_path / "some" / "jay" / "0.png"])
     assert best[0][-1][0][0] == "jay"

@@ -19,7 +19,7 @@ from torch import nn
 from ecmt_deploy import weights as weight_files
 from ecmt_deploy import zoo
 from ecmt_deploy.errors import DataError, ModelError
-from ecmt_deploy.models.build import build, build_pretrained, build_with_weights, check_name, for_size, input_size
+from ecmt_deploy.models.build import build, build_pretrained, build_with_file, check_name, for_size, input_size
 from ecmt_deploy.models.describe import class_names_of, count_outputs, preprocessing_of
 from ecmt_deploy.preprocessing import Preprocessing, preprocessing_from
 
@@ -108,14 +108,12 @@ def load(
     if name.startswith(zoo.PREFIX):
         return _load_bundled(name, path, args, weights_key, overrides)
     arguments = dict(args)
-    for key in [key for key in _PREPROCESSING_ARGS if key in arguments]:
-        if key in overrides:
-            raise ModelError(f"--{key.replace('_', '-')} and --model-arg {key} say the same thing; give one of them")
-        overrides[key] = arguments.pop(key)
+    for key in arguments.keys() & _REFUSED_ARGS:
+        raise ModelError(f"--model-arg {key} is not supported; weights come from --weights FILE")
+    for key in arguments.keys() & overrides.keys():
+        raise ModelError(f"--{key.replace('_', '-')} and --model-arg {key} say the same thing; give one of them")
+    overrides |= {key: arguments.pop(key) for key in _PREPROCESSING_ARGS if key in arguments}
     size = input_size(overrides.pop("input_size", None))
-    for key in _REFUSED_ARGS:
-        if key in arguments:
-            raise ModelError(f"--model-arg {key} is not supported; weights come from --weights FILE")
     pretrained = arguments.pop("pretrained", True)
     seed = arguments.pop("seed", 0)
     if not isinstance(pretrained, bool) or not isinstance(seed, int):
@@ -123,16 +121,14 @@ def load(
     check_name(name)
     random = path is None and not pretrained
 
-    found = _read_weights(path, weights_key) if path is not None else None
-
-    def make(arguments: dict[str, Any]) -> nn.Module:
-        if path is not None and found is not None:
-            return build_with_weights(name, path, found.state_dict, arguments, seed)
-        return build_pretrained(name, arguments) if pretrained else build(name, arguments, seed, pretrained=False)
+    def make(arguments: dict[str, Any]) -> tuple[nn.Module, weight_files.Weights | None]:
+        if path is not None:
+            return build_with_file(name, path, arguments, seed, weights_key)
+        return build_pretrained(name, arguments) if pretrained else build(name, arguments, seed, pretrained=False), None
 
     if random:
         _logger.warning("%s: random weights (seed %d), as asked for with pretrained=false", name, seed)
-    module = for_size(make, arguments, size)
+    module, chosen = for_size(make, arguments, size)
     module = module.float().eval()
     described, origin = preprocessing_of(name, module, arguments, size, overrides)
     class_names, class_ids = (None, None) if random else class_names_of(module)
@@ -146,7 +142,7 @@ def load(
         model_args=args,
         preprocessing_origin=origin,
         class_ids=class_ids,
-        weights_key=found.key if found else None,
+        weights_key=_taken(path, chosen, weights_key),
     )
 
 
@@ -187,13 +183,14 @@ def literal(value: Any) -> str:
     return text if not isinstance(value, str) or parse_literal(text) == value else f'"{text}"'
 
 
-def _read_weights(path: Path, key: str | None) -> weight_files.Found:
-    """The weights of a file; says which it takes where it holds several and nobody chose."""
-    found = weight_files.read_weights(path, key)
-    if key is None and found.others:
-        others = ", ".join(found.others)
-        _logger.warning("%s: takes its weights %s; it also holds %s, which --weights-key chooses", path, found.key, others)
-    return found
+def _taken(path: Path | None, chosen: weight_files.Weights | None, key: str | None) -> str | None:
+    """The key of the weights that were taken of a file; says so where it holds others and nobody chose."""
+    if chosen is None:
+        return None
+    if key is None and chosen.others:
+        others = ", ".join(chosen.others)
+        _logger.warning("%s: takes its weights %s; it also holds %s, which --weights-key chooses", path, chosen.key, others)
+    return chosen.key
 
 
 def _load_bundled(
@@ -205,9 +202,8 @@ def _load_bundled(
         raise ModelError(f"{name}: takes no --model-arg; build {card.architecture} for other shapes")
     if "input_size" in overrides:
         raise ModelError(f"{name}: takes no --input-size; build {card.architecture} for other shapes")
-    file = path or zoo.weights_path(name)
-    found = _read_weights(file, weights_key)
-    module = build_with_weights(card.architecture, file, found.state_dict, card.model_args).float().eval()
+    module, chosen = build_with_file(card.architecture, path or zoo.weights_path(name), card.model_args, 0, weights_key)
+    module = module.float().eval()
     digest = weight_files.sha256(module)
     if path is None and digest != card.weights_sha256:
         raise ModelError(f"{name}: the bundled weights are not those of its card; reinstall ecmt-deploy")
@@ -223,5 +219,5 @@ def _load_bundled(
         class_names=card.class_names,
         n_outputs=len(card.class_names),
         preprocessing_origin={f: "given" if f in overrides else f"the card of {name}" for f in preprocessing.__struct_fields__},
-        weights_key=None if path is None else found.key,
+        weights_key=None if path is None else _taken(path, chosen, weights_key),
     )

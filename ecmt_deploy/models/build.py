@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import timm
 import timm.layers
@@ -25,6 +25,7 @@ _logger = logging.getLogger(__name__)
 
 SOURCES = ("hf-hub:", "hf_hub:", "local-dir:")
 """Names that begin so lead to weights with a configuration of their own."""
+_Made = TypeVar("_Made")
 _building = threading.Lock()
 
 
@@ -71,16 +72,17 @@ def build(name: str, args: Mapping[str, Any], seed: int, **options: Any) -> nn.M
         raise ModelError(f"{name}: cannot be built{f' with {given}' if given else ''} ({first_line(error)})") from error
 
 
-def build_with_weights(
-    name: str, path: Path, state_dict: weight_files.StateDict, args: Mapping[str, Any], seed: int = 0
-) -> nn.Module:
-    """A model with the weights of a file, which must fit exactly.
+def build_with_file(
+    name: str, path: Path, args: Mapping[str, Any], seed: int, key: str | None = None
+) -> tuple[nn.Module, weight_files.Weights]:
+    """A model with the weights of a file, which must fit exactly, and those weights.
 
     Raises
     ------
     ModelError
-        As :func:`build` and :func:`ecmt_deploy.weights.fit`.
+        As :func:`ecmt_deploy.weights.read_state_dict` and :func:`ecmt_deploy.weights.fit`.
     """
+    chosen = weight_files.read_state_dict(path, key)
     adapters: list[weight_files.Adapter | None] = []
 
     def remember(module: nn.Module, *_: Any, **kwargs: Any) -> None:
@@ -88,10 +90,10 @@ def build_with_weights(
 
     with _loader(remember):
         module = build(name, args, seed, pretrained=True)
-    resized = weight_files.fit(module, state_dict, adapters[-1] if adapters else None, str(path))
+    resized = weight_files.fit(module, chosen, adapters[-1] if adapters else None, str(path))
     if resized:
         _logger.warning("%s: resized for %s, as timm does: %s", path, name, ", ".join(resized))
-    return module
+    return module, chosen
 
 
 def input_size(value: int | Sequence[int] | None) -> tuple[int, ...] | None:
@@ -112,7 +114,7 @@ def input_size(value: int | Sequence[int] | None) -> tuple[int, ...] | None:
     return size * 2 if len(size) == 1 else size
 
 
-def for_size(make: Callable[[dict[str, Any]], nn.Module], args: Mapping[str, Any], size: tuple[int, ...] | None) -> nn.Module:
+def for_size(make: Callable[[dict[str, Any]], _Made], args: Mapping[str, Any], size: tuple[int, ...] | None) -> _Made:
     """``make`` a model with ``args`` for inputs (C, H, W) or (H, W); only models of fixed size take an ``img_size``."""
     if size is None:
         return make(dict(args))
