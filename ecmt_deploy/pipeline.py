@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +34,7 @@ from ecmt_deploy.tracing import trace
 if TYPE_CHECKING:
     from ecmt_deploy.models import Model
 
+_logger = logging.getLogger(__name__)
 #: samples read at once for a trace
 TRACE_BATCH = 16
 
@@ -64,6 +66,7 @@ def convert_named(
     drawn = datasets.calibration(
         data, preprocessing=loaded.preprocessing, n_samples=calibration_samples, n_classes=loaded.n_outputs
     )
+    class_names, class_ids = _output_names(loaded, data, drawn.class_names)
     provenance = Provenance(
         tool_version=version("ecmt-deploy"),
         model=model,
@@ -73,11 +76,9 @@ def convert_named(
         calibration=drawn.record,
         preprocessing=loaded.preprocessing,
         preprocessing_origin=loaded.preprocessing_origin,
+        class_names=class_names,
+        class_ids=class_ids,
     )
-    names = loaded.class_names, loaded.class_ids
-    if drawn.class_names and len(drawn.class_names) == loaded.n_outputs and not _names_hold(loaded, drawn.class_names):
-        names = drawn.class_names, None
-    provenance = msgspec.structs.replace(provenance, class_names=names[0], class_ids=names[1])
     with progress(f"convert {model}: calibrate", len(drawn.x)) as bar:
         x = torch.from_numpy(drawn.x)
 
@@ -89,15 +90,24 @@ def convert_named(
     return spiking
 
 
-def _names_hold(model: Model, found: Sequence[str]) -> bool:
-    """Whether a model's own names stand against those of data with as many classes as it has outputs.
+def _output_names(
+    model: Model, data: str, found: tuple[str, ...] | None
+) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
+    """What the outputs of a model stand for, and what datasets call that, where its calibration data has the classes ``found``.
 
-    Names that come with pretrained weights do. For weights of a file they are a guess from the architecture's name, which the
-    data refutes where it has other classes.
+    Names that come with pretrained weights hold. For weights of a file they are a guess from the architecture's name, refuted
+    by data with other classes, as many as there are outputs. A model without names has those of such data.
     """
-    if model.class_names is None:
-        return False
-    return model.weights_key is None or None not in datasets.match(found, model.class_names, model.class_ids)
+    names, ids = model.class_names, model.class_ids
+    if found and len(found) == model.n_outputs:
+        if names is None or (model.weights_key is not None and None in datasets.match(found, names, ids)):
+            return found, None
+    elif found and names is None:
+        _logger.warning(
+            "%s: has %d classes, %s %d outputs, which stay without names; other data will need --labels position",
+            data, len(found), model.name, model.n_outputs,
+        )  # fmt: skip
+    return names, ids
 
 
 def simulate_file(

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from timm.data import ImageNetInfo
+from torch import nn
 
-from ecmt_deploy import data, pipeline
+from ecmt_deploy import data, models, pipeline
 from ecmt_deploy.divided import evaluate_file, evaluate_shard
 from ecmt_deploy.errors import DataError, EcmtError, RunError
 from ecmt_deploy.graph import CalibrationRecord, Program, Provenance, verify, write
@@ -202,6 +203,31 @@ def test_data_that_goes_by_the_name_of_given_samples_is_told(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert len(pipeline.evaluation_data(program, spec, None)) == 4
     assert "they are not left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("own", "key", "found", "kept"),
+    [
+        (None, None, ("b", "a", "c"), ("b", "a", "c")),
+        (None, "model", ("b", "a", "c"), ("b", "a", "c")),
+        (None, None, ("a", "b"), None),  # which of the three outputs these are, nobody knows
+        (None, None, None, None),
+        (("a", "b", "c"), None, ("x", "y", "z"), ("a", "b", "c")),  # calibration needs no labels, so other images will do
+        (("a", "b", "c"), "model", ("C", "b", "a"), ("a", "b", "c")),
+        (
+            ("a", "b", "c"),
+            "model",
+            ("x", "y", "z"),
+            ("x", "y", "z"),
+        ),  # the architecture's names, weights fine-tuned on other data
+        (("a", "b", "c"), "", ("x", "b"), ("a", "b", "c")),
+    ],
+)
+def test_outputs_are_named_by_the_model_or_else_by_its_calibration_data(caplog, own, key, found, kept):
+    model = models.Model(nn.Identity(), "m", "0" * 64, GREY4, own, 3, class_ids=own and ("n1", "n2", "n3"), weights_key=key)
+    ids = ("n1", "n2", "n3") if kept and kept == own else None
+    assert pipeline._output_names(model, "folder:d", found) == (kept, ids)
+    assert ("stay without names" in caplog.text) == (kept is None and found is not None)
 
 
 # --- verbs -----------------------------------------------------------------------------------------------------------
