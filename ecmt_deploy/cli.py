@@ -48,8 +48,13 @@ Data = Annotated[str, arg(metavar="DATA", help="digits, folder:DIR, idx:DIR, npz
 Nir = Annotated[Positional[Path], arg(metavar="P.nir", help="a program")]
 RunDir = Annotated[Positional[Path], arg(metavar="RUN", help="directory that simulate wrote")]
 Chips = Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]", help="chips, see `ecmt-deploy hardware`, or .toml files")]
+Labels = Annotated[
+    Literal["name", "position"], arg(help="labels find their output by the name of the class, or label i is output i")
+]
 Steps = Annotated[int | None, arg(metavar="T", help="time steps T; by default those the program was converted for")]
 
+#: where preprocessing comes from unless an option says otherwise
+_OWN = "(default: the model's configuration)"
 Workers = Annotated[
     int | None, arg(metavar="N", help="processes that read images, 0: none; by default what suits data and cores")
 ]
@@ -73,6 +78,24 @@ def convert(
         tuple[str, ...],
         arg(metavar="k=v ...", help="arguments of the model, e.g. img_size=28", help_behavior_hint="(default: none)"),
     ] = (),
+    weights_key: Annotated[
+        str | None, arg(metavar="KEY", help="which weights of FILE, where it holds several, such as model and model_ema")
+    ] = None,
+    mean: Annotated[
+        tuple[float, ...], arg(metavar="X ...", help="mean of pixels in training, one or per channel", help_behavior_hint=_OWN)
+    ] = (),
+    std: Annotated[
+        tuple[float, ...], arg(metavar="X ...", help="standard deviation, one or per channel", help_behavior_hint=_OWN)
+    ] = (),
+    crop_pct: Annotated[
+        float | None, arg(metavar="X", help="edge of the crop over edge of the resized image", help_behavior_hint=_OWN)
+    ] = None,
+    interpolation: Annotated[
+        str | None, arg(metavar="bicubic|bilinear|..", help="how images are resized", help_behavior_hint=_OWN)
+    ] = None,
+    input_size: Annotated[
+        tuple[int, ...], arg(metavar="[C] H [W]", help="size of inputs to build the model for", help_behavior_hint=_OWN)
+    ] = (),
     preset: Annotated[Literal["paper", "accurate"], arg(help="paper: rate coding; accurate: differential coding")] = "accurate",
     levels: Annotated[int | None, arg(metavar="N", help="levels of a neuron: 8 in paper; in accurate the most, 15")] = None,
     budget: Annotated[float | None, arg(metavar="R", help="accurate: at most R synaptic events per MAC after T steps")] = None,
@@ -85,8 +108,12 @@ def convert(
     from ecmt_deploy.pipeline import convert_named
 
     config = ConvertConfig(preset=preset, levels=levels, timesteps=timesteps, budget=budget)
-    spiking = convert_named(model, data, out, config, weights, _key_values(model_arg), calibration_samples)
-    _console().print(tables.converted(spiking.program, out), markup=False)
+    asked = {"mean": mean, "std": std, "crop_pct": crop_pct, "interpolation": interpolation, "input_size": input_size}
+    preprocessing = {field: value for field, value in asked.items() if value not in (None, ())}
+    spiking = convert_named(
+        model, data, out, config, weights, _key_values(model_arg), calibration_samples, weights_key, preprocessing
+    )
+    _console().print(tables.converted(spiking.program, out), markup=False, highlight=False, soft_wrap=True)
 
 
 @command
@@ -115,6 +142,7 @@ def evaluate(
     shard: Annotated[
         str | None, arg(metavar="i/n", help="only every n-th batch, from the i-th; merge adds what --checkpoint kept")
     ] = None,
+    labels: Labels = "name",
 ) -> None:
     """Accuracy after every time step, against the analog model, on the torch engine; under torchrun on several processes."""
     from ecmt_deploy import tables
@@ -131,13 +159,13 @@ def evaluate(
             refuse(
                 f"--shard {shard} has no whole result to write; leave out --out, and give it to merge when all parts are done"
             )
-        part = evaluate_shard(program, data, shard, checkpoint, timesteps, batch_size, limit, execution, workers, say)
+        part = evaluate_shard(program, data, shard, checkpoint, timesteps, batch_size, limit, execution, workers, say, labels)
         line = f"part {shard} is done: {part.n_samples} samples in {len(part.batches)} batches, kept in {checkpoint}"
         console.print(
             f"{line}\nwhen all {part.count} are done: ecmt-deploy merge {checkpoint} --out FILE", markup=False, highlight=False
         )
         return
-    result = evaluate_file(program, data, timesteps, batch_size, limit, out, execution, checkpoint, workers, say)
+    result = evaluate_file(program, data, timesteps, batch_size, limit, out, execution, checkpoint, workers, say, labels)
     if place().rank == 0:
         console.print(tables.accuracy(result.accuracy, result.agreement, result.analog_accuracy, result.n_samples))
 
@@ -149,12 +177,13 @@ def trace(
     timesteps: Steps = None,
     limit: Annotated[int, arg(metavar="N", help="at most this many samples")] = 16,
     out: Annotated[Path | None, arg(metavar="FILE", help="write the trace as JSON, for report --trace")] = None,
+    labels: Labels = "name",
 ) -> None:
     """How far every node is from its analog value after every step, how often it spikes: finds the layer that breaks."""
     from ecmt_deploy import tables
     from ecmt_deploy.pipeline import trace_file
 
-    _console().print(tables.trace(trace_file(program, data, timesteps, limit, out)))
+    _console().print(tables.trace(trace_file(program, data, timesteps, limit, out, labels)))
 
 
 @command
@@ -172,13 +201,16 @@ def simulate(
         UseAppendAction[tuple[str, ...]],
         arg(metavar="NODE[:spikes|:membrane|:state]", help="record a node at every step, for the report; may be given again"),
     ] = (),
+    labels: Labels = "name",
 ) -> None:
     """Run a program on a target and keep outputs and counts."""
     from ecmt_deploy import tables
     from ecmt_deploy.pipeline import simulate_file
     from ecmt_deploy.rundir import load_run
 
-    record = simulate_file(program, target, data, out, limit, timesteps, precision, hardware, shard=shard, probes=probe)
+    record = simulate_file(
+        program, target, data, out, limit, timesteps, precision, hardware, shard=shard, probes=probe, labels=labels
+    )
     console = _console()
     console.print(tables.accuracy(record.accuracy, record.agreement, record.analog_accuracy, record.n_samples))
     saturated = tables.saturations(load_run(out)[1])
@@ -322,6 +354,7 @@ def sweep(
     precision: Annotated[
         Literal["float", "fixed"], arg(help="fixed: integer programs, for the first chip with widths")
     ] = "float",
+    labels: Labels = "name",
 ) -> None:
     """Run programs at several numbers of time steps, price them on chips, and compare; goes on where it was interrupted."""
     from ecmt_deploy import sweep_tables
@@ -330,7 +363,7 @@ def sweep(
 
     progress = _console(stderr=True)
     say = functools.partial(progress.print, markup=False, highlight=False) if progress.is_terminal else (lambda line: None)
-    compared = run_sweep(programs, hardware, parse_timesteps(timesteps), out, data, limit, target, precision, say)
+    compared = run_sweep(programs, hardware, parse_timesteps(timesteps), out, data, limit, target, precision, say, labels)
     console = _console()
     console.print(sweep_tables.compared(compared, console.width))
     console.print(f"wrote {out / 'report.html'}, {out / 'summary.csv'}, {out / 'summary.json'}", markup=False, soft_wrap=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -23,6 +23,7 @@ from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.graph import CalibrationRecord, Provenance
 from ecmt_deploy.lower import lower
+from ecmt_deploy.preprocessing import Preprocessing, preprocessing_from
 from ecmt_deploy.selfcheck import self_check
 
 #: called with a stage (``capture``, ``check``, ``calibrate``, ``tune``) and how many samples it has seen
@@ -39,6 +40,10 @@ def convert(
     config: ConvertConfig | None = None,
     provenance: Provenance | None = None,
     progress: Progress | None = None,
+    *,
+    preprocessing: Preprocessing | Mapping[str, Any] | None = None,
+    class_names: Sequence[str] | None = None,
+    data: str | None = None,
 ) -> SpikingModel:
     """Convert a module to a spiking program, without training.
 
@@ -50,6 +55,11 @@ def convert(
     config : how; every field has a default
     provenance : what is known of the origin; digests of weights and samples are filled in here
     progress : called as the work goes on
+    preprocessing : what images go through to become such samples, so that the program can read images: ``mean``, ``std``,
+        ``crop_pct``, .. as a :class:`~ecmt_deploy.preprocessing.Preprocessing` or as a dict, such as timm's
+        ``resolve_data_config`` gives
+    class_names : one for each output; labels of datasets are then matched by name
+    data : what to call the data that the samples are of
 
     Returns
     -------
@@ -59,7 +69,7 @@ def convert(
     ------
     DataError
         if the calibration samples are empty, constant, not finite, of several shapes, not normalised, or not what the model
-        takes.
+        takes; or if ``preprocessing``, ``class_names`` or ``data`` do not fit them or the model.
     ConfigError
         if ``config`` is none.
     ModelError
@@ -77,13 +87,14 @@ def convert(
     base = provenance or Provenance(tool_version=version("ecmt-deploy"))
     require_convertible(model)
     batches = _batches(calibration, next((p.dtype for p in model.parameters() if p.is_floating_point()), None))
+    base = _described(base, tuple(batches[0].shape[1:]), preprocessing, class_names)
     _check_range(batches, model, base)
     require_answer(model, batches[0])
     base = msgspec.structs.replace(
         base,
         config=msgspec.to_builtins(config),
         weights_sha256=base.weights_sha256 or weights.sha256(model),
-        calibration=base.calibration or _given(batches),
+        calibration=base.calibration or _given(batches, data),
     )
     report("capture", 0)
     captured = capture(model, batches[0])
@@ -155,10 +166,39 @@ def _different_samples(batches: list[Tensor]) -> Tensor:
     return torch.cat([first, -first])
 
 
-def _given(batches: list[Tensor]) -> CalibrationRecord:
-    """Record of calibration samples that came as tensors."""
+def _described(
+    base: Provenance,
+    shape: tuple[int, ...],
+    preprocessing: Preprocessing | Mapping[str, Any] | None,
+    class_names: Sequence[str] | None,
+) -> Provenance:
+    """With what the caller says of inputs and outputs; whether names and outputs are as many, verification finds out."""
+    if preprocessing is not None:
+        if isinstance(preprocessing, Mapping):
+            preprocessing = preprocessing_from(preprocessing, shape)
+        if not isinstance(preprocessing, Preprocessing):
+            raise DataError(
+                f"preprocessing is a {type(preprocessing).__name__}; expected a dict such as {{'mean': .5, 'std': .5}}"
+            )
+        if preprocessing.input_size != shape:
+            found = f"preprocessing makes samples {preprocessing.input_size}, the calibration data has {shape}"
+            raise DataError(f"{found}; input_size may be left out")
+        base = msgspec.structs.replace(base, preprocessing=preprocessing, preprocessing_origin=None)
+    if class_names is not None:
+        names = () if isinstance(class_names, str) or not isinstance(class_names, Iterable) else tuple(class_names)
+        if not names or not all(isinstance(name, str) for name in names):
+            raise DataError(f"class_names is {str(class_names)[:40]!r}; expected a list of one name for each output")
+        names = tuple(map(str, names))  # NumPy's strings are strings, and no JSON
+        base = msgspec.structs.replace(base, class_names=names, class_ids=None)
+    return base
+
+
+def _given(batches: list[Tensor], data: str | None) -> CalibrationRecord:
+    """Record of calibration samples that came as tensors, of data that goes by a name."""
+    if not isinstance(data, str | None):
+        raise DataError(f"data is a {type(data).__name__}; expected what to call the calibration data, such as 'folder:pets'")
     digest = hashlib.sha256()
     for batch in batches:
         digest.update(batch.numpy().reshape(-1).data.cast("B"))
     indices = tuple(range(sum(map(len, batches))))
-    return CalibrationRecord("array", "given", None, indices, (), digest.hexdigest())
+    return CalibrationRecord(data or "array", "given", None, indices, (), digest.hexdigest())

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from ecmt_deploy.config import Execution
-from ecmt_deploy.data import Dataset
+from ecmt_deploy.data import Dataset, Labels
 from ecmt_deploy.distributed import choose_device, process_group
 from ecmt_deploy.engine import SpikingModel, load
 from ecmt_deploy.evaluation import finish, require_batch
@@ -35,12 +35,14 @@ def evaluate_file(
     checkpoint: Path | None = None,
     workers: int | None = None,
     say: Callable[[str], None] = lambda line: None,
+    labels: Labels = "name",
 ) -> Evaluation:
     """Evaluate a program on a dataset; the calibration hold-out of a single split is left out.
 
     Under torchrun the processes divide the batches, each returns the whole result, and the first writes it to ``out``. What
     each has is kept in ``checkpoint``, and gone on from; ``say`` is then told. ``execution`` says how
-    the engine runs, ``workers`` how many processes read (see :meth:`ecmt_deploy.data.Dataset.batches`).
+    the engine runs, ``workers`` how many processes read (see :meth:`ecmt_deploy.data.Dataset.batches`), ``labels`` how labels
+    find their output (docs/data.md).
     """
     with process_group() as group:
         first = group.rank == 0
@@ -49,7 +51,7 @@ def evaluate_file(
             if out is not None and first:
                 require_directory(out)
             shard = group.rank + 1, group.size
-            return _begin(path, data, shard, timesteps, batch_size, limit, execution, checkpoint, workers)
+            return _begin(path, data, shard, timesteps, batch_size, limit, execution, checkpoint, workers, labels)
 
         work = group.together(begin)
         origin = work.part.origin
@@ -79,13 +81,14 @@ def evaluate_shard(
     execution: Execution | None = None,
     workers: int | None = None,
     say: Callable[[str], None] = lambda line: None,
+    labels: Labels = "name",
 ) -> Part:
     """Compute part ``i/n`` of :func:`evaluate_file`'s work and keep it in ``checkpoint``; ``merge_parts`` adds the parts."""
     if place().launched:
         refuse("--shard is for processes that torchrun did not start; leave it out, torchrun's divide the work by themselves")
     numbers = parse_shard(shard)
     assert numbers is not None
-    work = _begin(path, data, numbers, timesteps, batch_size, limit, execution, checkpoint, workers)
+    work = _begin(path, data, numbers, timesteps, batch_size, limit, execution, checkpoint, workers, labels)
     if work.part.done:
         say(f"{checkpoint}: {work.part.done} of the {len(work.part.batches)} batches of part {shard} are done already")
     return work.finish(f"evaluate {path.name}, part {shard}")
@@ -120,6 +123,7 @@ def _begin(
     execution: Execution | None,
     checkpoint: Path | None,
     workers: int | None,
+    labels: Labels,
 ) -> _Work:
     """Everything about a part of an evaluation that can fail early."""
     run = execution or Execution()
@@ -128,7 +132,7 @@ def _begin(
     program = model.program
     steps = program.timesteps if timesteps is None else timesteps
     require_batch(batch_size, steps)
-    dataset = evaluation_data(program, data, limit)
+    dataset = evaluation_data(program, data, limit, labels)
     origin = Origin(
         program_sha256=sha256(path),
         model=program.provenance.model,

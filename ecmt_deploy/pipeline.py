@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -30,6 +31,10 @@ from ecmt_deploy.target import Run
 from ecmt_deploy.traces import Trace
 from ecmt_deploy.tracing import trace
 
+if TYPE_CHECKING:
+    from ecmt_deploy.models import Model
+
+_logger = logging.getLogger(__name__)
 #: samples read at once for a trace
 TRACE_BATCH = 16
 
@@ -42,8 +47,12 @@ def convert_named(
     weights: Path | None = None,
     model_args: Mapping[str, Any] | None = None,
     calibration_samples: int = 64,
+    weights_key: str | None = None,
+    preprocessing: Mapping[str, Any] | None = None,
 ) -> SpikingModel:
     """Convert a model by name and write the program to ``out``; nothing is written where anything fails.
+
+    ``weights_key`` and ``preprocessing`` are those of :func:`ecmt_deploy.models.load`.
 
     Raises
     ------
@@ -53,17 +62,22 @@ def convert_named(
     from ecmt_deploy import models  # timm takes seconds to load, and conversion alone needs it
 
     require_directory(out)
-    loaded = models.load(model, weights, model_args)
+    loaded = models.load(model, weights, model_args, weights_key, preprocessing)
     drawn = datasets.calibration(
         data, preprocessing=loaded.preprocessing, n_samples=calibration_samples, n_classes=loaded.n_outputs
     )
+    class_names, class_ids = _output_names(loaded, data, drawn.class_names)
     provenance = Provenance(
         tool_version=version("ecmt-deploy"),
         model=model,
+        model_args={key: models.literal(value) for key, value in loaded.model_args.items()},
         weights_sha256=loaded.weights_sha256,
+        weights_key=loaded.weights_key,
         calibration=drawn.record,
         preprocessing=loaded.preprocessing,
-        class_names=loaded.class_names,
+        preprocessing_origin=loaded.preprocessing_origin,
+        class_names=class_names,
+        class_ids=class_ids,
     )
     with progress(f"convert {model}: calibrate", len(drawn.x)) as bar:
         x = torch.from_numpy(drawn.x)
@@ -74,6 +88,26 @@ def convert_named(
         spiking = convert(loaded.module, x, config, provenance, show)
     spiking.save(out)
     return spiking
+
+
+def _output_names(
+    model: Model, data: str, found: tuple[str, ...] | None
+) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
+    """What the outputs of a model stand for, and what datasets call that, where its calibration data has the classes ``found``.
+
+    Names that come with pretrained weights hold. For weights of a file they are a guess from the architecture's name, refuted
+    by data with other classes, as many as there are outputs. A model without names has those of such data.
+    """
+    names, ids = model.class_names, model.class_ids
+    if found and len(found) == model.n_outputs:
+        if names is None or (model.weights_key is not None and None in datasets.match(found, names, ids)):
+            return found, None
+    elif found and names is None:
+        _logger.warning(
+            "%s: has %d classes, %s %d outputs, which stay without names; other data will need --labels position",
+            data, len(found), model.name, model.n_outputs,
+        )  # fmt: skip
+    return names, ids
 
 
 def simulate_file(
@@ -88,31 +122,32 @@ def simulate_file(
     conformance: bool = False,
     shard: str | None = None,
     probes: Sequence[str] = (),
+    labels: datasets.Labels = "name",
 ) -> RunRecord:
     """Run a program on a target and keep the run as a directory.
 
     With ``conformance`` the reference target runs the same samples, and the record says whether all counts are equal. With
     precision ``fixed`` a float program is quantised for ``hardware`` first, and the run keeps the integer program. ``shard``
     (``i/n``) runs only samples i - 1, i - 1 + n, ..; :func:`ecmt_deploy.shards.merge_runs` adds the parts. ``probes`` are
-    kept in the run.
+    kept in the run. ``labels`` are matched by ``name``, or by ``position`` (docs/data.md).
     """
     require_writable(out)
     chip = describe(hardware) if hardware else None
     program = read(path)
     made = quantize(program, chip, timesteps) if precision == "fixed" and not program.integer else program
     recorded = parse_probes(made, probes)
-    whole = evaluation_data(program, data, limit)
+    whole = evaluation_data(program, data, limit, labels)
     part = parse_shard(shard, len(whole))
     dataset = whole.take(np.arange(part[0] - 1, len(whole), part[1])) if part else whole
-    x, labels = dataset.arrays()
+    x, expected = dataset.arrays()
     with step_progress(f"simulate on {target}", len(x), timesteps or program.timesteps) as bar:
         run = simulate(made, x, target, timesteps, precision, chip, progress=bar, probes=recorded)
     compared = _conform(made, x, run) if conformance else None
     analog = None if program.integer else _analog(program, x)
     chosen = run.outputs.argmax(axis=-1)
-    right = [int(n) for n in (chosen == labels).sum(axis=1)]
+    right = [int(n) for n in (chosen == expected).sum(axis=1)]
     agreeing = None if analog is None else [int(n) for n in (chosen == analog).sum(axis=1)]
-    analog_right = None if analog is None else int((analog == labels).sum())
+    analog_right = None if analog is None else int((analog == expected).sum())
     record = RunRecord(
         tool_version=version("ecmt-deploy"),
         target=target,
@@ -121,6 +156,7 @@ def simulate_file(
         timesteps=run.activity.timesteps,
         n_samples=len(x),
         data=data,
+        labels=labels,
         program_sha256=sha256(path),
         provenance=made.provenance,
         accuracy=[n / len(x) for n in right],
@@ -167,12 +203,19 @@ def _analog(program: Program, x: np.ndarray, batch: int = 64) -> np.ndarray:
     return torch.cat(parts).numpy()
 
 
-def trace_file(path: Path, data: str, timesteps: int | None = None, limit: int | None = None, out: Path | None = None) -> Trace:
+def trace_file(
+    path: Path,
+    data: str,
+    timesteps: int | None = None,
+    limit: int | None = None,
+    out: Path | None = None,
+    labels: datasets.Labels = "name",
+) -> Trace:
     """Trace a program on samples of a dataset; ``out`` takes the trace as JSON."""
     if out is not None:
         require_directory(out)
     model = load(path)
-    dataset = evaluation_data(model.program, data, limit)
+    dataset = evaluation_data(model.program, data, limit, labels)
     with progress(f"trace {path.name}", len(dataset)) as bar:
         batches = (torch.from_numpy(x) for x, _ in bar.reading(dataset.batches(TRACE_BATCH)))
         measured = trace(model, batches, timesteps, bar)
@@ -207,22 +250,24 @@ def classify_files(
     ]
 
 
-def evaluation_data(program: Program, data: str, limit: int | None) -> datasets.Dataset:
-    """The samples to judge ``program`` on."""
+def evaluation_data(program: Program, data: str, limit: int | None, labels: datasets.Labels = "name") -> datasets.Dataset:
+    """The samples to judge ``program`` on, with labels that count its outputs."""
     provenance = program.provenance
     return datasets.evaluation(
         data,
-        preprocessing=require_preprocessing(program),
+        preprocessing=provenance.preprocessing,
         exclude=provenance.calibration,
         limit=limit,
         n_classes=program.output_shape[-1],
+        class_names=provenance.class_names,
+        class_ids=provenance.class_ids,
+        labels=labels,
+        shape=program.input_shape,
     )
 
 
 def require_preprocessing(program: Program) -> Preprocessing:
-    """The preprocessing a program was converted with; a program converted from arrays in Python has none."""
+    """The preprocessing a program was converted with; one converted from arrays in Python need not have any."""
     if program.provenance.preprocessing is None:
-        raise DataError(
-            "the program does not say how images are preprocessed (converted from arrays); run it from Python with arrays"
-        )
+        raise DataError(datasets.WITHOUT_PREPROCESSING)
     return program.provenance.preprocessing

@@ -68,7 +68,8 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     tool_version, target, precision, dtype : how it ran
-    timesteps, n_samples, data : on what
+    timesteps, n_samples, data, labels : on what, and whether classes were matched by ``name`` or by ``position``; ``None`` in
+        runs from before that was asked
     program_sha256, provenance : what ran
     accuracy, agreement : share of samples right, and share on which the analog program chooses the same, after every step
     analog_accuracy : share the analog program gets right
@@ -94,6 +95,7 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     build_seconds: float | None = None
     run_seconds: float | None = None
     shard: Shard | None = None
+    labels: str | None = None
 
 
 def require_writable(path: Path) -> None:

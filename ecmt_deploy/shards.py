@@ -24,7 +24,7 @@ from ecmt_deploy.totals import Evaluation, write_evaluation
 #: what the parts of one run have in common, with the words of the error that says they do not
 _COMMON = {
     "program_sha256": "program", "target": "target", "precision": "precision", "dtype": "dtype", "timesteps": "time steps",
-    "data": "data", "tool_version": "version of the tool",
+    "data": "data", "labels": "matching of labels", "tool_version": "version of the tool",
 }  # fmt: skip
 
 

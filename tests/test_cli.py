@@ -1,5 +1,6 @@
 """The command line: every failure a user can cause is one line, exit status 2, and nothing left on disk."""
 
+import html
 import os
 import re
 import subprocess
@@ -13,8 +14,9 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from ecmt_deploy import cli
+from ecmt_deploy import cli, zoo
 from ecmt_deploy.graph import read
+from ecmt_deploy.preprocessing import Preprocessing
 
 
 def run(arguments: list[str], capsys, monkeypatch, cwd: Path) -> tuple[int, str, str]:
@@ -224,6 +226,9 @@ def test_convert_is_deterministic_and_works(tmp_path, capsys, monkeypatch, digit
     status, out, err = run(CONVERT, capsys, monkeypatch, tmp_path)
     assert status == 0, err
     assert "nodes" in out
+    assert "preprocessing: input_size 1 x 8 x 8, mean 0.3054, std 0.3762" in out
+    assert "(the card of zoo:vit_digits)" in out
+    assert "classes: 10: 0, 1, 2, 3, 4, .." in out
     assert (tmp_path / "p.nir").read_bytes() == digits_program.read_bytes()
     assert read(tmp_path / "p.nir").provenance.class_names == tuple("0123456789")
 
@@ -400,16 +405,51 @@ def test_a_program_with_its_preprocessing_needs_no_model(tmp_path, capsys, monke
             for i in range(8):
                 pixels = r.integers(0, 256, (40, 50, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(tmp_path / "pets" / split / label / f"{i}.png")
-    sizes = ["img_size=32", "patch_size=8", "embed_dim=24", "num_heads=3", "depth=1", "num_classes=2", "pretrained=false"]
+    sizes = ["patch_size=8", "embed_dim=24", "num_heads=3", "depth=1", "num_classes=2", "pretrained=false"]
     arguments = ["convert", "vit_tiny_patch16_224", "--data", "folder:pets", "--out", "p.nir", "--model-arg", *sizes]
-    status, _, err = run(arguments, capsys, monkeypatch, tmp_path)
+    seen = ["--input-size", "32", "--crop-pct", "1", "--std", "0.2", "0.3", "0.4", "--interpolation", "bilinear"]
+    status, out, err = run([*arguments, *seen], capsys, monkeypatch, tmp_path)
     assert status == 0, err
+    given = "input_size 3 x 32 x 32, std 0.2 0.3 0.4, interpolation bilinear, crop_pct 1.0 (given)"
+    config = "mean 0.5 0.5 0.5, crop_mode center (timm's config of vit_tiny_patch16_224.augreg_in21k_ft_in1k)"
+    assert f"preprocessing: {given}; {config}\nclasses: 2: cat, dog\n" in out
+    source = read(tmp_path / "p.nir").provenance
+    assert source.preprocessing == Preprocessing((3, 32, 32), (0.5,) * 3, (0.2, 0.3, 0.4), "bilinear", 1.0)
+    assert source.model_args == dict(size.split("=") for size in sizes)
+    assert (source.class_names, source.weights_key) == (("cat", "dog"), None)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "pets" / "val" / "dog").rename(tmp_path / "one" / "Dog")
     monkeypatch.setitem(sys.modules, "timm", None)
     for arguments in (["evaluate", "p.nir", "--data", "folder:pets"], ["trace", "p.nir", "--data", "folder:pets"],
-                      ["classify", "p.nir", "pets/val/cat/0.png"]):  # fmt: skip
+                      ["classify", "p.nir", "pets/val/cat/0.png"], ["evaluate", "p.nir", "--data", "folder:one"],
+                      ["inspect", "p.nir"]):  # fmt: skip
         status, out, err = run(arguments, capsys, monkeypatch, tmp_path)
         assert status == 0, err
         assert out
+    for said in (*given.split(), "(given);", *config.split(), "cat,", *sizes):
+        assert said in out
+    (tmp_path / "one" / "Dog").rename(tmp_path / "one" / "wolf")
+    for verb, *more in (["evaluate"], ["trace"], ["simulate", "--target", "torch", "--out", "run"],
+                        ["sweep", "--hardware", "loihi2", "--timesteps", "1", "--out", "runs"]):  # fmt: skip
+        arguments = [verb, "p.nir", "--data", "folder:one", *more]
+        status, out, err = run(arguments, capsys, monkeypatch, tmp_path)
+        assert (status, out) == (2, "")
+        assert "no single class of the program is called wolf (data: wolf; program: cat, dog)" in err
+        assert run([*arguments, "--labels", "position"], capsys, monkeypatch, tmp_path)[0] == 0
+    run(["report", "run", "--out", "r.html"], capsys, monkeypatch, tmp_path)
+    page = html.unescape((tmp_path / "r.html").read_text())
+    for said in (f"{given}; {config}", "2: cat, dog", " ".join(sizes), "by position, as asked for"):
+        assert f">{said}</td>" in page
+
+
+def test_weights_are_chosen_among_those_of_a_file(tmp_path, capsys, monkeypatch):
+    own = safetensors.torch.load_file(zoo.weights_path("zoo:vit_digits"))
+    torch.save({"model": {k: v / 2 for k, v in own.items()}, "model_ema": own}, tmp_path / "c.pth")
+    chosen = [*CONVERT, "--preset", "paper", "--weights", "c.pth", "--weights-key", "model"]
+    status, _, err = run(chosen, capsys, monkeypatch, tmp_path)
+    assert status == 0, err
+    assert read(tmp_path / "p.nir").provenance.weights_key == "model"
+    assert "model" in run(["inspect", "p.nir"], capsys, monkeypatch, tmp_path)[1].split("weights of the file")[1].split("\n")[0]
 
 
 def test_every_command_has_help(capsys, monkeypatch, tmp_path):

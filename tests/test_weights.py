@@ -139,7 +139,7 @@ def test_training_state_beside_the_weights_is_left_alone(tmp_path):
 
 
 SEVERAL = {
-    "an average": ({"model": STATE, "model_ema": AVERAGED}, ("model", "model_ema")),
+    "an average by another name": ({"model": STATE, "ema": AVERAGED}, ("model", "ema")),
     "teacher and student": (
         {"teacher": prefixed("backbone.", AVERAGED), "student": prefixed("module.backbone.")},
         ("student.module.backbone", "teacher.backbone"),
@@ -167,13 +167,31 @@ def test_without_a_model_the_largest_collection_is_taken(tmp_path):
     found = read_state_dict(path)
     assert (found.key, list(found)) == ("state_dict.model", list(STATE))
     with pytest.raises(ModelError, match="which weights"):
-        read_state_dict(save(tmp_path, {"model": STATE, "model_ema": AVERAGED}))
-    assert read_state_dict(path, "model_ema").key == "model_ema"
+        read_state_dict(save(tmp_path, {"model": STATE, "ema": AVERAGED}))
+    assert read_state_dict(path, "ema").key == "ema"
+
+
+PAIRS = {
+    "bare": ({"model": STATE, "model_ema": AVERAGED}, "model", "model_ema"),
+    "timm's": ({"state_dict_ema": AVERAGED, "state_dict": STATE}, "state_dict", "state_dict_ema"),
+    "inside": ({"run": {"model": prefixed("module."), "model_ema": AVERAGED}}, "run.model.module", "run.model_ema"),
+}
+
+
+@pytest.mark.parametrize(("content", "own", "average"), PAIRS.values(), ids=PAIRS)
+def test_a_moving_average_is_preferred_to_what_it_is_the_average_of(content, own, average, tmp_path):
+    """timm's rule; what was not taken is told."""
+    found, module = loaded(save(tmp_path, content))
+    assert (found.key, found.others) == (average, (own,))
+    holds(module, AVERAGED)
+    found, module = loaded(save(tmp_path, content), own)
+    assert (found.key, found.others) == (own, ())
+    holds(module)
 
 
 def test_weights_that_do_not_fit_are_told_where_they_are(tmp_path):
     state = build("vit_tiny_patch16_224", {**SMALL, "num_classes": 7}, 0, pretrained=False).state_dict()
-    path = save(tmp_path, {"model": state, "model_ema": {name: 2 * tensor for name, tensor in state.items()}})
+    path = save(tmp_path, {"model": state, "ema": {name: 2 * tensor for name, tensor in state.items()}})
     with pytest.raises(ModelError, match=r"\(model\): weights of another architecture .* say --model-arg num_classes=7"):
         build_with_weights("vit_tiny_patch16_224", path, collections_in(path), None, SMALL)
 
@@ -181,17 +199,17 @@ def test_weights_that_do_not_fit_are_told_where_they_are(tmp_path):
 SMALL = {"img_size": 8, "patch_size": 2, "in_chans": 1, "num_classes": 10, "embed_dim": 12, "depth": 1, "num_heads": 2}
 
 
-@pytest.mark.parametrize("key", ["model", "model_ema"])
+@pytest.mark.parametrize("key", ["model", "ema"])
 def test_models_take_the_weights_that_were_chosen(key, tmp_path):
     states = [build("vit_tiny_patch16_224", SMALL, seed, pretrained=False).state_dict() for seed in (0, 1)]
-    content = {"model": prefixed("module.", states[0]), "model_ema": states[1], "args": argparse.Namespace(lr=0.1)}
+    content = {"model": prefixed("module.", states[0]), "ema": states[1], "args": argparse.Namespace(lr=0.1)}
     path = save(tmp_path, content)
     held = collections_in(path)
-    with pytest.raises(ModelError, match=r"there are model.module \(20 tensors\), model_ema \(20 tensors\)"):
+    with pytest.raises(ModelError, match=r"there are model.module \(20 tensors\), ema \(20 tensors\)"):
         build_with_weights("vit_tiny_patch16_224", path, held, None, SMALL)
     module, found = build_with_weights("vit_tiny_patch16_224", path, held, key, SMALL)
-    holds(module, states[key == "model_ema"])
-    assert found.key == {"model": "model.module", "model_ema": "model_ema"}[key]
+    holds(module, states[key == "ema"])
+    assert found.key == {"model": "model.module", "ema": "ema"}[key]
 
 
 # --- what they are saved as, and beside what --------------------------------------------------------------------------

@@ -8,17 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-from ecmt_deploy.data.core import ArraySource, Split, check_labels
+from ecmt_deploy.data.core import ArraySource, Split, check_labels, check_shape
 from ecmt_deploy.errors import DataError
-from ecmt_deploy.preprocessing import Preprocessing
 
 _BOMB_RATIO = 200
 _BOMB_FLOOR_BYTES = 1 << 30
 """An array that unpacks to more than this and to more than 200 times what it takes on disk is refused unread."""
 
 
-def open_npz(name: str, path: Path, split: Split, preprocessing: Preprocessing, n_classes: int | None) -> ArraySource:
+def open_npz(name: str, path: Path, split: Split, shape: tuple[int, ...] | None) -> ArraySource:
     """Read ``x`` and ``y`` (``x_train`` and ``y_train`` for the train split, if the file has them).
+
+    Parameters
+    ----------
+    shape
+        Of one sample as the model takes it, where that is known.
 
     Returns
     -------
@@ -32,7 +36,7 @@ def open_npz(name: str, path: Path, split: Split, preprocessing: Preprocessing, 
         infinity, or is a decompression bomb.
     """
     if not path.is_file():
-        raise DataError(f"{name}: no such file; expected an .npz with x (N, C, H, W) float32 and y (N,) int64")
+        raise DataError(f"{name}: no such file; expected an .npz with x {_expected(shape)} float32 and y (N,) int64")
     try:
         with zipfile.ZipFile(path) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
@@ -42,18 +46,26 @@ def open_npz(name: str, path: Path, split: Split, preprocessing: Preprocessing, 
             y = _read(name, archive, members, f"y{suffix}")
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         raise DataError(f"{name}: not a readable .npz file ({_first_line(error)}); write it with numpy.savez") from error
-    if x.dtype != np.float32 or x.ndim != 4:
-        raise DataError(f"{name}: x{suffix} is {x.dtype} of shape {x.shape}; expected normalised float32 of shape (N, C, H, W)")
+    if x.dtype != np.float32 or (x.ndim < 2 if shape is None else x.ndim != len(shape) + 1):
+        raise DataError(
+            f"{name}: x{suffix} is {x.dtype} of shape {x.shape}; expected normalised float32 of shape {_expected(shape)}"
+        )
     if y.dtype.kind not in "iu" or y.ndim != 1:
         raise DataError(f"{name}: y{suffix} is {y.dtype} of shape {y.shape}; expected int64 of shape (N,)")
     if len(x) != len(y):
         raise DataError(f"{name}: x{suffix} has {len(x)} samples and y{suffix} has {len(y)}; expected one label each")
-    bad = np.flatnonzero(~np.isfinite(x).all(axis=(1, 2, 3)))
+    if shape is not None:
+        check_shape(name, x.shape[1:], shape)
+    bad = np.flatnonzero(~np.isfinite(x).all(axis=tuple(range(1, x.ndim))))
     if bad.size:
         raise DataError(f"{name}: x{suffix} holds NaN or infinity in {bad.size} sample(s), first at {bad[0]}")
     labels = y.astype(np.int64)
-    check_labels(name, labels, n_classes)
-    return ArraySource(name, split if has_train else "all", x, labels, None, preprocessing, full_scale=None)
+    check_labels(name, labels)
+    return ArraySource(name, split if has_train else "all", x, labels)
+
+
+def _expected(shape: tuple[int, ...] | None) -> str:
+    return f"(N, {', '.join(map(str, shape)) if shape else 'C, H, W'})"
 
 
 def _read(name: str, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], key: str) -> np.ndarray:

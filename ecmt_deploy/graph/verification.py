@@ -53,7 +53,7 @@ def verify(nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]], p
     spiking = _spiking(nodes, operands, order)
     fixed = fixed_rules.is_fixed(nodes)
     exponents = fixed_rules.stream_exponents(nodes, operands, shapes, order, spiking) if fixed else {}
-    return Program(
+    program = Program(
         nodes={name: nodes[name] for name in order},
         operands={name: operands[name] for name in order},
         shapes=shapes,
@@ -63,6 +63,8 @@ def verify(nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]], p
         provenance=provenance,
         exponents=exponents,
     )
+    provenance.check(program.input_shape, program.output_shape)
+    return program
 
 
 def _operands(nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:

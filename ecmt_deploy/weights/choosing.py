@@ -22,6 +22,8 @@ Collections = dict[str, StateDict]
 _PREFIXES = ("_orig_mod", "backbone", "model", "module", "net")
 #: parameters and submodules of whole modules in a file, and letters of a place with a name: more are no checkpoint's
 _MOST_IN_MODULES, _LONGEST = 1 << 17, 512
+#: how training scripts mark the moving average of weights (``model_ema`` beside ``model``), which timm prefers, and so do we
+_AVERAGE = "_ema"
 #: parts of a name that are tried as prefix
 _PARTS = 8
 _SHOWN = 6
@@ -33,11 +35,13 @@ class Weights(StateDict):
     Attributes
     ----------
     key : where in the file they were, keys and prefix joined by dots (``state_dict.model``); empty for the file as a whole
+    others : where in the file are the weights that these are the average of
     """
 
-    def __init__(self, tensors: Mapping[str, torch.Tensor], key: str) -> None:
+    def __init__(self, tensors: Mapping[str, torch.Tensor], key: str, others: tuple[str, ...] = ()) -> None:
         super().__init__(tensors)
         self.key = key
+        self.others = others
 
 
 def read_state_dict(path: Path, key: str | None = None, fits: Callable[[StateDict], bool] | None = None) -> Weights:
@@ -163,11 +167,22 @@ def _candidates(collections: Collections) -> Collections:
 
 
 def _only(path: Path, collections: Collections) -> Weights:
-    """The one collection there is; several are one where all have the same content."""
+    """The one collection there is; several are one where all have the same content, or where one is the others' average."""
     (key, tensors), *others = collections.items()
-    if not all(_equal(tensors, other) for _, other in others):
-        raise ModelError(f"{path}: which weights? there are {_listed(collections)}; choose with --weights-key")
-    return Weights(tensors, key)
+    if all(_equal(tensors, other) for _, other in others):
+        return Weights(tensors, key)
+    if len(collections) == 2:
+        for place, other in (tuple(collections), tuple(collections)[::-1]):
+            if _is_average(place, other):
+                return Weights(collections[place], place, (other,))
+    raise ModelError(f"{path}: which weights? there are {_listed(collections)}; choose with --weights-key")
+
+
+def _is_average(place: str, other: str) -> bool:
+    """Whether weights lie beside others under the same key but for the mark of an average."""
+    unequal = ((a, b) for a, b in zip(place.split("."), other.split("."), strict=False) if a != b)
+    mine, theirs = next(unequal, ("", ""))
+    return mine == theirs + _AVERAGE
 
 
 def _equal(a: StateDict, b: StateDict) -> bool:
