@@ -50,6 +50,8 @@ RunDir = Annotated[Positional[Path], arg(metavar="RUN", help="directory that sim
 Chips = Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]", help="chips, see `ecmt-deploy hardware`, or .toml files")]
 Steps = Annotated[int | None, arg(metavar="T", help="time steps T; by default those the program was converted for")]
 
+Overwrite = Annotated[bool, FlagCreatePairsOff, arg(help="replace a run that is there already")]
+
 Workers = Annotated[
     int | None, arg(metavar="N", help="processes that read images, 0: none; by default what suits data and cores")
 ]
@@ -96,7 +98,7 @@ def evaluate(
     timesteps: Steps = None,
     batch_size: Annotated[int, arg(help="samples computed at once")] = 32,
     limit: Annotated[int | None, arg(metavar="N", help="at most this many samples")] = None,
-    out: Annotated[Path | None, arg(metavar="FILE", help="write the result as JSON")] = None,
+    out: Annotated[Path | None, arg(metavar="FILE", help="write the result, as .json")] = None,
     workers: Workers = None,
     device: Annotated[
         Literal["cpu", "cuda"] | None, arg(metavar="cpu|cuda", help="by default cuda where there is a GPU")
@@ -148,7 +150,9 @@ def trace(
     data: Data,
     timesteps: Steps = None,
     limit: Annotated[int, arg(metavar="N", help="at most this many samples")] = 16,
-    out: Annotated[Path | None, arg(metavar="FILE", help="write the trace as JSON, for report --trace")] = None,
+    out: Annotated[
+        Path | None, arg(metavar="FILE", help="write the trace: .json, for report --trace, or its table as .csv")
+    ] = None,
 ) -> None:
     """How far every node is from its analog value after every step, how often it spikes: finds the layer that breaks."""
     from ecmt_deploy import tables
@@ -166,22 +170,31 @@ def simulate(
     limit: Annotated[int | None, arg(metavar="N", help="at most this many samples")] = None,
     timesteps: Steps = None,
     precision: Annotated[Literal["float", "fixed"], arg(help="arithmetic: fixed runs the integer program")] = "float",
-    hardware: Annotated[str | None, arg(metavar="NAME", help="chip whose limits to respect; fixed: loihi2 by default")] = None,
+    hardware: Annotated[
+        str | None, arg(metavar="NAME", help="chip that the program must fit; fixed: its widths, by default loihi2's")
+    ] = None,
+    allow_misfit: Annotated[
+        bool, FlagCreatePairsOff, arg(help="run the program also where it does not fit --hardware")
+    ] = False,
     shard: Annotated[str | None, arg(metavar="i/n", help="only every n-th sample, from the i-th; merge adds the parts")] = None,
     probe: Annotated[
         UseAppendAction[tuple[str, ...]],
         arg(metavar="NODE[:spikes|:membrane|:state]", help="record a node at every step, for the report; may be given again"),
     ] = (),
+    overwrite: Overwrite = False,
 ) -> None:
     """Run a program on a target and keep outputs and counts."""
     from ecmt_deploy import tables
     from ecmt_deploy.pipeline import simulate_file
-    from ecmt_deploy.rundir import load_run
 
-    record = simulate_file(program, target, data, out, limit, timesteps, precision, hardware, shard=shard, probes=probe)
-    console = _console()
+    say = functools.partial(_console(stderr=True).print, markup=False, highlight=False, soft_wrap=True)
+    run = simulate_file(
+        program, target, data, out, limit, timesteps, precision, hardware, shard=shard, probes=probe,
+        allow_misfit=allow_misfit, overwrite=overwrite, say=say,
+    )  # fmt: skip
+    record, console = run.record, _console()
     console.print(tables.accuracy(record.accuracy, record.agreement, record.analog_accuracy, record.n_samples))
-    saturated = tables.saturations(load_run(out)[1])
+    saturated = tables.saturations(run.activity)
     if saturated is not None:
         console.print(saturated)
     if took := tables.took(record):
@@ -214,13 +227,14 @@ def merge(
             help_behavior_hint="(required)",
         ),
     ],
-    out: Annotated[Path, arg(metavar="RUN", help="directory for the whole run; of an evaluation, the JSON file")],
+    out: Annotated[Path, arg(metavar="RUN", help="directory for the whole run; of an evaluation, the .json file")],
+    overwrite: Overwrite = False,
 ) -> None:
     """Add the shards of one run, or the parts of one evaluation: the result is as if it had been made at once."""
     from ecmt_deploy import tables
     from ecmt_deploy.shards import holds_parts, merge_parts, merge_runs
 
-    merged = merge_parts(runs, out) if holds_parts(runs) else merge_runs(runs, out)
+    merged = merge_parts(runs, out) if holds_parts(runs) else merge_runs(runs, out, overwrite).record
     _console().print(tables.accuracy(merged.accuracy, merged.agreement, merged.analog_accuracy, merged.n_samples))
 
 
@@ -293,7 +307,9 @@ def report(
             help_behavior_hint="(default: those that come with the project)",
         ),
     ] = (),
-    out: Annotated[Path, arg(help="the page to write; its data, if the name ends in .json")] = Path("report.html"),
+    out: Annotated[Path, arg(metavar="FILE", help="the page to write, as .html; as .json, the data of the page")] = Path(
+        "report.html"
+    ),
     trace: Annotated[Path | None, arg(metavar="FILE", help="also a trace of the same program, written by trace --out")] = None,
     bibtex: Annotated[bool, FlagCreatePairsOff, arg(help="also print the sources of the chips as BibTeX")] = False,
 ) -> None:

@@ -52,7 +52,9 @@ def demo(out: Path) -> None:
     console.rule(f"simulate: {LAVA_SAMPLES} test images on {target}", align="left")
     if left_out:
         console.print(left_out, soft_wrap=True, markup=False)
-    record = simulate_file(program, target, DATA, out / "run", LAVA_SAMPLES, LAVA_TIMESTEPS, conformance=target != "reference")
+    record = simulate_file(
+        program, target, DATA, out / "run", LAVA_SAMPLES, LAVA_TIMESTEPS, conformance=target != "reference", overwrite=True
+    ).record
     console.print(f"{record.n_samples} images, T = {record.timesteps}: accuracy {100 * record.accuracy[-1]:.2f} %")
     if record.conformance:
         compared = record.conformance

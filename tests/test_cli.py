@@ -181,7 +181,7 @@ BAD = {
     "unknown option": (None, [*CONVERT, "--speed", "9"], "--speed"),
     "not a number": (None, [*CONVERT, "--levels", "many"], "many"),
     "unknown command": (None, ["fly"], "fly"),
-    "report into no directory": (None, ["report", "RUN", "--out", "none/r.html"], "cannot be written"),
+    "report into no directory": (None, ["report", "RUN", "--out", "none/r.html"], "does not exist"),
 }  # fmt: skip
 
 
