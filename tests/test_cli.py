@@ -206,12 +206,12 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 
 
 def test_a_target_that_is_not_installed_says_how_to_install_it(tmp_path, capsys, monkeypatch, digits_program):
-    from ecmt_deploy.targets.lava import host
+    from ecmt_deploy.targets.lava import compat
 
     def absent(name: str) -> str:
-        raise host.PackageNotFoundError(name)
+        raise compat.PackageNotFoundError(name)
 
-    monkeypatch.setattr(host, "version", absent)
+    monkeypatch.setattr(compat, "version", absent)
     arguments = ["simulate", str(digits_program), "--target", "lava", "--data", "digits", "--out", "r", "--limit", "1"]
     status, _, err = run(arguments, capsys, monkeypatch, tmp_path)
     assert status == 2

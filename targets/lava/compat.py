@@ -15,18 +15,35 @@ import functools
 import multiprocessing
 import sys
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 
 from ecmt_deploy.errors import TargetError
 
 
+def missing() -> str | None:
+    """How to install lava-nc, in a sentence, where it is not; ``None`` where it is."""
+    try:
+        version("lava-nc")
+        return None
+    except PackageNotFoundError:
+        pass  # an import would not tell: folders that an uninstalled package leaves behind can be imported
+    how = "pip install 'ecmt-deploy[lava]'"
+    if sys.version_info >= (3, 11):
+        how += " && pip install --no-deps --ignore-requires-python lava-nc==0.10.0"
+    return f"target lava needs lava-nc, which is not installed; install it: {how}"
+
+
 def prepare() -> None:
-    """Make lava-nc importable in this process; to be called before the first import of ``lava``.
+    """Make lava-nc importable in this process, whether or not somebody has imported, or failed to import, some of it before.
 
     Raises
     ------
     TargetError
-        The program has chosen a start method of ``multiprocessing`` other than fork, the only one Lava runs with.
+        lava-nc is not installed, or the program has chosen a start method of ``multiprocessing`` other than fork, the only
+        one Lava runs with.
     """
+    if absent := missing():
+        raise TargetError(absent)
     if "lava.magma.runtime.message_infrastructure.multiprocessing" not in sys.modules:
         _free_start_method()
     if sys.version_info >= (3, 11):
