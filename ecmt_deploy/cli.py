@@ -6,6 +6,7 @@ import contextlib
 import functools
 import io
 import logging
+import os
 import re
 import signal
 import sys
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, Union
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 _VERBS: dict[str, Callable[..., None]] = {}
 #: seconds that a process waits for another to say what is wrong
 PATIENCE_S = 10
+#: shells that tyro writes completions for by itself
+SHELLS = ("bash", "zsh")
+#: exit status where nobody reads what is printed: as a shell reports other commands that `head` has heard enough of
+UNREAD = 141
 _BOX = re.compile(r"[\s─│╭╮╰╯•]+")
 
 
@@ -41,7 +46,11 @@ def command(verb: Callable[..., None]) -> Callable[..., None]:
 def _console(stderr: bool = False) -> Console:
     from rich.console import Console
 
-    return Console(stderr=stderr)
+    class Piped(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # main ends the command, as for any other writer
+
+    return Piped(stderr=stderr)
 
 
 Data = Annotated[str, arg(metavar="DATA", help="digits, folder:DIR, idx:DIR, npz:FILE, or a dataset name of timm's")]
@@ -222,7 +231,7 @@ def merge(
     runs: Annotated[
         Positional[tuple[Path, ...]],
         arg(
-            metavar="RUN",
+            metavar="RUN [RUN ...]",
             help="directories that simulate --shard i/n wrote, all n of them; or that of evaluate --checkpoint",
             help_behavior_hint="(required)",
         ),
@@ -241,7 +250,9 @@ def merge(
 @command
 def classify(
     program: Nir,
-    images: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGE", help="image files", help_behavior_hint="(required)")],
+    images: Annotated[
+        Positional[tuple[Path, ...]], arg(metavar="IMAGE [IMAGE ...]", help="image files", help_behavior_hint="(required)")
+    ],
     timesteps: Steps = None,
 ) -> None:
     """The five most probable classes of images, after every time step."""
@@ -383,6 +394,10 @@ def _key_values(pairs: tuple[str, ...]) -> dict[str, str]:
 def _parse() -> Callable[[], None]:
     """What the arguments ask for; errors of usage become one line."""
     verb, *words = sys.argv[1:] or [""]
+    if verb == "--version":
+        return _print_version
+    if verb == "--print-completion" and (len(words) != 1 or words[0] not in SHELLS):
+        refuse(f"{' '.join([verb, *words])}: expected one of {', '.join(SHELLS)}")
     if verb and not verb.startswith("-") and verb not in _VERBS:
         refuse(f"unknown verb {verb}{_meant(verb)}; expected one of {', '.join(_VERBS)}")
     said = io.StringIO()
@@ -391,7 +406,7 @@ def _parse() -> Callable[[], None]:
             # tyro reads the parameters of all it is given, so it is given the one verb that is asked for
             if verb in _VERBS:
                 return tyro.cli(_asked(_VERBS[verb]), prog=f"ecmt-deploy {verb}", args=words)
-            return _overview(complete=verb.startswith("--tyro-"))
+            return _overview(words[0] if verb == "--print-completion" else None)
     except SystemExit as end:
         if not end.code:
             raise
@@ -414,19 +429,27 @@ class _Unread:
     """In place of a verb whose parameters need not be read. A class: tyro imports much more for a function in a union."""
 
 
-def _overview(complete: bool) -> Callable[[], None]:
+def _overview(shell: str | None) -> Callable[[], None]:
     """Parse a command line that names no verb: --help, nothing, or the completion of a shell, which needs all parameters."""
     verbs = [
-        Annotated[Any, tyro.conf.subcommand(name, constructor=_asked(verb) if complete else _Unread, description=verb.__doc__)]
+        Annotated[Any, tyro.conf.subcommand(name, constructor=_asked(verb) if shell else _Unread, description=verb.__doc__)]
         for name, verb in _VERBS.items()
     ]
     union: Any = Union[tuple(verbs)]  # noqa: UP007, as their number is not written here
     chosen: Callable[[], None] = tyro.cli(
         union,
         prog="ecmt-deploy",
-        description="From a pretrained vision transformer to simulated neuromorphic cores.",
+        description="From a pretrained vision transformer to simulated neuromorphic cores.\n\n--version prints the version, "
+        f"--print-completion {'|'.join(SHELLS)} the completion script of a shell.",
+        args=["--tyro-print-completion", shell] if shell else None,
     )
     return chosen
+
+
+def _print_version() -> None:
+    from ecmt_deploy import __version__
+
+    print(f"ecmt-deploy {__version__}")
 
 
 def _meant(verb: str) -> str:
@@ -451,31 +474,62 @@ def _say_unless_launched(what: str) -> None:
         print(f"ecmt-deploy: {what}", file=sys.stderr)
 
 
-def _run() -> None:
+def _run() -> int:
+    """Run what is asked for; failures a user can mend are one line on stderr and exit status 2."""
     try:
         _parse()()
+        return 0
     except ElsewhereError:
         time.sleep(PATIENCE_S)  # the process that says why is to end first: torchrun then stops this one
-        sys.exit(2)
+        return 2
+    except EcmtError as error:
+        print(f"ecmt-deploy: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        _say_unless_launched("interrupted")
+        return 130
+    except _Terminated as end:
+        _say_unless_launched("terminated")
+        return 128 + int(end.args[0])
+
+
+def _unread() -> bool:
+    """Whether nobody reads any more what is printed: it is then thrown away, so that Python's exit does not fail at it."""
+    import select
+
+    def closed(stream: TextIO) -> bool:
+        if not hasattr(select, "poll"):  # Windows: nothing to ask, and nothing else that a verb writes to
+            return stream is sys.stdout
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+
+    found = [stream for stream in (sys.stdout, sys.stderr) if closed(stream)]
+    for stream in found:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return bool(found)
 
 
 def main() -> None:
-    """Entry point: failures a user can mend are one line on stderr and exit status 2."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # under nohup it is ignored, and stays so
+    """Entry point."""
+    for name in ("stdout", "stderr"):  # closed by whoever started us: Python then has none, and libraries do not expect it
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, as it stays open
+    for name in ("SIGTERM", "SIGHUP"):  # systems differ in what signals they have
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # under nohup it is ignored, and stays so
             signal.signal(number, _terminated)
     logging.basicConfig(level=logging.WARNING, format="ecmt-deploy: %(levelname)s: %(message)s", stream=sys.stderr)
     try:
-        _run()
-    except EcmtError as error:
-        print(f"ecmt-deploy: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        _say_unless_launched("interrupted")
-        sys.exit(130)
-    except _Terminated as end:
-        _say_unless_launched("terminated")
-        sys.exit(128 + end.args[0])
+        try:
+            status = _run()
+        finally:
+            sys.stdout.flush()  # what is buffered may find its reader gone
+    except BrokenPipeError:
+        if not _unread():
+            raise
+        status = UNREAD
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -182,7 +182,15 @@ def _planned(
     if data is None and (calibration is None or calibration.split == "given"):
         raise DataError(f"{path}: the program does not say what it was calibrated on; give --data")
     spec = data or (calibration.spec if calibration else "")
-    samples = len(evaluation_data(program, spec, limit))
+    try:
+        samples = len(evaluation_data(program, spec, limit))
+    except DataError as error:
+        if data is not None:
+            raise
+        raise DataError(
+            f"{path}: was calibrated on {spec}, and a relative path is looked for in {Path.cwd()}: {error}; run the sweep "
+            "where the program was converted, or say with --data where the data is"
+        ) from None
     chip = _chip(program, chips, names) if precision == "fixed" and not program.integer else None
     digests: dict[int, str] = {}
     runs = []

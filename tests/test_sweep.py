@@ -228,6 +228,13 @@ def from_arrays(tmp_path: Path) -> None:
     write(type(program)(**{**vars(program), "provenance": provenance}), tmp_path / "arrays.nir")
 
 
+def elsewhere(tmp_path: Path) -> None:
+    program = read(Path(PLACE["PROGRAM"]))
+    calibration = msgspec.structs.replace(program.provenance.calibration, spec="npz:samples.npz")
+    provenance = msgspec.structs.replace(program.provenance, calibration=calibration)
+    write(type(program)(**{**vars(program), "provenance": provenance}), tmp_path / "elsewhere.nir")
+
+
 PLACE: dict[str, str] = {}
 TAIL = ["--hardware", "loihi2", "--timesteps", "1:2", "--limit", "2", "--out", "out"]
 BAD = {
@@ -243,6 +250,7 @@ BAD = {
     "a file in the way": (lambda d: (d / "f").write_text("x"), ["sweep", "PROGRAM", *TAIL[:-1], "f"], "no sweep's directory"),
     "no such data": (None, ["sweep", "PROGRAM", *TAIL, "--data", "folder:nowhere"], "nowhere"),
     "data that is not known": (from_arrays, ["sweep", "arrays.nir", *TAIL], "give --data"),
+    "data of another folder": (elsewhere, ["sweep", "elsewhere.nir", *TAIL], "or say with --data where the data is"),
     "limit 0": (None, ["sweep", "PROGRAM", *TAIL, "--limit", "0"], "limit"),
     "unknown target": (None, ["sweep", "PROGRAM", *TAIL, "--target", "brain"], "brain"),
     "fixed without widths": (None, ["sweep", "PROGRAM", "--hardware", "horowitz45", *TAIL[2:], "--precision", "fixed"], "bits"),
