@@ -135,6 +135,19 @@ BAD = {
         ["report", "RUN", "--trace", "t.json"],
         "another program",
     ),
+    "report with a trace of minus one step": (
+        lambda d: (d / "t.json").write_text('{"n_samples": 1, "timesteps": -1, "coding": "rate", "nodes": []}'),
+        ["report", "RUN", "--trace", "t.json"],
+        "t.json: 1 samples of -1 steps; trace again",
+    ),
+    "report with a trace of shares above one": (
+        lambda d: (d / "t.json").write_text(
+            '{"n_samples": 1, "timesteps": 1, "coding": "rate", "nodes": [{"node": "a", "kind": "b", '
+            '"relative_error": [0.1], "spike_rate": [2.0]}]}'
+        ),
+        ["report", "RUN", "--trace", "t.json"],
+        "node a: spike_rate is no share",
+    ),
     "pixels that are not normalised": (pixels, [*CONVERT[:3], "npz:pixels.npz", *CONVERT[4:]], "expected normalised images"),
     "timesteps 0": (None, [*CONVERT, "--timesteps", "0"], "timesteps is 0"),
     "levels 0": (None, [*CONVERT, "--levels", "0"], "levels is 0"),

@@ -200,6 +200,14 @@ def test_probes_that_cannot_be_are_refused(case, kept):
     assert message in str(caught.value)
 
 
+def test_a_trace_of_nodes_that_are_not_there_is_refused(place, tmp_path):
+    trace = {"n_samples": 1, "timesteps": 1, "coding": "rate", "program_sha256": load_run(place / "run").record.program_sha256,
+             "nodes": [{"node": "ghost", "kind": "Linear", "relative_error": [0.0]}]}  # fmt: skip
+    (tmp_path / "t.json").write_bytes(msgspec.json.encode(trace))
+    with pytest.raises(RunError, match="t.json: measures a node 'ghost', which is not in the program"):
+        report_on(place / "run", trace=tmp_path / "t.json")
+
+
 @pytest.mark.parametrize("verb", ["energy", "report", "merge"])
 def test_every_verb_that_reads_a_run_refuses(verb, place, kept, tmp_path, capsys, monkeypatch):
     spoilt, whole = (shutil.copytree(place / name, tmp_path / name) for name in "12")
