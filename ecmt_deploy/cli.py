@@ -529,7 +529,8 @@ def main() -> None:
         if not _unread():
             raise
         status = UNREAD
-    sys.exit(status)
+    if status:
+        sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import numpy as np
 from ecmt_deploy.chips import Figure, Hardware
 from ecmt_deploy.chips import hardware as describe
 from ecmt_deploy.config import require_timesteps
-from ecmt_deploy.errors import ConfigError, HardwareError
+from ecmt_deploy.errors import ConfigError, ConversionError, HardwareError
 from ecmt_deploy.graph import Program, QuantizationRecord, verify
 from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.graph import nodes as n
@@ -53,8 +53,9 @@ def quantize(program: Program | Any, hardware: Hardware | str | None = None, tim
 
     Raises
     ------
-    ConfigError, HardwareError, ProgramError
-        if the program is an integer program or has no ranges, or the chip does not state its widths.
+    ConfigError, ConversionError, HardwareError, ProgramError
+        if the program is an integer program or has no ranges, a function of it has no integer form, or the chip does not state
+        its widths.
     """
     program = getattr(program, "program", program)
     chip = describe(hardware or DEFAULT_HARDWARE) if isinstance(hardware, str | None) else hardware
@@ -200,7 +201,10 @@ class _Pass:
         self._analog(name, sources)
         found = [self.exponents[source] for source in sources]
         magnitude, shape = self.ranges[sources[0]], self.program.shapes[sources[0]]
-        made = parameters_for(node.function, node.parameters, found, self.exponents[name], magnitude, self.bits, shape)
+        try:
+            made = parameters_for(node.function, node.parameters, found, self.exponents[name], magnitude, self.bits, shape)
+        except ConversionError as error:
+            raise ConversionError(f"node {name}: {error}") from None
         return f.FixedECM(
             operands=node.operands, function=node.function, coding=node.coding, parameters=made,
             operand_exponents=np.array(found), **self._common(name),
