@@ -1,5 +1,6 @@
 """A chip named to ``simulate`` means something: the core places the program there, and refuses it where it does not fit."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from ecmt_deploy import chips, simulation
 from ecmt_deploy.errors import ConfigError, EcmtError, HardwareError, TargetError
 from ecmt_deploy.graph import Program
+from ecmt_deploy.ledger import write_report
 from ecmt_deploy.placement import place
 from ecmt_deploy.rundir import load_run
 from ecmt_deploy.simulation import fitted, simulate
@@ -87,12 +89,8 @@ def test_fixed_point_is_quantised_for_the_chip_and_placed(all_programs, monkeypa
     assert len(placed) == 1, "without a chip the widths are loihi2's, and nothing is placed"
 
 
-def test_on_the_command_line(tmp_path, capsys, monkeypatch):
-    from ecmt_deploy.config import ConvertConfig
-    from ecmt_deploy.ledger import report_on, write_report
-    from ecmt_deploy.pipeline import convert_named
-
-    convert_named("zoo:vit_digits", "digits", tmp_path / "p.nir", ConvertConfig(preset="paper"), calibration_samples=8)
+def test_on_the_command_line(digits, tmp_path, capsys, monkeypatch):
+    shutil.copy(digits, tmp_path / "p.nir")
     tail = ["--target", "torch", "--data", "digits", "--limit", "1", "--timesteps", "1", "--hardware"]
     status, _, err = command(["simulate", "p.nir", *tail, "truenorth", "--out", "run"], capsys, monkeypatch, tmp_path)
     assert (status, err.count("\n")) == (2, 1)
@@ -112,7 +110,7 @@ def test_on_the_command_line(tmp_path, capsys, monkeypatch):
     assert status == 0
     assert "truenorth: does not fit" in err
     assert "run all the same" in err
-    record = report_on(tmp_path / "run", ["loihi2"]).record
+    record = load_run(tmp_path / "run").record
     assert record.hardware == "truenorth"
     assert any("programmable_neurons missing" in obstacle for obstacle in record.obstacles)
     write_report([tmp_path / "run"], tmp_path / "r.html", ["loihi2"])

@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 
 from ecmt_deploy import pipeline
-from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.errors import RunError
 from ecmt_deploy.files import sha256
 from ecmt_deploy.graph import read, write
 from ecmt_deploy.ledger import price_run, report_on
-from ecmt_deploy.pipeline import convert_named, quantize_file, simulate_file
+from ecmt_deploy.pipeline import quantize_file, simulate_file
 from ecmt_deploy.rundir import ACTIVITY, OUTPUTS, PROBES, PROGRAM, RECORD, load_run
 from ecmt_deploy.shards import merge_runs
 from tests.test_cli import run as command
@@ -26,11 +25,11 @@ SAMPLES, STEPS = 5, 2
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
+def place(digits, tmp_path_factory) -> Path:
     """A program, ``run`` with a probe, and ``1`` and ``2``, the shards of one."""
     folder = tmp_path_factory.mktemp("runs")
-    made = convert_named("zoo:vit_digits", "digits", folder / "p.nir", ConvertConfig(preset="paper"), calibration_samples=8)
-    probe = made.program.neurons[0]
+    shutil.copy(digits, folder / "p.nir")
+    probe = read(digits).neurons[0]
     simulate_file(folder / "p.nir", "reference", "digits", folder / "run", SAMPLES, STEPS, probes=[probe])
     for i in (1, 2):
         simulate_file(folder / "p.nir", "torch", "digits", folder / str(i), SAMPLES, STEPS, shard=f"{i}/2")

@@ -1,13 +1,15 @@
 """Shards of a run add up to the run, and nothing else is added."""
 
+import shutil
+
 import msgspec
 import numpy as np
 import pytest
 
 from ecmt_deploy.activity import Activity
-from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.errors import ConfigError, RunError
-from ecmt_deploy.pipeline import convert_named, simulate_file
+from ecmt_deploy.graph import read
+from ecmt_deploy.pipeline import simulate_file
 from ecmt_deploy.rundir import ACTIVITY, OUTPUTS, PROBES, PROGRAM, RECORD, RunRecord, load_run
 from ecmt_deploy.shards import merge_runs, parse_shard
 
@@ -15,12 +17,11 @@ TIMES = {"build_seconds": None, "run_seconds": None}
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(digits, tmp_path_factory):
     """A whole run of 7 samples on the reference, and its 3 shards."""
     folder = tmp_path_factory.mktemp("shards")
-    program = folder / "p.nir"
-    made = convert_named("zoo:vit_digits", "digits", program, ConvertConfig(preset="paper"), calibration_samples=8)
-    probe = f"{made.program.neurons[0]}:membrane"
+    program = shutil.copy(digits, folder / "p.nir")
+    probe = f"{read(digits).neurons[0]}:membrane"
     simulate_file(program, "reference", "digits", folder / "whole", limit=7, timesteps=2, probes=[probe])
     for i in (1, 2, 3):
         simulate_file(program, "reference", "digits", folder / f"{i}", limit=7, timesteps=2, shard=f"{i}/3", probes=[probe])

@@ -137,12 +137,15 @@ def test_runs_are_those_of_simulate_and_the_summary_is_theirs(programs, swept, t
     assert "Pareto" in (swept / "report.html").read_text()
 
 
-@pytest.mark.parametrize("damage", ["outputs.npy", "activity.json", "run.json", "program.nir"])
+@pytest.mark.parametrize("damage", ["outputs.npy", "activity.json", "edited counts", "run.json", "program.nir"])
 def test_a_run_that_is_not_whole_is_made_again(damage, programs, copy, made, caplog):
     whole = contents(copy)
     if damage == "run.json":
         shutil.rmtree(copy / "accurate" / "T2")
         (copy / "accurate" / "T2").mkdir()
+    elif damage == "edited counts":
+        path = copy / "accurate" / "T2" / "activity.json"
+        path.write_text(path.read_text().replace('"dense_macs": ', '"dense_macs": 9', 1))
     else:
         path = copy / "accurate" / "T2" / damage
         path.write_bytes(b"{}")
