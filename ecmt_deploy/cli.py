@@ -396,6 +396,8 @@ def _parse() -> Callable[[], None]:
     verb, *words = sys.argv[1:] or [""]
     if verb == "--version":
         return _print_version
+    if verb.startswith("--tyro-"):  # tyro would see the verbs alone, for their parameters are not read
+        refuse(f"{verb}: use --print-completion {'|'.join(SHELLS)}")
     if verb == "--print-completion" and (len(words) != 1 or words[0] not in SHELLS):
         refuse(f"{' '.join([verb, *words])}: expected one of {', '.join(SHELLS)}")
     if verb and not verb.startswith("-") and verb not in _VERBS:

@@ -139,7 +139,10 @@ class StoredRun:
         RunError
             if the file is damaged, or holds what this run cannot have recorded.
         """
-        path, series = self.path / PROBES, load_probes(self.path / PROBES)
+        path = self.path / PROBES
+        if path.exists():
+            _require_file(path)
+        series = load_probes(path)
         for probe, values in series.items():
             try:
                 parse_probes(self.program, [probe])
@@ -211,7 +214,7 @@ def save_run(
                     replaced.rename(path)
                 raise
     except OSError as error:
-        raise RunError(f"{path}: the run cannot be written: {error.strerror}; choose another --out") from None
+        raise RunError(f"{path}: the run cannot be written: {error.strerror or error}; choose another --out") from None
     return StoredRun(path, record, run.activity, program)
 
 
@@ -249,16 +252,17 @@ def load_run(path: Path, last: StoredRun | None = None) -> StoredRun:
         )
     if wrong := impossible(program, activity):
         raise RunError(f"{path / ACTIVITY}: {wrong}; simulate again")
-    if (path / OUTPUTS).exists():  # who needs them reads them; here they must only belong to the run
+    if (path / OUTPUTS).is_file():  # who needs them reads them; here they must only belong to the run
         _outputs(path / OUTPUTS, record, program)
     return StoredRun(path, record, activity, program)
 
 
 def _program(path: Path, record: RunRecord, last: StoredRun | None) -> Program:
+    _require_file(path)
     try:
         digest = sha256(path)
     except OSError as error:
-        raise RunError(f"{path}: cannot be read: {error.strerror}; the run is incomplete, simulate again") from None
+        raise RunError(f"{path}: cannot be read: {error.strerror}") from None
     if digest != record.program_sha256:
         raise RunError(
             f"{path}: is not the program that ran: its digest is {digest[:12]}, {RECORD} says {record.program_sha256[:12]}; "
@@ -274,24 +278,30 @@ def _program(path: Path, record: RunRecord, last: StoredRun | None) -> Program:
 
 def _outputs(path: Path, record: RunRecord, program: Program) -> np.ndarray:
     """The readouts, as an array that stays in its file until it is used."""
+    _require_file(path)
     try:
         outputs = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # a damaged header raises whatever Python's tokeniser does
-        raise RunError(f"{path}: cannot be read: {error}; simulate again") from None
+        raise RunError(f"{path}: cannot be read: {' '.join(str(error).split())}; simulate again") from None
     expected = (record.timesteps, record.n_samples, *program.output_shape)
     dtype = "float64" if program.integer else record.dtype
-    if not isinstance(outputs, np.ndarray) or outputs.shape != expected or outputs.dtype != dtype:
+    if not isinstance(outputs, np.ndarray) or outputs.shape != expected or outputs.dtype.name != dtype:
         found = f"{outputs.dtype} of shape {outputs.shape}" if isinstance(outputs, np.ndarray) else "no array"
         raise RunError(f"{path}: {found}, expected {dtype} of shape {expected}; simulate again")
     return outputs
 
 
 def _decode(path: Path, kind: type[_T]) -> _T:
-    if not path.is_file():
-        raise RunError(f"{path}: missing; the run is incomplete, simulate again")
+    _require_file(path)
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror}") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise RunError(f"{path}: {error}; simulate again") from None
+
+
+def _require_file(path: Path) -> None:
+    """Refuse what is missing, and what is no file: a pipe would be waited for."""
+    if not path.is_file():
+        raise RunError(f"{path}: {'is no file' if path.exists() else 'missing'}; the run is incomplete, simulate again")

@@ -215,6 +215,7 @@ BAD = {
     "demo over somebody's program": (somebodys_program, ["demo", "--out", "."], "holds program.nir, which no demo wrote"),
     "demo in no directory": (None, ["demo", "--out", "none/d"], "does not exist"),
     "completion of no shell": (None, ["--print-completion", "fish"], "--print-completion fish: expected one of bash, zsh"),
+    "completion as tyro spells it": (None, ["--tyro-print-completion", "bash"], "use --print-completion bash|zsh"),
     "completion of nothing": (None, ["--print-completion"], "--print-completion: expected one of bash, zsh"),
     "an operation outside the table": (
         large,

@@ -103,6 +103,11 @@ def shorter(nodes: Any) -> None:
     gridded.data = gridded.data[:, :1]
 
 
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 SHARD = {
     "index": 1,
     "count": 1,
@@ -159,7 +164,9 @@ EDITED: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "another program": (of_another_model, "is not the program that ran"),
     "an edited program": (lambda path: (path / PROGRAM).write_bytes((path / PROGRAM).read_bytes() + b"x"), "its digest is"),
-    "no program": (lambda path: (path / PROGRAM).unlink(), "No such file or directory; the run is incomplete"),
+    "no program": (lambda path: (path / PROGRAM).unlink(), "program.nir: missing; the run is incomplete"),
+    "pipes in place of files": (lambda path: [pipe(path / name) for name in (PROGRAM, OUTPUTS, PROBES)], "is no file; the run"),
+    "outputs of a type that is none": (says(dtype="nonsense"), "float64 of shape (2, 5, 10), expected nonsense of shape"),
     "outputs of fewer samples": (
         lambda path: np.save(path / OUTPUTS, np.zeros((STEPS, 1, 10))), "shape (2, 1, 10), expected float64 of shape (2, 5",
     ),
@@ -186,6 +193,7 @@ def test_a_run_that_cannot_be_is_refused_with_one_line(case, kept):
 PROBED: dict[str, tuple[Callable[[Path], None], str]] = {
     "of another node": (probes(renamed), "ghost is not in the program"),
     "of fewer steps": (probes(shorter), "expected (5, 2, "),
+    "that are a pipe": (lambda path: pipe(path / PROBES), "probes.h5: is no file"),
     "with other spikes": (probes(louder), "holds other spikes than the"),
 }
 
@@ -294,7 +302,7 @@ def test_a_run_of_an_older_version_is_read(kept):
     assert load_run(kept).record.hardware is None
     (kept / OUTPUTS).unlink()
     assert price_run(kept, ["loihi2"]), "prices need no outputs"
-    with pytest.raises(RunError, match="outputs.npy: cannot be read"):
+    with pytest.raises(RunError, match="outputs.npy: missing"):
         load_run(kept).outputs()
 
 
