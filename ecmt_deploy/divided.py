@@ -10,13 +10,15 @@ from pathlib import Path
 
 import torch
 
+from ecmt_deploy.audit import impossible
 from ecmt_deploy.config import Execution
 from ecmt_deploy.data import Dataset, Labels
 from ecmt_deploy.distributed import choose_device, process_group
 from ecmt_deploy.engine import SpikingModel, load
+from ecmt_deploy.errors import RunError
 from ecmt_deploy.evaluation import finish, require_batch
-from ecmt_deploy.files import require_directory, sha256
-from ecmt_deploy.parts import Keeper, Origin, Part, empty_part, part_path, resume
+from ecmt_deploy.files import require_out, sha256
+from ecmt_deploy.parts import MEND, Keeper, Origin, Part, empty_part, part_path, resume
 from ecmt_deploy.pipeline import evaluation_data
 from ecmt_deploy.progress import progress
 from ecmt_deploy.ranks import place, refuse
@@ -49,7 +51,7 @@ def evaluate_file(
 
         def begin() -> _Work:
             if out is not None and first:
-                require_directory(out)
+                require_out(out, ".json")
             shard = group.rank + 1, group.size
             return _begin(path, data, shard, timesteps, batch_size, limit, execution, checkpoint, workers, labels)
 
@@ -151,4 +153,6 @@ def _begin(
     if checkpoint is None:
         return _Work(model, dataset, empty_part(origin, *shard, program.nodes), None, workers)
     part = resume(checkpoint, origin, *shard, program.nodes)
+    if wrong := impossible(program, part.totals.activity):
+        raise RunError(f"{part_path(checkpoint, *shard)}: {wrong}; {MEND}")
     return _Work(model, dataset, part, Keeper(part_path(checkpoint, *shard)), workers)

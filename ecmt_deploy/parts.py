@@ -157,21 +157,22 @@ def read_part(path: Path) -> Part:
     try:
         sealed = msgspec.json.decode(path.read_bytes(), type=_Sealed)
         if hashlib.sha256(sealed.part).hexdigest() != sealed.sha256:
-            raise RunError(f"{path}: damaged, its content is not what was written; {_MEND}")
+            raise RunError(f"{path}: damaged, its content is not what was written; {MEND}")
         part = msgspec.json.decode(sealed.part, type=Part)
     except OSError as error:
         raise RunError(f"{path}: cannot be read: {error.strerror}") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise RunError(f"{path}: damaged: {error}; {_MEND}") from None
+        raise RunError(f"{path}: damaged: {error}; {MEND}") from None
     name = part_path(path.parent, part.index, part.count).name
     if path.name != name:
         raise RunError(f"{path}: holds {name}; it was renamed or copied, delete it or give it its name back")
     if wrong := _impossible(part):
-        raise RunError(f"{path}: {wrong}; {_MEND}")
+        raise RunError(f"{path}: {wrong}; {MEND}")
     return part
 
 
-_MEND = "delete it, and evaluate computes it anew"
+#: what to do about a part that is none
+MEND = "delete it, and evaluate computes it anew"
 
 
 def _impossible(part: Part) -> str | None:

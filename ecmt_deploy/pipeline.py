@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,20 +13,20 @@ import numpy as np
 import torch
 
 from ecmt_deploy import data as datasets
-from ecmt_deploy.chips import hardware as describe
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion import convert
+from ecmt_deploy.door import as_chip
 from ecmt_deploy.engine import SpikingModel, load
 from ecmt_deploy.errors import DataError
-from ecmt_deploy.files import require_directory, sha256, write_atomically
+from ecmt_deploy.files import require_out, sha256, write_atomically
 from ecmt_deploy.graph import Program, Provenance, read, write
 from ecmt_deploy.preprocessing import Preprocessing
 from ecmt_deploy.probes import parse_probes
 from ecmt_deploy.progress import progress, step_progress
 from ecmt_deploy.quantization import quantize
-from ecmt_deploy.rundir import Conformance, RunRecord, Shard, require_writable, save_run
+from ecmt_deploy.rundir import Conformance, RunRecord, Shard, StoredRun, require_writable, save_run
 from ecmt_deploy.shards import fingerprint, parse_shard
-from ecmt_deploy.simulation import simulate
+from ecmt_deploy.simulation import fitted, simulate
 from ecmt_deploy.target import Run
 from ecmt_deploy.traces import Trace
 from ecmt_deploy.tracing import trace
@@ -61,7 +61,7 @@ def convert_named(
     """
     from ecmt_deploy import models  # timm takes seconds to load, and conversion alone needs it
 
-    require_directory(out)
+    require_out(out, ".nir")
     loaded = models.load(model, weights, model_args, weights_key, preprocessing)
     drawn = datasets.calibration(
         data, preprocessing=loaded.preprocessing, n_samples=calibration_samples, n_classes=loaded.n_outputs
@@ -123,25 +123,33 @@ def simulate_file(
     shard: str | None = None,
     probes: Sequence[str] = (),
     labels: datasets.Labels = "name",
-) -> RunRecord:
+    allow_misfit: bool = False,
+    overwrite: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> StoredRun:
     """Run a program on a target and keep the run as a directory.
 
     With ``conformance`` the reference target runs the same samples, and the record says whether all counts are equal. With
     precision ``fixed`` a float program is quantised for ``hardware`` first, and the run keeps the integer program. ``shard``
     (``i/n``) runs only samples i - 1, i - 1 + n, ..; :func:`ecmt_deploy.shards.merge_runs` adds the parts. ``probes`` are
-    kept in the run. ``labels`` are matched by ``name``, or by ``position`` (docs/data.md).
+    kept in the run. ``labels`` are matched by ``name``, or by ``position`` (docs/data.md). On a named ``hardware`` the program
+    must fit, unless ``allow_misfit``; ``say`` is told whether it does. A run that ``out`` holds already is replaced only if
+    ``overwrite``.
     """
-    require_writable(out)
-    chip = describe(hardware) if hardware else None
-    program = read(path)
+    require_writable(out, overwrite)
+    chip = as_chip(hardware) if hardware else None
+    digest, program = sha256(path) if path.is_file() else "", read(path)
     made = quantize(program, chip, timesteps) if precision == "fixed" and not program.integer else program
     recorded = parse_probes(made, probes)
+    placement = fitted(made, chip, allow_misfit) if chip else None
+    if placement:
+        say(f"{placement.hardware}: {placement.verdict}{'; run all the same' if placement.obstacles else ''}")
     whole = evaluation_data(program, data, limit, labels)
     part = parse_shard(shard, len(whole))
     dataset = whole.take(np.arange(part[0] - 1, len(whole), part[1])) if part else whole
     x, expected = dataset.arrays()
     with step_progress(f"simulate on {target}", len(x), timesteps or program.timesteps) as bar:
-        run = simulate(made, x, target, timesteps, precision, chip, progress=bar, probes=recorded)
+        run = simulate(made, x, target, timesteps, precision, chip, progress=bar, probes=recorded, allow_misfit=True)
     compared = _conform(made, x, run) if conformance else None
     analog = None if program.integer else _analog(program, x)
     chosen = run.outputs.argmax(axis=-1)
@@ -157,7 +165,7 @@ def simulate_file(
         n_samples=len(x),
         data=data,
         labels=labels,
-        program_sha256=sha256(path),
+        program_sha256=digest,
         provenance=made.provenance,
         accuracy=[n / len(x) for n in right],
         analog_accuracy=None if analog_right is None else analog_right / len(x),
@@ -165,16 +173,18 @@ def simulate_file(
         conformance=compared,
         build_seconds=run.build_seconds,
         run_seconds=run.run_seconds,
+        hardware=placement.hardware if placement else None,
+        obstacles=[obstacle.sentence for obstacle in placement.obstacles] if placement else [],
         shard=Shard(*part, len(whole), fingerprint(whole.indices, whole.labels), right, agreeing, analog_right)
         if part
         else None,
     )
-    return save_run(out, record, run, path if made is program else made)
+    return save_run(out, record, run, made, path if made is program else None, overwrite)
 
 
 def quantize_file(path: Path, out: Path, hardware: str | None = None, timesteps: int | None = None) -> Program:
     """Write the integer program of a float program to ``out``."""
-    require_directory(out)
+    require_out(out, ".nir", reads=[path])
     made = quantize(read(path), hardware, timesteps)
     write(made, out)
     return made
@@ -211,9 +221,8 @@ def trace_file(
     out: Path | None = None,
     labels: datasets.Labels = "name",
 ) -> Trace:
-    """Trace a program on samples of a dataset; ``out`` takes the trace as JSON."""
-    if out is not None:
-        require_directory(out)
+    """Trace a program on samples of a dataset; ``out`` takes the trace: ``.json``, or its table as ``.csv``."""
+    suffix = None if out is None else require_out(out, ".json", ".csv")
     model = load(path)
     dataset = evaluation_data(model.program, data, limit, labels)
     with progress(f"trace {path.name}", len(dataset)) as bar:
@@ -221,7 +230,11 @@ def trace_file(
         measured = trace(model, batches, timesteps, bar)
     measured = msgspec.structs.replace(measured, program_sha256=sha256(path), data=data)
     if out is not None:
-        write_atomically(out, msgspec.json.format(msgspec.json.encode(measured), indent=1))
+        from ecmt_deploy.report.data import to_csv
+        from ecmt_deploy.report.data import trace as as_table
+
+        as_json = msgspec.json.format(msgspec.json.encode(measured), indent=1)
+        write_atomically(out, to_csv(as_table(measured)) if suffix == ".csv" else as_json)
     return measured
 
 

@@ -14,12 +14,12 @@ from ecmt_deploy.chips import Hardware, available, hardware
 from ecmt_deploy.config import require_timesteps
 from ecmt_deploy.data import Labels
 from ecmt_deploy.errors import ConfigError, DataError, EcmtError, HardwareError, RunError
-from ecmt_deploy.files import sha256, write_atomically
+from ecmt_deploy.files import require_parent, sha256, write_atomically
 from ecmt_deploy.graph import Program, read, write
 from ecmt_deploy.ledger import compare_runs
 from ecmt_deploy.quantization import quantize
 from ecmt_deploy.report import Comparison, render_comparison, summary, to_csv
-from ecmt_deploy.rundir import PROGRAM, load_outputs, load_run, require_writable
+from ecmt_deploy.rundir import PROGRAM, load_run, require_writable
 from ecmt_deploy.target import find
 
 _logger = logging.getLogger(__name__)
@@ -154,8 +154,7 @@ def sweep(
 
 def _require_sweep(out: Path) -> None:
     """Fail before long work where its results could not be kept, or are not alone."""
-    if not out.absolute().parent.is_dir():
-        raise RunError(f"{out}: its directory does not exist; create {out.absolute().parent} first")
+    require_parent(out)
     if out.exists() and not (out.is_dir() and ((out / RECORD).is_file() or not any(out.iterdir()))):
         raise RunError(f"{out}: exists and is no sweep's directory; choose another --out")
 
@@ -186,7 +185,15 @@ def _planned(
     if data is None and (calibration is None or calibration.split == "given"):
         raise DataError(f"{path}: the program does not say what it was calibrated on; give --data")
     spec = data or (calibration.spec if calibration else "")
-    samples = len(evaluation_data(program, spec, limit, labels))
+    try:
+        samples = len(evaluation_data(program, spec, limit, labels))
+    except DataError as error:
+        if data is not None:
+            raise
+        raise DataError(
+            f"{path}: was calibrated on {spec}, and a relative path is looked for in {Path.cwd()}: {error}; run the sweep "
+            "where the program was converted, or say with --data where the data is"
+        ) from None
     chip = _chip(program, chips, names) if precision == "fixed" and not program.integer else None
     digests: dict[int, str] = {}
     runs = []
@@ -230,13 +237,12 @@ def _belongs(run: Planned, digest: str, target: str, precision: str, labels: Lab
     RunError
         if it holds another run, or something else: nothing of that is replaced.
     """
-    require_writable(run.path)
+    require_writable(run.path, overwrite=True)
     try:
-        record, activity = load_run(run.path)
-        load_outputs(run.path, record)
-        if sha256(run.path / PROGRAM) != record.program_sha256 or activity.n_samples != record.n_samples:
-            raise RunError(f"{run.path / PROGRAM}: not the program, or the samples, of the record")
-    except (RunError, OSError) as error:
+        stored = load_run(run.path)
+        stored.outputs()
+        record = stored.record
+    except RunError as error:
         _logger.warning("%s: not whole, made again (%s)", run.path, error)
         return False
     for what, found, expected in (
@@ -287,6 +293,9 @@ def _run(
         except OSError as error:
             raise RunError(f"{run.path.parent}: cannot be made: {error.strerror}; choose another --out") from None
         try:
-            simulate_file(run.program, target, run.data, run.path, limit, run.timesteps, precision, run.chip, labels=labels)
+            simulate_file(
+                run.program, target, run.data, run.path, limit, run.timesteps, precision, run.chip, labels=labels,
+                allow_misfit=True, overwrite=True,  # what is there is not whole
+            )  # fmt: skip
         except EcmtError as error:
             raise type(error)(f"{run.name}, T = {run.timesteps}: {error}") from None

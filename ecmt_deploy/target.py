@@ -90,7 +90,11 @@ class Target(Protocol):
         """What is not installed that this target needs, as a sentence that says how to install it; ``None`` if ready."""
 
     def check(self, program: Program, hardware: Hardware | None) -> list[Unsupported]:
-        """All reasons at once why ``program`` cannot run here; empty where it can."""
+        """All reasons at once why ``program`` cannot run here; empty where it can.
+
+        ``hardware`` is the chip that whoever calls named. Whether the program fits it is not asked here: the core places it,
+        for every target alike. A target adds what it cannot honour of that chip itself.
+        """
 
     def run(
         self,
@@ -105,7 +109,8 @@ class Target(Protocol):
         """Run every sample of ``inputs`` (N, *input_shape) for ``timesteps`` steps in ``dtype``.
 
         Of an integer program ``dtype`` is int64, and so are inputs and outputs: whoever calls quantises and scales back.
-        ``probes`` name neuron nodes; a target that cannot record refuses them with a :class:`TargetError`.
+        ``probes`` name neuron nodes; a target that cannot record refuses them with a :class:`TargetError`. What is returned is
+        checked: counts that no run of the program can have are an error of the target.
         """
 
 

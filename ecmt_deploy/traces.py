@@ -60,11 +60,29 @@ def load_trace(path: Path) -> Trace:
     Raises
     ------
     RunError
-        if it is missing or malformed.
+        if it is missing or malformed, or says what no trace can.
     """
     if not path.is_file():
         raise RunError(f"{path}: no such file; `ecmt-deploy trace P.nir --data DATA --out {path}` makes one")
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Trace)
+        read = msgspec.json.decode(path.read_bytes(), type=Trace)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror}") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise RunError(f"{path}: {error}; trace again") from None
+    if wrong := _impossible(read):
+        raise RunError(f"{path}: {wrong}; trace again")
+    return read
+
+
+def _impossible(trace: Trace) -> str | None:
+    """Why nothing can have measured this."""
+    if trace.n_samples < 1 or trace.timesteps < 1:
+        return f"{trace.n_samples} samples of {trace.timesteps} steps"
+    for node in trace.nodes:
+        if len(node.relative_error) != trace.timesteps or not all(error >= 0 for error in node.relative_error):
+            return f"node {node.node}: relative_error is no error for each of {trace.timesteps} steps"
+        for name, shares in (("spike_rate", node.spike_rate), ("saturation", node.saturation)):
+            if len(shares) not in (0, trace.timesteps) or not all(0 <= share <= 1 for share in shares):
+                return f"node {node.node}: {name} is no share for each of {trace.timesteps} steps"
+    return None

@@ -20,6 +20,7 @@ from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph.functions import FUNCTIONS
 from ecmt_deploy.graph.shapes import ShapeError, infer
 from ecmt_deploy.kernels import InputKernel, Site, Stream, kernel
+from tests.functions import SCALARS
 
 Shape = tuple[int, ...]
 FLOAT64 = np.dtype(np.float64)
@@ -236,7 +237,7 @@ class Builder:
 
     def parameters(self, name: str, shape: Shape) -> dict[str, Any]:
         ndim = len(shape)
-        drawn: dict[str, Any] = {}
+        drawn: dict[str, Any] = {key: np.asarray(value) for key, value in SCALARS.get(name, {}).items()}
         if name in ("softmax", "l2_norm"):
             drawn["axis"] = np.asarray(self.axis(ndim))
         if name in ("layer_norm", "rms_norm"):

@@ -60,7 +60,8 @@ def _integer(value: np.ndarray, low: int, high: int) -> bool:
     return value.ndim == 0 and value.dtype.kind == "i" and bool(low <= value <= high)
 
 
-def _number(name: str) -> Parameter:
+def number(name: str) -> Parameter:
+    """A required parameter that may be any finite number."""
     return Parameter(name, "a finite number", lambda value, shape, p: value.ndim == 0 and _finite(value))
 
 
@@ -128,15 +129,15 @@ FUNCTIONS: dict[str, Function] = {
     "sigmoid": Function("1 / (1 + exp(-x))", finite=True),
     "tanh": Function("tanh x", finite=True),
     "relu": Function("max(x, 0)", finite=True),
-    "clamp": Function("min(max(x, low), high)", parameters=(_number("low"), _HIGH), finite=True),
+    "clamp": Function("min(max(x, low), high)", parameters=(number("low"), _HIGH), finite=True),
     "hard_swish": Function("x min(max(x + 3, 0), 6) / 6"),
     "hard_sigmoid": Function("min(max(x + 3, 0), 6) / 6", finite=True),
-    "leaky_relu": Function("x where x > 0, slope x elsewhere", parameters=(_number("slope"),)),
+    "leaky_relu": Function("x where x > 0, slope x elsewhere", parameters=(number("slope"),)),
     "exp": Function("exp x"),
     "sqrt": Function("sqrt x"),
     "rsqrt": Function("1 / sqrt x"),
     "reciprocal": Function("1 / x"),
-    "power": Function("x^exponent", parameters=(_number("exponent"),)),
+    "power": Function("x^exponent", parameters=(number("exponent"),)),
     "abs": Function("|x|", finite=True),
     "divide": Function("x / y", operands=2),
 }

@@ -22,7 +22,7 @@ from ecmt_deploy.kernels.stateful import (
 )
 from ecmt_deploy.kernels.streams import Stream
 
-__all__ = ["InputKernel", "Kernel", "Site", "Stream", "elements_kind", "kernel", "kernels"]
+__all__ = ["InputKernel", "Kernel", "Site", "Stream", "kernel", "kernels"]
 
 _KERNELS: dict[type, type[Kernel]] = {
     nir.Input: InputKernel,
@@ -58,11 +58,6 @@ def kernel(node: nir.NIRNode, site: Site, dtype: np.dtype, identity_neurons: boo
             )
         return IdentityKernel(node, site, dtype)
     return _KERNELS[type(node)](node, site, dtype)
-
-
-def elements_kind(node: nir.NIRNode) -> str | None:
-    """Under which kind the elementwise work of ``node`` is counted; ``None`` where it does none."""
-    return _KERNELS[type(node)].elements_kind(node)
 
 
 def kernels(program: Program, dtype: np.dtype, identity_neurons: bool = False) -> dict[str, Kernel]:

@@ -67,16 +67,12 @@ class Kernel(ABC):
     @property
     def counts(self) -> Counts:
         """Counts since the kernel was made."""
-        kind = self.elements_kind(self.node)
-        return Counts(**self._counts, ecm_ops={kind: self._elements} if kind else {})
+        return Counts(**self._counts, ecm_ops={self.ecm_kind: self._elements} if self.ecm_kind else {})
 
-    #: under which kind elementwise work is counted; ``None`` where there is none
-    ecm_kind: ClassVar[str | None] = None
-
-    @classmethod
-    def elements_kind(cls, node: Any) -> str | None:
-        """Under which kind the elementwise work of ``node`` is counted."""
-        return cls.ecm_kind
+    @property
+    def ecm_kind(self) -> str | None:
+        """Under which kind the node's elementwise work is counted; ``None`` where it does none."""
+        return None
 
     def count_elements(self, elements: int) -> None:
         """Count elements evaluated, under the node's kind."""

@@ -80,10 +80,10 @@ class ECMKernel(Kernel):
 
     node: n.ECM
 
-    @classmethod
-    def elements_kind(cls, node: n.ECM) -> str:
+    @property
+    def ecm_kind(self) -> str:
         """The function's name."""
-        return node.function
+        return self.node.function
 
     def reset(self) -> None:
         self.accumulators = [self.zeros(shape) for shape in self.site.operand_shapes]

@@ -16,7 +16,7 @@ import numpy as np
 
 from ecmt_deploy.chips import Figure, Hardware
 from ecmt_deploy.door import ChipLike, ProgramLike, as_chip, as_program, as_steps
-from ecmt_deploy.errors import ConfigError, HardwareError
+from ecmt_deploy.errors import ConfigError, ConversionError, HardwareError
 from ecmt_deploy.graph import Program, QuantizationRecord, verify
 from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.graph import nodes as n
@@ -53,8 +53,9 @@ def quantize(program: ProgramLike, hardware: ChipLike | None = None, timesteps: 
 
     Raises
     ------
-    ConfigError, HardwareError, ProgramError
-        if the program is an integer program or has no ranges, or the chip does not state its widths.
+    ConfigError, ConversionError, HardwareError, ProgramError
+        if the program is an integer program or has no ranges, a function of it has no integer form, or the chip does not state
+        its widths.
     """
     program, chip = as_program(program), as_chip(DEFAULT_HARDWARE if hardware is None else hardware)
     if program.integer:
@@ -198,7 +199,10 @@ class _Pass:
         self._analog(name, sources)
         found = [self.exponents[source] for source in sources]
         magnitude, shape = self.ranges[sources[0]], self.program.shapes[sources[0]]
-        made = parameters_for(node.function, node.parameters, found, self.exponents[name], magnitude, self.bits, shape)
+        try:
+            made = parameters_for(node.function, node.parameters, found, self.exponents[name], magnitude, self.bits, shape)
+        except ConversionError as error:
+            raise ConversionError(f"node {name}: {error}") from None
         return f.FixedECM(
             operands=node.operands, function=node.function, coding=node.coding, parameters=made,
             operand_exponents=np.array(found), **self._common(name),

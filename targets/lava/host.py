@@ -7,7 +7,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from ecmt_deploy.graph import Program
 from ecmt_deploy.probes import probe_shape
 from ecmt_deploy.target import Probe, Progress, Run, Unsupported
 
+from . import compat
 from .groups import MAX_PORTS, Group, groups
 from .job import Job
 from .resources import patience, require_room
@@ -47,17 +47,7 @@ class LavaTarget:
         """How to install lava-nc where it is not."""
         if sys.platform != "linux":
             return f"target lava needs Linux (forked processes, /proc), not {sys.platform}; use --target reference"
-        how = "pip install 'ecmt-deploy[lava]'"
-        if int(np.__version__.partition(".")[0]) > 1:
-            return f"target lava needs numpy 1, with numpy {np.__version__} some of its processes hang; install it: {how}"
-        try:
-            version("lava-nc")
-            return None
-        except PackageNotFoundError:
-            pass  # an import would not tell: folders that an uninstalled package leaves behind can be imported
-        if sys.version_info >= (3, 11):
-            how += " && pip install --no-deps --ignore-requires-python lava-nc==0.10.0"
-        return f"target lava needs lava-nc, which is not installed; install it: {how}"
+        return compat.missing()
 
     def check(self, program: Program, hardware: Hardware | None) -> list[Unsupported]:
         """Nodes with more operands than a process has ports."""
