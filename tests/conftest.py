@@ -1,5 +1,6 @@
-"""Programs that are made once for the whole suite."""
+"""Programs that are made once for the whole suite, and which tests share a worker."""
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,11 @@ PROGRAMS = ("every node, rate", "every node, differential", "transformer, paper"
 @pytest.fixture(params=PROGRAMS)
 def program(request: pytest.FixtureRequest, all_programs: dict[str, Program]) -> Program:
     return all_programs[request.param]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that run Lava share a worker: some of them look for what Lava left on the machine, and must not see each other's."""
+    for item in items:
+        function = getattr(item, "function", None)
+        if "lava" in item.nodeid.lower() or (function and "lava" in inspect.getsource(function).lower()):
+            item.add_marker(pytest.mark.xdist_group("lava"))
