@@ -20,6 +20,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
 from ecmt_deploy.errors import ConfigError, EcmtError, ElsewhereError
 from ecmt_deploy.ranks import place, refuse
+from ecmt_deploy.text import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,9 +40,9 @@ def command(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 def _console(stderr: bool = False) -> Console:
-    from rich.console import Console
+    from ecmt_deploy.terminal import Terminal
 
-    return Console(stderr=stderr)
+    return Terminal(stderr=stderr)
 
 
 Data = Annotated[str, arg(metavar="DATA", help="digits, folder:DIR, idx:DIR, npz:FILE, or a dataset name of timm's")]
@@ -425,6 +426,13 @@ class _Terminated(BaseException):
     """SIGTERM or SIGHUP: unwinds like Ctrl-C, so that nothing is left running or half written."""
 
 
+class _OneLine(logging.Formatter):
+    """Warnings quote text from outside; each is one line without control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return one_line(super().format(record))
+
+
 def _terminated(number: int, frame: FrameType | None) -> None:
     raise _Terminated(number)
 
@@ -448,11 +456,13 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # under nohup it is ignored, and stays so
             signal.signal(number, _terminated)
-    logging.basicConfig(level=logging.WARNING, format="ecmt-deploy: %(levelname)s: %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine("ecmt-deploy: %(levelname)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     try:
         _run()
     except EcmtError as error:
-        print(f"ecmt-deploy: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"ecmt-deploy: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         _say_unless_launched("interrupted")

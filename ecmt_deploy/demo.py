@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
 from ecmt_deploy import chips, energy_tables, tables
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.divided import evaluate_file
@@ -16,6 +14,7 @@ from ecmt_deploy.pipeline import convert_named, simulate_file, trace_file
 from ecmt_deploy.pricing import notes, to_csv
 from ecmt_deploy.report import AccuracyCurve, render_html
 from ecmt_deploy.target import find
+from ecmt_deploy.terminal import Terminal
 
 MODEL, DATA = "zoo:vit_digits", "digits"
 TIMESTEPS, LAVA_TIMESTEPS, LAVA_SAMPLES = 8, 4, 32
@@ -28,7 +27,7 @@ def demo(out: Path) -> None:
     ----------
     out : directory that takes program.nir, eval.json, run/, energy.json, energy.csv, trace.json, report.json and report.html
     """
-    console = Console()
+    console = Terminal()
     if out.exists() and not out.is_dir():
         raise RunError(f"{out}: exists and is no directory; choose another --out")
     if not out.absolute().parent.is_dir():

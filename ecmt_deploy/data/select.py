@@ -18,6 +18,7 @@ from ecmt_deploy.data.npz import open_npz
 from ecmt_deploy.errors import DataError
 from ecmt_deploy.graph.provenance import CalibrationRecord
 from ecmt_deploy.preprocessing import Preprocessing
+from ecmt_deploy.text import require_plain
 
 _logger = logging.getLogger(__name__)
 
@@ -184,6 +185,7 @@ def _left_out(dataset: Dataset, exclude: CalibrationRecord | Sequence[int]) -> S
 def _open(spec: str, preprocessing: Preprocessing, split: Split, n_classes: int | None) -> Source:
     if split not in ("train", "test"):
         raise DataError(f"{spec}: unknown split {split!r}; expected train or test")
+    require_plain(spec, "DATA", DataError)  # records of what is made from it keep it
     form, colon, place = spec.partition(":")
     if spec == "digits":
         return open_digits(split, preprocessing)

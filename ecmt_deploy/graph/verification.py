@@ -16,6 +16,7 @@ from ecmt_deploy.graph.functions import FUNCTIONS
 from ecmt_deploy.graph.program import Program, parameters
 from ecmt_deploy.graph.provenance import Provenance
 from ecmt_deploy.graph.shapes import ShapeError, convolution, infer
+from ecmt_deploy.text import require_names, require_plain
 
 MAX_ELEMENTS = 2**31  # of one stream: larger cannot be a layer, and would only exhaust memory
 
@@ -34,6 +35,8 @@ def verify(nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]], p
     ProgramError
         naming node, field, what was found and what was expected, at the first rule that is broken.
     """
+    require_names(nodes, ProgramError)
+    require_plain(provenance, "provenance", ProgramError)
     operands = _operands(nodes, edges)
     order = _topological_order(operands)
     for name in order:
@@ -170,7 +173,6 @@ def _check_fields(name: str, node: nir.NIRNode) -> None:
         if not condition:
             raise ProgramError(f"node {name} ({type(node).__name__}): {field} is {found}, expected {expected}")
 
-    require(bool(name) and "/" not in name and name not in (".", ".."), "name", repr(name), "a name without '/'")
     if type(node) not in {*n.DIALECT.values(), *n.STANDARD.values(), *f.FIXED.values()}:
         raise ProgramError(f"node {name}: unknown type {type(node).__name__}, expected one of {_known_types()}")
     for array in parameters(node):
