@@ -1,15 +1,23 @@
-"""Files appear whole or not at all."""
+"""Files appear whole or not at all; what is read from outside is what it says it is, or an error in one line."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
-from ecmt_deploy.errors import RunError
+import msgspec
+import numpy as np
+
+from ecmt_deploy.errors import RunError, reading
+from ecmt_deploy.text import require_plain
+
+_T = TypeVar("_T")
 
 
 @contextmanager
@@ -51,6 +59,42 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+def read_json(path: Path, kind: type[_T], mend: str) -> _T:
+    """What a JSON file holds, strictly decoded, its text without control characters.
+
+    Raises
+    ------
+    RunError
+        if it is missing, malformed or of another kind; ``mend`` ends the line.
+    """
+    if not path.is_file():
+        raise RunError(f"{path}: no such file; {mend}")
+    with reading(RunError, f"{path}: not readable", mend):
+        found = msgspec.json.decode(path.read_bytes(), type=kind)
+    require_plain(found, str(path), RunError)
+    return found
+
+
+def read_npy(stream: BinaryIO, size: int) -> np.ndarray:
+    """An array in NumPy's format, in native byte order, of a stream of ``size`` bytes; nothing is allocated that is not there.
+
+    Raises
+    ------
+    ValueError
+        if it holds objects, or another number of bytes than it declares; and whatever NumPy raises.
+    """
+    version = np.lib.format.read_magic(stream)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = header(stream)
+    if dtype.hasobject:
+        raise ValueError("it holds pickled objects, which are refused")
+    declared, there = math.prod(shape) * dtype.itemsize, size - stream.tell()
+    if declared != there:
+        raise ValueError(f"it declares shape {shape} {dtype} = {declared} bytes, but {there} are there")
+    array = np.frombuffer(stream.read(declared), dtype).reshape(shape, order="F" if fortran else "C")
+    return array.astype(dtype.newbyteorder("="), copy=False)
 
 
 def sha256(path: Path) -> str:

@@ -6,20 +6,19 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 import numpy as np
 
 from ecmt_deploy.activity import Activity
-from ecmt_deploy.errors import RunError
-from ecmt_deploy.files import sha256
+from ecmt_deploy.errors import RunError, reading
+from ecmt_deploy.files import read_json, read_npy, sha256
 from ecmt_deploy.graph import Program, Provenance, write
 from ecmt_deploy.probes import save_probes
 from ecmt_deploy.target import Run
 
-_T = TypeVar("_T")
 RECORD, ACTIVITY, OUTPUTS, PROGRAM, PROBES = "run.json", "activity.json", "outputs.npy", "program.nir", "probes.h5"
+_MEND = "the run is incomplete, simulate again"
 
 
 class Conformance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -149,7 +148,7 @@ def load_run(path: Path) -> tuple[RunRecord, Activity]:
     """
     if not path.is_dir():
         raise RunError(f"{path}: no such run directory; `ecmt-deploy simulate ... --out {path}` makes one")
-    return _decode(path / RECORD, RunRecord), _decode(path / ACTIVITY, Activity)
+    return read_json(path / RECORD, RunRecord, _MEND), read_json(path / ACTIVITY, Activity, _MEND)
 
 
 def load_outputs(path: Path, record: RunRecord) -> np.ndarray:
@@ -160,21 +159,9 @@ def load_outputs(path: Path, record: RunRecord) -> np.ndarray:
     RunError
         if the file is missing, damaged, or does not fit the record.
     """
-    try:
-        outputs = np.load(path / OUTPUTS, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise RunError(f"{path / OUTPUTS}: cannot be read: {error}; simulate again") from None
-    if not isinstance(outputs, np.ndarray) or outputs.ndim < 2 or outputs.shape[:2] != (record.timesteps, record.n_samples):
-        raise RunError(
-            f"{path / OUTPUTS}: shape {np.shape(outputs)}, expected ({record.timesteps}, {record.n_samples}, classes)"
-        )
+    file = path / OUTPUTS
+    with reading(RunError, f"{file}: cannot be read", "simulate again"), file.open("rb") as stream:
+        outputs = read_npy(stream, file.stat().st_size)
+    if outputs.ndim < 2 or outputs.shape[:2] != (record.timesteps, record.n_samples):
+        raise RunError(f"{file}: shape {outputs.shape}, expected ({record.timesteps}, {record.n_samples}, classes)")
     return outputs
-
-
-def _decode(path: Path, kind: type[_T]) -> _T:
-    if not path.is_file():
-        raise RunError(f"{path}: missing; the run is incomplete, simulate again")
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise RunError(f"{path}: {error}; simulate again") from None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from ecmt_deploy.errors import RunError
+from ecmt_deploy.files import read_json
 
 
 class NodeTrace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,9 +56,4 @@ def load_trace(path: Path) -> Trace:
     RunError
         if it is missing or malformed.
     """
-    if not path.is_file():
-        raise RunError(f"{path}: no such file; `ecmt-deploy trace P.nir --data DATA --out {path}` makes one")
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Trace)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise RunError(f"{path}: {error}; trace again") from None
+    return read_json(path, Trace, f"`ecmt-deploy trace P.nir --data DATA --out {path}` makes one")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
 
 from ecmt_deploy.data.core import ArraySource, Split, check_labels
-from ecmt_deploy.errors import DataError
+from ecmt_deploy.errors import DataError, reading
+from ecmt_deploy.files import read_npy
 from ecmt_deploy.preprocessing import Preprocessing
 
 _BOMB_RATIO = 200
 _BOMB_FLOOR_BYTES = 1 << 30
 """An array that unpacks to more than this and to more than 200 times what it takes on disk is refused unread."""
+_MEND = "write it with numpy.savez"
 
 
 def open_npz(name: str, path: Path, split: Split, preprocessing: Preprocessing, n_classes: int | None) -> ArraySource:
@@ -33,15 +35,12 @@ def open_npz(name: str, path: Path, split: Split, preprocessing: Preprocessing, 
     """
     if not path.is_file():
         raise DataError(f"{name}: no such file; expected an .npz with x (N, C, H, W) float32 and y (N,) int64")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            has_train = "x_train" in members
-            suffix = "_train" if split == "train" and has_train else ""
-            x = _read(name, archive, members, f"x{suffix}")
-            y = _read(name, archive, members, f"y{suffix}")
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{name}: not a readable .npz file ({_first_line(error)}); write it with numpy.savez") from error
+    with reading(DataError, f"{name}: not a readable .npz file", _MEND), zipfile.ZipFile(path) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        has_train = "x_train" in members
+        suffix = "_train" if split == "train" and has_train else ""
+        x = _read(name, archive, members, f"x{suffix}")
+        y = _read(name, archive, members, f"y{suffix}")
     if x.dtype != np.float32 or x.ndim != 4:
         raise DataError(f"{name}: x{suffix} is {x.dtype} of shape {x.shape}; expected normalised float32 of shape (N, C, H, W)")
     if y.dtype.kind not in "iu" or y.ndim != 1:
@@ -57,31 +56,11 @@ def open_npz(name: str, path: Path, split: Split, preprocessing: Preprocessing, 
 
 
 def _read(name: str, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], key: str) -> np.ndarray:
-    """One array, its header checked against the real size before anything is allocated."""
+    """One array, if it is as large as a file of its size can be."""
     info = members.get(key)
     if info is None:
         raise DataError(f"{name}: no array {key!r}; found {', '.join(sorted(members)) or 'none'}")
     if info.file_size > max(_BOMB_FLOOR_BYTES, _BOMB_RATIO * info.compress_size):
-        raise DataError(f"{name}: {key} unpacks from {info.compress_size} to {info.file_size} bytes; write it with numpy.savez")
-    with archive.open(info) as stream:
-        try:
-            version = np.lib.format.read_magic(stream)
-            if version == (1, 0):
-                shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-            else:
-                shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
-        except ValueError as error:
-            raise DataError(f"{name}: {key} is not a NumPy array ({_first_line(error)})") from error
-        if dtype.hasobject:
-            raise DataError(f"{name}: {key} holds pickled objects, which are refused; save plain numbers")
-        size_bytes = int(np.prod(shape, dtype=object)) * dtype.itemsize if shape else dtype.itemsize
-        found_bytes = info.file_size - stream.tell()
-        if size_bytes != found_bytes:
-            raise DataError(f"{name}: {key} declares shape {shape} {dtype} = {size_bytes} bytes, but {found_bytes} are there")
-        data = stream.read(size_bytes)
-    array = np.frombuffer(data, dtype=dtype).reshape(shape, order="F" if fortran else "C")
-    return array.astype(dtype.newbyteorder("="), copy=False)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+        raise DataError(f"{name}: {key} unpacks from {info.compress_size} to {info.file_size} bytes; {_MEND}")
+    with reading(DataError, f"{name}: {key} is not a NumPy array of numbers", _MEND), archive.open(info) as stream:
+        return read_npy(cast(BinaryIO, stream), info.file_size)
