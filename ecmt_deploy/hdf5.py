@@ -98,7 +98,7 @@ def _value(entry: _Entry, file: FileIO, size: int, answer: Receiver) -> Any:
     else:
         raise WorkError("values beyond its end")
     if array.dtype.kind == "b":
-        return array.view(np.uint8) != 0  # whatever the bytes are
+        return array.view(np.uint8).astype(bool)  # whatever the bytes are
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
