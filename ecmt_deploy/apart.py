@@ -9,6 +9,7 @@ held over the fork (``h5py._objects``), the C library's are its own affair, and 
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import select
@@ -21,6 +22,7 @@ from typing import BinaryIO, NoReturn
 
 #: computing time between two signs of life, memory beyond what the caller has, and silence while nothing computes
 SECONDS, MEMORY_BYTES, SILENCE_SECONDS = 5, 1 << 30, 300
+_ENDING = {signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
 _HEAD = 9
 _FOUND, _FAILED = b"+", b"-"
 
@@ -138,14 +140,18 @@ def apart(work: Callable[[Sender], None]) -> Iterator[Receiver]:
         raise WorkError("this system cannot fork a process that reads it; use Linux or macOS")
     readable, writable = os.pipe()
     with open(readable, "rb", buffering=0), open(writable, "wb") as out:
+        # a signal that came while Python forks would be answered in a callback of somebody's, and lost, or by the child
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         try:
             pid = os.fork()
         except OSError as error:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             raise WorkError(f"no process that reads it can be started: {error.strerror}") from None
         if pid == 0:
             _do(work, Sender(out))
         receiver = Receiver(pid, readable)
         try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             out.close()
             yield receiver
         finally:
@@ -156,11 +162,12 @@ def _do(work: Callable[[Sender], None], sender: Sender) -> NoReturn:
     """What the process does; nothing of the caller's runs in it, not even at its end."""
     try:
         try:
+            faulthandler.disable()  # the caller says how it crashed
             gc.disable()  # what the caller left unreachable is the caller's to finalise
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPROF):
+            for number in (*_ENDING, signal.SIGPROF):
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
-            _limit_memory()
+            _limit()
             sender.alive()
             work(sender)
         except Exception as error:
@@ -169,11 +176,13 @@ def _do(work: Callable[[Sender], None], sender: Sender) -> NoReturn:
         os._exit(0)
 
 
-def _limit_memory() -> None:
+def _limit() -> None:
+    """Limit the memory, and let a crash leave no core file."""
     if sys.platform != "linux":  # elsewhere there is no such limit, or none that is kept
         return
     import resource
 
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     limits = resource.getrlimit(resource.RLIMIT_AS)
     lowest = min([used + MEMORY_BYTES, *(limit for limit in limits if limit != resource.RLIM_INFINITY)])
