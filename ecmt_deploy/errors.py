@@ -6,11 +6,14 @@ exits with status 2; in Python it is an ordinary exception.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ecmt_deploy.text import one_line
 
+#: what no word and hardly a path is
+_ENDLESS = re.compile(r"\S{500,}")
 #: characters of a message, and of what a library said within it
 _LONGEST, _REASON = 20_000, 300
 
@@ -22,7 +25,7 @@ class EcmtError(Exception):
     """
 
     def __init__(self, message: str = "") -> None:
-        line = one_line(message)
+        line = _ENDLESS.sub(lambda found: f"{found[0][:200]}..{found[0][-100:]}", one_line(message))
         super().__init__(line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..")
 
 
