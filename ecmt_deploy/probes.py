@@ -79,11 +79,20 @@ def load_probes(path: Path) -> dict[Probe, np.ndarray]:
     if not path.exists():
         return {}
     with reading(RunError, f"{path}: no recording of neurons", "simulate again with --probe"):
-        nodes = read_tree(path)["nodes"]
-        series = {Probe(name, kind): seen["data"] for name, node in nodes.items() for kind, seen in node["observables"].items()}
-        if not all(
-            probe.kind in PROBE_KINDS and values.ndim == 3 and values.dtype.kind in "fi" for probe, values in series.items()
-        ):
-            raise ValueError("expected spikes, membranes and states of shape (samples, steps, neurons)")
+        tree = read_tree(path)
+    try:
+        series = {
+            Probe(name, kind): seen["data"]
+            for name, node in tree["nodes"].items()
+            for kind, seen in node["observables"].items()
+        }
+        sound = all(p.kind in PROBE_KINDS and values.ndim == 3 and values.dtype.kind in "fi" for p, values in series.items())
+    except (KeyError, AttributeError, TypeError, IndexError):  # a member is missing, or a group where there should be an array
+        sound = False
+    if not sound:
+        raise RunError(
+            f"{path}: no recording of neurons: expected spikes, membranes and states, each of shape (samples, steps, neurons); "
+            "simulate again with --probe"
+        )
     require_names((probe.node for probe in series), RunError)
     return dict(sorted(series.items(), key=lambda item: (item[0].node, PROBE_KINDS.index(item[0].kind))))

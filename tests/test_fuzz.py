@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,13 @@ def test_damaged_files(names, made, tmp_path):
 @pytest.mark.parametrize("name", READERS)
 def test_many_damaged_files(name, made, tmp_path):
     attempted([name], {name: range(CASES[name])}, made, tmp_path)
+
+
+def test_the_corpus_is_the_same_bytes(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "time", lambda: 1e9)
+    again = corpus.make(tmp_path)
+    for path in [path.relative_to(again) for path in again.rglob("*") if path.is_file()]:
+        assert (made / path).read_bytes() == (again / path).read_bytes(), path
 
 
 def test_a_case_is_its_seed(made, tmp_path):
@@ -93,7 +101,6 @@ def test_hangs_crashes_and_what_is_outside_are_found(how, expected, made, tmp_pa
 
     (tmp_path / "worker.py").write_text(HANGS.format(how))
     monkeypatch.setattr(module, "WORKER", [str(tmp_path / "worker.py")])
-    monkeypatch.setenv("PYTHONPATH", str(module.ROOT))
     tally = campaign({"npz": range(3), "idx": range(2)}, made, tmp_path, tmp_path / "kept")
     assert [(name, seed) for name, seed, _ in tally.findings] == [("npz", 0), ("npz", 1), ("npz", 2)]
     assert all(expected in what for *_, what in tally.findings)

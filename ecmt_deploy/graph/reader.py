@@ -83,7 +83,9 @@ def _node(group: Tree, name: str) -> nir.NIRNode:
         raise ProgramError(f"{where}: unknown type {kind!r}, expected one of {', '.join(sorted(_TYPES))}")
     fields = FIELDS[cls]
     _only(group, where, {"type", *fields})
-    return _build(cls, {field: _field(group, field, kind_, f"{where} ({kind})") for field, kind_ in fields.items()})
+    values = {field: _field(group, field, kind_, f"{where} ({kind})") for field, kind_ in fields.items()}
+    with reading(ProgramError, f"{where} ({kind}): not a node", "write it again"):
+        return _build(cls, values)
 
 
 def _field(group: Tree, field: str, kind: str, where: str) -> Any:

@@ -60,9 +60,9 @@ def _work(left: dict[str, range], corpus: Path, work: Path, tally: Tally, keep: 
     """Run a worker; where it ended before it was done, the case at which it did, and how."""
     arguments = [f"{name}:{seeds.start}:{len(seeds)}" for name, seeds in left.items() if seeds]
     command = [sys.executable, *WORKER, str(corpus), str(work), *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     begun: tuple[str, int] | None = None
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT, env=environment) as worker:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=corpus, env=environment) as worker:
         assert worker.stdout is not None
         try:
             while True:

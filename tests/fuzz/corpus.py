@@ -1,9 +1,15 @@
-"""Good files of every format, small and quick to read, in ``CORPUS/cases/FORMAT/VARIANT``, and what readers need besides."""
+"""Good files of every format, small and quick to read, in ``CORPUS/cases/FORMAT/VARIANT``, and what readers need besides.
+
+They are the same bytes wherever and whenever they are made, so that a seed is the same case.
+"""
 
 from __future__ import annotations
 
 import gzip
+import io
+import re
 import shutil
+import zipfile
 from importlib import resources
 from pathlib import Path
 
@@ -34,7 +40,7 @@ def make(corpus: Path) -> Path:
     with h5py.File(corpus / "outside.h5", "w") as file:
         file["x"] = np.arange(1000.0)
     x = np.random.default_rng(0).normal(size=(3, 2, 4, 4)).astype(np.float32)
-    np.savez(corpus / "data.npz", x=x, y=np.arange(3))
+    npz(corpus / "data.npz", x=x, y=np.arange(3))
     pictured = every_node("differential")
     taken = Preprocessing((2, 4, 4), (0.0, 0.0), (1.0, 1.0))
     pictured = Program(**{**vars(pictured), "provenance": msgspec.structs.replace(pictured.provenance, preprocessing=taken)})
@@ -48,13 +54,13 @@ def make(corpus: Path) -> Path:
     sweep = new(cases / "sweep" / "one" / "p")
     (sweep.parent / "sweep.json").write_text("{}")
     for t in (1, 2):
-        run(sweep / f"T{t}", pictured, x, f"npz:{corpus / 'data.npz'}", t, corpus / "program.nir")
+        run(sweep / f"T{t}", pictured, x, "npz:data.npz", t, corpus / "program.nir")
     parts(new(cases / "parts" / "one"))
     for name in ("loihi2", "horowitz45"):
         chip = (resources.files("ecmt_deploy.hw_configs") / f"{name}.toml").read_bytes()
         (new(cases / "chip" / name) / "chip.toml").write_bytes(chip)
-    np.savez(new(cases / "npz" / "plain") / "a.npz", x=x, y=np.arange(3), x_train=x, y_train=np.arange(3))
-    np.savez_compressed(new(cases / "npz" / "packed") / "a.npz", x=x, y=np.arange(3, dtype=np.uint8))
+    npz(new(cases / "npz" / "plain") / "a.npz", x=x, y=np.arange(3), x_train=x, y_train=np.arange(3))
+    npz(new(cases / "npz" / "packed") / "a.npz", zipfile.ZIP_DEFLATED, x=x, y=np.arange(3, dtype=np.uint8))
     idx(new(cases / "idx" / "plain"), new(cases / "idx" / "packed"))
     images(cases / "images")
     weights(cases / "weights")
@@ -97,6 +103,15 @@ def parts(folder: Path) -> None:
         write_part(part_path(folder, index, 2), Part(origin, index, 2, 1, Totals(activity, (1, 2), (2, 2), 1)))
 
 
+def npz(path: Path, compression: int = zipfile.ZIP_STORED, **arrays: np.ndarray) -> None:
+    """What ``numpy.savez`` writes, without the time."""
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, array in arrays.items():
+            member = io.BytesIO()
+            np.save(member, array)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue(), compression)
+
+
 def idx(plain: Path, packed: Path) -> None:
     """MNIST's files, and the same gzipped."""
     rng = np.random.default_rng(0)
@@ -106,7 +121,7 @@ def idx(plain: Path, packed: Path) -> None:
         files = {"images-idx3": b"\0\0\x08\x03" + sizes + pixels, "labels-idx1": b"\0\0\x08\x01" + sizes[:4] + bytes(range(n))}
         for kind, content in files.items():
             (plain / f"{prefix}-{kind}-ubyte").write_bytes(content)
-            (packed / f"{prefix}-{kind}-ubyte.gz").write_bytes(gzip.compress(content))
+            (packed / f"{prefix}-{kind}-ubyte.gz").write_bytes(gzip.compress(content, mtime=0))
 
 
 def images(root: Path) -> None:
@@ -123,7 +138,14 @@ def images(root: Path) -> None:
 
 def weights(root: Path) -> None:
     """A state dict in every kind of file."""
-    state = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5)).state_dict()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        state = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5)).state_dict()
     save_file(state, new(root / "safetensors") / "w.safetensors")
     torch.save({"state_dict": state, "epoch": 3}, new(root / "zip") / "zip.pth")
-    torch.save(state, new(root / "legacy") / "w.pth", _use_new_zipfile_serialization=False)
+    legacy = new(root / "legacy") / "w.pth"
+    # in the old format a tensor's memory is named by its address: one for all, and another name for it
+    parts = torch.cat([value.flatten().float() for value in state.values()]).split([value.numel() for value in state.values()])
+    views = {name: part.view(value.shape) for (name, value), part in zip(state.items(), parts, strict=True)}
+    torch.save(views, legacy, _use_new_zipfile_serialization=False)
+    legacy.write_bytes(re.sub(rb"\d{12,16}", lambda address: b"7" * len(address[0]), legacy.read_bytes()))

@@ -47,7 +47,7 @@ def read_sweep(case: Path, corpus: Path) -> None:
     from ecmt_deploy.chips import hardware
     from ecmt_deploy.ledger import compare_runs
 
-    program, data = corpus / "program.nir", f"npz:{corpus / 'data.npz'}"
+    program, data = corpus / "program.nir", "npz:data.npz"  # the worker is in the corpus
     sweep._require_sweep(case)
     planned = sweep._planned(
         program, "p", case / "p", [1, 2], data, None, "reference", "float", [hardware("loihi2")], ["loihi2"]
