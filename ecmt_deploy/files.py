@@ -69,7 +69,7 @@ def read_json(path: Path, kind: type[_T], mend: str) -> _T:
     RunError
         if it is missing, malformed or of another kind; ``mend`` ends the line.
     """
-    if not path.is_file():
+    if not path.is_file():  # a pipe would be waited for
         raise RunError(f"{path}: no such file; {mend}")
     with reading(RunError, f"{path}: not readable", mend):
         found = msgspec.json.decode(path.read_bytes(), type=kind)

@@ -23,7 +23,7 @@ from ecmt_deploy.apart import Receiver, Sender, WorkError, apart
 
 #: gzip cannot expand more than this; a dataset that claims more is damaged
 MAX_EXPANSION = 1100
-#: a dataset that unpacks to more than this, and to more than 200 times what it takes, is a bomb
+#: a file that unpacks to more than this, and to more than 200 times its size, is a bomb
 BOMB_BYTES, BOMB_RATIO = 1 << 30, 200
 _DEPTH = 8
 _SLAB_BYTES = 16 << 20
@@ -65,6 +65,8 @@ def read_tree(path: Path) -> Tree:
     OSError
         if the file cannot be opened.
     """
+    if not path.is_file():  # a pipe would be waited for
+        raise WorkError("it is no regular file")
     with path.open("rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         with apart(lambda sender: _Walk(sender, path, os.fstat(file.fileno())).run()) as answer:
@@ -108,6 +110,7 @@ class _Walk:
     def __init__(self, sender: Sender, path: Path, opened: os.stat_result) -> None:
         self.sender, self.path, self.opened = sender, path, opened
         self.size = self.budget = opened.st_size
+        self.unpacked = 0
         self.entries: list[_Entry] = []
         self.unsent: list[tuple[h5d.DatasetID, tuple[int, ...], np.dtype]] = []
         self.seen: set[int] = set()
@@ -162,8 +165,9 @@ class _Walk:
         bytes_ = prod(shape) * dtype.itemsize
         if bytes_ > stored * (MAX_EXPANSION if filters else 1) or stored > self.size:
             raise WorkError(f"{where} declares shape {shape} but holds {stored} bytes; the file is damaged")
-        if bytes_ > max(BOMB_BYTES, BOMB_RATIO * stored):
-            raise WorkError(f"{where} unpacks from {stored} to {bytes_} bytes; write it without compression")
+        self.unpacked += bytes_
+        if self.unpacked > max(BOMB_BYTES, BOMB_RATIO * self.size):
+            raise WorkError(f"{where} unpacks from {stored} to {bytes_} bytes; write the file without compression")
         self.spend(stored, where)
         if text := h5py.check_string_dtype(dtype):
             values = np.empty(shape, dtype)

@@ -155,6 +155,8 @@ def read_part(path: Path) -> Part:
     RunError
         naming what is wrong with it.
     """
+    if not path.is_file():
+        raise RunError(f"{path}: no such file; {_MEND}")
     with reading(RunError, f"{path}: damaged", _MEND):
         sealed = msgspec.json.decode(path.read_bytes(), type=_Sealed)
         if hashlib.sha256(sealed.part).hexdigest() != sealed.sha256:

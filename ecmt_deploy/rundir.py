@@ -160,6 +160,8 @@ def load_outputs(path: Path, record: RunRecord) -> np.ndarray:
         if the file is missing, damaged, or does not fit the record.
     """
     file = path / OUTPUTS
+    if not file.is_file():
+        raise RunError(f"{file}: no such file; {_MEND}")
     with reading(RunError, f"{file}: cannot be read", "simulate again"), file.open("rb") as stream:
         outputs = read_npy(stream, file.stat().st_size)
     if outputs.ndim < 2 or outputs.shape[:2] != (record.timesteps, record.n_samples):
