@@ -14,8 +14,6 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import msgspec
-
 Cell = str | float | int | None
 
 #: invisible, yet Persian, Hindi and many emoji are spelled with them
@@ -48,6 +46,8 @@ def require_plain(value: Any, where: str, error: type[Exception]) -> None:
     error
         naming ``where`` and the field.
     """
+    import msgspec  # not for --help, which loads this module for its errors
+
     pending: list[tuple[str, Any]] = [("", msgspec.to_builtins(value))]
     while pending:
         field, item = pending.pop()
