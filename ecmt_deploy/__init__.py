@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ecmt_deploy.target import Run as Run
     from ecmt_deploy.tracing import trace as trace
 
+#: packages that are part of the interface as they are: ``ecmt_deploy.data.open``, ``ecmt_deploy.models.load``
+_PACKAGES = ("chips", "data", "models")
 _PUBLIC = {
     "Activity": "activity",
     "ConvertConfig": "config",
@@ -47,7 +49,7 @@ _PUBLIC = {
     "trace": "tracing",
 }
 
-__all__ = sorted([*_PUBLIC, "__version__"])
+__all__ = sorted([*_PUBLIC, *_PACKAGES, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
@@ -55,6 +57,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version  # slow to import
 
         return version("ecmt-deploy")
+    if name in _PACKAGES:
+        return import_module(f"{__name__}.{name}")
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)

@@ -59,6 +59,11 @@ class Activity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timesteps: int
     nodes: dict[str, Counts]
 
+    def __repr__(self) -> str:
+        sums = {kind: sum(getattr(counts, kind) for counts in self.nodes.values()) for kind in ("spikes", "synops", "macs")}
+        counted = ", ".join(f"{count:,} {kind}" for kind, count in sums.items())
+        return f"Activity({self.n_samples} samples, T = {self.timesteps}, {len(self)} nodes: {counted})"
+
     def __getitem__(self, name: str) -> Counts:
         return self.nodes[name]
 

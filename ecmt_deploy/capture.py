@@ -20,6 +20,9 @@ from torch.nn.modules import transformer
 from ecmt_deploy.errors import CaptureError
 from ecmt_deploy.text import as_name
 
+#: an upper bound of the batch, which torch.export wants to know in some releases; nothing depends on it
+MOST_SAMPLES = 2**20
+
 
 @dataclass(frozen=True)
 class Captured:
@@ -56,19 +59,18 @@ def capture(model: nn.Module, sample: Tensor) -> Captured:
     doubled = torch.cat([sample[:1], sample[:1]])
     try:
         with torch.no_grad(), _tracing():
-            batch = torch.export.Dim("batch")
+            batch = torch.export.Dim("batch", max=MOST_SAMPLES)
             program = torch.export.export(model, (doubled,), dynamic_shapes=({0: batch},), strict=False)
             program = program.run_decompositions({})  # functional, yet with layer_norm, gelu, ... whole
     except GuardOnDataDependentSymNode as error:
         raise CaptureError(
-            f"{type(model).__name__} decides by the values of its input{_place(error)}; a program does the same for every"
-            " input, so write it without that branch or loop (torch.where chooses by constants)"
+            f"{type(model).__name__} decides by the values of its input{place_in_code(error)}; a program does the same for"
+            " every input, so write it without that branch or loop (torch.where chooses by constants)"
         ) from error
     except Exception as error:  # torch.export raises whatever the model's code raises
-        reason = " ".join(str(error).split())[:300]
+        reason = f"{place_in_code(error)}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
         raise CaptureError(
-            f"torch.export cannot capture {type(model).__name__} for an input of shape {tuple(sample.shape)}{_place(error)}: "
-            f"{type(error).__name__}: {reason}"
+            f"torch.export cannot capture {type(model).__name__} for an input of shape {tuple(sample.shape)}{reason}"
         ) from error
     signature = program.graph_signature
     if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1 or signature.buffers_to_mutate:
@@ -119,13 +121,13 @@ def _hint(mask: Tensor | None, is_causal: bool | None = None, size: int | None =
     return bool(is_causal)
 
 
-def _place(error: BaseException) -> str:
-    """Where in the model's code an error arose: the innermost line that is not torch's own machinery."""
-    package = Path(torch.__file__).parent
+def place_in_code(error: BaseException) -> str:
+    """Where in the model's code an error arose: the innermost line that is neither torch's own machinery nor ours."""
+    package, own = Path(torch.__file__).parent, Path(__file__).parent
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
         machinery = package in path.parents and (path.parent != package / "nn" / "modules" or path.name == "module.py")
-        if not machinery and path != Path(__file__) and path.is_file():
+        if not machinery and own not in path.parents and path.is_file():
             return f" in {frame.filename}, line {frame.lineno}: {frame.line}"
     return ""
 

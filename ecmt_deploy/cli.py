@@ -6,6 +6,7 @@ import contextlib
 import functools
 import io
 import logging
+import os
 import re
 import signal
 import sys
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, Union
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 _VERBS: dict[str, Callable[..., None]] = {}
 #: seconds that a process waits for another to say what is wrong
 PATIENCE_S = 10
+#: shells that tyro writes completions for by itself
+SHELLS = ("bash", "zsh")
+#: exit status where nobody reads what is printed: as a shell reports other commands that `head` has heard enough of
+UNREAD = 141
 _BOX = re.compile(r"[\s─│╭╮╰╯•]+")
 
 
@@ -49,7 +54,15 @@ Data = Annotated[str, arg(metavar="DATA", help="digits, folder:DIR, idx:DIR, npz
 Nir = Annotated[Positional[Path], arg(metavar="P.nir", help="a program")]
 RunDir = Annotated[Positional[Path], arg(metavar="RUN", help="directory that simulate wrote")]
 Chips = Annotated[tuple[str, ...], arg(metavar="NAME [NAME ...]", help="chips, see `ecmt-deploy hardware`, or .toml files")]
+Labels = Annotated[
+    Literal["name", "position"], arg(help="labels find their output by the name of the class, or label i is output i")
+]
 Steps = Annotated[int | None, arg(metavar="T", help="time steps T; by default those the program was converted for")]
+
+#: where preprocessing comes from unless an option says otherwise
+_OWN = "(default: the model's configuration)"
+
+Overwrite = Annotated[bool, FlagCreatePairsOff, arg(help="replace a run that is there already")]
 
 Workers = Annotated[
     int | None, arg(metavar="N", help="processes that read images, 0: none; by default what suits data and cores")
@@ -74,6 +87,24 @@ def convert(
         tuple[str, ...],
         arg(metavar="k=v ...", help="arguments of the model, e.g. img_size=28", help_behavior_hint="(default: none)"),
     ] = (),
+    weights_key: Annotated[
+        str | None, arg(metavar="KEY", help="which weights of FILE, where it holds several, such as model and model_ema")
+    ] = None,
+    mean: Annotated[
+        tuple[float, ...], arg(metavar="X ...", help="mean of pixels in training, one or per channel", help_behavior_hint=_OWN)
+    ] = (),
+    std: Annotated[
+        tuple[float, ...], arg(metavar="X ...", help="standard deviation, one or per channel", help_behavior_hint=_OWN)
+    ] = (),
+    crop_pct: Annotated[
+        float | None, arg(metavar="X", help="edge of the crop over edge of the resized image", help_behavior_hint=_OWN)
+    ] = None,
+    interpolation: Annotated[
+        str | None, arg(metavar="bicubic|bilinear|..", help="how images are resized", help_behavior_hint=_OWN)
+    ] = None,
+    input_size: Annotated[
+        tuple[int, ...], arg(metavar="[C] H [W]", help="size of inputs to build the model for", help_behavior_hint=_OWN)
+    ] = (),
     preset: Annotated[Literal["paper", "accurate"], arg(help="paper: rate coding; accurate: differential coding")] = "accurate",
     levels: Annotated[int | None, arg(metavar="N", help="levels of a neuron: 8 in paper; in accurate the most, 15")] = None,
     budget: Annotated[float | None, arg(metavar="R", help="accurate: at most R synaptic events per MAC after T steps")] = None,
@@ -86,8 +117,12 @@ def convert(
     from ecmt_deploy.pipeline import convert_named
 
     config = ConvertConfig(preset=preset, levels=levels, timesteps=timesteps, budget=budget)
-    spiking = convert_named(model, data, out, config, weights, _key_values(model_arg), calibration_samples)
-    _console().print(tables.converted(spiking.program, out), markup=False)
+    asked = {"mean": mean, "std": std, "crop_pct": crop_pct, "interpolation": interpolation, "input_size": input_size}
+    preprocessing = {field: value for field, value in asked.items() if value not in (None, ())}
+    spiking = convert_named(
+        model, data, out, config, weights, _key_values(model_arg), calibration_samples, weights_key, preprocessing
+    )
+    _console().print(tables.converted(spiking.program, out), markup=False, highlight=False, soft_wrap=True)
 
 
 @command
@@ -97,7 +132,7 @@ def evaluate(
     timesteps: Steps = None,
     batch_size: Annotated[int, arg(help="samples computed at once")] = 32,
     limit: Annotated[int | None, arg(metavar="N", help="at most this many samples")] = None,
-    out: Annotated[Path | None, arg(metavar="FILE", help="write the result as JSON")] = None,
+    out: Annotated[Path | None, arg(metavar="FILE", help="write the result, as .json")] = None,
     workers: Workers = None,
     device: Annotated[
         Literal["cpu", "cuda"] | None, arg(metavar="cpu|cuda", help="by default cuda where there is a GPU")
@@ -116,6 +151,7 @@ def evaluate(
     shard: Annotated[
         str | None, arg(metavar="i/n", help="only every n-th batch, from the i-th; merge adds what --checkpoint kept")
     ] = None,
+    labels: Labels = "name",
 ) -> None:
     """Accuracy after every time step, against the analog model, on the torch engine; under torchrun on several processes."""
     from ecmt_deploy import tables
@@ -132,13 +168,13 @@ def evaluate(
             refuse(
                 f"--shard {shard} has no whole result to write; leave out --out, and give it to merge when all parts are done"
             )
-        part = evaluate_shard(program, data, shard, checkpoint, timesteps, batch_size, limit, execution, workers, say)
+        part = evaluate_shard(program, data, shard, checkpoint, timesteps, batch_size, limit, execution, workers, say, labels)
         line = f"part {shard} is done: {part.n_samples} samples in {len(part.batches)} batches, kept in {checkpoint}"
         console.print(
             f"{line}\nwhen all {part.count} are done: ecmt-deploy merge {checkpoint} --out FILE", markup=False, highlight=False
         )
         return
-    result = evaluate_file(program, data, timesteps, batch_size, limit, out, execution, checkpoint, workers, say)
+    result = evaluate_file(program, data, timesteps, batch_size, limit, out, execution, checkpoint, workers, say, labels)
     if place().rank == 0:
         console.print(tables.accuracy(result.accuracy, result.agreement, result.analog_accuracy, result.n_samples))
 
@@ -149,13 +185,16 @@ def trace(
     data: Data,
     timesteps: Steps = None,
     limit: Annotated[int, arg(metavar="N", help="at most this many samples")] = 16,
-    out: Annotated[Path | None, arg(metavar="FILE", help="write the trace as JSON, for report --trace")] = None,
+    out: Annotated[
+        Path | None, arg(metavar="FILE", help="write the trace: .json, for report --trace, or its table as .csv")
+    ] = None,
+    labels: Labels = "name",
 ) -> None:
     """How far every node is from its analog value after every step, how often it spikes: finds the layer that breaks."""
     from ecmt_deploy import tables
     from ecmt_deploy.pipeline import trace_file
 
-    _console().print(tables.trace(trace_file(program, data, timesteps, limit, out)))
+    _console().print(tables.trace(trace_file(program, data, timesteps, limit, out, labels)))
 
 
 @command
@@ -167,22 +206,32 @@ def simulate(
     limit: Annotated[int | None, arg(metavar="N", help="at most this many samples")] = None,
     timesteps: Steps = None,
     precision: Annotated[Literal["float", "fixed"], arg(help="arithmetic: fixed runs the integer program")] = "float",
-    hardware: Annotated[str | None, arg(metavar="NAME", help="chip whose limits to respect; fixed: loihi2 by default")] = None,
+    hardware: Annotated[
+        str | None, arg(metavar="NAME", help="chip that the program must fit; fixed: its widths, by default loihi2's")
+    ] = None,
+    allow_misfit: Annotated[
+        bool, FlagCreatePairsOff, arg(help="run the program also where it does not fit --hardware")
+    ] = False,
     shard: Annotated[str | None, arg(metavar="i/n", help="only every n-th sample, from the i-th; merge adds the parts")] = None,
     probe: Annotated[
         UseAppendAction[tuple[str, ...]],
         arg(metavar="NODE[:spikes|:membrane|:state]", help="record a node at every step, for the report; may be given again"),
     ] = (),
+    labels: Labels = "name",
+    overwrite: Overwrite = False,
 ) -> None:
     """Run a program on a target and keep outputs and counts."""
     from ecmt_deploy import tables
     from ecmt_deploy.pipeline import simulate_file
-    from ecmt_deploy.rundir import load_run
 
-    record = simulate_file(program, target, data, out, limit, timesteps, precision, hardware, shard=shard, probes=probe)
-    console = _console()
+    say = functools.partial(_console(stderr=True).print, markup=False, highlight=False, soft_wrap=True)
+    run = simulate_file(
+        program, target, data, out, limit, timesteps, precision, hardware, shard=shard, probes=probe, labels=labels,
+        allow_misfit=allow_misfit, overwrite=overwrite, say=say,
+    )  # fmt: skip
+    record, console = run.record, _console()
     console.print(tables.accuracy(record.accuracy, record.agreement, record.analog_accuracy, record.n_samples))
-    saturated = tables.saturations(load_run(out)[1])
+    saturated = tables.saturations(run.activity)
     if saturated is not None:
         console.print(saturated)
     if took := tables.took(record):
@@ -210,25 +259,28 @@ def merge(
     runs: Annotated[
         Positional[tuple[Path, ...]],
         arg(
-            metavar="RUN",
+            metavar="RUN [RUN ...]",
             help="directories that simulate --shard i/n wrote, all n of them; or that of evaluate --checkpoint",
             help_behavior_hint="(required)",
         ),
     ],
-    out: Annotated[Path, arg(metavar="RUN", help="directory for the whole run; of an evaluation, the JSON file")],
+    out: Annotated[Path, arg(metavar="RUN", help="directory for the whole run; of an evaluation, the .json file")],
+    overwrite: Overwrite = False,
 ) -> None:
     """Add the shards of one run, or the parts of one evaluation: the result is as if it had been made at once."""
     from ecmt_deploy import tables
     from ecmt_deploy.shards import holds_parts, merge_parts, merge_runs
 
-    merged = merge_parts(runs, out) if holds_parts(runs) else merge_runs(runs, out)
+    merged = merge_parts(runs, out) if holds_parts(runs) else merge_runs(runs, out, overwrite).record
     _console().print(tables.accuracy(merged.accuracy, merged.agreement, merged.analog_accuracy, merged.n_samples))
 
 
 @command
 def classify(
     program: Nir,
-    images: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGE", help="image files", help_behavior_hint="(required)")],
+    images: Annotated[
+        Positional[tuple[Path, ...]], arg(metavar="IMAGE [IMAGE ...]", help="image files", help_behavior_hint="(required)")
+    ],
     timesteps: Steps = None,
 ) -> None:
     """The five most probable classes of images, after every time step."""
@@ -294,7 +346,9 @@ def report(
             help_behavior_hint="(default: those that come with the project)",
         ),
     ] = (),
-    out: Annotated[Path, arg(help="the page to write; its data, if the name ends in .json")] = Path("report.html"),
+    out: Annotated[Path, arg(metavar="FILE", help="the page to write, as .html; as .json, the data of the page")] = Path(
+        "report.html"
+    ),
     trace: Annotated[Path | None, arg(metavar="FILE", help="also a trace of the same program, written by trace --out")] = None,
     bibtex: Annotated[bool, FlagCreatePairsOff, arg(help="also print the sources of the chips as BibTeX")] = False,
 ) -> None:
@@ -323,6 +377,7 @@ def sweep(
     precision: Annotated[
         Literal["float", "fixed"], arg(help="fixed: integer programs, for the first chip with widths")
     ] = "float",
+    labels: Labels = "name",
 ) -> None:
     """Run programs at several numbers of time steps, price them on chips, and compare; goes on where it was interrupted."""
     from ecmt_deploy import sweep_tables
@@ -331,7 +386,7 @@ def sweep(
 
     progress = _console(stderr=True)
     say = functools.partial(progress.print, markup=False, highlight=False) if progress.is_terminal else (lambda line: None)
-    compared = run_sweep(programs, hardware, parse_timesteps(timesteps), out, data, limit, target, precision, say)
+    compared = run_sweep(programs, hardware, parse_timesteps(timesteps), out, data, limit, target, precision, say, labels)
     console = _console()
     console.print(sweep_tables.compared(compared, console.width))
     console.print(f"wrote {out / 'report.html'}, {out / 'summary.csv'}, {out / 'summary.json'}", markup=False, soft_wrap=True)
@@ -368,6 +423,12 @@ def _key_values(pairs: tuple[str, ...]) -> dict[str, str]:
 def _parse() -> Callable[[], None]:
     """What the arguments ask for; errors of usage become one line."""
     verb, *words = sys.argv[1:] or [""]
+    if verb == "--version":
+        return _print_version
+    if verb.startswith("--tyro-"):  # tyro would see the verbs alone, for their parameters are not read
+        refuse(f"{verb}: use --print-completion {'|'.join(SHELLS)}")
+    if verb == "--print-completion" and (len(words) != 1 or words[0] not in SHELLS):
+        refuse(f"{' '.join([verb, *words])}: expected one of {', '.join(SHELLS)}")
     if verb and not verb.startswith("-") and verb not in _VERBS:
         refuse(f"unknown verb {verb}{_meant(verb)}; expected one of {', '.join(_VERBS)}")
     said = io.StringIO()
@@ -376,7 +437,7 @@ def _parse() -> Callable[[], None]:
             # tyro reads the parameters of all it is given, so it is given the one verb that is asked for
             if verb in _VERBS:
                 return tyro.cli(_asked(_VERBS[verb]), prog=f"ecmt-deploy {verb}", args=words)
-            return _overview(complete=verb.startswith("--tyro-"))
+            return _overview(words[0] if verb == "--print-completion" else None)
     except SystemExit as end:
         if not end.code:
             raise
@@ -399,19 +460,27 @@ class _Unread:
     """In place of a verb whose parameters need not be read. A class: tyro imports much more for a function in a union."""
 
 
-def _overview(complete: bool) -> Callable[[], None]:
+def _overview(shell: str | None) -> Callable[[], None]:
     """Parse a command line that names no verb: --help, nothing, or the completion of a shell, which needs all parameters."""
     verbs = [
-        Annotated[Any, tyro.conf.subcommand(name, constructor=_asked(verb) if complete else _Unread, description=verb.__doc__)]
+        Annotated[Any, tyro.conf.subcommand(name, constructor=_asked(verb) if shell else _Unread, description=verb.__doc__)]
         for name, verb in _VERBS.items()
     ]
     union: Any = Union[tuple(verbs)]  # noqa: UP007, as their number is not written here
     chosen: Callable[[], None] = tyro.cli(
         union,
         prog="ecmt-deploy",
-        description="From a pretrained vision transformer to simulated neuromorphic cores.",
+        description="From a pretrained vision transformer to simulated neuromorphic cores.\n\n--version prints the version, "
+        f"--print-completion {'|'.join(SHELLS)} the completion script of a shell.",
+        args=["--tyro-print-completion", shell] if shell else None,
     )
     return chosen
+
+
+def _print_version() -> None:
+    from ecmt_deploy import __version__
+
+    print(f"ecmt-deploy {__version__}")
 
 
 def _meant(verb: str) -> str:
@@ -443,33 +512,65 @@ def _say_unless_launched(what: str) -> None:
         print(f"ecmt-deploy: {what}", file=sys.stderr)
 
 
-def _run() -> None:
+def _run() -> int:
+    """Run what is asked for; failures a user can mend are one line on stderr and exit status 2."""
     try:
         _parse()()
+        return 0
     except ElsewhereError:
         time.sleep(PATIENCE_S)  # the process that says why is to end first: torchrun then stops this one
-        sys.exit(2)
+        return 2
+    except EcmtError as error:
+        print(f"ecmt-deploy: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        _say_unless_launched("interrupted")
+        return 130
+    except _Terminated as end:
+        _say_unless_launched("terminated")
+        return 128 + int(end.args[0])
+
+
+def _unread() -> bool:
+    """Whether nobody reads any more what is printed: it is then thrown away, so that Python's exit does not fail at it."""
+    import select
+
+    def closed(stream: TextIO) -> bool:
+        if not hasattr(select, "poll"):  # Windows: nothing to ask, and nothing else that a verb writes to
+            return stream is sys.stdout
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+
+    found = [stream for stream in (sys.stdout, sys.stderr) if closed(stream)]
+    for stream in found:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return bool(found)
 
 
 def main() -> None:
-    """Entry point: failures a user can mend are one line on stderr and exit status 2."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # under nohup it is ignored, and stays so
+    """Entry point."""
+    for name in ("stdout", "stderr"):  # closed by whoever started us: Python then has none, and libraries do not expect it
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, as it stays open
+    for name in ("SIGTERM", "SIGHUP"):  # systems differ in what signals they have
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # under nohup it is ignored, and stays so
             signal.signal(number, _terminated)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_OneLine("ecmt-deploy: %(levelname)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     try:
-        _run()
-    except EcmtError as error:
-        print(f"ecmt-deploy: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        _say_unless_launched("interrupted")
-        sys.exit(130)
-    except _Terminated as end:
-        _say_unless_launched("terminated")
-        sys.exit(128 + end.args[0])
+        try:
+            status = _run()
+        finally:
+            sys.stdout.flush()  # what is buffered may find its reader gone
+    except BrokenPipeError:
+        if not _unread():
+            raise
+        status = UNREAD
+    if status:
+        sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ from ecmt_deploy.errors import ConfigError
 
 
 def require_timesteps(timesteps: int) -> None:
-    """Refuse a number of steps below 1 with a :class:`ConfigError`."""
+    """Refuse what is no number of steps, of at least 1, with a :class:`ConfigError`."""
+    if not hasattr(timesteps, "__index__"):
+        raise ConfigError(f"timesteps is {timesteps!r}; expected a whole number")
     if timesteps < 1:
         raise ConfigError(f"timesteps is {timesteps}; a program runs for at least 1 step")
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from typing import Any
 
 import msgspec
 import torch
@@ -14,12 +15,15 @@ from torch import Tensor, nn
 from ecmt_deploy import weights
 from ecmt_deploy.calibrate import calibrate
 from ecmt_deploy.calibrate.sensitivity import samples_at_once
-from ecmt_deploy.capture import capture, require_eval
+from ecmt_deploy.capture import capture
 from ecmt_deploy.config import ConvertConfig
+from ecmt_deploy.convertible import require_answer, require_convertible
+from ecmt_deploy.door import batches as batches_of
 from ecmt_deploy.engine import SpikingModel
-from ecmt_deploy.errors import DataError
+from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.graph import CalibrationRecord, Provenance
 from ecmt_deploy.lower import lower
+from ecmt_deploy.preprocessing import Preprocessing, preprocessing_from
 from ecmt_deploy.selfcheck import self_check
 
 #: called with a stage (``capture``, ``check``, ``calibrate``, ``tune``) and how many samples it has seen
@@ -32,20 +36,30 @@ FAR_OUTSIDE = 8.0
 @torch.inference_mode(False)  # calibration takes gradients, whatever mode the caller is in
 def convert(
     model: nn.Module,
-    calibration: Tensor | Iterable[Tensor],
+    calibration: Any,
     config: ConvertConfig | None = None,
     provenance: Provenance | None = None,
     progress: Progress | None = None,
+    *,
+    preprocessing: Preprocessing | Mapping[str, Any] | None = None,
+    class_names: Sequence[str] | None = None,
+    data: str | None = None,
 ) -> SpikingModel:
     """Convert a module to a spiking program, without training.
 
     Parameters
     ----------
     model : any ``nn.Module`` in eval mode that maps (B, C, H, W) to (B, classes)
-    calibration : samples (N, C, H, W) in the dtype of the model, at least two different ones, or an iterable of such batches
+    calibration : samples (N, C, H, W), at least two different ones: an array or tensor, an iterable of batches, or whatever
+        :func:`ecmt_deploy.door.batches` takes; all are used (a few hundred are enough), labels are left alone
     config : how; every field has a default
     provenance : what is known of the origin; digests of weights and samples are filled in here
     progress : called as the work goes on
+    preprocessing : what images go through to become such samples, so that the program can read images: ``mean``, ``std``,
+        ``crop_pct``, .. as a :class:`~ecmt_deploy.preprocessing.Preprocessing` or as a dict, such as timm's
+        ``resolve_data_config`` gives
+    class_names : one for each output; labels of datasets are then matched by name
+    data : what to call the data that the samples are of
 
     Returns
     -------
@@ -55,25 +69,32 @@ def convert(
     ------
     DataError
         if the calibration samples are empty, constant, not finite, of several shapes, not normalised, or not what the model
-        takes.
+        takes; or if ``preprocessing``, ``class_names`` or ``data`` do not fit them or the model.
+    ConfigError
+        if ``config`` is none.
+    ModelError
+        if the model is no module, or not as it can be converted (half precision, on a GPU).
     CaptureError
-        if the model has operations outside the table; all of them are listed.
+        if the model has operations outside the table, all of which are listed; is wrapped, or does not answer with one tensor.
     ConversionError
         if the analog program does not reproduce the model.
     """
     config = config or ConvertConfig()
+    if not isinstance(config, ConvertConfig):
+        raise ConfigError(f"config is {config!r}; pass ecmt_deploy.ConvertConfig(preset=.., timesteps=..)")
     report = progress or (lambda stage, samples: None)
     recipe = config.recipe
     base = provenance or Provenance(tool_version=version("ecmt-deploy"))
-    require_eval(model)
-    batches = _batches(calibration)
+    require_convertible(model)
+    batches = _batches(calibration, next((p.dtype for p in model.parameters() if p.is_floating_point()), None))
+    base = _described(base, tuple(batches[0].shape[1:]), preprocessing, class_names)
     _check_range(batches, model, base)
-    _check_taken(batches[0], model)
+    require_answer(model, batches[0])
     base = msgspec.structs.replace(
         base,
         config=msgspec.to_builtins(config),
         weights_sha256=base.weights_sha256 or weights.sha256(model),
-        calibration=base.calibration or _given(batches),
+        calibration=base.calibration or _given(batches, data),
     )
     report("capture", 0)
     captured = capture(model, batches[0])
@@ -101,18 +122,13 @@ def with_ranges(model: SpikingModel, batches: list[Tensor]) -> SpikingModel:
     return SpikingModel(replace(program, provenance=msgspec.structs.replace(program.provenance, ranges=ranges)))
 
 
-def _batches(calibration: Tensor | Iterable[Tensor]) -> list[Tensor]:
-    batches = list(calibration.split(BATCH)) if isinstance(calibration, Tensor) else list(calibration)
-    batches = [batch for batch in batches if len(batch)]
+def _batches(calibration: Any, dtype: torch.dtype | None) -> list[Tensor]:
+    """The samples in the dtype of the model, if it has one, in the batches they come in."""
+    batches = [torch.from_numpy(x).to(dtype) for x, _ in batches_of(calibration) if len(x)]
+    if len(batches) == 1:  # nobody divided them
+        batches = list(batches[0].split(BATCH))
     if not batches:
         raise DataError("the calibration data is empty; pass at least two samples (N, C, H, W)")
-    for batch in batches:
-        if not batch.is_floating_point() or batch.ndim < 2:
-            raise DataError(
-                f"calibration batch of shape {tuple(batch.shape)}, {batch.dtype}; expected floating point (N, C, H, W)"
-            )
-        if not batch.isfinite().all():
-            raise DataError("the calibration data holds NaN or infinity; expected finite, normalised images")
     shapes = sorted({tuple(batch.shape[1:]) for batch in batches})
     if len(shapes) > 1:
         raise DataError(f"calibration batches hold samples of shapes {shapes}; expected one shape, as the model takes it")
@@ -140,22 +156,6 @@ def _check_range(batches: list[Tensor], model: nn.Module, provenance: Provenance
         )
 
 
-def _check_taken(batch: Tensor, model: nn.Module) -> None:
-    """Refuse samples of a dtype or shape that the model's own code does not take; what it expects is in the reason it gives."""
-    expected = next((p.dtype for p in model.parameters() if p.is_floating_point()), batch.dtype)
-    if batch.dtype != expected:
-        raise DataError(f"the calibration data is {batch.dtype}, the model {expected}; pass x.to({expected})")
-    try:
-        with torch.no_grad():
-            model(batch[:1])
-    except (RuntimeError, AssertionError, ValueError, TypeError, IndexError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise DataError(
-            f"{type(model).__name__} does not take calibration samples of shape {tuple(batch.shape[1:])}; its code says what it"
-            f" expects: {type(error).__name__}: {reason}"
-        ) from error
-
-
 def _different_samples(batches: list[Tensor]) -> Tensor:
     """Two samples that differ; where there is only one, its negative is the second."""
     first = batches[0][:1]
@@ -166,10 +166,39 @@ def _different_samples(batches: list[Tensor]) -> Tensor:
     return torch.cat([first, -first])
 
 
-def _given(batches: list[Tensor]) -> CalibrationRecord:
-    """Record of calibration samples that came as tensors."""
+def _described(
+    base: Provenance,
+    shape: tuple[int, ...],
+    preprocessing: Preprocessing | Mapping[str, Any] | None,
+    class_names: Sequence[str] | None,
+) -> Provenance:
+    """With what the caller says of inputs and outputs; whether names and outputs are as many, verification finds out."""
+    if preprocessing is not None:
+        if isinstance(preprocessing, Mapping):
+            preprocessing = preprocessing_from(preprocessing, shape)
+        if not isinstance(preprocessing, Preprocessing):
+            raise DataError(
+                f"preprocessing is a {type(preprocessing).__name__}; expected a dict such as {{'mean': .5, 'std': .5}}"
+            )
+        if preprocessing.input_size != shape:
+            found = f"preprocessing makes samples {preprocessing.input_size}, the calibration data has {shape}"
+            raise DataError(f"{found}; input_size may be left out")
+        base = msgspec.structs.replace(base, preprocessing=preprocessing, preprocessing_origin=None)
+    if class_names is not None:
+        names = () if isinstance(class_names, str) or not isinstance(class_names, Iterable) else tuple(class_names)
+        if not names or not all(isinstance(name, str) for name in names):
+            raise DataError(f"class_names is {str(class_names)[:40]!r}; expected a list of one name for each output")
+        names = tuple(map(str, names))  # NumPy's strings are strings, and no JSON
+        base = msgspec.structs.replace(base, class_names=names, class_ids=None)
+    return base
+
+
+def _given(batches: list[Tensor], data: str | None) -> CalibrationRecord:
+    """Record of calibration samples that came as tensors, of data that goes by a name."""
+    if not isinstance(data, str | None):
+        raise DataError(f"data is a {type(data).__name__}; expected what to call the calibration data, such as 'folder:pets'")
     digest = hashlib.sha256()
     for batch in batches:
-        digest.update(batch.detach().cpu().contiguous().numpy().reshape(-1).data.cast("B"))
+        digest.update(batch.numpy().reshape(-1).data.cast("B"))
     indices = tuple(range(sum(map(len, batches))))
-    return CalibrationRecord("array", "given", None, indices, (), digest.hexdigest())
+    return CalibrationRecord(data or "array", "given", None, indices, (), digest.hexdigest())

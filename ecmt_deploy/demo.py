@@ -7,8 +7,9 @@ from pathlib import Path
 from ecmt_deploy import chips, energy_tables, tables
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.divided import evaluate_file
-from ecmt_deploy.errors import RunError, TargetError
-from ecmt_deploy.files import write_atomically
+from ecmt_deploy.errors import ProgramError, RunError, TargetError
+from ecmt_deploy.files import require_parent, write_atomically
+from ecmt_deploy.graph import read
 from ecmt_deploy.ledger import as_json, price_run, report_on
 from ecmt_deploy.pipeline import convert_named, simulate_file, trace_file
 from ecmt_deploy.pricing import notes, to_csv
@@ -17,6 +18,8 @@ from ecmt_deploy.target import find
 from ecmt_deploy.terminal import Terminal
 
 MODEL, DATA = "zoo:vit_digits", "digits"
+#: what a demo leaves in its directory
+FILES = ("program.nir", "eval.json", "run", "energy.json", "energy.csv", "trace.json", "report.json", "report.html")
 TIMESTEPS, LAVA_TIMESTEPS, LAVA_SAMPLES = 8, 4, 32
 
 
@@ -25,14 +28,19 @@ def demo(out: Path) -> None:
 
     Parameters
     ----------
-    out : directory that takes program.nir, eval.json, run/, energy.json, energy.csv, trace.json, report.json and report.html
+    out : directory that takes :data:`FILES`; those of an earlier demo are replaced, anybody else's are not
+
+    Raises
+    ------
+    RunError
+        if the directory cannot be had, or holds a file of one of these names that no demo wrote.
     """
     console = Terminal()
-    if out.exists() and not out.is_dir():
-        raise RunError(f"{out}: exists and is no directory; choose another --out")
-    if not out.absolute().parent.is_dir():
-        raise RunError(f"{out}: its directory does not exist; create {out.absolute().parent} first")
-    out.mkdir(exist_ok=True)
+    _require_own(out)
+    try:
+        out.mkdir(exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{out}: cannot be made: {error.strerror}; choose another --out") from None
     program = out / "program.nir"
 
     console.rule("convert", align="left")
@@ -51,7 +59,9 @@ def demo(out: Path) -> None:
     console.rule(f"simulate: {LAVA_SAMPLES} test images on {target}", align="left")
     if left_out:
         console.print(left_out, soft_wrap=True, markup=False)
-    record = simulate_file(program, target, DATA, out / "run", LAVA_SAMPLES, LAVA_TIMESTEPS, conformance=target != "reference")
+    record = simulate_file(
+        program, target, DATA, out / "run", LAVA_SAMPLES, LAVA_TIMESTEPS, conformance=target != "reference", overwrite=True
+    ).record
     console.print(f"{record.n_samples} images, T = {record.timesteps}: accuracy {100 * record.accuracy[-1]:.2f} %")
     if record.conformance:
         compared = record.conformance
@@ -76,6 +86,20 @@ def demo(out: Path) -> None:
     write_atomically(out / "report.html", render_html(report))
     console.rule("report", align="left")
     console.print(f"wrote {out / 'report.html'}", markup=False)
+
+
+def _require_own(out: Path) -> None:
+    """Refuse a directory in which a demo would replace what is not a demo's."""
+    require_parent(out)
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out}: exists and is no directory; choose another --out")
+    there = [name for name in FILES if (out / name).exists()]
+    try:
+        own = not there or read(out / "program.nir").provenance.model == MODEL
+    except ProgramError:
+        own = False
+    if not own:
+        raise RunError(f"{out}: holds {there[0]}, which no demo wrote; choose another --out")
 
 
 def _equal(same: bool) -> str:

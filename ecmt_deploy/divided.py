@@ -10,13 +10,15 @@ from pathlib import Path
 
 import torch
 
+from ecmt_deploy.audit import impossible
 from ecmt_deploy.config import Execution
-from ecmt_deploy.data import Dataset
+from ecmt_deploy.data import Dataset, Labels
 from ecmt_deploy.distributed import choose_device, process_group
 from ecmt_deploy.engine import SpikingModel, load
+from ecmt_deploy.errors import RunError
 from ecmt_deploy.evaluation import finish, require_batch
-from ecmt_deploy.files import require_directory, sha256
-from ecmt_deploy.parts import Keeper, Origin, Part, empty_part, part_path, resume
+from ecmt_deploy.files import require_out, sha256
+from ecmt_deploy.parts import MEND, Keeper, Origin, Part, empty_part, part_path, resume
 from ecmt_deploy.pipeline import evaluation_data
 from ecmt_deploy.progress import progress
 from ecmt_deploy.ranks import place, refuse
@@ -35,21 +37,23 @@ def evaluate_file(
     checkpoint: Path | None = None,
     workers: int | None = None,
     say: Callable[[str], None] = lambda line: None,
+    labels: Labels = "name",
 ) -> Evaluation:
     """Evaluate a program on a dataset; the calibration hold-out of a single split is left out.
 
     Under torchrun the processes divide the batches, each returns the whole result, and the first writes it to ``out``. What
     each has is kept in ``checkpoint``, and gone on from; ``say`` is then told. ``execution`` says how
-    the engine runs, ``workers`` how many processes read (see :meth:`ecmt_deploy.data.Dataset.batches`).
+    the engine runs, ``workers`` how many processes read (see :meth:`ecmt_deploy.data.Dataset.batches`), ``labels`` how labels
+    find their output (docs/data.md).
     """
     with process_group() as group:
         first = group.rank == 0
 
         def begin() -> _Work:
             if out is not None and first:
-                require_directory(out)
+                require_out(out, ".json")
             shard = group.rank + 1, group.size
-            return _begin(path, data, shard, timesteps, batch_size, limit, execution, checkpoint, workers)
+            return _begin(path, data, shard, timesteps, batch_size, limit, execution, checkpoint, workers, labels)
 
         work = group.together(begin)
         origin = work.part.origin
@@ -79,13 +83,14 @@ def evaluate_shard(
     execution: Execution | None = None,
     workers: int | None = None,
     say: Callable[[str], None] = lambda line: None,
+    labels: Labels = "name",
 ) -> Part:
     """Compute part ``i/n`` of :func:`evaluate_file`'s work and keep it in ``checkpoint``; ``merge_parts`` adds the parts."""
     if place().launched:
         refuse("--shard is for processes that torchrun did not start; leave it out, torchrun's divide the work by themselves")
     numbers = parse_shard(shard)
     assert numbers is not None
-    work = _begin(path, data, numbers, timesteps, batch_size, limit, execution, checkpoint, workers)
+    work = _begin(path, data, numbers, timesteps, batch_size, limit, execution, checkpoint, workers, labels)
     if work.part.done:
         say(f"{checkpoint}: {work.part.done} of the {len(work.part.batches)} batches of part {shard} are done already")
     return work.finish(f"evaluate {path.name}, part {shard}")
@@ -120,6 +125,7 @@ def _begin(
     execution: Execution | None,
     checkpoint: Path | None,
     workers: int | None,
+    labels: Labels,
 ) -> _Work:
     """Everything about a part of an evaluation that can fail early."""
     run = execution or Execution()
@@ -128,7 +134,7 @@ def _begin(
     program = model.program
     steps = program.timesteps if timesteps is None else timesteps
     require_batch(batch_size, steps)
-    dataset = evaluation_data(program, data, limit)
+    dataset = evaluation_data(program, data, limit, labels)
     origin = Origin(
         program_sha256=sha256(path),
         model=program.provenance.model,
@@ -147,4 +153,6 @@ def _begin(
     if checkpoint is None:
         return _Work(model, dataset, empty_part(origin, *shard, program.nodes), None, workers)
     part = resume(checkpoint, origin, *shard, program.nodes)
+    if wrong := impossible(program, part.totals.activity):
+        raise RunError(f"{part_path(checkpoint, *shard)}: {wrong}; {MEND}")
     return _Work(model, dataset, part, Keeper(part_path(checkpoint, *shard)), workers)

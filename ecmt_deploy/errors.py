@@ -61,6 +61,22 @@ class TargetError(EcmtError):
     """A target is not installed, cannot run a program, or failed while running it."""
 
 
+class NotFiniteError(TargetError):
+    """A run came to infinity or to no number: it has no meaning from there on, on any target.
+
+    Parameters
+    ----------
+    node : the first node that such a value reaches
+    dtype : what the run computes in
+    """
+
+    def __init__(self, node: str, dtype: object) -> None:
+        super().__init__(
+            f"node {node}: a value that reaches it is infinite or no number: the program divides by zero or leaves the range of"
+            f" {str(dtype).removeprefix('torch.')}; run it in float64, or look for the layer with `ecmt-deploy trace`"
+        )
+
+
 class RunError(EcmtError):
     """A run directory is missing, incomplete or malformed."""
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
 
 from ecmt_deploy.config import require_timesteps
-from ecmt_deploy.engine import SpikingModel
+from ecmt_deploy.door import ProgramLike, as_steps, labelled
+from ecmt_deploy.engine import SpikingModel, load
 from ecmt_deploy.errors import ConfigError, DataError, RunError
 from ecmt_deploy.parts import Keeper, Part
 from ecmt_deploy.totals import Evaluation, Totals, nothing
@@ -17,8 +19,8 @@ Batches = Iterable[tuple[np.ndarray, np.ndarray]]
 
 
 def evaluate(
-    model: SpikingModel,
-    batches: Batches,
+    model: ProgramLike,
+    batches: Any,
     timesteps: int | None = None,
     batch_size: int = 32,
     data: str | None = None,
@@ -28,30 +30,37 @@ def evaluate(
 
     Parameters
     ----------
-    model : the program
-    batches : pairs of images (b, C, H, W) and labels (b,), b at most ``batch_size``
+    model : the program: a ``SpikingModel``, a ``Program``, the path of a file, or a ``Run``
+    batches : samples (N, *input_shape) and labels (N,): pairs of such, a ``DataLoader``, a dataset, or whatever
+        :func:`ecmt_deploy.door.batches` takes
     timesteps : steps T; by default those the program was converted for
-    batch_size : every batch is filled up to this size with rows that are not counted, so that all are computed alike
+    batch_size : samples are computed in batches of this size, however they come; the last one is filled up with rows that are
+        not counted, so that all are computed alike
     data : recorded in the result
     progress : called with the number of samples finished
 
     Raises
     ------
     ConfigError
-        if ``timesteps`` or ``batch_size`` is below 1.
+        if ``timesteps`` or ``batch_size`` is below 1, or the readout is no vector of classes.
     DataError
-        if there are no samples.
+        if there are no samples, they have no labels, or they are none that the program takes.
     RunError
         if the device has too little memory.
     """
-    steps = model.program.timesteps if timesteps is None else timesteps
-    before = totals = nothing(model.program.nodes, steps)
-    for totals in accumulate(model, batches, batch_size, before):
+    model = load(model)
+    program, steps = model.program, as_steps(timesteps, model.program)
+    require_batch(batch_size, steps)
+    if len(program.output_shape) != 1:
+        raise ConfigError(f"the program's readout has shape {program.output_shape}; accuracy is of a vector of classes")
+    before = totals = nothing(program.nodes, steps)
+    pairs = labelled(batches, program.input_shape, program.output_shape[-1], batch_size)
+    for totals in accumulate(model, pairs, batch_size, before):
         if progress:
             progress(totals.n_samples)
     if totals.n_samples == 0:
         raise DataError(f"{data or 'the data'}: there are no samples to evaluate")
-    return totals.evaluation(data, model.program.provenance.model)
+    return totals.evaluation(data, program.provenance.model)
 
 
 def accumulate(model: SpikingModel, batches: Batches, batch_size: int, before: Totals) -> Iterator[Totals]:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 import msgspec
-import numpy as np
 
-from ecmt_deploy.errors import RunError, reading
+from ecmt_deploy.errors import ConfigError, RunError, reading
 from ecmt_deploy.text import require_plain
 
 _T = TypeVar("_T")
@@ -36,10 +34,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise RunError(f"{path}: cannot be written: {error.strerror}; choose a directory that exists and is writable") from None
     temporary = Path(name)
     try:
-        os.fchmod(handle, 0o666 & ~_umask())
         os.close(handle)
+        temporary.chmod(0o666 & ~_umask())
         yield temporary
-        with temporary.open("rb") as file:
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         try:
             temporary.replace(path)
@@ -77,26 +75,6 @@ def read_json(path: Path, kind: type[_T], mend: str) -> _T:
     return found
 
 
-def read_npy(stream: BinaryIO, size: int) -> np.ndarray:
-    """An array in NumPy's format, in native byte order, of a stream of ``size`` bytes; nothing is allocated that is not there.
-
-    Raises
-    ------
-    ValueError
-        if it holds objects, or another number of bytes than it declares; and whatever NumPy raises.
-    """
-    version = np.lib.format.read_magic(stream)
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = header(stream)
-    if dtype.hasobject:
-        raise ValueError("it holds pickled objects, which are refused")
-    declared, there = math.prod(shape) * dtype.itemsize, size - stream.tell()
-    if declared != there:
-        raise ValueError(f"it declares shape {shape} {dtype} = {declared} bytes, but {there} are there")
-    array = np.frombuffer(stream.read(declared), dtype).reshape(shape, order="F" if fortran else "C")
-    return array.astype(dtype.newbyteorder("="), copy=False)
-
-
 def sha256(path: Path) -> str:
     """Digest of a file."""
     digest = hashlib.sha256()
@@ -106,9 +84,42 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def require_directory(path: Path) -> None:
-    """Fail before long work where its result could not be written."""
+def require_parent(path: Path) -> None:
+    """Fail before long work where nothing could be written to ``path``, for the sake of its directory."""
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        raise RunError(f"{path}: its directory does not exist; create {parent} first")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise RunError(f"{path}: {parent} cannot be written to; choose another --out")
+
+
+def require_out(path: Path, *suffixes: str, reads: Iterable[Path] = ()) -> str:
+    """Fail before any work where a result could not be written: the one rule for every ``--out FILE``.
+
+    Parameters
+    ----------
+    path : the file that takes the result
+    suffixes : of the kinds of file that the verb writes, such as ``.json``
+    reads : files that the verb reads, which the result must not replace
+
+    Returns
+    -------
+    the suffix of ``path``, in lower case
+
+    Raises
+    ------
+    ConfigError
+        if the suffix is none of these, or ``path`` is read.
+    RunError
+        if the path is a directory, or its own directory does not exist or cannot be written to.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in suffixes:
+        found = f"unknown kind of file {path.suffix!r}" if suffix else "a name without a suffix"
+        raise ConfigError(f"{path}: {found}; name it {' or '.join(suffixes)}")
     if path.is_dir():
         raise RunError(f"{path}: is a directory, expected the name of a file to write")
-    if not path.absolute().parent.is_dir():
-        raise RunError(f"{path}: its directory does not exist; create {path.absolute().parent} first")
+    require_parent(path)
+    if path.exists() and any(other.exists() and path.samefile(other) for other in reads):
+        raise ConfigError(f"{path}: is read, and would be replaced by the result; choose another --out")
+    return suffix

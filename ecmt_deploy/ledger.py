@@ -10,13 +10,11 @@ from msgspec.structs import replace
 
 from ecmt_deploy.chips import available, bibtex, hardware
 from ecmt_deploy.errors import ConfigError, RunError
-from ecmt_deploy.files import write_atomically
-from ecmt_deploy.graph import Program, read
+from ecmt_deploy.files import require_out, write_atomically
 from ecmt_deploy.placement import Placement, place
 from ecmt_deploy.pricing import Energy, energy, to_csv
-from ecmt_deploy.probes import load_probes
 from ecmt_deploy.report import AccuracyCurve, Comparison, Entry, Report, make_report, render_comparison, render_html
-from ecmt_deploy.rundir import PROBES, PROGRAM, RunRecord, load_run
+from ecmt_deploy.rundir import ACTIVITY, PROGRAM, RECORD, RunRecord, StoredRun, load_run
 from ecmt_deploy.traces import load_trace
 
 
@@ -24,15 +22,13 @@ def price_run(run: Path, names: Sequence[str], out: Path | None = None) -> list[
     """Price a run on chips by name; ``out`` ends in ``.json`` or ``.csv``."""
     if not names:
         raise ConfigError(f"no chip is named; give --hardware NAME [NAME ...], from {', '.join(available())}")
-    if out is not None and out.suffix not in (".json", ".csv"):
-        raise ConfigError(f"{out}: unknown kind of file {out.suffix!r}; name it .json or .csv")
+    suffix = None if out is None else require_out(out, ".json", ".csv", reads=_files([run]))
     chips = [hardware(name) for name in names]
-    _, activity = load_run(run)
-    program = read(run / PROGRAM)
-    results = [energy(activity, program, chip) for chip in chips]
+    stored = load_run(run)
+    results = [energy(stored.activity, stored.program, chip) for chip in chips]
     if out is not None:
         as_json = msgspec.json.format(msgspec.json.encode(results), indent=1)
-        write_atomically(out, to_csv(results) if out.suffix == ".csv" else as_json)
+        write_atomically(out, to_csv(results) if suffix == ".csv" else as_json)
     return results
 
 
@@ -58,31 +54,34 @@ def report_on(
         if the trace is of another program.
     """
     placed = placed or Placed(names)
-    record, activity = load_run(run)
-    program, placements = placed.of(run, record)
+    stored, placements = placed.load(run)
     traced = load_trace(trace) if trace is not None else None
-    if traced is not None and traced.program_sha256 != record.program_sha256:
+    if traced is not None and traced.program_sha256 != stored.record.program_sha256:
         raise RunError(f"{trace}: a trace of another program than that of {run}; trace {run / PROGRAM}")
+    if traced is not None and (strange := [node.node for node in traced.nodes if node.node not in stored.program.nodes]):
+        raise RunError(f"{trace}: measures a node {strange[0]!r}, which is not in the program; trace again")
     chips = [
-        (chip, placement, energy(activity, program, chip, placement))
+        (chip, placement, energy(stored.activity, stored.program, chip, placement))
         for chip, placement in zip(placed.chips, placements, strict=True)
     ]
-    return make_report(record, activity, program, chips, curve, traced, load_probes(run / PROBES))
+    return make_report(stored.record, stored.activity, stored.program, chips, curve, traced, stored.probes())
 
 
 class Placed:
-    """Chips, and the last program read and placed on them: runs of one program share it."""
+    """Chips, and the last run with its program placed on them: runs of one program share both."""
 
     def __init__(self, names: Sequence[str] = ()) -> None:
         self.chips = [hardware(name) for name in names or available()]
-        self._last: tuple[str, Program, list[Placement]] | None = None
+        self._last: StoredRun | None = None
+        self._placements: list[Placement] = []
 
-    def of(self, run: Path, record: RunRecord) -> tuple[Program, list[Placement]]:
-        """The program of a run, and where it is on every chip."""
-        if self._last is None or self._last[0] != record.program_sha256:
-            program = read(run / PROGRAM)
-            self._last = record.program_sha256, program, [place(program, chip) for chip in self.chips]
-        return self._last[1:]
+    def load(self, path: Path) -> tuple[StoredRun, list[Placement]]:
+        """A run, and where its program is on every chip."""
+        run = load_run(path, self._last)
+        if self._last is None or run.program is not self._last.program:
+            self._placements = [place(run.program, chip) for chip in self.chips]
+        self._last = run
+        return run, self._placements
 
 
 def compare_runs(
@@ -148,18 +147,24 @@ def write_report(runs: Sequence[Path], out: Path, names: Sequence[str] = (), tra
     Raises
     ------
     ConfigError
-        if there is no run, or a trace for several.
+        if there is no run, a trace for several, or the name of the page is that of no page.
     """
     if not runs:
         raise ConfigError("no run is named; give RUN [RUN ...], directories that simulate wrote")
     if len(runs) > 1 and trace is not None:
         raise ConfigError(f"--trace {trace}: a trace belongs to one run, and {len(runs)} are given; report on that run alone")
+    suffix = require_out(out, ".html", ".json", reads=[*_files(runs), *([trace] if trace else [])])
     if len(runs) == 1:
         report = report_on(runs[0], names, trace=trace)
-        write_atomically(out, as_json(report) if out.suffix == ".json" else render_html(report))
+        write_atomically(out, as_json(report) if suffix == ".json" else render_html(report))
     else:
         comparison = compare_runs(runs, names)
-        write_atomically(out, as_json(comparison) if out.suffix == ".json" else render_comparison(comparison))
+        write_atomically(out, as_json(comparison) if suffix == ".json" else render_comparison(comparison))
+
+
+def _files(runs: Sequence[Path]) -> list[Path]:
+    """The files of runs that have a name a result could have."""
+    return [run / name for run in runs for name in (RECORD, ACTIVITY)]
 
 
 def as_json(document: Report | Comparison) -> str:

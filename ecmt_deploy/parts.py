@@ -156,8 +156,8 @@ def read_part(path: Path) -> Part:
         naming what is wrong with it.
     """
     if not path.is_file():
-        raise RunError(f"{path}: no such file; {_MEND}")
-    with reading(RunError, f"{path}: damaged", _MEND):
+        raise RunError(f"{path}: no such file; {MEND}")
+    with reading(RunError, f"{path}: damaged", MEND):
         sealed = msgspec.json.decode(path.read_bytes(), type=_Sealed)
         if hashlib.sha256(sealed.part).hexdigest() != sealed.sha256:
             raise ValueError("its content is not what was written")
@@ -167,11 +167,12 @@ def read_part(path: Path) -> Part:
     if path.name != name:
         raise RunError(f"{path}: holds {name}; it was renamed or copied, delete it or give it its name back")
     if wrong := _impossible(part):
-        raise RunError(f"{path}: {wrong}; {_MEND}")
+        raise RunError(f"{path}: {wrong}; {MEND}")
     return part
 
 
-_MEND = "delete it, and evaluate computes it anew"
+#: what to do about a part that is none
+MEND = "delete it, and evaluate computes it anew"
 
 
 def _impossible(part: Part) -> str | None:

@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 import torch
 
 from ecmt_deploy import data as datasets
-from ecmt_deploy.chips import hardware as describe
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion import convert
+from ecmt_deploy.door import as_chip
 from ecmt_deploy.engine import SpikingModel, load
 from ecmt_deploy.errors import DataError
-from ecmt_deploy.files import require_directory, sha256, write_atomically
+from ecmt_deploy.files import require_out, sha256, write_atomically
 from ecmt_deploy.graph import Program, Provenance, read, write
 from ecmt_deploy.preprocessing import Preprocessing
 from ecmt_deploy.probes import parse_probes
 from ecmt_deploy.progress import progress, step_progress
 from ecmt_deploy.quantization import quantize
-from ecmt_deploy.rundir import Conformance, RunRecord, Shard, require_writable, save_run
+from ecmt_deploy.rundir import Conformance, RunRecord, Shard, StoredRun, require_writable, save_run
 from ecmt_deploy.shards import fingerprint, parse_shard
-from ecmt_deploy.simulation import simulate
+from ecmt_deploy.simulation import fitted, simulate
 from ecmt_deploy.target import Run
+from ecmt_deploy.text import to_csv
 from ecmt_deploy.traces import Trace
 from ecmt_deploy.tracing import trace
 
+if TYPE_CHECKING:
+    from ecmt_deploy.models import Model
+
+_logger = logging.getLogger(__name__)
 #: samples read at once for a trace
 TRACE_BATCH = 16
 
@@ -42,8 +48,12 @@ def convert_named(
     weights: Path | None = None,
     model_args: Mapping[str, Any] | None = None,
     calibration_samples: int = 64,
+    weights_key: str | None = None,
+    preprocessing: Mapping[str, Any] | None = None,
 ) -> SpikingModel:
     """Convert a model by name and write the program to ``out``; nothing is written where anything fails.
+
+    ``weights_key`` and ``preprocessing`` are those of :func:`ecmt_deploy.models.load`.
 
     Raises
     ------
@@ -52,18 +62,23 @@ def convert_named(
     """
     from ecmt_deploy import models  # timm takes seconds to load, and conversion alone needs it
 
-    require_directory(out)
-    loaded = models.load(model, weights, model_args)
+    require_out(out, ".nir")
+    loaded = models.load(model, weights, model_args, weights_key, preprocessing)
     drawn = datasets.calibration(
         data, preprocessing=loaded.preprocessing, n_samples=calibration_samples, n_classes=loaded.n_outputs
     )
+    class_names, class_ids = _output_names(loaded, data, drawn.class_names)
     provenance = Provenance(
         tool_version=version("ecmt-deploy"),
         model=model,
+        model_args={key: models.literal(value) for key, value in loaded.model_args.items()},
         weights_sha256=loaded.weights_sha256,
+        weights_key=loaded.weights_key,
         calibration=drawn.record,
         preprocessing=loaded.preprocessing,
-        class_names=loaded.class_names,
+        preprocessing_origin=loaded.preprocessing_origin,
+        class_names=class_names,
+        class_ids=class_ids,
     )
     with progress(f"convert {model}: calibrate", len(drawn.x)) as bar:
         x = torch.from_numpy(drawn.x)
@@ -74,6 +89,26 @@ def convert_named(
         spiking = convert(loaded.module, x, config, provenance, show)
     spiking.save(out)
     return spiking
+
+
+def _output_names(
+    model: Model, data: str, found: tuple[str, ...] | None
+) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
+    """What the outputs of a model stand for, and what datasets call that, where its calibration data has the classes ``found``.
+
+    Names that come with pretrained weights hold. For weights of a file they are a guess from the architecture's name, refuted
+    by data with other classes, as many as there are outputs. A model without names has those of such data.
+    """
+    names, ids = model.class_names, model.class_ids
+    if found and len(found) == model.n_outputs:
+        if names is None or (model.weights_key is not None and None in datasets.match(found, names, ids)):
+            return found, None
+    elif found and names is None:
+        _logger.warning(
+            "%s: has %d classes, %s %d outputs, which stay without names; other data will need --labels position",
+            data, len(found), model.name, model.n_outputs,
+        )  # fmt: skip
+    return names, ids
 
 
 def simulate_file(
@@ -88,31 +123,40 @@ def simulate_file(
     conformance: bool = False,
     shard: str | None = None,
     probes: Sequence[str] = (),
-) -> RunRecord:
+    labels: datasets.Labels = "name",
+    allow_misfit: bool = False,
+    overwrite: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> StoredRun:
     """Run a program on a target and keep the run as a directory.
 
     With ``conformance`` the reference target runs the same samples, and the record says whether all counts are equal. With
     precision ``fixed`` a float program is quantised for ``hardware`` first, and the run keeps the integer program. ``shard``
     (``i/n``) runs only samples i - 1, i - 1 + n, ..; :func:`ecmt_deploy.shards.merge_runs` adds the parts. ``probes`` are
-    kept in the run.
+    kept in the run. ``labels`` are matched by ``name``, or by ``position`` (docs/data.md). On a named ``hardware`` the program
+    must fit, unless ``allow_misfit``; ``say`` is told whether it does. A run that ``out`` holds already is replaced only if
+    ``overwrite``.
     """
-    require_writable(out)
-    chip = describe(hardware) if hardware else None
-    program = read(path)
+    require_writable(out, overwrite)
+    chip = as_chip(hardware) if hardware else None
+    digest, program = sha256(path) if path.is_file() else "", read(path)
     made = quantize(program, chip, timesteps) if precision == "fixed" and not program.integer else program
     recorded = parse_probes(made, probes)
-    whole = evaluation_data(program, data, limit)
+    placement = fitted(made, chip, allow_misfit) if chip else None
+    if placement:
+        say(f"{placement.hardware}: {placement.verdict}{'; run all the same' if placement.obstacles else ''}")
+    whole = evaluation_data(program, data, limit, labels)
     part = parse_shard(shard, len(whole))
     dataset = whole.take(np.arange(part[0] - 1, len(whole), part[1])) if part else whole
-    x, labels = dataset.arrays()
+    x, expected = dataset.arrays()
     with step_progress(f"simulate on {target}", len(x), timesteps or program.timesteps) as bar:
-        run = simulate(made, x, target, timesteps, precision, chip, progress=bar, probes=recorded)
+        run = simulate(made, x, target, timesteps, precision, chip, progress=bar, probes=recorded, allow_misfit=True)
     compared = _conform(made, x, run) if conformance else None
     analog = None if program.integer else _analog(program, x)
     chosen = run.outputs.argmax(axis=-1)
-    right = [int(n) for n in (chosen == labels).sum(axis=1)]
+    right = [int(n) for n in (chosen == expected).sum(axis=1)]
     agreeing = None if analog is None else [int(n) for n in (chosen == analog).sum(axis=1)]
-    analog_right = None if analog is None else int((analog == labels).sum())
+    analog_right = None if analog is None else int((analog == expected).sum())
     record = RunRecord(
         tool_version=version("ecmt-deploy"),
         target=target,
@@ -121,7 +165,8 @@ def simulate_file(
         timesteps=run.activity.timesteps,
         n_samples=len(x),
         data=data,
-        program_sha256=sha256(path),
+        labels=labels,
+        program_sha256=digest,
         provenance=made.provenance,
         accuracy=[n / len(x) for n in right],
         analog_accuracy=None if analog_right is None else analog_right / len(x),
@@ -129,16 +174,18 @@ def simulate_file(
         conformance=compared,
         build_seconds=run.build_seconds,
         run_seconds=run.run_seconds,
+        hardware=placement.hardware if placement else None,
+        obstacles=[obstacle.sentence for obstacle in placement.obstacles] if placement else [],
         shard=Shard(*part, len(whole), fingerprint(whole.indices, whole.labels), right, agreeing, analog_right)
         if part
         else None,
     )
-    return save_run(out, record, run, path if made is program else made)
+    return save_run(out, record, run, made, path if made is program else None, overwrite)
 
 
 def quantize_file(path: Path, out: Path, hardware: str | None = None, timesteps: int | None = None) -> Program:
     """Write the integer program of a float program to ``out``."""
-    require_directory(out)
+    require_out(out, ".nir", reads=[path])
     made = quantize(read(path), hardware, timesteps)
     write(made, out)
     return made
@@ -167,18 +214,27 @@ def _analog(program: Program, x: np.ndarray, batch: int = 64) -> np.ndarray:
     return torch.cat(parts).numpy()
 
 
-def trace_file(path: Path, data: str, timesteps: int | None = None, limit: int | None = None, out: Path | None = None) -> Trace:
-    """Trace a program on samples of a dataset; ``out`` takes the trace as JSON."""
-    if out is not None:
-        require_directory(out)
+def trace_file(
+    path: Path,
+    data: str,
+    timesteps: int | None = None,
+    limit: int | None = None,
+    out: Path | None = None,
+    labels: datasets.Labels = "name",
+) -> Trace:
+    """Trace a program on samples of a dataset; ``out`` takes the trace: ``.json``, or its table as ``.csv``."""
+    suffix = None if out is None else require_out(out, ".json", ".csv")
     model = load(path)
-    dataset = evaluation_data(model.program, data, limit)
+    dataset = evaluation_data(model.program, data, limit, labels)
     with progress(f"trace {path.name}", len(dataset)) as bar:
         batches = (torch.from_numpy(x) for x, _ in bar.reading(dataset.batches(TRACE_BATCH)))
         measured = trace(model, batches, timesteps, bar)
     measured = msgspec.structs.replace(measured, program_sha256=sha256(path), data=data)
     if out is not None:
-        write_atomically(out, msgspec.json.format(msgspec.json.encode(measured), indent=1))
+        from ecmt_deploy.report.data import trace as as_table
+
+        as_json = msgspec.json.format(msgspec.json.encode(measured), indent=1)
+        write_atomically(out, to_csv(*as_table(measured)) if suffix == ".csv" else as_json)
     return measured
 
 
@@ -207,22 +263,24 @@ def classify_files(
     ]
 
 
-def evaluation_data(program: Program, data: str, limit: int | None) -> datasets.Dataset:
-    """The samples to judge ``program`` on."""
+def evaluation_data(program: Program, data: str, limit: int | None, labels: datasets.Labels = "name") -> datasets.Dataset:
+    """The samples to judge ``program`` on, with labels that count its outputs."""
     provenance = program.provenance
     return datasets.evaluation(
         data,
-        preprocessing=require_preprocessing(program),
+        preprocessing=provenance.preprocessing,
         exclude=provenance.calibration,
         limit=limit,
         n_classes=program.output_shape[-1],
+        class_names=provenance.class_names,
+        class_ids=provenance.class_ids,
+        labels=labels,
+        shape=program.input_shape,
     )
 
 
 def require_preprocessing(program: Program) -> Preprocessing:
-    """The preprocessing a program was converted with; a program converted from arrays in Python has none."""
+    """The preprocessing a program was converted with; one converted from arrays in Python need not have any."""
     if program.provenance.preprocessing is None:
-        raise DataError(
-            "the program does not say how images are preprocessed (converted from arrays); run it from Python with arrays"
-        )
+        raise DataError(datasets.WITHOUT_PREPROCESSING)
     return program.provenance.preprocessing

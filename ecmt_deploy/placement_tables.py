@@ -90,9 +90,7 @@ def _mark(unit: Unit, name: str) -> str:
 
 def remarks(placement: Placement, program: Program) -> list[str]:
     """The sum, what does not fit, and the assumptions, a line each."""
-    line = _plural(placement.cores, "core")
-    if placement.chips is not None:
-        line += f" on {_plural(placement.chips, 'chip')}"
+    line = placement.verdict
     sent = {route.source: prod(program.shapes[route.source]) for route in placement.routes}
     packets = sum(route.packets * sent[route.source] for route in placement.routes)
     if packets and placement.mesh is not None:
@@ -102,9 +100,4 @@ def remarks(placement: Placement, program: Program) -> list[str]:
             f"; a packet takes {hops / packets:,.1f} hops and crosses {crossings / packets:,.2f} borders of chips "
             "(mean, if every element sent one message)"
         )
-    first = f"fits: {line}" if placement.fits else f"does not fit; what could be placed takes {line}"
-    return [first, *(f"! {obstacle.sentence}" for obstacle in placement.obstacles), *placement.assumptions]
-
-
-def _plural(count: int, what: str) -> str:
-    return f"{count:,} {what}" + ("" if count == 1 else "s")
+    return [line, *(f"! {obstacle.sentence}" for obstacle in placement.obstacles), *placement.assumptions]

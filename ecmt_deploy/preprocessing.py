@@ -6,8 +6,11 @@ This module imports neither torch nor timm, so a program's provenance can be rea
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
+import numpy as np
 
 from ecmt_deploy.errors import DataError
 
@@ -66,3 +69,52 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
         if self.crop_mode not in CROP_MODES:
             raise DataError(f"preprocessing: unknown crop_mode {self.crop_mode!r}; choose from {', '.join(CROP_MODES)}")
+
+
+def preprocessing_from(fields: Mapping[str, Any], input_size: Sequence[int] | None = None) -> Preprocessing:
+    """A record from fields by name, as timm's ``resolve_data_config`` gives them; one ``mean`` or ``std`` is every channel's.
+
+    Parameters
+    ----------
+    fields
+        Of :class:`Preprocessing`; ``mean`` and ``std`` must be there.
+    input_size
+        ``(C, H, W)`` of what they are for, where ``fields`` does not say.
+
+    Raises
+    ------
+    DataError
+        If a field is missing, unknown, or makes no sense.
+    """
+    known = Preprocessing.__struct_fields__
+    given = {"input_size": input_size, **fields}
+    missing = [field for field in ("input_size", "mean", "std") if given.get(field) is None]
+    unknown = [str(field) for field in given if field not in known]
+    if missing or unknown:
+        what = f"{missing[0]} is missing" if missing else f"unknown field {unknown[0]!r}"
+        raise DataError(f"preprocessing: {what}; it has {', '.join(known)}")
+    size = tuple(np.ravel(given["input_size"]).tolist())
+    if len(size) != 3:
+        raise DataError(f"preprocessing: input_size must be (C, H, W), found {given['input_size']}")
+    try:
+        channels = {field: per_channel(given[field], size[0]) for field in ("mean", "std")}
+        return msgspec.convert({**given, "input_size": size, **channels}, Preprocessing)
+    except (msgspec.ValidationError, TypeError, ValueError) as error:
+        raise DataError(f"preprocessing: {error}") from error
+
+
+def per_channel(value: Any, channels: int) -> tuple[float, ...]:
+    """A number for every channel, or the numbers as they are (:class:`Preprocessing` checks how many)."""
+    values = tuple(float(v) for v in np.ravel(value).tolist())
+    return values * channels if len(values) == 1 else values
+
+
+def described(preprocessing: Preprocessing, origin: Mapping[str, str] | None = None) -> str:
+    """One line for a person: every field by name, those of one origin together, with where they come from if that is known."""
+    parts: dict[str, list[str]] = {}
+    for field in preprocessing.__struct_fields__:
+        value = getattr(preprocessing, field)
+        joint = " x " if field == "input_size" else " "
+        shown = joint.join(f"{v:.4g}" for v in value) if isinstance(value, tuple) else f"{value}"
+        parts.setdefault((origin or {}).get(field, ""), []).append(f"{field} {shown}")
+    return "; ".join(", ".join(fields) + (f" ({source})" if source else "") for source, fields in parts.items())

@@ -14,17 +14,16 @@ import msgspec
 import numpy as np
 
 from ecmt_deploy.errors import ConfigError, RunError
-from ecmt_deploy.files import require_directory
+from ecmt_deploy.files import require_out
 from ecmt_deploy.parts import find_parts, read_part
-from ecmt_deploy.probes import load_probes
-from ecmt_deploy.rundir import PROBES, PROGRAM, RECORD, RunRecord, Shard, load_outputs, load_run, require_writable, save_run
+from ecmt_deploy.rundir import PROGRAM, RECORD, RunRecord, Shard, StoredRun, load_run, require_writable, save_run
 from ecmt_deploy.target import Run
 from ecmt_deploy.totals import Evaluation, write_evaluation
 
 #: what the parts of one run have in common, with the words of the error that says they do not
 _COMMON = {
     "program_sha256": "program", "target": "target", "precision": "precision", "dtype": "dtype", "timesteps": "time steps",
-    "data": "data", "tool_version": "version of the tool",
+    "data": "data", "labels": "matching of labels", "tool_version": "version of the tool", "hardware": "chip",
 }  # fmt: skip
 
 
@@ -67,34 +66,34 @@ def holds_parts(paths: Sequence[Path]) -> bool:
     return any(find_parts(path) for path in paths)
 
 
-def merge_runs(paths: Sequence[Path], out: Path) -> RunRecord:
+def merge_runs(paths: Sequence[Path], out: Path, overwrite: bool = False) -> StoredRun:
     """Add the shards in ``paths`` to one run in ``out``, the same as if it had been made at once.
 
     Raises
     ------
     RunError
-        if they are not all the shards of one run; the error names the shard and what is different.
+        if they are not all the shards of one run; the error names the shard and what is different. Or if ``out`` holds a run
+        already, unless ``overwrite``.
     """
-    require_writable(out)
     if not paths:
         raise RunError("no run is named; give the shards: ecmt-deploy merge RUN RUN ... --out RUN")
-    parts = []
+    if any(path.resolve() == out.resolve() for path in paths):
+        raise RunError(f"{out}: is one of the shards; choose another --out")
+    require_writable(out, overwrite)
+    runs: list[StoredRun] = []
     for path in paths:
-        if path.resolve() == out.resolve():
-            raise RunError(f"{out}: is one of the shards; choose another --out")
-        record, activity = load_run(path)
-        if record.shard is None:
-            raise RunError(f"{path}: is no shard; make shards with simulate --shard i/n")
-        parts.append((path, record, activity, record.shard))
-    _require_one_run([(path, record, shard) for path, record, _, shard in parts])
-    parts.sort(key=lambda part: part[3].index)
-    records, shards = [part[1] for part in parts], [part[3] for part in parts]
-    first, count, total = records[0], shards[0].count, shards[0].total
-    outputs = [load_outputs(path, record) for path, record, _, _ in parts]
+        runs.append(load_run(path, runs[-1] if runs else None))
+    parts = [(run, _shard(run)) for run in runs]
+    _require_one_run([(run.path, run.record, shard) for run, shard in parts])
+    parts.sort(key=lambda part: part[1].index)
+    runs, shards = [run for run, _ in parts], [shard for _, shard in parts]
+    first, records = runs[0].record, [run.record for run in runs]
+    count, total = shards[0].count, shards[0].total
+    outputs = [run.outputs() for run in runs]
     joined = np.empty((first.timesteps, total, *outputs[0].shape[2:]), outputs[0].dtype)
-    series = [load_probes(path / PROBES) for path, *_ in parts]
+    series = [run.probes() for run in runs]
     if any(part.keys() != series[0].keys() for part in series):
-        raise RunError(f"{parts[0][0]}: the shards record different probes; simulate them with the same --probe")
+        raise RunError(f"{runs[0].path}: the shards record different probes; simulate them with the same --probe")
     recorded = {probe: np.empty((total, *values.shape[1:]), values.dtype) for probe, values in series[0].items()}
     for shard, values, probes in zip(shards, outputs, series, strict=True):
         joined[:, shard.index - 1 :: count] = values
@@ -112,10 +111,14 @@ def merge_runs(paths: Sequence[Path], out: Path) -> RunRecord:
         run_seconds=_sum([r.run_seconds for r in records]),
         shard=None,
     )
-    save_run(
-        out, record, Run(joined, functools.reduce(operator.add, (part[2] for part in parts)), recorded), parts[0][0] / PROGRAM
-    )
-    return record
+    merged = Run(joined, functools.reduce(operator.add, (run.activity for run in runs)), recorded)
+    return save_run(out, record, merged, runs[0].program, runs[0].path / PROGRAM, overwrite)
+
+
+def _shard(run: StoredRun) -> Shard:
+    if run.record.shard is None:
+        raise RunError(f"{run.path}: is no shard; make shards with simulate --shard i/n")
+    return run.record.shard
 
 
 def _require_one_run(parts: Sequence[tuple[Path, RunRecord, Shard]]) -> None:
@@ -150,7 +153,7 @@ def merge_parts(folders: Sequence[Path], out: Path) -> Evaluation:
     RunError
         if they are not all the parts of one evaluation, complete; the error names the part.
     """
-    require_directory(out)
+    require_out(out, ".json")
     paths = [path for folder in folders for path in find_parts(folder)]
     if without := [folder for folder in folders if not find_parts(folder)]:
         raise RunError(f"{without[0]}: holds no part of an evaluation; name the directories of evaluate --checkpoint alone")

@@ -12,13 +12,14 @@ import msgspec
 
 from ecmt_deploy.chips import Hardware, available, hardware
 from ecmt_deploy.config import require_timesteps
+from ecmt_deploy.data import Labels
 from ecmt_deploy.errors import ConfigError, DataError, EcmtError, HardwareError, RunError
-from ecmt_deploy.files import sha256, write_atomically
+from ecmt_deploy.files import require_parent, sha256, write_atomically
 from ecmt_deploy.graph import Program, read, write
 from ecmt_deploy.ledger import compare_runs
 from ecmt_deploy.quantization import quantize
 from ecmt_deploy.report import Comparison, render_comparison, summary
-from ecmt_deploy.rundir import PROGRAM, load_outputs, load_run, require_writable
+from ecmt_deploy.rundir import PROGRAM, load_run, require_writable
 from ecmt_deploy.target import find
 from ecmt_deploy.text import to_csv
 
@@ -100,6 +101,7 @@ def sweep(
     target: str = "torch",
     precision: str = "float",
     say: Callable[[str], None] = lambda line: None,
+    labels: Labels = "name",
 ) -> Comparison:
     """Run every program at every number of steps, price every run on every chip, and compare them.
 
@@ -113,6 +115,7 @@ def sweep(
     data : what to run on, by default the data each program was calibrated on, its evaluation split
     limit : at most so many samples
     say : called with a line before every run
+    labels : how labels find their output, by ``name`` or by ``position``
 
     Raises
     ------
@@ -135,13 +138,13 @@ def sweep(
     named = _named(programs)
     plan = [
         run for name, path in named.items()
-        for run in _planned(path, name, out / name, timesteps, data, limit, target, precision, chips, names)
+        for run in _planned(path, name, out / name, timesteps, data, limit, target, precision, chips, names, labels)
     ]  # fmt: skip
     _record(out, plan, names, limit, target, precision)
-    _run(plan, target, precision, limit, say)
+    _run(plan, target, precision, limit, say, labels)
     say(f"pricing {len(plan)} runs on {len(names)} chips")
-    labels = [f"{run.name} T={run.timesteps}" for run in plan]
-    compared = compare_runs([run.path for run in plan], names, labels, [run.name for run in plan])
+    titles = [f"{run.name} T={run.timesteps}" for run in plan]
+    compared = compare_runs([run.path for run in plan], names, titles, [run.name for run in plan])
     table = summary(compared)
     rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]
     write_atomically(out / SUMMARY_CSV, to_csv(*table))
@@ -152,8 +155,7 @@ def sweep(
 
 def _require_sweep(out: Path) -> None:
     """Fail before long work where its results could not be kept, or are not alone."""
-    if not out.absolute().parent.is_dir():
-        raise RunError(f"{out}: its directory does not exist; create {out.absolute().parent} first")
+    require_parent(out)
     if out.exists() and not (out.is_dir() and ((out / RECORD).is_file() or not any(out.iterdir()))):
         raise RunError(f"{out}: exists and is no sweep's directory; choose another --out")
 
@@ -172,7 +174,7 @@ def _named(programs: Sequence[Path]) -> dict[str, Path]:
 
 def _planned(
     path: Path, name: str, directory: Path, timesteps: Sequence[int], data: str | None, limit: int | None, target: str,
-    precision: str, chips: Sequence[Hardware], names: Sequence[str],
+    precision: str, chips: Sequence[Hardware], names: Sequence[str], labels: Labels,
 ) -> list[Planned]:  # fmt: skip
     """The runs of one program, each with whether it is there already."""
     from ecmt_deploy.pipeline import evaluation_data
@@ -184,7 +186,15 @@ def _planned(
     if data is None and (calibration is None or calibration.split == "given"):
         raise DataError(f"{path}: the program does not say what it was calibrated on; give --data")
     spec = data or (calibration.spec if calibration else "")
-    samples = len(evaluation_data(program, spec, limit))
+    try:
+        samples = len(evaluation_data(program, spec, limit, labels))
+    except DataError as error:
+        if data is not None:
+            raise
+        raise DataError(
+            f"{path}: was calibrated on {spec}, and a relative path is looked for in {Path.cwd()}: {error}; run the sweep "
+            "where the program was converted, or say with --data where the data is"
+        ) from None
     chip = _chip(program, chips, names) if precision == "fixed" and not program.integer else None
     digests: dict[int, str] = {}
     runs = []
@@ -194,7 +204,7 @@ def _planned(
             steps = max(t, program.timesteps) if chip else 0  # an integer program has room for its own steps at least
             if steps not in digests:
                 digests[steps] = _digest(program, chip, t) if chip else sha256(path)
-            run = run._replace(made=_belongs(run, digests[steps], target, precision))
+            run = run._replace(made=_belongs(run, digests[steps], target, precision, labels))
         runs.append(run)
     return runs
 
@@ -220,7 +230,7 @@ def _digest(program: Program, chip: str, timesteps: int) -> str:
         return sha256(Path(directory) / PROGRAM)
 
 
-def _belongs(run: Planned, digest: str, target: str, precision: str) -> bool:
+def _belongs(run: Planned, digest: str, target: str, precision: str, labels: Labels) -> bool:
     """Whether a run directory holds that run whole; ``False`` where it is incomplete, and is made again.
 
     Raises
@@ -228,13 +238,12 @@ def _belongs(run: Planned, digest: str, target: str, precision: str) -> bool:
     RunError
         if it holds another run, or something else: nothing of that is replaced.
     """
-    require_writable(run.path)
+    require_writable(run.path, overwrite=True)
     try:
-        record, activity = load_run(run.path)
-        load_outputs(run.path, record)
-        if sha256(run.path / PROGRAM) != record.program_sha256 or activity.n_samples != record.n_samples:
-            raise RunError(f"{run.path / PROGRAM}: not the program, or the samples, of the record")
-    except (RunError, OSError) as error:
+        stored = load_run(run.path)
+        stored.outputs()
+        record = stored.record
+    except RunError as error:
         _logger.warning("%s: not whole, made again (%s)", run.path, error)
         return False
     for what, found, expected in (
@@ -244,6 +253,7 @@ def _belongs(run: Planned, digest: str, target: str, precision: str) -> bool:
         ("number of samples", record.n_samples, run.samples),
         ("target", record.target, target),
         ("precision", record.precision, precision),
+        ("matching of labels", record.labels or "unknown", labels),
     ):
         if found != expected:
             raise RunError(f"{run.path}: a run of another {what} ({found}, not {expected}); choose another --out, or remove it")
@@ -268,7 +278,9 @@ def _record(out: Path, plan: Sequence[Planned], names: Sequence[str], limit: int
     write_atomically(out / RECORD, msgspec.json.format(msgspec.json.encode(record), indent=1))
 
 
-def _run(plan: Sequence[Planned], target: str, precision: str, limit: int | None, say: Callable[[str], None]) -> None:
+def _run(
+    plan: Sequence[Planned], target: str, precision: str, limit: int | None, say: Callable[[str], None], labels: Labels
+) -> None:
     """Make the runs that are not there."""
     from ecmt_deploy.pipeline import simulate_file
 
@@ -282,6 +294,9 @@ def _run(plan: Sequence[Planned], target: str, precision: str, limit: int | None
         except OSError as error:
             raise RunError(f"{run.path.parent}: cannot be made: {error.strerror}; choose another --out") from None
         try:
-            simulate_file(run.program, target, run.data, run.path, limit, run.timesteps, precision, run.chip)
+            simulate_file(
+                run.program, target, run.data, run.path, limit, run.timesteps, precision, run.chip, labels=labels,
+                allow_misfit=True, overwrite=True,  # what is there is not whole
+            )  # fmt: skip
         except EcmtError as error:
             raise type(error)(f"{run.name}, T = {run.timesteps}: {error}") from None

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ecmt_deploy.activity import Activity
+from ecmt_deploy.facts import classes, facts, preprocessing
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph.fixed import Fixed, FixedMultiThreshold
@@ -79,12 +80,13 @@ def took(record: RunRecord) -> str:
 
 
 def converted(program: Program, path: Path) -> str:
-    """One line about a program that was just written."""
+    """A few lines about a program that was just written: what it is, and what it takes its inputs and outputs for."""
     neurons = sum(prod(program.shapes[name]) for name in program.neurons)
     config, tuned = program.provenance.config or {}, program.provenance.tuning
     line = (
         f"wrote {path}: {len(program.nodes)} nodes, {neurons:,} neurons in {len(program.neurons)} layers, "
-        f"{program.coding} coding, preset {config.get('preset')}"
+        f"{program.coding} coding, preset {config.get('preset')}\npreprocessing: {preprocessing(program.provenance)}\n"
+        f"classes: {classes(program.provenance.class_names)}"
     )
     if tuned is None:
         return line
@@ -181,17 +183,8 @@ def provenance(loaded: Program) -> Table:
     source = loaded.provenance
     table = _table("Provenance", "", " ")
     _wrap(table, 1)
-    table.add_row("model", source.model or "unknown")
-    table.add_row("weights", source.weights_sha256 or "unknown")
-    if source.calibration:
-        drawn = source.calibration
-        table.add_row("calibration", f"{len(drawn.indices)} samples of {drawn.spec} ({drawn.split})")
-    for key, value in (source.config or {}).items():
-        table.add_row(key, str(value))
-    if source.quantization:
-        q = source.quantization
-        widths = f"weights {q.weight_bits}, state {q.state_bits}, payloads {q.payload_bits} bits"
-        table.add_row("fixed point", f"{widths}, for {q.hardware}, T = {q.timesteps}")
+    for fact in facts(source):
+        table.add_row(*fact)
     table.add_row("tool, dialect", f"{source.tool_version}, {source.dialect_version}")
     standard = sum(type(node).__name__ in n.STANDARD for node in loaded.nodes.values())
     inputs = sum(type(node) is nir.Input for node in loaded.nodes.values())

@@ -11,11 +11,13 @@ import msgspec
 import numpy as np
 
 from ecmt_deploy.activity import Activity
+from ecmt_deploy.door import ChipLike
 from ecmt_deploy.errors import TargetError
 from ecmt_deploy.graph import Program
 
 if TYPE_CHECKING:
     from ecmt_deploy.chips import Hardware
+    from ecmt_deploy.pricing import Energy
 
 GROUP = "ecmt_deploy.targets"
 
@@ -54,6 +56,7 @@ class Run:
     probes : time series (N, T, *shape) of what was probed
     build_seconds, run_seconds : to make the machine ready, and to run; ``None`` where the target does not tell them apart
     processes : operating system processes that ran the program, where there are several
+    program : what ran; ``None`` as targets return it, :func:`ecmt_deploy.simulate` adds it
     """
 
     outputs: np.ndarray
@@ -62,6 +65,20 @@ class Run:
     build_seconds: float | None = None
     run_seconds: float | None = None
     processes: int | None = None
+    program: Program | None = None
+
+    def energy(self, hardware: ChipLike) -> Energy:
+        """The energy of this run on a chip, given by name, file or object; see :func:`ecmt_deploy.energy`."""
+        import ecmt_deploy  # the verb, which builds on runs
+
+        return ecmt_deploy.energy(self, hardware)
+
+    def __repr__(self) -> str:
+        steps, samples, *readout = self.outputs.shape
+        events = None if self.program is None else self.activity.events_per_mac(self.program.encoding)
+        counted = "" if events is None else f", {events:.3g} events per MAC"
+        probed = f", {len(self.probes)} probes" if self.probes else ""
+        return f"Run({samples} samples, T = {steps}, readout {tuple(readout)}{counted}{probed})"
 
 
 class Target(Protocol):
@@ -73,7 +90,11 @@ class Target(Protocol):
         """What is not installed that this target needs, as a sentence that says how to install it; ``None`` if ready."""
 
     def check(self, program: Program, hardware: Hardware | None) -> list[Unsupported]:
-        """All reasons at once why ``program`` cannot run here; empty where it can."""
+        """All reasons at once why ``program`` cannot run here; empty where it can.
+
+        ``hardware`` is the chip that whoever calls named. Whether the program fits it is not asked here: the core places it,
+        for every target alike. A target adds what it cannot honour of that chip itself.
+        """
 
     def run(
         self,
@@ -88,7 +109,8 @@ class Target(Protocol):
         """Run every sample of ``inputs`` (N, *input_shape) for ``timesteps`` steps in ``dtype``.
 
         Of an integer program ``dtype`` is int64, and so are inputs and outputs: whoever calls quantises and scales back.
-        ``probes`` name neuron nodes; a target that cannot record refuses them with a :class:`TargetError`.
+        ``probes`` name neuron nodes; a target that cannot record refuses them with a :class:`TargetError`. What is returned is
+        checked: counts that no run of the program can have are an error of the target.
         """
 
 
@@ -106,7 +128,7 @@ def find(name: str) -> Target:
         if there is none of that name, or what it needs is not installed (the message says how to install it).
     """
     entries = {entry.name: entry for entry in entry_points(group=GROUP)}
-    if name not in entries:
+    if not isinstance(name, str) or name not in entries:
         raise TargetError(f"unknown target {name!r}; registered: {', '.join(sorted(entries)) or 'none'}")
     target: Target = entries[name].load()()
     missing = target.missing()

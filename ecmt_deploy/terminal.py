@@ -14,6 +14,10 @@ from ecmt_deploy.text import printable
 class Terminal(Console):
     """A rich console; colours and cursor are rich's alone."""
 
+    def on_broken_pipe(self) -> None:
+        """A reader that left ends the command, as it does for any other writer, not rich."""
+        raise
+
     def render(self, *args: Any, **kwargs: Any) -> Iterable[Segment]:
         """The segments of anything that is printed, in tables, lines and progress alike."""
         for segment in super().render(*args, **kwargs):

@@ -34,6 +34,10 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: str | None = None
     model: str | None = None
 
+    def __repr__(self) -> str:
+        right = "".join(f"{share:.2%} right, " for share in self.accuracy[-1:])
+        return f"Evaluation({self.n_samples} samples, T = {self.timesteps}: {right}analog {self.analog_accuracy:.2%})"
+
 
 class Totals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What some batches add to an evaluation. Integers only, so that the order and the grouping of additions leave no trace.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from ecmt_deploy.errors import RunError
 from ecmt_deploy.files import read_json
 
 
@@ -47,6 +48,12 @@ class Trace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     program_sha256: str | None = None
     data: str | None = None
 
+    def __repr__(self) -> str:
+        final = {node.node: node.relative_error[-1] for node in self.nodes if node.relative_error}
+        worst = max(final, key=final.__getitem__, default=None)
+        largest = "" if worst is None else f", largest error at the end {final[worst]:.3g} at {worst!r}"
+        return f"Trace({self.n_samples} samples, T = {self.timesteps}, {len(self.nodes)} nodes{largest})"
+
 
 def load_trace(path: Path) -> Trace:
     """A trace from the file that ``trace --out`` wrote.
@@ -54,6 +61,22 @@ def load_trace(path: Path) -> Trace:
     Raises
     ------
     RunError
-        if it is missing or malformed.
+        if it is missing or malformed, or says what no trace can.
     """
-    return read_json(path, Trace, f"`ecmt-deploy trace P.nir --data DATA --out {path}` makes one")
+    read = read_json(path, Trace, f"`ecmt-deploy trace P.nir --data DATA --out {path}` makes one")
+    if wrong := _impossible(read):
+        raise RunError(f"{path}: {wrong}; trace again")
+    return read
+
+
+def _impossible(trace: Trace) -> str | None:
+    """Why nothing can have measured this."""
+    if trace.n_samples < 1 or trace.timesteps < 1:
+        return f"{trace.n_samples} samples of {trace.timesteps} steps"
+    for node in trace.nodes:
+        if len(node.relative_error) != trace.timesteps or not all(error >= 0 for error in node.relative_error):
+            return f"node {node.node}: relative_error is no error for each of {trace.timesteps} steps"
+        for name, shares in (("spike_rate", node.spike_rate), ("saturation", node.saturation)):
+            if len(shares) not in (0, trace.timesteps) or not all(0 <= share <= 1 for share in shares):
+                return f"node {node.node}: {name} is no share for each of {trace.timesteps} steps"
+    return None

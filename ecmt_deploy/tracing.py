@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import chain, islice
 from math import prod
+from typing import Any
 
 import nir
 import torch
 from torch import Tensor
 
-from ecmt_deploy.config import require_timesteps
-from ecmt_deploy.engine import SpikingModel
+from ecmt_deploy.door import ProgramLike, as_steps, batches
+from ecmt_deploy.engine import SpikingModel, load
 from ecmt_deploy.errors import DataError
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import nodes as n
@@ -26,8 +27,8 @@ PROBES = 16
 
 
 def trace(
-    model: SpikingModel,
-    x: Tensor | Iterable[Tensor],
+    model: ProgramLike,
+    x: Any,
     timesteps: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Trace:
@@ -35,8 +36,8 @@ def trace(
 
     Parameters
     ----------
-    model : the program
-    x : samples (N, *input_shape), or an iterable of such batches
+    model : the program: a ``SpikingModel``, a ``Program``, the path of a file, or a ``Run``
+    x : samples (N, *input_shape), or an iterable of such batches, or whatever :func:`ecmt_deploy.door.batches` takes
     timesteps : steps T; by default those the program was converted for
     progress : called with the number of samples finished
 
@@ -47,9 +48,9 @@ def trace(
     DataError
         if there are no samples, or they do not have the program's input shape.
     """
-    steps = model.program.timesteps if timesteps is None else timesteps
-    require_timesteps(steps)
-    samples = chain.from_iterable([x] if isinstance(x, Tensor) else x)
+    model = load(model)
+    steps = as_steps(timesteps, model.program)
+    samples = chain.from_iterable(torch.from_numpy(batch.x) for batch in batches(x, model.program.input_shape))
     probes = list(islice(samples, PROBES))
     if not probes:
         raise DataError("there are no samples to trace; pass at least one")

@@ -1,5 +1,7 @@
 """Programs that are made once for the whole suite."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -13,6 +15,17 @@ torch.set_num_threads(1)
 def all_programs() -> dict[str, Program]:
     made = {f"every node, {coding}": programs.every_node(coding) for coding in ("rate", "differential")}
     return made | {f"transformer, {preset}": programs.converted(preset) for preset in ("paper", "accurate")}
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory) -> Path:
+    """The bundled model as a program in a file, the quickest way: for tests of what is done with files."""
+    from ecmt_deploy.config import ConvertConfig
+    from ecmt_deploy.pipeline import convert_named
+
+    path = tmp_path_factory.mktemp("digits") / "p.nir"
+    convert_named("zoo:vit_digits", "digits", path, ConvertConfig(preset="paper"), calibration_samples=8)
+    return path
 
 
 PROGRAMS = ("every node, rate", "every node, differential", "transformer, paper", "transformer, accurate")

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 
 from ecmt_deploy.graph import fixed as f
-from ecmt_deploy.graph.functions import FUNCTIONS
+from ecmt_deploy.graph.fixed_rules import SAME_FORMAT
 from ecmt_deploy.kernels import functions as real
 from ecmt_deploy.kernels.fixed.functions import evaluate
 from ecmt_deploy.quantization.formats import HEADROOM, exponent_for, to_integers
 from ecmt_deploy.quantization.functions import parameters_for
+from tests.functions import INTEGER, SCALARS
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "fixed_point.md"
 BITS, ROWS, CHANNELS = 24, 64, 48
 PARAMETERS: dict[str, dict[str, Any]] = {
-    "softmax": {"axis": -1}, "l2_norm": {"axis": -1}, "clamp": {"low": -0.5, "high": 1.0}, "leaky_relu": {"slope": 0.1},
-    "power": {"exponent": 3.0},
+    "softmax": {"axis": -1}, "l2_norm": {"axis": -1}, **SCALARS,
 }  # fmt: skip
 POSITIVE = ("sqrt", "rsqrt", "reciprocal", "divide")
 
@@ -48,7 +48,7 @@ def error(function: str, seed: int = 0) -> tuple[float, float]:
     integers = [to_integers(x, e, BITS).astype(np.int64) for x, e in zip(xs, exponents, strict=True)]
     exact = real.evaluate(function, given, *(np.ldexp(m.astype(float), e) for m, e in zip(integers, exponents, strict=True)))
     largest = float(np.abs(exact).max())
-    result = exponents[0] if function in ("relu", "abs", "clamp", "leaky_relu") else exponent_for(HEADROOM * largest, BITS)
+    result = exponents[0] if function in SAME_FORMAT else exponent_for(HEADROOM * largest, BITS)
     made = parameters_for(function, given, exponents, result, float(np.abs(xs[0]).max()), BITS, xs[0].shape)
     found = evaluate(function, made, BITS, *integers)
     assert np.abs(found).max() <= f.limit(BITS)
@@ -58,7 +58,7 @@ def error(function: str, seed: int = 0) -> tuple[float, float]:
 
 def table() -> str:
     rows = ["| function | largest error / largest result | in units of the last of 24 bits |", "|---|---|---|"]
-    for function in FUNCTIONS:
+    for function in INTEGER:
         relative, last = error(function)
         rows.append(f"| `{function}` | 2^{np.log2(relative):.1f} | {last:.1f} |" if last else f"| `{function}` | 0 | 0 |")
     return "\n".join(rows)

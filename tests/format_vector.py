@@ -72,8 +72,9 @@ def describe(made: Program, name: str) -> str:
 def functions() -> str:
     rows = ["| function | definition | parameters |", "|---|---|---|"]
     for name, f in FUNCTIONS.items():
+        described = [f"{p.name if p.required else f'[{p.name}]'}: {p.expected}" for p in f.parameters]
         formula = f.formula.replace("|", "\\|")
-        rows.append(f"| `{name}` | {formula} | {', '.join([*f.scalars, *(f'[{a}]' for a in f.arrays)])} |")
+        rows.append(f"| `{name}` | {formula} | {'; '.join(described)} |")
     return "\n".join(rows)
 
 

@@ -14,16 +14,16 @@ import numpy as np
 from ecmt_deploy.graph import Program, Provenance, verify
 from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.graph.functions import FUNCTIONS
+from ecmt_deploy.graph.fixed_rules import SAME_FORMAT
 from ecmt_deploy.quantization.functions import parameters_for
+from tests.functions import INTEGER, SCALARS
 
 STATE, WEIGHT, PAYLOAD = 24, 8, 16
 LARGEST = f.limit(STATE)
 #: parameters of functions in float, from which the integer ones are made
 GIVEN: dict[str, dict[str, Any]] = {
     "softmax": {"axis": -1}, "layer_norm": {"eps": 1e-6, "normalized_axes": 1}, "rms_norm": {"eps": 1e-5, "normalized_axes": 1},
-    "group_norm": {"eps": 1e-5, "groups": 1}, "l2_norm": {"axis": -1}, "clamp": {"low": -0.5, "high": 1.0},
-    "leaky_relu": {"slope": 0.1}, "power": {"exponent": 2.0},
+    "group_norm": {"eps": 1e-5, "groups": 1}, "l2_norm": {"axis": -1}, **SCALARS,
 }  # fmt: skip
 
 
@@ -136,9 +136,9 @@ class Builder:
         self.add(node, left, right, shape=shape)
 
     def function(self, function: str | None = None) -> None:
-        function = function or str(self.r.choice([name for name in FUNCTIONS if name != "divide"]))
+        function = function or str(self.r.choice([name for name in INTEGER if name != "divide"]))
         operand = self.exponents[self.stream]
-        same = function in ("relu", "abs", "clamp", "leaky_relu")
+        same = function in SAME_FORMAT
         result = self.format(operand if same else None)
         shape, given = self.shape, dict(GIVEN.get(function, {}))
         channels = shape[0] if function == "group_norm" else shape[-1]

@@ -1,7 +1,9 @@
 """The command line: every failure a user can cause is one line, exit status 2, and nothing left on disk."""
 
+import html
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +15,9 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from ecmt_deploy import cli
+from ecmt_deploy import cli, demo, zoo
 from ecmt_deploy.graph import read
+from ecmt_deploy.preprocessing import Preprocessing
 
 
 def run(arguments: list[str], capsys, monkeypatch, cwd: Path) -> tuple[int, str, str]:
@@ -104,6 +107,15 @@ def missing_chip_field(tmp_path: Path) -> None:
     (tmp_path / "chip.toml").write_text(source.replace('name = "loihi2"', ""))
 
 
+def parts_of_nothing(tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "part-1-of-1.json").write_text("{}")
+
+
+def somebodys_program(tmp_path: Path) -> None:
+    (tmp_path / "program.nir").write_text("precious")
+
+
 CONVERT = ["convert", "zoo:vit_digits", "--data", "digits", "--out", "p.nir"]
 BAD = {
     "no such model": (None, ["convert", "vit_tinny_patch16_224", *CONVERT[2:]], "vit_tiny_patch16_224"),
@@ -124,6 +136,19 @@ BAD = {
         lambda d: (d / "t.json").write_text('{"n_samples": 1, "timesteps": 1, "coding": "rate", "nodes": []}'),
         ["report", "RUN", "--trace", "t.json"],
         "another program",
+    ),
+    "report with a trace of minus one step": (
+        lambda d: (d / "t.json").write_text('{"n_samples": 1, "timesteps": -1, "coding": "rate", "nodes": []}'),
+        ["report", "RUN", "--trace", "t.json"],
+        "t.json: 1 samples of -1 steps; trace again",
+    ),
+    "report with a trace of shares above one": (
+        lambda d: (d / "t.json").write_text(
+            '{"n_samples": 1, "timesteps": 1, "coding": "rate", "nodes": [{"node": "a", "kind": "b", '
+            '"relative_error": [0.1], "spike_rate": [2.0]}]}'
+        ),
+        ["report", "RUN", "--trace", "t.json"],
+        "node a: spike_rate is no share",
     ),
     "pixels that are not normalised": (pixels, [*CONVERT[:3], "npz:pixels.npz", *CONVERT[4:]], "expected normalised images"),
     "timesteps 0": (None, [*CONVERT, "--timesteps", "0"], "timesteps is 0"),
@@ -171,7 +196,29 @@ BAD = {
     "chip file with an unknown field": (unknown_chip_field, ["energy", "RUN", "--hardware", "chip.toml"], "flux"),
     "chip file with a missing field": (missing_chip_field, ["energy", "RUN", "--hardware", "chip.toml"], "name"),
     "no such run": (None, ["energy", "nowhere", "--hardware", "loihi2"], "no such run directory"),
-    "unknown suffix": (None, ["energy", "RUN", "--hardware", "loihi2", "--out", "e.xml"], ".csv"),
+    # names of results: before any work, so that a program that is not there is not even looked for
+    "convert to no program": (None, ["convert", "nothing", "--data", "x", "--out", "p.h5"], "kind of file '.h5'; name it .nir"),
+    "quantize to no program": (None, ["quantize", "none.nir", "--out", "q.json"], "unknown kind of file '.json'; name it .nir"),
+    "evaluate to a table": (None, ["evaluate", "none.nir", "--data", "x", "--out", "e.csv"], "file '.csv'; name it .json"),
+    "evaluate to a name alone": (None, ["evaluate", "none.nir", "--data", "x", "--out", "e"], "e: a name without a suffix"),
+    "trace to a page": (None, ["trace", "none.nir", "--data", "x", "--out", "t.html"], "file '.html'; name it .json or .csv"),
+    "energy to anything": (None, ["energy", "nowhere", "--hardware", "loihi2", "--out", "e.xml"], "name it .json or .csv"),
+    "report to a document": (None, ["report", "nowhere", "--out", "r.pdf"], "kind of file '.pdf'; name it .html or .json"),
+    "merge to a table": (parts_of_nothing, ["merge", "c", "--out", "e.csv"], "unknown kind of file '.csv'; name it .json"),
+    "quantize onto itself": (None, ["quantize", "PROGRAM", "--out", "PROGRAM"], "is read, and would be replaced by the result"),
+    "report onto its trace": (
+        lambda d: (d / "t.json").write_text("{}"), ["report", "RUN", "--trace", "t.json", "--out", "t.json"], "t.json: is read",
+    ),
+    "energy onto its run": (None, ["energy", "RUN", "--hardware", "loihi2", "--out", "RUN/run.json"], "run.json: is read"),
+    "a directory as result": (
+        lambda d: (d / "e.json").mkdir(), ["evaluate", "PROGRAM", "--data", "digits", "--out", "e.json"], "is a directory",
+    ),
+    "demo over somebody's files": (lambda d: (d / "eval.json").write_text("mine"), ["demo", "--out", "."], "no demo wrote"),
+    "demo over somebody's program": (somebodys_program, ["demo", "--out", "."], "holds program.nir, which no demo wrote"),
+    "demo in no directory": (None, ["demo", "--out", "none/d"], "does not exist"),
+    "completion of no shell": (None, ["--print-completion", "fish"], "--print-completion fish: expected one of bash, zsh"),
+    "completion as tyro spells it": (None, ["--tyro-print-completion", "bash"], "use --print-completion bash|zsh"),
+    "completion of nothing": (None, ["--print-completion"], "--print-completion: expected one of bash, zsh"),
     "an operation outside the table": (
         large,
         ["convert", "resnet10t", "--data", "npz:large.npz", "--out", "p.nir", "--model-arg", "pretrained=false"],
@@ -181,7 +228,7 @@ BAD = {
     "unknown option": (None, [*CONVERT, "--speed", "9"], "--speed"),
     "not a number": (None, [*CONVERT, "--levels", "many"], "many"),
     "unknown command": (None, ["fly"], "fly"),
-    "report into no directory": (None, ["report", "RUN", "--out", "none/r.html"], "cannot be written"),
+    "report into no directory": (None, ["report", "RUN", "--out", "none/r.html"], "does not exist"),
 }  # fmt: skip
 
 
@@ -194,7 +241,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
         prepare(tmp_path)
     before = sorted(str(p) for p in tmp_path.rglob("*"))
     named = {"PROGRAM": str(digits_program), "RUN": str(digits_run), "INTEGER": str(integer_program)}
-    arguments = [named.get(a, a) for a in arguments]
+    arguments = [named.get(a, a).replace("RUN/", f"{digits_run}/") for a in arguments]
     status, out, err = run(arguments, capsys, monkeypatch, tmp_path)
     lines = [line for line in err.splitlines() if "WARNING" not in line]
     assert status == 2, err
@@ -206,12 +253,12 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 
 
 def test_a_target_that_is_not_installed_says_how_to_install_it(tmp_path, capsys, monkeypatch, digits_program):
-    from ecmt_deploy.targets.lava import host
+    from ecmt_deploy.targets.lava import compat
 
     def absent(name: str) -> str:
-        raise host.PackageNotFoundError(name)
+        raise compat.PackageNotFoundError(name)
 
-    monkeypatch.setattr(host, "version", absent)
+    monkeypatch.setattr(compat, "version", absent)
     arguments = ["simulate", str(digits_program), "--target", "lava", "--data", "digits", "--out", "r", "--limit", "1"]
     status, _, err = run(arguments, capsys, monkeypatch, tmp_path)
     assert status == 2
@@ -224,6 +271,9 @@ def test_convert_is_deterministic_and_works(tmp_path, capsys, monkeypatch, digit
     status, out, err = run(CONVERT, capsys, monkeypatch, tmp_path)
     assert status == 0, err
     assert "nodes" in out
+    assert "preprocessing: input_size 1 x 8 x 8, mean 0.3054, std 0.3762" in out
+    assert "(the card of zoo:vit_digits)" in out
+    assert "classes: 10: 0, 1, 2, 3, 4, .." in out
     assert (tmp_path / "p.nir").read_bytes() == digits_program.read_bytes()
     assert read(tmp_path / "p.nir").provenance.class_names == tuple("0123456789")
 
@@ -381,6 +431,8 @@ def test_trace_as_table_json_and_in_the_report(tmp_path, capsys, monkeypatch, di
     assert status == 0, err
     assert "blocks.0.attn.qkv.neuron" in out
     assert "T=2" in out
+    assert run([*arguments[:-1], "T.CSV"], capsys, monkeypatch, tmp_path)[0] == 0
+    assert (tmp_path / "T.CSV").read_text().startswith("node,type,relative_error_t1,relative_error_t2\n")
     result = msgspec.json.decode((tmp_path / "t.json").read_bytes())
     assert (result["n_samples"], result["timesteps"]) == (5, 2)
     arguments = ["report", str(digits_run), "--trace", "t.json"]
@@ -400,16 +452,51 @@ def test_a_program_with_its_preprocessing_needs_no_model(tmp_path, capsys, monke
             for i in range(8):
                 pixels = r.integers(0, 256, (40, 50, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(tmp_path / "pets" / split / label / f"{i}.png")
-    sizes = ["img_size=32", "patch_size=8", "embed_dim=24", "num_heads=3", "depth=1", "num_classes=2", "pretrained=false"]
+    sizes = ["patch_size=8", "embed_dim=24", "num_heads=3", "depth=1", "num_classes=2", "pretrained=false"]
     arguments = ["convert", "vit_tiny_patch16_224", "--data", "folder:pets", "--out", "p.nir", "--model-arg", *sizes]
-    status, _, err = run(arguments, capsys, monkeypatch, tmp_path)
+    seen = ["--input-size", "32", "--crop-pct", "1", "--std", "0.2", "0.3", "0.4", "--interpolation", "bilinear"]
+    status, out, err = run([*arguments, *seen], capsys, monkeypatch, tmp_path)
     assert status == 0, err
+    given = "input_size 3 x 32 x 32, std 0.2 0.3 0.4, interpolation bilinear, crop_pct 1.0 (given)"
+    config = "mean 0.5 0.5 0.5, crop_mode center (timm's config of vit_tiny_patch16_224.augreg_in21k_ft_in1k)"
+    assert f"preprocessing: {given}; {config}\nclasses: 2: cat, dog\n" in out
+    source = read(tmp_path / "p.nir").provenance
+    assert source.preprocessing == Preprocessing((3, 32, 32), (0.5,) * 3, (0.2, 0.3, 0.4), "bilinear", 1.0)
+    assert source.model_args == dict(size.split("=") for size in sizes)
+    assert (source.class_names, source.weights_key) == (("cat", "dog"), None)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "pets" / "val" / "dog").rename(tmp_path / "one" / "Dog")
     monkeypatch.setitem(sys.modules, "timm", None)
     for arguments in (["evaluate", "p.nir", "--data", "folder:pets"], ["trace", "p.nir", "--data", "folder:pets"],
-                      ["classify", "p.nir", "pets/val/cat/0.png"]):  # fmt: skip
+                      ["classify", "p.nir", "pets/val/cat/0.png"], ["evaluate", "p.nir", "--data", "folder:one"],
+                      ["inspect", "p.nir"]):  # fmt: skip
         status, out, err = run(arguments, capsys, monkeypatch, tmp_path)
         assert status == 0, err
         assert out
+    for said in (*given.split(), "(given);", *config.split(), "cat,", *sizes):
+        assert said in out
+    (tmp_path / "one" / "Dog").rename(tmp_path / "one" / "wolf")
+    for verb, *more in (["evaluate"], ["trace"], ["simulate", "--target", "torch", "--out", "run"],
+                        ["sweep", "--hardware", "loihi2", "--timesteps", "1", "--out", "runs"]):  # fmt: skip
+        arguments = [verb, "p.nir", "--data", "folder:one", *more]
+        status, out, err = run(arguments, capsys, monkeypatch, tmp_path)
+        assert (status, out) == (2, "")
+        assert "no single class of the program is called wolf (data: wolf; program: cat, dog)" in err
+        assert run([*arguments, "--labels", "position"], capsys, monkeypatch, tmp_path)[0] == 0
+    run(["report", "run", "--out", "r.html"], capsys, monkeypatch, tmp_path)
+    page = html.unescape((tmp_path / "r.html").read_text())
+    for said in (f"{given}; {config}", "2: cat, dog", " ".join(sizes), "by position, as asked for"):
+        assert f">{said}</td>" in page
+
+
+def test_weights_are_chosen_among_those_of_a_file(tmp_path, capsys, monkeypatch):
+    own = safetensors.torch.load_file(zoo.weights_path("zoo:vit_digits"))
+    torch.save({"model": {k: v / 2 for k, v in own.items()}, "model_ema": own}, tmp_path / "c.pth")
+    chosen = [*CONVERT, "--preset", "paper", "--weights", "c.pth", "--weights-key", "model"]
+    status, _, err = run(chosen, capsys, monkeypatch, tmp_path)
+    assert status == 0, err
+    assert read(tmp_path / "p.nir").provenance.weights_key == "model"
+    assert "model" in run(["inspect", "p.nir"], capsys, monkeypatch, tmp_path)[1].split("weights of the file")[1].split("\n")[0]
 
 
 def test_every_command_has_help(capsys, monkeypatch, tmp_path):
@@ -478,10 +565,101 @@ def test_a_misspelt_verb_is_answered_with_the_nearest(capsys, monkeypatch, tmp_p
     assert len(err.strip().splitlines()) == 1
 
 
-def test_completion_knows_every_parameter(capsys, monkeypatch, tmp_path):
-    status, out, _ = run(["--tyro-print-completion", "bash"], capsys, monkeypatch, tmp_path)
+@pytest.mark.parametrize("shell", cli.SHELLS)
+def test_completion_knows_every_parameter(shell, capsys, monkeypatch, tmp_path):
+    status, out, _ = run(["--print-completion", shell], capsys, monkeypatch, tmp_path)
     assert status == 0
-    assert all(option in out for option in ("--batch-size", "--hardware", "--bibtex"))
+    assert all(option in out for option in ("batch-size", "hardware", "bibtex", "allow-misfit"))
+
+
+def test_bash_completes_verbs_and_options(capsys, monkeypatch, tmp_path):
+    status, script, _ = run(["--print-completion", "bash"], capsys, monkeypatch, tmp_path)
+    assert status == 0
+    (tmp_path / "completion").write_text(script)
+    for words, expected in (("sim", "simulate"), ("simulate --allow", "--allow-misfit")):
+        last = len(words.split())
+        code = f"""
+        source completion
+        f=$(complete -p ecmt-deploy | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+        COMP_WORDS=(ecmt-deploy {words}); COMP_CWORD={last}; COMP_LINE="ecmt-deploy {words}"; COMP_POINT=${{#COMP_LINE}}
+        $f ecmt-deploy; echo "${{COMPREPLY[@]}}"
+        """
+        made = subprocess.run(["bash", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+        assert made.stdout.split() == [expected], made.stderr
+
+
+def test_the_version(capsys, monkeypatch, tmp_path):
+    import ecmt_deploy
+
+    assert run(["--version"], capsys, monkeypatch, tmp_path) == (0, f"ecmt-deploy {ecmt_deploy.__version__}\n", "")
+
+
+def test_the_overview_names_every_verb_and_what_else_there_is(capsys, monkeypatch, tmp_path):
+    status, out, _ = run(["--help"], capsys, monkeypatch, tmp_path)
+    assert status == 0
+    assert all(f"• {verb} " in out for verb in cli._VERBS)
+    assert "--version" in out
+    assert "--print-completion bash|zsh" in out
+    for verb in ("merge", "report", "classify"):
+        assert re.search(
+            rf"usage: ecmt-deploy {verb} .*\w \[\w+ \.\.\.\]", run([verb, "--help"], capsys, monkeypatch, tmp_path)[1]
+        )
+
+
+PRINTING = {"--help": ["--help"], "--version": ["--version"], "completion": ["--print-completion", "bash"], "nothing": [],
+            **{f"{verb} --help": [verb, "--help"] for verb in cli._VERBS},
+            "hardware": ["hardware"], "hardware NAME": ["hardware", "loihi2"], "bibtex": ["hardware", "--bibtex"],
+            "template": ["hardware", "--template"], "inspect": ["inspect", "PROGRAM", "--hardware", "loihi2"],
+            "energy": ["energy", "RUN", "--hardware", "loihi2"], "quantize": ["quantize", "PROGRAM", "--out", "q.nir"],
+            "report": ["report", "RUN", "--hardware", "loihi2", "--bibtex", "--out", "r.html"],
+            "trace": ["trace", "PROGRAM", "--data", "digits", "--limit", "1", "--timesteps", "1"],
+            "evaluate": ["evaluate", "PROGRAM", "--data", "digits", "--limit", "1", "--timesteps", "1"],
+            "simulate": ["simulate", "PROGRAM", "--target", "torch", "--data", "digits", "--limit", "1", "--timesteps", "1",
+                         "--out", "r"]}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", PRINTING)
+def test_a_reader_that_leaves_ends_a_command_without_a_word(case, tmp_path, capfd, monkeypatch, digits_program, digits_run):
+    named = {"PROGRAM": str(digits_program), "RUN": str(digits_run)}
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        monkeypatch.setattr(sys, "argv", ["ecmt-deploy", *(named.get(word, word) for word in PRINTING[case])])
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+    assert end.value.code == (2 if case == "nothing" else 141)  # an error of usage writes to stderr alone
+    err = [line for line in capfd.readouterr().err.splitlines() if line]
+    assert not any("Traceback" in line or "Error" in line for line in err), err
+    if case in ("simulate", "quantize", "report"):
+        assert len(list(tmp_path.iterdir())) == 1, "what was made is kept"
+
+
+def test_another_broken_pipe_is_no_reader_that_left(capfd, monkeypatch, tmp_path):
+    def broken(*args: object) -> None:
+        raise BrokenPipeError(32, "a worker is gone")
+
+    monkeypatch.setattr(cli, "_parse", lambda: broken)
+    with pytest.raises(BrokenPipeError, match="a worker is gone"):
+        run([], capfd, monkeypatch, tmp_path)
+
+
+def test_systems_without_some_signals_and_files_without_some_calls(capsys, monkeypatch, tmp_path, digits_program):
+    """Windows has no SIGHUP, and its Python no ``os.fchmod`` before 3.13."""
+    monkeypatch.delattr(signal, "SIGHUP")
+    monkeypatch.delattr(os, "fchmod")
+    status, _, err = run(["quantize", str(digits_program), "--out", "q.nir"], capsys, monkeypatch, tmp_path)
+    assert (status, err) == (0, "")
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_closed_streams_are_no_failure(closed, tmp_path):
+    code = f"import os; os.close({1 if closed == 'stdout' else 2}); os.execvp({sys.executable!r}, " \
+           f"[{sys.executable!r}, '-m', 'ecmt_deploy', '--help'])"  # fmt: skip
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert made.returncode == 0
+    assert "Traceback" not in made.stdout + made.stderr
 
 
 def test_demo_runs_the_whole_road(tmp_path, capsys, monkeypatch):
@@ -493,3 +671,4 @@ def test_demo_runs_the_whole_road(tmp_path, capsys, monkeypatch):
     assert "loihi1_sanafe" in out
     if "left out" not in out:
         assert "spikes equal, all counts equal" in " ".join(out.split())
+    demo._require_own(tmp_path / "d")  # so it may be repeated

@@ -1,5 +1,7 @@
 """Conversion: faithful to the model, repeatable to the byte, and clear about what it cannot do."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,12 @@ from torch import nn
 
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion import convert
-from ecmt_deploy.errors import CaptureError, ConfigError, ConversionError, DataError
+from ecmt_deploy.engine import load
+from ecmt_deploy.errors import CaptureError, ConfigError, ConversionError, DataError, EcmtError
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph import write
 from ecmt_deploy.graph.program import parameters
+from ecmt_deploy.preprocessing import Preprocessing
 from tests.programs import TinyTransformer, converted, images
 
 
@@ -189,9 +193,12 @@ def test_samples_of_another_size_are_refused_with_the_size_the_model_takes():
     assert "\n" not in str(caught.value)
 
 
-def test_samples_of_another_dtype_are_refused():
-    with pytest.raises(DataError, match=r"is torch.float64, the model torch.float32; pass x.to\(torch.float32\)"):
-        convert(small_vit(), torch.randn(4, 3, 16, 16).double())
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_samples_of_another_dtype_become_the_models(dtype):
+    model, x = TinyTransformer(), calibration().half()
+    expected, found = convert(model, x.float()).program, convert(model, x.to(dtype)).program
+    assert found.dtype == np.float32
+    assert found.provenance.calibration == expected.provenance.calibration
 
 
 class Branches(nn.Module):
@@ -276,3 +283,40 @@ def test_conversion_without_gradients_is_the_same(mode):
     for name, node in expected.program.nodes.items():
         for a, b in zip(parameters(node), parameters(found.program.nodes[name]), strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_what_is_said_of_inputs_and_outputs_reaches_the_program(tmp_path):
+    """So that it reads images, matches labels by name and answers with names, like a program converted by name."""
+    said = {"mean": 0.5, "std": [0.25, 0.3], "crop_pct": 1, "interpolation": "bilinear"}
+    names = np.array(list("abcde"))
+    paper = ConvertConfig(preset="paper")
+    spiking = convert(TinyTransformer(), calibration(), paper, preprocessing=said, class_names=names, data="my pictures")
+    spiking.save(tmp_path / "p.nir")
+    source = load(tmp_path / "p.nir").program.provenance
+    assert source.preprocessing == Preprocessing((2, 4, 4), (0.5, 0.5), (0.25, 0.3), "bilinear", 1.0)
+    assert source.class_names == tuple("abcde")
+    assert (source.calibration.spec, source.calibration.split) == ("my pictures", "given")
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"preprocessing": {"mean": 0.5}}, "std is missing"),
+        ({"preprocessing": {"mean": 0.5, "std": 0.0}}, "std must be positive"),
+        ({"preprocessing": {"mean": 0.5, "std": 1.0, "scale": 2}}, "unknown field 'scale'"),
+        ({"preprocessing": {"mean": (0.1, 0.2, 0.3), "std": 1.0}}, "mean has 3 values for 2 channel"),
+        ({"preprocessing": {"mean": "grey", "std": 1.0}}, "could not convert"),
+        ({"preprocessing": {"mean": 0.5, "std": 1.0, "input_size": (2, 8, 8)}}, "input_size may be left out"),
+        ({"preprocessing": {"mean": 0.5, "std": 1.0, "input_size": 4}}, "must be"),
+        ({"preprocessing": torch.nn.Identity()}, "preprocessing is a Identity"),
+        ({"class_names": "abcde"}, "expected a list"),
+        ({"class_names": [1, 2, 3, 4, 5]}, "expected a list"),
+        ({"class_names": 5}, "expected a list"),
+        ({"class_names": list("abcd")}, "4 names for 5 outputs"),
+        ({"data": Path("pets")}, "expected what to call"),
+    ],
+)
+def test_what_cannot_be_of_these_inputs_and_outputs_is_refused(said, expected):
+    with pytest.raises(EcmtError, match=expected) as error:
+        convert(TinyTransformer(), calibration(), **said)
+    assert "\n" not in str(error.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import logging
+import os
 import struct
 import subprocess
 import sys
@@ -236,6 +237,26 @@ def test_npz_errors(tmp_path, arrays, expected):
     one_line(error)
 
 
+@pytest.mark.parametrize("shape", [(1, 8, 8), (6,), (5, 6), (2, 3, 4, 5)])
+def test_npz_needs_no_preprocessing_and_any_rank_is_checked(tmp_path, shape):
+    x = np.random.default_rng(0).normal(size=(3, *shape)).astype(np.float32)
+    np.savez(tmp_path / "a.npz", x=x, y=Y)
+    spec = f"npz:{tmp_path / 'a.npz'}"
+    assert np.array_equal(data.evaluation(spec, preprocessing=None, shape=shape, n_classes=1).arrays()[0], x)
+    assert np.array_equal(data.open(spec, preprocessing=None).arrays()[0], x)
+    for other in ((*shape, 1), (*shape[:-1], 7)):
+        with pytest.raises(DataError, match=r"expected normalised float32 of shape|but the model takes") as error:
+            data.evaluation(spec, preprocessing=None, shape=other)
+        one_line(error)
+
+
+@pytest.mark.parametrize("spec", ["digits", "folder:pets", "idx:mnist", "torch/cifar10"])
+def test_images_need_preprocessing_and_the_error_says_how(spec):
+    with pytest.raises(DataError, match=r"convert\(.., preprocessing=.*npz:FILE") as error:
+        data.open(spec, preprocessing=None)
+    one_line(error)
+
+
 def test_npz_missing_or_not_an_archive(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         data.open(f"npz:{tmp_path / 'none.npz'}", preprocessing=GREY8)
@@ -430,6 +451,88 @@ def test_folder_of_some_synsets_uses_the_models_labels(tmp_path):
     assert data.open(f"folder:{tmp_path}", preprocessing=RGB16).labels.tolist() == [0, 1, 2]
 
 
+SYNSETS = ["n01440764", "n01443537", "n02102040", "n02979186", "n03000684", "n03028079", "n03394916", "n03417042", "n03425413",
+           "n03445777"]  # fmt: skip
+
+
+@pytest.mark.parametrize("n_classes", [None, 1000])
+def test_folder_directories_without_images_are_no_classes(tmp_path, caplog, n_classes):
+    """What systems and people leave beside classes does not renumber them; the numbers are those of timm's own reader."""
+    from timm.data.readers.reader_image_folder import find_images_and_targets
+
+    root = write_images(tmp_path / "some", dict.fromkeys(SYNSETS, 1))
+    before = data.open(f"folder:{root}", preprocessing=RGB16, n_classes=n_classes)
+    for name in ("lost+found", "__MACOSX", ".thumbnails", "a_empty/deeper", "zz notes", "@eaDir/n01440764"):
+        (root / name).mkdir(parents=True)
+    (root / "zz notes" / "readme.txt").write_text("no image")
+    (root / "n01440764" / "._0.png").write_bytes(b"what macOS writes beside a file")
+    with caplog.at_level(logging.WARNING):
+        after = data.open(f"folder:{root}", preprocessing=RGB16, n_classes=n_classes)
+    assert after.labels.tolist() == before.labels.tolist()
+    assert after.class_names == before.class_names
+    assert len(after) == 10
+    assert "without images, so no class: a_empty, zz notes" in caplog.text
+    assert after.arrays()[0].shape == (10, 3, 16, 16)
+    if n_classes is None:
+        (root / "n01440764" / "._0.png").unlink()  # timm takes it for an image
+        assert dict(zip(after.class_names, range(10), strict=True)) == find_images_and_targets(str(root))[1]
+    else:
+        assert after.labels.tolist()[:3] == [0, 1, 217]
+
+
+def test_folder_what_systems_leave_behind_is_no_class_even_with_images(tmp_path):
+    root = write_images(
+        tmp_path / "pets", {"cat": 1, "dog": 1, "@eaDir": 2, "$RECYCLE.BIN": 1, ".cache": 1, "cat/@eaDir/0.png": 1}
+    )
+    (root / "__MACOSX" / "cat").mkdir(parents=True)
+    (root / "__MACOSX" / "cat" / "._0.png").write_bytes(b"x")
+    dataset = data.open(f"folder:{root}", preprocessing=RGB16)
+    assert (dataset.class_names, dataset.labels.tolist()) == (("cat", "dog"), [0, 1])
+
+
+def test_folder_without_images_in_one_split(tmp_path, caplog):
+    """Classes are those that training images are of; a test split need not have images of all of them."""
+    write_images(tmp_path / "train", {"ant": 0, "cat": 1, "dog": 1})
+    write_images(tmp_path / "val", {"ant": 0, "cat": 0, "dog": 1, "elk": 0})
+    with caplog.at_level(logging.WARNING):
+        val = data.open(f"folder:{tmp_path}", preprocessing=RGB16)
+    assert (val.class_names, val.labels.tolist()) == (("cat", "dog"), [1])
+    assert "train: without images, so no class: ant" in caplog.text
+    write_images(tmp_path / "other" / "train", {"notes": 0})
+    write_images(tmp_path / "other", {"cat": 1})
+    assert data.open(f"folder:{tmp_path / 'other'}", preprocessing=RGB16).class_names == ("cat",)
+
+
+def test_folder_images_below_a_class_are_of_it_and_that_is_said(tmp_path, caplog):
+    root = write_images(tmp_path, {"cat/siamese": 1, "dog": 1})
+    with caplog.at_level(logging.WARNING):
+        assert data.open(f"folder:{root}", preprocessing=RGB16).class_names == ("cat", "dog")
+    assert "timm makes each innermost directory a class" in caplog.text
+
+
+@pytest.mark.parametrize("closed", ["cat", "cat/deeper"])
+def test_folder_that_cannot_be_read_does_not_renumber(tmp_path, monkeypatch, closed):
+    root = write_images(tmp_path, {"cat/deeper": 1, "dog": 1})
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path) == root / closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(DataError, match=f"{closed} cannot be read") as error:
+        data.open(f"folder:{root}", preprocessing=RGB16)
+    one_line(error)
+
+
+def test_folder_names_of_unusual_numbers_sort(tmp_path):
+    assert data.open(f"folder:{write_images(tmp_path, {'²': 1, '10': 1, '2': 1})}", preprocessing=RGB16).class_names[:2] == (
+        "2",
+        "10",
+    )
+
+
 def test_folder_errors(tmp_path):
     def refused(directory: Path, expected: str, preprocessing: Preprocessing = RGB16, n_classes: int | None = None):
         with pytest.raises(DataError, match=expected) as error:
@@ -558,6 +661,16 @@ class FakeStream:
         return ((Image.new("L", (8, 8), i), i % 2) for i in range(self.n))
 
     def set_epoch(self, epoch: int) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("mapping", "names"),
+    [({"b": 1, "a": 0}, ("a", "b")), ({"cat": 0, "kitten": 0, "dog": 2}, ("cat, kitten", "", "dog")), ({}, None)],
+)
+def test_names_of_reader_datasets_stand_at_their_labels(mapping, names):
+    reader = FakeReader(2)
+    reader.class_to_idx = mapping
+    assert timm_names.TimmSource("hfds/x", "test", FakeDataset(reader), RGB16).class_names == names
 
 
 def test_reader_datasets_are_read_below_timms_retry():

@@ -1,6 +1,7 @@
 """Energy in three views: every picojoule by hand, sums that add, and a missing price that is never zero."""
 
 import csv
+from dataclasses import replace
 from io import StringIO
 from math import ceil
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from ecmt_deploy import chips, energy_tables, pricing
 from ecmt_deploy.activity import Activity, Counts
 from ecmt_deploy.errors import HardwareError, RunError
+from ecmt_deploy.files import sha256
 from ecmt_deploy.placement import Obstacle, Route, place
 from ecmt_deploy.pricing import Band
 from ecmt_deploy.pricing.memory import access_pj, ann_bits, memory_view
@@ -451,17 +453,19 @@ def test_runs_are_kept_whole_and_nothing_else_is_replaced(made, tmp_path):
 
     program, run = made
     write(program, tmp_path / "p.nir")
-    for _ in range(2):  # an earlier run is replaced
-        save_run(tmp_path / "run", record(program, run), run, tmp_path / "p.nir")
-    loaded, activity = load_run(tmp_path / "run")
-    assert loaded == record(program, run)
-    assert activity == run.activity
+    save_run(tmp_path / "run", record(program, run), run, program, tmp_path / "p.nir")
+    with pytest.raises(RunError, match="holds a run already"):
+        save_run(tmp_path / "run", record(program, run), run, program, tmp_path / "p.nir")
+    kept = save_run(tmp_path / "run", record(program, run), run, program, tmp_path / "p.nir", overwrite=True)
+    loaded = load_run(tmp_path / "run")
+    assert loaded.record == kept.record == record(program, run, program_sha256=sha256(tmp_path / "p.nir"))
+    assert loaded.activity == run.activity
     np.testing.assert_array_equal(np.load(tmp_path / "run" / "outputs.npy"), run.outputs)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["p.nir", "run"]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("important")
     with pytest.raises(RunError, match="no run directory"):
-        save_run(tmp_path / "mine", record(program, run), run, tmp_path / "p.nir")
+        save_run(tmp_path / "mine", record(program, run), run, program, overwrite=True)
     assert (tmp_path / "mine" / "thesis.txt").exists()
     (tmp_path / "run" / "activity.json").write_text("{}")
     with pytest.raises(RunError, match="activity.json"):
@@ -479,5 +483,5 @@ def test_names_from_files_are_no_markup(made):
     program, _ = made
     hostile = msgspec.structs.replace(program.provenance, model="[red]model[/blue]")
     out = StringIO()
-    Console(file=out, width=120).print(tables.provenance(type(program)(**{**vars(program), "provenance": hostile})))
+    Console(file=out, width=120).print(tables.provenance(replace(program, provenance=hostile)))
     assert "[red]model[/blue]" in out.getvalue()

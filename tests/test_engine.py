@@ -1,6 +1,7 @@
 """The batched engine: the same run in pieces of any size, one neuron alone, what observers see."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from ecmt_deploy.engine import SpikingModel, fusion
 from ecmt_deploy.engine.functions import IN_PLACE, TORCH
 from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.graph.program import parameters
+from ecmt_deploy.graph.program import named_parameters, parameters
 from tests.programs import images
 
 STEPS = 5
@@ -125,6 +126,66 @@ def test_bfloat16_where_the_levels_allow(all_programs):
     assert 0 < error < 0.2
     with pytest.raises(ConfigError, match="bfloat16 tells 8 levels apart, and .* use --dtype float32"):
         SpikingModel(all_programs["transformer, accurate"]).use(Execution(dtype="bfloat16"))
+
+
+KINDS_OF_RUN = {
+    "count": lambda model, x: model.count(x, STEPS)[1],
+    "forward": lambda model, x: model(x, STEPS).tolist(),
+    "analog": lambda model, x: model.analog(x).tolist(),
+    "alone": lambda model, x: [part.tolist() for part in model.alone(model.program.neurons[1], x, 3)],
+    "in pieces": lambda model, x: model.count(x[:1], STEPS)[1],
+}
+
+
+@pytest.mark.parametrize("name", ["every node, rate", "transformer, accurate"])
+def test_one_model_serves_many_threads(all_programs, name):
+    """Runs of every kind at once come to what each comes to alone: nothing that changes lies on the model."""
+    model = SpikingModel(all_programs[name])
+    batches = [torch.from_numpy(images(24, seed=seed)) for seed in range(2)]
+    asked = [(kind, batch) for kind in KINDS_OF_RUN for batch in batches] * 3
+    alone = [KINDS_OF_RUN[kind](model, batch) for kind, batch in asked]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda one: KINDS_OF_RUN[one[0]](model, one[1]), asked))
+    assert together == alone
+
+
+def test_running_changes_nothing_on_the_model(program):
+    """The rule behind it: no attribute of a model or of its ops is another after a run."""
+    model, x = SpikingModel(program), torch.from_numpy(images(3))
+
+    def attributes():
+        return {name: {key: id(value) for key, value in vars(module).items()} for name, module in model.named_modules()}
+
+    before = attributes()
+    for kind in KINDS_OF_RUN.values():
+        kind(model, x)
+    assert attributes() == before
+
+
+def test_the_state_dict_holds_the_parameters(program):
+    """As every module's: by name, in the dtype and place of the model; and only the program's own go back in."""
+    model = SpikingModel(program)
+    state = model.state_dict()
+    held = {f"{name}.{field}" for name, node in program.nodes.items() for field in named_parameters(node)}
+    assert set(state) == held
+    weight = next(key for key in state if key.endswith("weight"))
+    node = program.nodes[weight.rpartition(".")[0]]
+    source = node.weight if hasattr(node, "weight") else node.parameters["weight"]
+    np.testing.assert_array_equal(state[weight].numpy(), source)
+    assert SpikingModel(program).double().state_dict()[weight].dtype == torch.float64
+    model.load_state_dict(state)
+    within = torch.nn.Sequential(model)
+    within.load_state_dict(within.state_dict())
+    with pytest.raises(RuntimeError, match="another program; convert the model anew"):
+        model.load_state_dict({**state, weight: state[weight] + 1})
+    with pytest.raises(RuntimeError, match=f"Missing key.*{weight}"):
+        model.load_state_dict({key: value for key, value in state.items() if key != weight})
+    with pytest.raises(RuntimeError, match="Unexpected key"):
+        model.load_state_dict({**state, "more": state[weight]})
+
+
+def test_compile_is_torchs_own():
+    assert SpikingModel.compile is torch.nn.Module.compile
 
 
 @pytest.mark.parametrize("wrong", [{"dtype": "float8"}, {"memory_bytes": 0}])

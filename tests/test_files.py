@@ -1,6 +1,7 @@
 """Program files: bit-identical round trips, and nothing hostile gets through."""
 
 import h5py
+import msgspec
 import nir
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from ecmt_deploy.engine import SpikingModel, load
 from ecmt_deploy.errors import ProgramError
-from ecmt_deploy.graph import DIALECT_VERSION, Program, read, write
+from ecmt_deploy.graph import DIALECT_VERSION, Program, Provenance, read, write
 from ecmt_deploy.graph.program import parameters
 from tests.programs import images, neuron, program
 
@@ -151,6 +152,19 @@ def other_version(f):
     replace(f["node/metadata"], "ecmt_deploy", '{"dialect_version": 99}')
 
 
+def names_for_other_outputs(f):
+    replace(f["node/metadata"], "ecmt_deploy", said(class_names=["a", "b"]))
+
+
+def preprocessing_for_other_inputs(f):
+    made = {"input_size": [3, 4, 4], "mean": [0, 0, 0], "std": [1, 1, 1]}
+    replace(f["node/metadata"], "ecmt_deploy", said(preprocessing=made))
+
+
+def said(**fields) -> str:
+    return msgspec.json.encode({"tool_version": "0", "dialect_version": DIALECT_VERSION, **fields}).decode()
+
+
 def group_for_dataset(f):
     del node(f, "head")["weight"]
     node(f, "head").create_group("weight")
@@ -182,9 +196,19 @@ HOSTILE = {
     same_bytes_twice: "weight stores the same bytes again",
     broken_provenance: "provenance: .*tool_version",
     other_version: "dialect version is 99",
+    names_for_other_outputs: "class_names has 2 names for 3 outputs",
+    preprocessing_for_other_inputs: r"preprocessing makes samples \(3, 4, 4\), the program takes \(2, 4, 4\)",
     group_for_dataset: "head .*weight is a group",
     no_nodes: "nodes is missing",
 }
+
+
+def test_what_a_file_does_not_say_of_its_origin_is_unknown(all_programs, tmp_path):
+    """Files of earlier versions have fewer fields."""
+    write(all_programs["every node, differential"], tmp_path / "a.nir")
+    with h5py.File(tmp_path / "a.nir", "r+") as file:
+        replace(file["node/metadata"], "ecmt_deploy", said())
+    assert read(tmp_path / "a.nir").provenance == Provenance(tool_version="0")
 
 
 @pytest.mark.parametrize("damage", HOSTILE, ids=lambda f: f.__name__)

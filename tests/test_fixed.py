@@ -20,7 +20,6 @@ from ecmt_deploy.graph import Program, read, verify, write
 from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph.fixed_rules import stream_exponents
-from ecmt_deploy.graph.functions import FUNCTIONS
 from ecmt_deploy.graph.program import parameters
 from ecmt_deploy.kernels import Site, Stream, kernel, kernels
 from ecmt_deploy.kernels.fixed import arithmetic
@@ -29,6 +28,7 @@ from ecmt_deploy.quantization.formats import multiplier_and_shift
 from ecmt_deploy.simulation import integers, simulate
 from tests.families import FAMILIES, inputs, randomised
 from tests.fixed_functions import error
+from tests.functions import INTEGER
 from tests.integer_programs import random_program
 from tests.programs import images
 
@@ -150,7 +150,7 @@ def test_random_programs_reach_everything():
     made = [random_program(seed)[0] for seed in range(150)]
     nodes = [node for program in made for node in program.nodes.values()]
     assert {type(node) for node in nodes} >= {*f.FIXED.values(), *n.WIRING}
-    assert {node.function for node in nodes if isinstance(node, f.FixedECM)} == set(FUNCTIONS)
+    assert {node.function for node in nodes if isinstance(node, f.FixedECM)} == set(INTEGER)
     assert {program.coding for program in made} == set(n.CODINGS)
     weights = np.concatenate([node.weight.ravel() for node in nodes if isinstance(node, f.FixedLinear)])
     assert (weights.min(), weights.max()) == (-128, 127)
@@ -158,7 +158,7 @@ def test_random_programs_reach_everything():
     assert any(counts.saturations for run in runs for _, counts in run.items())
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", INTEGER)
 def test_a_function_is_within_its_stated_error(function):
     for seed in (0, 1, 2):
         relative, _ = error(function, seed)

@@ -18,14 +18,15 @@ from ecmt_deploy.kernels.functions import evaluate
 from ecmt_deploy.kernels.stateful import NeuronKernel
 from ecmt_deploy.simulation import simulate
 from ecmt_deploy.targets.reference import ReferenceTarget
+from tests.functions import SCALARS
 from tests.programs import TinyTransformer, images, neuron
 
 STEPS = 6
 FLOAT64 = np.dtype(np.float64)
 values = st.floats(-20, 20, allow_nan=False)
 PARAMETERS = {
-    "softmax": {"axis": 1}, "l2_norm": {"axis": 1}, "clamp": {"low": -0.5, "high": 1.5}, "leaky_relu": {"slope": 0.1},
-    "power": {"exponent": 3.0}, "layer_norm": {"eps": 1e-5, "normalized_axes": 1, "weight": np.arange(4.0), "bias": np.ones(4)},
+    **SCALARS, "softmax": {"axis": 1}, "l2_norm": {"axis": 1},
+    "layer_norm": {"eps": 1e-5, "normalized_axes": 1, "weight": np.arange(4.0), "bias": np.ones(4)},
     "rms_norm": {"eps": 1e-5, "normalized_axes": 1, "weight": np.arange(4.0)},
     "group_norm": {"eps": 1e-5, "groups": 3, "weight": np.arange(3.0), "bias": np.ones(3)},
 }  # fmt: skip

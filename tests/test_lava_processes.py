@@ -77,6 +77,40 @@ except TargetError as e:
     assert expected in said
 
 
+#: what a user's program may import first; on Python 3.11 and later some of it cannot be imported by itself, and fails
+LAVA_FIRST = ["lava", "lava.magma.core.run_configs", "lava.magma.core.model.py.model", "lava.magma.core.process.process",
+              "lava.proc.monitor.process", "lava.proc.lif.process", "lava.magma.compiler.compiler"]  # fmt: skip
+
+
+@pytest.mark.parametrize("module", LAVA_FIRST)
+def test_lava_may_be_imported_before(module):
+    code = f"""
+import contextlib, importlib, sys
+with contextlib.suppress(ValueError) if sys.version_info >= (3, 11) else contextlib.nullcontext():
+    importlib.import_module({module!r})
+from ecmt_deploy.targets.lava.processes import MultiThreshold
+importlib.import_module({module!r})
+from lava.magma.core.process.process import AbstractProcess
+assert isinstance(MultiThreshold(shape=(2, 3), positive_base=1.0), AbstractProcess)
+print("works")
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert said.stdout == "works\n", said.stderr
+
+
+def test_without_lava_one_line_says_how_to_install_it(monkeypatch):
+    from ecmt_deploy.errors import TargetError
+    from ecmt_deploy.targets.lava import compat
+
+    def absent(name: str) -> str:
+        raise compat.PackageNotFoundError(name)
+
+    monkeypatch.setattr(compat, "version", absent)
+    with pytest.raises(TargetError, match="needs lava-nc, which is not installed; install it: pip install") as caught:
+        compat.prepare()
+    assert "\n" not in str(caught.value)
+
+
 def test_the_attention_block_by_hand_equals_the_program(example):
     x, w = np.random.default_rng(1).normal(size=(6, 8)), example.weights(8)
     answer, spikes, membrane = example.spiking_attention(x, w, STEPS)
@@ -147,12 +181,49 @@ def test_compensation_adds_up_to_the_function(kind, coding):
         np.testing.assert_allclose(out[:t].sum(axis=0), expected, atol=1e-12)
 
 
+SHAPES = [(5, (5,)), (np.int64(5), (5,)), (np.array(5), (5,)), ((5,), (5,)), ([2, 3], (2, 3)), (np.array([2, 3]), (2, 3)),
+          ((np.int32(2), 3), (2, 3)), (range(2, 4), (2, 3))]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "expected"), SHAPES)
+def test_shapes_as_people_give_them(given, expected):
+    from ecmt_deploy.targets.lava.processes import ECMGELU, ECMLayerNorm, ECMProduct, ECMSoftmax, MultiThreshold, TokenLinear
+
+    assert MultiThreshold(shape=given, positive_base=1.0).v.shape == expected
+    for kind in (ECMSoftmax, ECMLayerNorm, ECMGELU):
+        assert kind(shape=given).a_out.shape == expected
+    assert ECMProduct(shape_left=given, shape_right=given, product="multiply").a_out.shape == expected
+    assert TokenLinear(weights=np.ones((4, 7)), tokens=given).a_out.shape == (*expected, 4)
+    node = MultiThreshold(shape=given, positive_base=1.0).proc_params["node"]
+    assert MultiThreshold.from_node(node, given).s_out.shape == expected
+
+
+@pytest.mark.parametrize("given", [0, -3, (2, 0), (2, -1), (), [], 2.0, (2.5,), True, (True,), None, "ab", {3}])
+def test_what_is_no_shape_is_said_at_once(given):
+    from ecmt_deploy.targets.lava.processes import ECMGELU, ECMLayerNorm, ECMProduct, ECMSoftmax, MultiThreshold, TokenLinear
+
+    for make in (
+        lambda: MultiThreshold(shape=given, positive_base=1.0),
+        *(lambda kind=kind: kind(shape=given) for kind in (ECMSoftmax, ECMLayerNorm, ECMGELU)),
+        lambda: ECMProduct(shape_left=given, shape_right=(2,), product="multiply"),
+        lambda: ECMProduct(shape_left=(2,), shape_right=given, product="multiply"),
+    ):
+        with pytest.raises(ValueError, match=r"shape is .*, expected one or several sizes of at least 1"):
+            make()
+    if np.size(given):  # no tokens at all is a vector
+        with pytest.raises(ValueError, match="shape is"):
+            TokenLinear(weights=np.ones((4, 7)), tokens=given)
+
+
 def test_wrong_arguments_are_said_at_once():
     from ecmt_deploy.targets.lava.processes import ECMGELU, ECMProduct, ECMSoftmax, MultiThreshold, TokenLinear
 
     for make in (
         lambda: MultiThreshold(shape=(2,), positive_base=-1.0),
         lambda: MultiThreshold(shape=(2,), positive_base=1.0, levels=0),
+        lambda: MultiThreshold(shape=(2,), positive_base=1.0, levels=2.5),
+        lambda: MultiThreshold(shape=(2,), positive_base=1.0, reset_interval=0),
+        lambda: ECMSoftmax(shape=(2, 3), axis=2),
         lambda: MultiThreshold(shape=(2,), positive_base=np.ones(3)),
         lambda: ECMSoftmax(shape=(2,), coding="none"),
         lambda: ECMGELU(shape=(2,), approximate="cubic"),

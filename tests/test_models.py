@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ecmt_deploy import data, models, weights, zoo
 from ecmt_deploy.errors import ModelError
@@ -149,6 +151,66 @@ def test_parse_literal(text, value):
     assert type(parsed) is type(value)
 
 
+@given(
+    st.one_of(
+        st.integers(), st.booleans(), st.floats(allow_nan=False), st.lists(st.integers(), max_size=3),
+        st.text().filter(lambda text: '"' not in text and "'" not in text),
+    )
+)  # fmt: skip
+def test_literal_is_read_as_the_value_it_is_of(value):
+    back = models.parse_literal(models.literal(value))
+    assert (back, type(back)) == (value, type(value))
+
+
+def origin(name: str, **kwargs) -> dict[str, str]:
+    model = models.load(name, **kwargs)
+    assert set(model.preprocessing_origin) == set(model.preprocessing.__struct_fields__)
+    return model.preprocessing_origin
+
+
+def test_preprocessing_says_where_every_part_comes_from(tmp_path, small):
+    config = "timm's config of vit_tiny_patch16_224.augreg_in21k_ft_in1k"
+    asked = {"crop_pct": 1, "std": (0.3,)}
+    assert origin(VIT, model_args={**RANDOM, "interpolation": "bilinear"}, preprocessing=asked) == {
+        "input_size": "given", "mean": f"average of {config}", "std": "given", "interpolation": "given", "crop_pct": "given",
+        "crop_mode": config,
+    }  # fmt: skip
+    assert set(origin("deit_tiny_patch16_224", model_args={"pretrained": False, "depth": 1}).values()) == {
+        "timm's config of deit_tiny_patch16_224.fb_in1k"
+    }
+    card = origin("zoo:vit_digits", preprocessing={"crop_pct": 0.9})
+    assert (card["crop_pct"], card["mean"]) == ("given", "the card of zoo:vit_digits")
+    own = origin(local_directory(tmp_path, small, {"std": [0.3], "input_size": [1, 8, 8]}))
+    assert (own["std"], own["crop_pct"]) == ("the weights' own config", "timm's default")
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "size", "expected"),
+    [
+        (VIT, {k: v for k, v in RANDOM.items() if k != "img_size"}, 16, (1, 16, 16)),
+        (VIT, {k: v for k, v in RANDOM.items() if k not in ("img_size", "in_chans")}, (3, 16, 8), (3, 16, 8)),
+        ("resnet10t", {"pretrained": False}, (64,), (3, 64, 64)),  # takes any size, and no argument that says so
+        ("resnet10t", {"pretrained": False}, (1, 32, 64), (1, 32, 64)),
+        ("eva02_tiny_patch14_224", {"pretrained": False, "depth": 1}, (28, 42), (3, 28, 42)),
+    ],
+)
+def test_input_size_is_what_the_model_is_built_for(name, args, size, expected):
+    model = models.load(name, model_args=args, preprocessing={"input_size": size})
+    assert model.preprocessing.input_size == expected
+    assert model.preprocessing_origin["input_size"] == "given"
+    assert model.module(torch.zeros(1, *expected)).shape == (1, model.n_outputs)
+
+
+def test_preprocessing_errors():
+    refused("say the size of inputs", model_args=RANDOM, preprocessing={"input_size": 8})
+    refused("--mean and --model-arg mean say the same", model_args={**RANDOM, "mean": 0.5}, preprocessing={"mean": (0.5,)})
+    refused("--input-size 0: expected pixels", model_args={"pretrained": False}, preprocessing={"input_size": (0,)})
+    refused("--input-size 1 2 3 4", model_args={"pretrained": False}, preprocessing={"input_size": (1, 2, 3, 4)})
+    refused("takes no --input-size", "zoo:vit_digits", preprocessing={"input_size": 8})
+    refused("crop_pct must be in", "zoo:vit_digits", preprocessing={"crop_pct": 3.0})
+    refused("unknown interpolation 'cubic'", model_args=RANDOM, preprocessing={"interpolation": "cubic"})
+
+
 def test_malformed_list_is_refused():
     with pytest.raises(ModelError, match="is not a list"):
         models.parse_literal("[1, 2")
@@ -179,20 +241,34 @@ def test_pretrained_weights_never_become_random():
     refused("no pretrained weights for it; pass --weights FILE", "vit_small_patch16_36x1_224")
 
 
+def local_directory(directory: Path, model: models.Model, cfg: dict) -> str:
+    """Name of a directory in the hub's layout."""
+    model_args = {k: v for k, v in SMALL.items() if k != "num_classes"}
+    cfg = {"num_classes": 10, "classifier": "head", **cfg}
+    config = {"architecture": VIT, "num_classes": 10, "model_args": model_args, "pretrained_cfg": cfg}
+    (directory / "config.json").write_text(json.dumps(config))
+    save(directory / "model.safetensors", model.module.state_dict())
+    return f"local-dir:{directory}"
+
+
 def test_pretrained_weights_of_a_local_directory(tmp_path, small):
     """timm's own loading of pretrained weights, from a directory in the hub's layout."""
-    model_args = {k: v for k, v in SMALL.items() if k not in ("num_classes", "in_chans")}
-    cfg = {"num_classes": 10, "input_size": [1, 8, 8], "mean": [0.2], "std": [0.3], "classifier": "head"}
-    config = {"architecture": VIT, "num_classes": 10, "model_args": {**model_args, "in_chans": 1}, "pretrained_cfg": cfg}
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    save(tmp_path / "model.safetensors", small.module.state_dict())
-    name = f"local-dir:{tmp_path}"
+    name = local_directory(tmp_path, small, {"input_size": [1, 8, 8], "mean": [0.2], "std": [0.3]})
     loaded = models.load(name)
     assert loaded.weights_sha256 == small.weights_sha256
     assert (loaded.preprocessing.input_size, loaded.preprocessing.mean) == ((1, 8, 8), (0.2,))
     refused("num_classes=7 would be random", name, model_args={"num_classes": 7})
     refused("pretrained weights do not fit depth=2", name, model_args={"depth": 2})
     refused("cannot be built|cannot be fetched", f"local-dir:{tmp_path / 'none'}")
+
+
+def test_label_names_of_a_configuration_are_ids_where_it_describes_them(tmp_path, small):
+    labels = [f"n{i}" for i in range(10)]
+    described = {"label_names": labels, "label_descriptions": {label: f"thing {label}" for label in labels}}
+    loaded = models.load(local_directory(tmp_path, small, {"input_size": [1, 8, 8], **described}))
+    assert (loaded.class_names[:2], loaded.class_ids) == (("thing n0", "thing n1"), tuple(labels))
+    loaded = models.load(local_directory(tmp_path, small, {"input_size": [1, 8, 8], "label_names": labels}))
+    assert (loaded.class_names, loaded.class_ids) == (tuple(labels), None)
 
 
 def test_offline_is_one_line_and_soon(tmp_path):
@@ -237,9 +313,30 @@ def test_wrapped_checkpoints(tmp_path, small, wrapper):
     content = {wrapper: state, "epoch": 3, "args": argparse.Namespace(lr=0.1)}
     loaded = models.load(VIT, weights=save(tmp_path / "w.pth", content), model_args=SMALL)
     assert torch.equal(loaded.module.head.weight, state["module.head.weight"])
-    content = {**content, "model_ema": small.module.state_dict()}
-    averaged = models.load(VIT, weights=save(tmp_path / "e.pth", content), model_args=SMALL)
-    assert averaged.weights_sha256 == small.weights_sha256
+    assert loaded.weights_key == f"{wrapper}.module"
+
+
+def test_of_an_average_and_what_it_is_the_average_of_the_average_is_taken(tmp_path, small, caplog):
+    """timm's rule, said aloud; any other pair of weights that fit is for the user to choose from."""
+    own = small.module.state_dict()
+    other = {k: torch.zeros_like(v) for k, v in own.items()}
+    path = save(tmp_path / "e.pth", {"model": other, "model_ema": own, "optimizer": {"state": {0: {"step": torch.ones(1)}}}})
+    averaged = models.load(VIT, weights=path, model_args=SMALL)
+    assert (averaged.weights_sha256, averaged.weights_key) == (small.weights_sha256, "model_ema")
+    assert "takes its weights model_ema; it also holds model, which --weights-key chooses" in caplog.text
+    caplog.clear()
+    chosen = models.load(VIT, weights=path, model_args=SMALL, weights_key="model")
+    assert not any(p.any() for p in chosen.module.parameters())
+    assert (chosen.weights_key, "also holds" in caplog.text) == ("model", False)
+    refused("no tensors at 'modle'; there are model .*model_ema", weights=path, model_args=SMALL, weights_key="modle")
+    bare = save(tmp_path / "b.pth", own)
+    assert models.load(VIT, weights=bare, model_args=SMALL).weights_key == ""
+    refused("no tensors at 'model'", weights=bare, model_args=SMALL, weights_key="model")
+    refused("give --weights FILE too", model_args=RANDOM, weights_key="model")
+    assert models.load("zoo:vit_digits").weights_key is None
+    pair = save(tmp_path / "p.pth", {"teacher": own, "student": other})
+    refused("which weights\\? there are .*choose with --weights-key", weights=pair, model_args=SMALL)
+    assert models.load(VIT, weights=pair, model_args=SMALL, weights_key="teacher").weights_key == "teacher"
 
 
 def test_half_precision_files_become_float32(tmp_path, small):
@@ -280,6 +377,7 @@ def test_class_names_of_imagenet(tmp_path):
     assert loaded.class_names is not None
     assert len(loaded.class_names) == 1000
     assert loaded.class_names[0].startswith("tench")
+    assert loaded.class_ids[0] == "n01440764"
     assert random.class_names is None
 
 

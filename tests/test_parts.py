@@ -267,6 +267,21 @@ def test_impossible_parts_are_refused(folder, example_part, tmp_path, changes, w
     assert "\n" not in str(caught.value)
 
 
+def test_counts_that_the_program_cannot_have_are_not_gone_on_from(folder, tmp_path):
+    """Sealed anew, and within 64 bits; only whoever has the program can tell."""
+    shard(folder, "1/2", tmp_path / "parts")
+    path = part_path(tmp_path / "parts", 1, 2)
+    part = read_part(path)
+    activity = part.totals.activity
+    name, counts = next((name, counts) for name, counts in activity.items() if counts.synops)
+    nodes = {**activity.nodes, name: msgspec.structs.replace(counts, synops=10**15)}
+    totals = msgspec.structs.replace(part.totals, activity=msgspec.structs.replace(activity, nodes=nodes))
+    write_part(path, msgspec.structs.replace(part, totals=totals))
+    with pytest.raises(RunError, match=r"part-1-of-2.json: node .* synops is 1,000,000,000,000,000, expected") as caught:
+        shard(folder, "1/2", tmp_path / "parts")
+    assert "delete it, and evaluate computes it anew" in str(caught.value)
+
+
 def test_damaged_parts_are_refused_and_left_alone(folder, example_part, tmp_path):
     sound = (folder / "example" / "part-1-of-2.json").read_bytes()
     digit = sound.index(b'"analog_correct":') + len(b'"analog_correct":')

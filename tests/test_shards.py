@@ -1,27 +1,27 @@
 """Shards of a run add up to the run, and nothing else is added."""
 
+import shutil
+
 import msgspec
 import numpy as np
 import pytest
 
 from ecmt_deploy.activity import Activity
-from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.errors import ConfigError, RunError
-from ecmt_deploy.pipeline import convert_named, simulate_file
-from ecmt_deploy.probes import load_probes
-from ecmt_deploy.rundir import ACTIVITY, OUTPUTS, PROBES, RECORD, RunRecord, load_outputs, load_run
+from ecmt_deploy.graph import read
+from ecmt_deploy.pipeline import simulate_file
+from ecmt_deploy.rundir import ACTIVITY, OUTPUTS, PROBES, PROGRAM, RECORD, RunRecord, load_run
 from ecmt_deploy.shards import merge_runs, parse_shard
 
 TIMES = {"build_seconds": None, "run_seconds": None}
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(digits, tmp_path_factory):
     """A whole run of 7 samples on the reference, and its 3 shards."""
     folder = tmp_path_factory.mktemp("shards")
-    program = folder / "p.nir"
-    made = convert_named("zoo:vit_digits", "digits", program, ConvertConfig(preset="paper"), calibration_samples=8)
-    probe = f"{made.program.neurons[0]}:membrane"
+    program = shutil.copy(digits, folder / "p.nir")
+    probe = f"{read(digits).neurons[0]}:membrane"
     simulate_file(program, "reference", "digits", folder / "whole", limit=7, timesteps=2, probes=[probe])
     for i in (1, 2, 3):
         simulate_file(program, "reference", "digits", folder / f"{i}", limit=7, timesteps=2, shard=f"{i}/3", probes=[probe])
@@ -30,23 +30,28 @@ def runs(tmp_path_factory):
 
 def test_merged_equals_unsharded(runs):
     merged = merge_runs([runs / "3", runs / "1", runs / "2"], runs / "merged")
-    whole, activity = load_run(runs / "whole")
-    read, counted = load_run(runs / "merged")
-    assert read == merged
-    assert msgspec.structs.replace(merged, **TIMES) == msgspec.structs.replace(whole, **TIMES)
-    assert counted == activity
-    np.testing.assert_array_equal(load_outputs(runs / "merged", merged), load_outputs(runs / "whole", whole))
-    mine, theirs = load_probes(runs / "merged" / PROBES), load_probes(runs / "whole" / PROBES)
+    whole, read = load_run(runs / "whole"), load_run(runs / "merged")
+    assert read.record == merged.record
+    assert msgspec.structs.replace(merged.record, **TIMES) == msgspec.structs.replace(whole.record, **TIMES)
+    assert read.activity == whole.activity
+    np.testing.assert_array_equal(read.outputs(), whole.outputs())
+    mine, theirs = read.probes(), whole.probes()
     assert mine.keys() == theirs.keys() != set()
     for probe, series in theirs.items():
         np.testing.assert_array_equal(mine[probe], series)
 
 
+def test_a_run_that_is_there_is_replaced_only_when_asked_to(runs, tmp_path):
+    merge_runs([runs / "3", runs / "1", runs / "2"], tmp_path / "merged")
+    with pytest.raises(RunError, match="merged: holds a run already; .* --overwrite"):
+        merge_runs([runs / "3", runs / "1", runs / "2"], tmp_path / "merged")
+    merge_runs([runs / "3", runs / "1", runs / "2"], tmp_path / "merged", overwrite=True)
+
+
 def test_shards_take_every_nth_sample(runs):
-    whole, _ = load_run(runs / "whole")
-    part, activity = load_run(runs / "2")
-    np.testing.assert_array_equal(load_outputs(runs / "2", part), load_outputs(runs / "whole", whole)[:, 1::3])
-    assert part.n_samples == activity.n_samples == 2
+    whole, part = load_run(runs / "whole"), load_run(runs / "2")
+    np.testing.assert_array_equal(part.outputs(), whole.outputs()[:, 1::3])
+    assert part.record.n_samples == part.activity.n_samples == 2
 
 
 @pytest.mark.parametrize(
@@ -69,12 +74,10 @@ def test_what_is_no_whole_is_refused(runs, shards, message):
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("program_sha256", "0" * 64, "another program"),
         ("target", "lava", "another target"),
-        ("timesteps", 3, "another time steps"),
-        ("precision", "fixed", "another precision"),
-        ("dtype", "float32", "another dtype"),
         ("data", "folder:x", "another data"),
+        ("tool_version", "9", "another version of the tool"),
+        ("hardware", "loihi2", "another chip"),
     ],
 )
 def test_shards_of_different_runs_are_refused(runs, tmp_path, field, value, words):
@@ -83,13 +86,20 @@ def test_shards_of_different_runs_are_refused(runs, tmp_path, field, value, word
         merge_runs([runs / "1", other, runs / "3"], tmp_path / "merged")
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"timesteps": 3}, "another time steps"), ({"precision": "fixed"}, "another program"), ({"limit": 8}, "of 8 samples")],
+)
+def test_shards_made_otherwise_are_refused(runs, tmp_path, options, words):
+    how = {"limit": 7, "timesteps": 2, **options}
+    simulate_file(runs / "p.nir", "reference", "digits", tmp_path / "other", shard="2/3", **how)
+    with pytest.raises(RunError, match=f"other: .*{words}"):
+        merge_runs([runs / "1", tmp_path / "other", runs / "3"], tmp_path / "merged")
+
+
 def test_shards_of_other_samples_are_refused(runs, tmp_path):
-    shard = load_run(runs / "2")[0].shard
-    for change, words in (
-        ({"samples_sha256": "0"}, "other samples"),
-        ({"count": 4}, "shard 2/4"),
-        ({"total": 8}, "of 8 samples"),
-    ):
+    shard = load_run(runs / "2").record.shard
+    for change, words in (({"samples_sha256": "0"}, "other samples"), ({"count": 4}, "shard 2/4")):
         other = changed(runs / "2", tmp_path / next(iter(change)), shard=msgspec.structs.replace(shard, **change))
         with pytest.raises(RunError, match=words):
             merge_runs([runs / "1", other, runs / "3"], tmp_path / "merged")
@@ -100,7 +110,7 @@ def changed(run, path, **changes):
     path.mkdir()
     record = msgspec.structs.replace(msgspec.json.decode((run / RECORD).read_bytes(), type=RunRecord), **changes)
     (path / RECORD).write_bytes(msgspec.json.encode(record))
-    for name in (ACTIVITY, OUTPUTS, PROBES):
+    for name in (ACTIVITY, OUTPUTS, PROBES, PROGRAM):
         (path / name).write_bytes((run / name).read_bytes())
     return path
 
@@ -126,6 +136,6 @@ def test_words_of_a_shard():
 
 
 def test_activities_of_shards_add(runs):
-    parts = [load_run(runs / str(i))[1] for i in (1, 2, 3)]
+    parts = [load_run(runs / str(i)).activity for i in (1, 2, 3)]
     total: Activity = parts[0] + parts[1] + parts[2]
-    assert total == load_run(runs / "whole")[1]
+    assert total == load_run(runs / "whole").activity

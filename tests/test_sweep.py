@@ -119,10 +119,11 @@ def copy(swept, tmp_path) -> Path:
 
 def test_runs_are_those_of_simulate_and_the_summary_is_theirs(programs, swept, tmp_path):
     alone = tmp_path / "alone"
-    record = pipeline.simulate_file(programs[0], "torch", "digits", alone, limit=5, timesteps=2)
-    kept, activity = load_run(swept / "accurate" / "T2")
-    assert (kept.accuracy, kept.program_sha256, kept.data) == (record.accuracy, record.program_sha256, record.data)
-    assert activity == load_run(alone)[1]
+    record = pipeline.simulate_file(programs[0], "torch", "digits", alone, limit=5, timesteps=2).record
+    kept = load_run(swept / "accurate" / "T2")
+    for name in ("accuracy", "program_sha256", "data"):
+        assert getattr(kept.record, name) == getattr(record, name)
+    assert kept.activity == load_run(alone).activity
     with (swept / "summary.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["series"], row["timesteps"], row["hardware"]) for row in rows] == [
@@ -136,15 +137,17 @@ def test_runs_are_those_of_simulate_and_the_summary_is_theirs(programs, swept, t
     assert "Pareto" in (swept / "report.html").read_text()
 
 
-@pytest.mark.parametrize("damage", ["outputs.npy", "activity.json", "run.json", "program.nir"])
+@pytest.mark.parametrize("damage", ["outputs.npy", "activity.json", "edited counts", "run.json", "program.nir"])
 def test_a_run_that_is_not_whole_is_made_again(damage, programs, copy, made, caplog):
     whole = contents(copy)
     if damage == "run.json":
         shutil.rmtree(copy / "accurate" / "T2")
         (copy / "accurate" / "T2").mkdir()
+    elif damage == "edited counts":
+        path = copy / "accurate" / "T2" / "activity.json"
+        path.write_text(path.read_text().replace('"dense_macs": ', '"dense_macs": 9', 1))
     else:
         path = copy / "accurate" / "T2" / damage
-        path.unlink()  # it may be a link to the program itself
         path.write_bytes(b"{}")
     sweep(programs[:1], CHIPS, [1, 2], copy, limit=5)
     assert made == ["accurate/T2"]
@@ -228,6 +231,13 @@ def from_arrays(tmp_path: Path) -> None:
     write(type(program)(**{**vars(program), "provenance": provenance}), tmp_path / "arrays.nir")
 
 
+def elsewhere(tmp_path: Path) -> None:
+    program = read(Path(PLACE["PROGRAM"]))
+    calibration = msgspec.structs.replace(program.provenance.calibration, spec="npz:samples.npz")
+    provenance = msgspec.structs.replace(program.provenance, calibration=calibration)
+    write(type(program)(**{**vars(program), "provenance": provenance}), tmp_path / "elsewhere.nir")
+
+
 PLACE: dict[str, str] = {}
 TAIL = ["--hardware", "loihi2", "--timesteps", "1:2", "--limit", "2", "--out", "out"]
 BAD = {
@@ -243,6 +253,7 @@ BAD = {
     "a file in the way": (lambda d: (d / "f").write_text("x"), ["sweep", "PROGRAM", *TAIL[:-1], "f"], "no sweep's directory"),
     "no such data": (None, ["sweep", "PROGRAM", *TAIL, "--data", "folder:nowhere"], "nowhere"),
     "data that is not known": (from_arrays, ["sweep", "arrays.nir", *TAIL], "give --data"),
+    "data of another folder": (elsewhere, ["sweep", "elsewhere.nir", *TAIL], "or say with --data where the data is"),
     "limit 0": (None, ["sweep", "PROGRAM", *TAIL, "--limit", "0"], "limit"),
     "unknown target": (None, ["sweep", "PROGRAM", *TAIL, "--target", "brain"], "brain"),
     "fixed without widths": (None, ["sweep", "PROGRAM", "--hardware", "horowitz45", *TAIL[2:], "--precision", "fixed"], "bits"),

@@ -14,13 +14,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ecmt_deploy import data, tables, text
+from ecmt_deploy.activity import Activity
 from ecmt_deploy.cli import _OneLine
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion import convert
 from ecmt_deploy.errors import ConfigError, DataError, ProgramError, RunError, reading
+from ecmt_deploy.files import read_json
 from ecmt_deploy.graph import Program, read, verify, write
 from ecmt_deploy.preprocessing import Preprocessing
-from ecmt_deploy.rundir import ACTIVITY, RECORD, load_run
+from ecmt_deploy.rundir import RunRecord
 from ecmt_deploy.terminal import Terminal
 from tests.format_vector import small
 from tests.test_data import write_images
@@ -66,16 +68,12 @@ def test_control_characters_in_records_are_refused(bad, tmp_path):
         assert str(caught.value).isprintable()
     if bad == "\ud800":  # no JSON file holds half a pair
         return
-    for file, content in ((RECORD, RECORDED), (ACTIVITY, {"n_samples": 1, "timesteps": 1, "nodes": {"a": {}}})):
-        (tmp_path / file).write_bytes(msgspec.json.encode(content))
-    load_run(tmp_path)
-    for file, content in ((RECORD, RECORDED | {"data": bad}), (ACTIVITY, {"n_samples": 1, "timesteps": 1, "nodes": {bad: {}}})):
-        before = (tmp_path / file).read_bytes()
-        (tmp_path / file).write_bytes(msgspec.json.encode(content))
-        with pytest.raises(RunError, match="text is") as caught:
-            load_run(tmp_path)
+    counted = {"n_samples": 1, "timesteps": 1}
+    for kind, content in ((RunRecord, RECORDED | {"data": bad}), (Activity, counted | {"nodes": {bad: {}}})):
+        (tmp_path / "a.json").write_bytes(msgspec.json.encode(content))
+        with pytest.raises(RunError, match="a.json: .*text is .*expected one line") as caught:
+            read_json(tmp_path / "a.json", kind, "again")
         assert str(caught.value).isprintable()
-        (tmp_path / file).write_bytes(before)
 
 
 RECORDED = {

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
 from importlib import resources
+from os import PathLike, fspath
 from pathlib import Path
+from types import ModuleType
 
 import msgspec
 
@@ -60,14 +63,20 @@ def template() -> str:
     return (resources.files("ecmt_deploy.hw_configs") / "template.toml").read_text(encoding="utf-8")
 
 
-def hardware(name: str) -> Hardware:
-    """Read a chip by name, or from a ``.toml`` file of one's own.
+def hardware(chip: str | PathLike[str] | Hardware) -> Hardware:
+    """Read a chip by name, or from a ``.toml`` file of one's own; a chip that was read is returned as it is.
 
     Raises
     ------
     HardwareError
         naming file, field, what was found and what was expected.
     """
+    if isinstance(chip, Hardware):
+        return chip
+    if not isinstance(chip, str | PathLike):
+        names = ", ".join(available())
+        raise HardwareError(f"{type(chip).__name__} is no chip; choose one of {names}, or give a .toml file")
+    name = fspath(chip)
     if name.endswith(".toml"):
         path = Path(name)
         if not path.is_file():
@@ -154,3 +163,13 @@ def _check(where: str, name: str, statement: Sourced, described: Hardware) -> No
     unknown = set(statement.covers) - set(Prices.__struct_fields__)
     if unknown:
         raise HardwareError(f"{where}: covers {sorted(unknown)[0]!r}, expected names of prices")
+
+
+class _Chips(ModuleType):
+    def __call__(self) -> list[str]:
+        """Names of the chips that come with the project."""
+        return available()
+
+
+# ``ecmt_deploy.chips`` is this package as soon as anything imports it, and it is the verb ``chips()`` as well
+sys.modules[__name__].__class__ = _Chips

@@ -239,6 +239,9 @@ class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory: Memory | None = None
     operations: dict[str, Figure] = {}
 
+    def __repr__(self) -> str:
+        return f"Hardware({self.name!r}, {self.title!r}, {len(figures(self))} figures from {len(self.sources)} sources)"
+
 
 def statements(described: Hardware) -> Iterator[tuple[str, Sourced]]:
     """Every figure and ability of a chip with its name (``ecm_op_pj.gelu``, ``barrier.32``, ``sram.8192``)."""

@@ -12,18 +12,22 @@
 has one split only, evaluation leaves out exactly what calibration drew.
 """
 
+from ecmt_deploy.data.classes import Labels, match
 from ecmt_deploy.data.core import Dataset
 from ecmt_deploy.data.digits import split_digits
 from ecmt_deploy.data.images import load_images
-from ecmt_deploy.data.select import Calibration, CalibrationRecord, calibration, evaluation, open
+from ecmt_deploy.data.select import WITHOUT_PREPROCESSING, Calibration, CalibrationRecord, calibration, evaluation, open
 
 __all__ = [
+    "WITHOUT_PREPROCESSING",
     "Calibration",
     "CalibrationRecord",
     "Dataset",
+    "Labels",
     "calibration",
     "evaluation",
     "load_images",
+    "match",
     "open",
     "split_digits",
 ]

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -79,8 +79,10 @@ class ArraySource(Source):
         (N, C, H, W), any real dtype.
     labels
         int64 (N,).
+    preprocessing
+        What ``x`` must go through; None where it is normalised already.
     full_scale
-        Pixel value of white: inputs are ``(x / full_scale - mean) / std``. None where ``x`` is normalised already.
+        Pixel value of white: inputs are ``(x / full_scale - mean) / std``.
     """
 
     def __init__(
@@ -89,17 +91,18 @@ class ArraySource(Source):
         split: str,
         x: np.ndarray,
         labels: np.ndarray,
-        class_names: tuple[str, ...] | None,
-        preprocessing: Preprocessing,
-        full_scale: float | None,
+        class_names: tuple[str, ...] | None = None,
+        preprocessing: Preprocessing | None = None,
+        full_scale: float = 1.0,
     ) -> None:
-        super().__init__(name, split, class_names, preprocessing.input_size)
-        check_shape(name, tuple(x.shape[1:]), preprocessing)
+        shape = tuple(x.shape[1:])
+        super().__init__(name, split, class_names, shape)
+        if preprocessing is not None:
+            check_shape(name, shape, preprocessing.input_size)
         self._x = x
         self._labels = labels
-        self._full_scale = full_scale
-        self._mean = np.asarray(preprocessing.mean, np.float32)[:, None, None]
-        self._std = np.asarray(preprocessing.std, np.float32)[:, None, None]
+        self._preprocessing = preprocessing
+        self._full_scale = np.float32(full_scale)
 
     def __len__(self) -> int:
         return len(self._x)
@@ -110,9 +113,10 @@ class ArraySource(Source):
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         x = np.ascontiguousarray(self._x[indices], dtype=np.float32)
-        if self._full_scale is not None:
-            x = (x / np.float32(self._full_scale) - self._mean) / self._std
-        return x
+        if self._preprocessing is None:
+            return x
+        mean, std = (np.asarray(v, np.float32)[:, None, None] for v in (self._preprocessing.mean, self._preprocessing.std))
+        return (x / self._full_scale - mean) / std
 
     def raw(self, index: int) -> bytes:
         return np.ascontiguousarray(self._x[index]).tobytes()
@@ -128,10 +132,13 @@ class Dataset:
         The split they are from.
     indices
         Their positions in that split, int64 (n,), ascending.
+    relabelling
+        What stands for each label of the source here; None where labels are the source's.
     """
 
     source: Source
     indices: np.ndarray
+    relabelling: tuple[int, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -145,7 +152,7 @@ class Dataset:
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        """Names by label, where the dataset knows them."""
+        """Names by label of the source, where the dataset knows them."""
         return self.source.class_names
 
     def __len__(self) -> int:
@@ -154,13 +161,14 @@ class Dataset:
     @cached_property
     def labels(self) -> np.ndarray:
         """Labels, int64 (n,)."""
-        return self.source.labels[self.indices]
+        labels = self.source.labels[self.indices]
+        return labels if self.relabelling is None else np.asarray(self.relabelling, np.int64)[labels]
 
     @cached_property
     def sha256(self) -> str:
-        """Hex digest of the samples' stored content and labels, in order; reads every sample."""
+        """Hex digest of the samples' stored content and labels of the source, in order; reads every sample."""
         digest = hashlib.sha256()
-        for index, label in zip(self.indices.tolist(), self.labels.tolist(), strict=True):
+        for index, label in zip(self.indices.tolist(), self.source.labels[self.indices].tolist(), strict=True):
             content = self.source.raw(index)
             digest.update(f"{label} {len(content)}\n".encode())
             digest.update(content)
@@ -177,7 +185,11 @@ class Dataset:
         chosen = np.asarray(positions, dtype=np.int64)
         if chosen.size and (chosen.min() < 0 or chosen.max() >= len(self)):
             raise DataError(f"{self.name}: sample {int(chosen.max())} asked for, but it has samples 0..{len(self) - 1}")
-        return Dataset(self.source, self.indices[chosen])
+        return replace(self, indices=self.indices[chosen])
+
+    def relabelled(self, labels: Sequence[int]) -> Dataset:
+        """The same samples, with ``labels[i]`` for label i of the source."""
+        return replace(self, relabelling=tuple(labels))
 
     def sample(self, limit: int | None) -> Dataset:
         """At most ``limit`` samples, drawn in a fixed random order and kept in stored order.
@@ -266,7 +278,7 @@ def shuffled(n: int, seed: int) -> np.ndarray:
     return np.random.RandomState(seed).permutation(n)
 
 
-def check_shape(name: str, found: tuple[int, ...], preprocessing: Preprocessing) -> None:
+def check_shape(name: str, found: tuple[int, ...], expected: tuple[int, ...]) -> None:
     """Refuse samples of another shape than the model takes.
 
     Raises
@@ -274,11 +286,10 @@ def check_shape(name: str, found: tuple[int, ...], preprocessing: Preprocessing)
     DataError
         Naming both shapes and how to mend it.
     """
-    expected = preprocessing.input_size
     if found == expected:
         return
     arguments = []
-    if len(found) == 3:
+    if len(found) == len(expected) == 3:
         channels, height, width = found
         if channels != expected[0]:
             arguments.append(f"--model-arg in_chans={channels}")
@@ -289,7 +300,7 @@ def check_shape(name: str, found: tuple[int, ...], preprocessing: Preprocessing)
     raise DataError(f"{name}: samples are {_times(found)}, but the model takes {_times(expected)}{mend}")
 
 
-def check_labels(name: str, labels: np.ndarray, n_classes: int | None) -> None:
+def check_labels(name: str, labels: np.ndarray, n_classes: int | None = None) -> None:
     """Refuse negative labels, and labels beyond the model's outputs where those are known.
 
     Raises

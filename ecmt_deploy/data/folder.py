@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from ecmt_deploy.data.core import Source, Split, check_labels
+from ecmt_deploy.data.core import Source, Split
 from ecmt_deploy.data.images import EXTENSIONS, color_mode, read_image
 from ecmt_deploy.errors import DataError
 from ecmt_deploy.preprocessing import Preprocessing
@@ -19,6 +20,8 @@ _logger = logging.getLogger(__name__)
 _TRAIN_NAMES = ("train", "training")
 _TEST_NAMES = ("val", "valid", "validation", "test", "eval")
 _SYNSET = re.compile(r"n\d{8}")
+_NOT_DATA = frozenset({"__MACOSX", "@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
+"""Directories that systems leave behind: copies of metadata, thumbnails, what was deleted. So are hidden ones."""
 
 
 class FolderSource(Source):
@@ -61,14 +64,14 @@ def open_folder(name: str, directory: Path, split: Split, preprocessing: Preproc
     """One split of a directory of images.
 
     ``DIR/train`` and ``DIR/val`` (or ``test``) are two splits; anything else is a single one. Labels number the class
-    directories in timm's order (natural: ``2`` before ``10``), or, where all are ImageNet synsets and fewer than the
-    model's outputs, follow the model's label set.
+    directories, those with images, in timm's order (natural: ``2`` before ``10``), or, where all are ImageNet synsets and no
+    more than the model's outputs, follow the model's label set.
 
     Raises
     ------
     DataError
-        If the directory is missing or empty, has no class directories, the two splits have different classes, or there
-        are more classes than ``n_classes``.
+        If the directory is missing, cannot be read, or has no images in class directories, or the test split has classes that
+        the train split lacks.
     """
     if not directory.is_dir():
         raise DataError(f"{name}: no such directory; expected train/ and val/, or one directory per class")
@@ -77,35 +80,52 @@ def open_folder(name: str, directory: Path, split: Split, preprocessing: Preproc
     test = next((directory / d for d in _TEST_NAMES if (directory / d).is_dir()), None)
     if train is not None and test is not None:
         root = train if split == "train" else test
-        names = _class_directories(train)
-        unknown = sorted(set(_class_directories(test)) - set(names))
+        classes = _numbered(name, train)
+        unknown = sorted(set(_class_directories(name, test)[0]) - set(classes))
         if unknown:
             raise DataError(
                 f"{name}: {test.name}/ has {len(unknown)} class(es) that {train.name}/ lacks: {', '.join(unknown[:3])}"
             )
     else:
-        only = train or test
-        names = _class_directories(only) if only is not None else []
-        root = only if only is not None and names else directory
-        names = names or _class_directories(directory)
-    if not names:
-        raise DataError(f"{name}: no class directories in {root}; expected {root}/CLASS/IMAGE")
-    labels = _labels(names, n_classes)
-    files = [(path, labels[c]) for c in names if (root / c).is_dir() for path in _images(root / c)]
-    if not files:
-        raise DataError(f"{name}: no images in {root}; expected {root}/CLASS/IMAGE ({', '.join(sorted(EXTENSIONS))})")
-    class_names = [""] * (max(labels.values()) + 1)
-    for directory_name, label in labels.items():
-        class_names[label] = directory_name
-    check_labels(name, np.array(list(labels.values())), n_classes)
+        root = train or test or directory
+        if not _class_directories(name, root)[0]:
+            root = directory
+        classes = _numbered(name, root)
+    files = {c: sorted(_images(name, root / c)) for c in classes if (root / c).is_dir()}
+    if not any(files.values()):
+        what = "images" if any(path.is_dir() for path in root.iterdir()) else "class directories"
+        raise DataError(f"{name}: no {what} in {root}; expected {root}/CLASS/IMAGE ({', '.join(sorted(EXTENSIONS))})")
+    if deeper := [c for c, paths in files.items() if any(path.parent != root / c for path in paths)]:
+        _logger.warning(
+            "%s: images in directories below a class are of that class, here %s; timm makes each innermost directory a class",
+            root,
+            ", ".join(deeper[:3]),
+        )
+    class_names = _label_set(classes, n_classes) or classes
+    labels = {c: label for label, c in enumerate(class_names)}
     split_name = split if train is not None and test is not None else "all"
-    return FolderSource(name, split_name, files, tuple(class_names), preprocessing)
+    labelled = [(path, labels[c]) for c, paths in files.items() for path in paths]
+    return FolderSource(name, split_name, labelled, tuple(class_names), preprocessing)
 
 
-def _class_directories(root: Path) -> list[str]:
+def _class_directories(name: str, root: Path) -> tuple[list[str], list[str]]:
+    """Names of the directories that hold images, and of those that do not, sorted."""
+    found: tuple[list[str], list[str]] = [], []
+    try:
+        for entry in os.scandir(root):
+            if entry.is_dir() and _may_be_data(entry.name):
+                found[not _holds_images(name, root / entry.name)].append(entry.name)
+    except OSError as error:
+        raise _unreadable(name, error) from error
+    return sorted(found[0]), sorted(found[1])
+
+
+def _numbered(name: str, root: Path) -> list[str]:
     """Names of the class directories, in timm's order."""
-    names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
-    ordered = sorted(names, key=lambda n: [int(s) if s.isdigit() else s for s in re.split(r"(\d+)", n.lower())])
+    names, empty = _class_directories(name, root)
+    if empty:
+        _logger.warning("%s: without images, so no class: %s", root, ", ".join(empty[:3]) + (", .." if empty[3:] else ""))
+    ordered = sorted(names, key=_natural)
     if ordered != names:
         _logger.warning(
             "%s: classes are numbered in natural order (%s, ...), as timm does; plain sorting would differ",
@@ -115,23 +135,48 @@ def _class_directories(root: Path) -> list[str]:
     return ordered
 
 
-def _labels(names: list[str], n_classes: int | None) -> dict[str, int]:
-    """Label of each class directory."""
-    if n_classes is not None and len(names) < n_classes and all(_SYNSET.fullmatch(name) for name in names):
-        from timm.data import ImageNetInfo, infer_imagenet_subset
-
-        subset = infer_imagenet_subset({"num_classes": n_classes})
-        if subset is not None:
-            order = {synset: label for label, synset in enumerate(ImageNetInfo(subset).label_names())}
-            if all(name in order for name in names):
-                _logger.info("%d synset directories numbered as in %s", len(names), subset)
-                return {name: order[name] for name in names}
-    return {name: label for label, name in enumerate(names)}
+def _may_be_data(name: str) -> bool:
+    return not name.startswith(".") and name not in _NOT_DATA
 
 
-def _images(directory: Path) -> list[Path]:
-    """Image files below a class directory, in path order; links to directories inside it are not followed."""
-    found = []
-    for root, _, files in os.walk(directory):
-        found += [Path(root, file) for file in files if Path(file).suffix.lower() in EXTENSIONS]
-    return sorted(found)
+def _natural(name: str) -> list[str | int]:
+    """Sorts numbers in names by their value, as timm does."""
+    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", name.lower()))]
+
+
+def _label_set(names: list[str], n_classes: int | None) -> list[str] | None:
+    """All synsets of the model's label set, where these directories are some of them."""
+    if n_classes is None or len(names) > n_classes or not all(_SYNSET.fullmatch(name) for name in names):
+        return None
+    from timm.data import ImageNetInfo, infer_imagenet_subset
+
+    subset = infer_imagenet_subset({"num_classes": n_classes})
+    order: list[str] = ImageNetInfo(subset).label_names() if subset else []
+    return order if set(names) <= set(order) else None
+
+
+def _holds_images(name: str, directory: Path) -> bool:
+    """Whether there is one; a directory of many is not read to its end."""
+    with os.scandir(directory) as entries:
+        if any(_is_image(entry.name) for entry in entries):
+            return True
+    return any(_images(name, directory))
+
+
+def _is_image(file: str) -> bool:
+    return _may_be_data(file) and Path(file).suffix.lower() in EXTENSIONS
+
+
+def _images(name: str, directory: Path) -> Iterator[Path]:
+    """Image files below a class directory; links to directories inside it are not followed."""
+
+    def refuse(error: OSError) -> None:
+        raise _unreadable(name, error) from error
+
+    for root, inside, files in os.walk(directory, onerror=refuse):
+        inside[:] = filter(_may_be_data, inside)
+        yield from (Path(root, file) for file in files if _is_image(file))
+
+
+def _unreadable(name: str, error: OSError) -> DataError:
+    return DataError(f"{name}: {error.filename} cannot be read ({error.strerror}), so its classes cannot be numbered")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecmt_deploy.data.core import ArraySource, Split, check_labels
+from ecmt_deploy.data.core import ArraySource, Split
 from ecmt_deploy.errors import DataError, reading
 from ecmt_deploy.preprocessing import Preprocessing
 
@@ -19,7 +19,7 @@ _DEFLATE_RATIO = 1032
 """Deflate cannot expand by more, so a larger header is false."""
 
 
-def open_idx(name: str, directory: Path, split: Split, preprocessing: Preprocessing, n_classes: int | None) -> ArraySource:
+def open_idx(name: str, directory: Path, split: Split, preprocessing: Preprocessing) -> ArraySource:
     """Read one split; where only ``train-*`` or only ``t10k-*`` is there, that one as split ``"all"``.
 
     Raises
@@ -41,7 +41,6 @@ def open_idx(name: str, directory: Path, split: Split, preprocessing: Preprocess
             f"{name}: {images_path.name} has {len(images)} images and {labels_path.name} {len(labels)} labels; "
             "expected one label each"
         )
-    check_labels(name, labels, n_classes)
     split_name = split if len(available) == 2 else "all"
     return ArraySource(name, split_name, images[:, None], labels, None, preprocessing, full_scale=255.0)
 

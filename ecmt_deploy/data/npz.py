@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import IO
 
 import numpy as np
 
-from ecmt_deploy.data.core import ArraySource, Split, check_labels
+from ecmt_deploy.data.core import ArraySource, Split, check_labels, check_shape
 from ecmt_deploy.errors import DataError, reading
-from ecmt_deploy.files import read_npy
-from ecmt_deploy.preprocessing import Preprocessing
 
 _BOMB_RATIO = 200
 _BOMB_FLOOR_BYTES = 1 << 30
@@ -19,8 +18,13 @@ _BOMB_FLOOR_BYTES = 1 << 30
 _MEND = "write it with numpy.savez"
 
 
-def open_npz(name: str, path: Path, split: Split, preprocessing: Preprocessing, n_classes: int | None) -> ArraySource:
+def open_npz(name: str, path: Path, split: Split, shape: tuple[int, ...] | None) -> ArraySource:
     """Read ``x`` and ``y`` (``x_train`` and ``y_train`` for the train split, if the file has them).
+
+    Parameters
+    ----------
+    shape
+        Of one sample as the model takes it, where that is known.
 
     Returns
     -------
@@ -34,25 +38,33 @@ def open_npz(name: str, path: Path, split: Split, preprocessing: Preprocessing, 
         infinity, or is a decompression bomb.
     """
     if not path.is_file():
-        raise DataError(f"{name}: no such file; expected an .npz with x (N, C, H, W) float32 and y (N,) int64")
+        raise DataError(f"{name}: no such file; expected an .npz with x {_expected(shape)} float32 and y (N,) int64")
     with reading(DataError, f"{name}: not a readable .npz file", _MEND), zipfile.ZipFile(path) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         has_train = "x_train" in members
         suffix = "_train" if split == "train" and has_train else ""
         x = _read(name, archive, members, f"x{suffix}")
         y = _read(name, archive, members, f"y{suffix}")
-    if x.dtype != np.float32 or x.ndim != 4:
-        raise DataError(f"{name}: x{suffix} is {x.dtype} of shape {x.shape}; expected normalised float32 of shape (N, C, H, W)")
+    if x.dtype != np.float32 or (x.ndim < 2 if shape is None else x.ndim != len(shape) + 1):
+        raise DataError(
+            f"{name}: x{suffix} is {x.dtype} of shape {x.shape}; expected normalised float32 of shape {_expected(shape)}"
+        )
     if y.dtype.kind not in "iu" or y.ndim != 1:
         raise DataError(f"{name}: y{suffix} is {y.dtype} of shape {y.shape}; expected int64 of shape (N,)")
     if len(x) != len(y):
         raise DataError(f"{name}: x{suffix} has {len(x)} samples and y{suffix} has {len(y)}; expected one label each")
-    bad = np.flatnonzero(~np.isfinite(x).all(axis=(1, 2, 3)))
+    if shape is not None:
+        check_shape(name, x.shape[1:], shape)
+    bad = np.flatnonzero(~np.isfinite(x).all(axis=tuple(range(1, x.ndim))))
     if bad.size:
         raise DataError(f"{name}: x{suffix} holds NaN or infinity in {bad.size} sample(s), first at {bad[0]}")
     labels = y.astype(np.int64)
-    check_labels(name, labels, n_classes)
-    return ArraySource(name, split if has_train else "all", x, labels, None, preprocessing, full_scale=None)
+    check_labels(name, labels)
+    return ArraySource(name, split if has_train else "all", x, labels)
+
+
+def _expected(shape: tuple[int, ...] | None) -> str:
+    return f"(N, {', '.join(map(str, shape)) if shape else 'C, H, W'})"
 
 
 def _read(name: str, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], key: str) -> np.ndarray:
@@ -63,4 +75,24 @@ def _read(name: str, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInf
     if info.file_size > max(_BOMB_FLOOR_BYTES, _BOMB_RATIO * info.compress_size):
         raise DataError(f"{name}: {key} unpacks from {info.compress_size} to {info.file_size} bytes; {_MEND}")
     with reading(DataError, f"{name}: {key} is not a NumPy array of numbers", _MEND), archive.open(info) as stream:
-        return read_npy(cast(BinaryIO, stream), info.file_size)
+        return _read_npy(stream, info.file_size)
+
+
+def _read_npy(stream: IO[bytes], size: int) -> np.ndarray:
+    """An array in NumPy's format, in native byte order, of a stream of ``size`` bytes; nothing is allocated that is not there.
+
+    Raises
+    ------
+    ValueError
+        if it holds objects, or another number of bytes than it declares; and whatever NumPy raises.
+    """
+    version = np.lib.format.read_magic(stream)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = header(stream)
+    if dtype.hasobject:
+        raise ValueError("it holds pickled objects, which are refused")
+    declared, there = math.prod(shape) * dtype.itemsize, size - stream.tell()
+    if declared != there:
+        raise ValueError(f"it declares shape {shape} {dtype} = {declared} bytes, but {there} are there")
+    array = np.frombuffer(stream.read(declared), dtype).reshape(shape, order="F" if fortran else "C")
+    return array.astype(dtype.newbyteorder("="), copy=False)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ecmt_deploy.data import timm_names
-from ecmt_deploy.data.core import Dataset, Source, Split, shuffled, whole
+from ecmt_deploy.data.classes import Labels, matched
+from ecmt_deploy.data.core import Dataset, Source, Split, check_labels, shuffled, whole
 from ecmt_deploy.data.digits import open_digits
 from ecmt_deploy.data.folder import open_folder
 from ecmt_deploy.data.idx import open_idx
@@ -22,7 +23,11 @@ from ecmt_deploy.text import require_plain
 
 _logger = logging.getLogger(__name__)
 
-_READERS = {"folder": open_folder, "idx": open_idx, "npz": open_npz}
+#: why images cannot be read for a program, and what to do
+WITHOUT_PREPROCESSING = (
+    "the program does not say how images are preprocessed (it was converted from arrays); convert it with "
+    "ecmt_deploy.convert(.., preprocessing={'mean': .., 'std': ..})"
+)
 FORMS = "digits, folder:DIR, idx:DIR, npz:FILE, or a timm name such as torch/cifar10[:DIR]"
 
 
@@ -38,11 +43,14 @@ class Calibration:
         int64 (n,); calibration needs none, they are here for checks.
     record
         What goes into the program's provenance.
+    class_names
+        Names by label, where the dataset knows them.
     """
 
     x: np.ndarray
     labels: np.ndarray
     record: CalibrationRecord
+    class_names: tuple[str, ...] | None = None
 
     @property
     def indices(self) -> tuple[int, ...]:
@@ -70,15 +78,15 @@ class Calibration:
         return self.record.spec
 
 
-def open(spec: str, *, preprocessing: Preprocessing, split: Split = "test", n_classes: int | None = None) -> Dataset:
-    """Open one split of a dataset.
+def open(spec: str, *, preprocessing: Preprocessing | None, split: Split = "test", n_classes: int | None = None) -> Dataset:
+    """Open one split of a dataset, with the labels that it has itself.
 
     Parameters
     ----------
     spec
         ``digits``, ``folder:DIR``, ``idx:DIR``, ``npz:FILE``, or a name of timm's.
     preprocessing
-        What the model expects.
+        What the model expects; an ``npz:`` needs none, its samples are model inputs already.
     split
         ``"train"`` or ``"test"``. A dataset with a single split is opened whole, and says so in ``Dataset.split``.
     n_classes
@@ -90,7 +98,11 @@ def open(spec: str, *, preprocessing: Preprocessing, split: Split = "test", n_cl
     DataError
         If the form is unknown, or the data is missing, empty, damaged, or of another shape than the model takes.
     """
-    return whole(_open(spec, preprocessing, split, n_classes))
+    shape = preprocessing.input_size if preprocessing else None
+    dataset = whole(_open(spec, preprocessing, shape, split, n_classes))
+    if n_classes is not None:
+        check_labels(spec, dataset.source.labels, n_classes)
+    return dataset
 
 
 def calibration(
@@ -129,40 +141,53 @@ def calibration(
         holdout=indices if single else (),
         sha256=chosen.sha256,
     )
-    return Calibration(x=x, labels=labels, record=record)
+    return Calibration(x, labels, record, dataset.class_names)
 
 
 def evaluation(
     spec: str,
     *,
-    preprocessing: Preprocessing,
+    preprocessing: Preprocessing | None,
     exclude: CalibrationRecord | Sequence[int] | None = None,
     limit: int | None = None,
     n_classes: int | None = None,
+    class_names: Sequence[str] | None = None,
+    class_ids: Sequence[str] | None = None,
+    labels: Labels = "name",
+    shape: tuple[int, ...] | None = None,
 ) -> Dataset:
     """The samples to judge a program on: the test split, or a single split less what calibration held out.
 
     Parameters
     ----------
+    preprocessing
+        As for :func:`open`.
     exclude
         The program's calibration record. Its hold-out is left out if the dataset has a single split and those samples
         are the recorded ones by content, wherever the data lies now; other data is not touched, with a warning if it
         goes by the same name. Plain indices are left out unconditionally (of a single split only).
     limit
         At most this many, drawn in a fixed random order, see :meth:`Dataset.sample`.
+    n_classes, class_names, class_ids, labels
+        The program's outputs, where labels are to count them, see :func:`ecmt_deploy.data.classes.matched`.
+    shape
+        Of one sample as the program takes it, where there is no ``preprocessing`` to say so.
 
     Raises
     ------
     DataError
-        As :func:`open`; also if nothing is left.
+        As :func:`open` and ``matched``; also if nothing is left.
     """
-    dataset = open(spec, preprocessing=preprocessing, split="test", n_classes=n_classes)
+    shape = preprocessing.input_size if preprocessing else shape
+    dataset = whole(_open(spec, preprocessing, shape, "test", n_classes))
+    if n_classes is not None:
+        dataset = matched(dataset, n_classes, class_names, class_ids, labels)
     left_out = _left_out(dataset, exclude) if exclude is not None and dataset.split == "all" else ()
     if len(left_out):
         kept = np.setdiff1d(dataset.indices, np.asarray(left_out, dtype=np.int64))
         if kept.size == 0:
             raise DataError(f"{spec}: all {len(dataset)} samples were used to calibrate; none is left to evaluate")
-        dataset = Dataset(dataset.source, kept)
+        dataset = replace(dataset, indices=kept)
     return dataset.sample(limit)
 
 
@@ -170,6 +195,10 @@ def _left_out(dataset: Dataset, exclude: CalibrationRecord | Sequence[int]) -> S
     if not isinstance(exclude, CalibrationRecord):
         return exclude
     if not exclude.holdout:
+        if exclude.split == "given" and exclude.spec == dataset.name:
+            _logger.warning(
+                "%s: which of its samples the program was calibrated on is not known; they are not left out", dataset.name
+            )
         return ()
     if max(exclude.holdout) < len(dataset) and dataset.take(exclude.holdout).sha256 == exclude.sha256:
         return exclude.holdout
@@ -182,22 +211,34 @@ def _left_out(dataset: Dataset, exclude: CalibrationRecord | Sequence[int]) -> S
     return ()
 
 
-def _open(spec: str, preprocessing: Preprocessing, split: Split, n_classes: int | None) -> Source:
+def _open(
+    spec: str, preprocessing: Preprocessing | None, shape: tuple[int, ...] | None, split: Split, n_classes: int | None
+) -> Source:
     if split not in ("train", "test"):
         raise DataError(f"{spec}: unknown split {split!r}; expected train or test")
     require_plain(spec, "DATA", DataError)  # records of what is made from it keep it
     form, colon, place = spec.partition(":")
+    if colon and form in ("folder", "idx", "npz") and not place:
+        raise DataError(f"{spec}: nothing after the colon; expected {form}:PATH")
+    path = Path(place).expanduser()
+    if colon and form == "npz":
+        return open_npz(spec, path, split, shape)
+    named = spec.partition("/")[0].lower() in timm_names.PREFIXES and "/" in spec
+    if not (named or spec == "digits" or (colon and form in ("folder", "idx"))):
+        raise DataError(f"{spec or 'no data'}: unknown DATA{_meant(spec)}; expected {FORMS}")
+    if preprocessing is None:
+        raise DataError(f"{spec}: {WITHOUT_PREPROCESSING}, or give normalised arrays as npz:FILE")
     if spec == "digits":
         return open_digits(split, preprocessing)
-    if colon and form in _READERS:
-        if not place:
-            raise DataError(f"{spec}: nothing after the colon; expected {form}:PATH")
-        return _READERS[form](spec, Path(place).expanduser(), split, preprocessing, n_classes)
-    if spec.partition("/")[0].lower() in timm_names.PREFIXES and "/" in spec:
-        return timm_names.open_timm(spec, split, preprocessing, n_classes)
-    hint = ""
+    if colon and form == "folder":
+        return open_folder(spec, path, split, preprocessing, n_classes)
+    if colon and form == "idx":
+        return open_idx(spec, path, split, preprocessing)
+    return timm_names.open_timm(spec, split, preprocessing)
+
+
+def _meant(spec: str) -> str:
+    """A hint at the form of what is there."""
     if Path(spec).expanduser().is_dir():
-        hint = f" (an image directory is folder:{spec})"
-    elif spec.endswith(".npz"):
-        hint = f" (a NumPy file is npz:{spec})"
-    raise DataError(f"{spec or 'no data'}: unknown DATA{hint}; expected {FORMS}")
+        return f" (an image directory is folder:{spec})"
+    return f" (a NumPy file is npz:{spec})" if spec.endswith(".npz") else ""

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from ecmt_deploy.data.core import Source, Split, check_labels
+from ecmt_deploy.data.core import Source, Split
 from ecmt_deploy.data.images import color_mode, read_image, transform
 from ecmt_deploy.errors import DataError, reading
 from ecmt_deploy.preprocessing import Preprocessing
@@ -102,7 +102,7 @@ class TimmSource(Source):
         raise DataError(f"{self.name}: the stream ended before sample {head} of the {len(self)} it declares")
 
 
-def open_timm(name: str, split: Split, preprocessing: Preprocessing, n_classes: int | None) -> TimmSource:
+def open_timm(name: str, split: Split, preprocessing: Preprocessing) -> TimmSource:
     """Open a dataset by timm's name, ``PREFIX/NAME`` or ``PREFIX/NAME:ROOT``.
 
     Without ROOT, data is kept below ``$ECMT_DEPLOY_DATA`` (or ``~/.cache/ecmt-deploy/data``) and downloaded if the
@@ -127,10 +127,7 @@ def open_timm(name: str, split: Split, preprocessing: Preprocessing, n_classes: 
             options["download"] = True
         try:
             dataset = create_dataset(dataset_name, root=root, split=candidate, is_training=False, **options)
-            source = TimmSource(name, split_name, dataset, preprocessing)
-            if len(source) and hasattr(dataset, "targets"):
-                check_labels(name, source.labels, n_classes)
-            return source
+            return TimmSource(name, split_name, dataset, preprocessing)
         except DataError:
             raise
         except ImportError as error:
@@ -165,13 +162,17 @@ def _split_root(name: str) -> tuple[str, str, bool]:
 
 
 def _class_names(dataset: Any) -> tuple[str, ...] | None:
+    """Names by label; a label with several names has them all, one without has none."""
     classes = getattr(dataset, "classes", None)
-    if classes is None:
-        mapping = getattr(getattr(dataset, "reader", None), "class_to_idx", None)
-        if not mapping:
-            return None
-        classes = sorted(mapping, key=mapping.__getitem__)
-    return tuple(str(c) if not isinstance(c, (tuple, list)) else ", ".join(c) for c in classes)
+    if classes is not None:
+        return tuple(", ".join(map(str, c)) if isinstance(c, tuple | list) else str(c) for c in classes)
+    mapping = getattr(getattr(dataset, "reader", None), "class_to_idx", None)
+    if not mapping:
+        return None
+    names: list[list[str]] = [[] for _ in range(max(mapping.values()) + 1)]
+    for name, label in mapping.items():
+        names[label].append(str(name))
+    return tuple(", ".join(own) for own in names)
 
 
 def _first_line(error: Exception) -> str:

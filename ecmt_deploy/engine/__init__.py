@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import prod
 from os import PathLike
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ecmt_deploy.activity import Activity
 from ecmt_deploy.config import MEMORY_BYTES, Execution, require_timesteps
-from ecmt_deploy.engine.base import Counting, Tally
+from ecmt_deploy.door import ProgramLike, as_program
+from ecmt_deploy.engine.base import as_tensor
+from ecmt_deploy.engine.context import RunContext
 from ecmt_deploy.engine.firing import require_compiler
 from ecmt_deploy.engine.fusion import fuse
 from ecmt_deploy.engine.memory import keep_freed_memory
@@ -21,6 +24,7 @@ from ecmt_deploy.engine.ops import OPS, Input, Neuron
 from ecmt_deploy.engine.signal import Chunk, Signal
 from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.graph import Program
+from ecmt_deploy.graph.program import named_parameters
 
 #: called with a node's name and its operand values (B, ...)
 Observer = Callable[[str, Tensor], None]
@@ -52,8 +56,12 @@ class SpikingModel(nn.Module):
         self._op = dict(zip(program.nodes, self.ops, strict=True))
         fuse(program, self._op)
         self._most_alive = self._alive()
+        self._finite = {name: program.must_be_finite(name) for name in program.nodes}
         self.memory_bytes = MEMORY_BYTES
         self.eval()
+
+    def __repr__(self) -> str:
+        return f"SpikingModel({self.program.summary}, on {self.device})"
 
     @property
     def device(self) -> torch.device:
@@ -91,7 +99,7 @@ class SpikingModel(nn.Module):
             self.to(dtype)
         self.memory_bytes = execution.memory_bytes
         if execution.compiled:
-            self.compile()
+            self.compile_neurons()
 
     def _last_uses(self) -> dict[str, list[str]]:
         """For every node, the streams that nobody needs after it."""
@@ -101,7 +109,7 @@ class SpikingModel(nn.Module):
             freed[name].append(source)
         return freed
 
-    def compile(self) -> None:
+    def compile_neurons(self) -> None:
         """Run neurons as fused kernels, which ``torch.compile`` makes for each shape of operand when it first comes.
 
         The arithmetic is the same, operation by operation.
@@ -136,7 +144,7 @@ class SpikingModel(nn.Module):
         DataError
             if ``x`` does not have the program's input shape.
         """
-        return self._run(x, self.program.timesteps if timesteps is None else timesteps)
+        return self._run(x, self.program.timesteps if timesteps is None else timesteps, self._context())
 
     @torch.no_grad()
     def analog(self, x: Tensor, observe: Observer | None = None) -> Tensor:
@@ -144,7 +152,7 @@ class SpikingModel(nn.Module):
 
         ``observe`` is called with the name and the input (B, ...) of every neuron.
         """
-        return self._run(x, 1, identity=True, observe=observe)[0]
+        return self._run(x, 1, self._context(identity=True), observe=observe)[0]
 
     @torch.no_grad()
     def alone(self, name: str, x: Tensor, timesteps: int) -> tuple[Tensor, Tensor]:
@@ -154,8 +162,10 @@ class SpikingModel(nn.Module):
         -------
         the readout after the last step (B, classes), and what that neuron has not sent by then (B, ...)
         """
-        outputs = self._run(x, timesteps, identity=True, spiking=name)
-        return outputs[-1], self._op[name].v
+        run = self._context(identity=True, spiking=name)
+        outputs = self._run(x, timesteps, run)
+        assert run.membrane is not None
+        return outputs[-1], run.membrane
 
     def backward(
         self, x: Tensor, generator: torch.Generator, observe: Observer | None = None, trace: Observer | None = None
@@ -166,19 +176,24 @@ class SpikingModel(nn.Module):
         holds its gradient afterwards.
         """
         with torch.enable_grad():
-            readout = self._run(x.clone().detach().requires_grad_(), 1, identity=True, observe=observe, trace=trace)[0]
+            readout = self._run(
+                x.clone().detach().requires_grad_(), 1, self._context(identity=True), observe=observe, trace=trace
+            )[0]
             signs = torch.randint(0, 2, readout.shape, generator=generator).to(readout) * 2 - 1
             (readout * signs).sum().backward()
 
     @torch.no_grad()
     def trace(self, x: Tensor, observe: Observer) -> None:
         """Run the analog program and call ``observe`` with the name and the stream (B, ...) of every node."""
-        self._run(x, 1, identity=True, trace=observe)
+        self._run(x, 1, self._context(identity=True), trace=observe)
 
     @torch.no_grad()
     def watch(self, x: Tensor, timesteps: int, observe: Observer) -> Tensor:
         """As :meth:`forward`; ``observe`` is called with the name and the stream (B, ...) of every node, step after step."""
-        return self._run(x, timesteps, trace=observe)
+        return self._run(x, timesteps, self._context(), trace=observe)
+
+    def _context(self, identity: bool = False, spiking: str | None = None) -> RunContext:
+        return RunContext(self.program.nodes, identity, spiking)
 
     @torch.no_grad()
     def count(self, x: Tensor, timesteps: int, samples: int | None = None) -> tuple[Tensor, Activity]:
@@ -189,39 +204,37 @@ class SpikingModel(nn.Module):
         outputs (T, B, classes), activity
         """
         samples = len(x) if samples is None else samples
-        outputs = self._run(x, timesteps, counted=samples)
-        return outputs, Activity(samples, timesteps, dict(zip(self.program.nodes, self._counting.counts(), strict=True)))
+        run = self._context()
+        outputs = self._run(x, timesteps, run, counted=samples)
+        return outputs, Activity(samples, timesteps, run.counts())
 
     def _run(
         self,
         x: Tensor,
         timesteps: int,
-        identity: bool = False,
+        run: RunContext,
         observe: Observer | None = None,
         counted: int | None = None,
         trace: Observer | None = None,
-        spiking: str | None = None,
     ) -> Tensor:
         require_timesteps(timesteps)
         if tuple(x.shape[1:]) != self.program.input_shape or x.ndim == 0:
             raise DataError(f"input of shape {tuple(x.shape)}; the program expects (batch, *{self.program.input_shape})")
+        # levels are compared in float32 where the streams have fewer digits
+        self.program.require_range(np.dtype("float64" if self.dtype == torch.float64 else "float32"))
         x = x.to(self._like)
-        for name, op in self._op.items():
-            op.tally = Tally()
-            if isinstance(op, Neuron):
-                op.identity, op.keeps_membrane = identity and name != spiking, name == spiking
-        self._counting = Counting([op.tally for op in self.ops])
         watched = observe is not None or trace is not None
-        whole = watched or spiking is not None  # who looks on sees the batch as it was given
+        whole = watched or run.spiking is not None  # who looks on sees the batch as it was given
         samples, steps = (len(x), timesteps) if whole else self.plan(len(x), timesteps)
         parts = []
         for begin in range(0, len(x), max(samples, 1)):
             part = x[begin : begin + samples]
+            run.begin()
             counting = None if counted is None else min(max(counted - begin, 0), len(part))
             readouts = []
             for start in range(1, timesteps + 1, steps):
                 length = min(steps, timesteps + 1 - start)
-                chunk = Chunk(start, length, len(part), start + length > timesteps, counting, watched)
+                chunk = Chunk(run, start, length, len(part), start + length > timesteps, counting, watched)
                 readouts.append(self._chunk(chunk, part, observe, trace))
             parts.append(torch.cat(readouts))
         return torch.cat(parts, dim=1) if parts else x.new_zeros(timesteps, 0, *self.program.output_shape)
@@ -235,6 +248,8 @@ class SpikingModel(nn.Module):
         for name, op in self._op.items():
             sources = self.program.operands[name]
             operands = [signals[source] for source in sources] if not isinstance(op, Input) else [image]
+            for source in self._finite[name]:
+                chunk.run.watch_range(name, signals[source].value)
             if observe and isinstance(op, Neuron):
                 operands[0] = _show(chunk, name, operands[0], observe)
             signals[name] = op(chunk, *operands)
@@ -248,6 +263,7 @@ class SpikingModel(nn.Module):
             for finished in self._last_use[name]:
                 del signals[finished]
         self._count(chunk, uncounted, events)
+        chunk.run.require_finite()
         return signals[self.program.output_name].each(chunk)
 
     def _count(self, chunk: Chunk, uncounted: list[str], events: dict[str, Signal]) -> None:
@@ -258,7 +274,7 @@ class SpikingModel(nn.Module):
             for finished in self._last_use[name]:
                 del events[finished]
         uncounted.clear()
-        self._counting.sum()
+        chunk.run.sum_counts()
 
     def plan(self, batch: int, timesteps: int) -> tuple[int, int]:
         """Samples and time steps that are computed at once, so that the streams alive fit into :attr:`memory_bytes`.
@@ -282,6 +298,28 @@ class SpikingModel(nn.Module):
             alive += own - sum(prod(shapes[finished]) for finished in self._last_use[name])
         return most
 
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        """Parameters of the program as ``NODE.FIELD``; floating ones as the model holds them: its dtype, its device."""
+        for name, node in self.program.nodes.items():
+            for field, array in named_parameters(node).items():
+                dtype = self.dtype if array.dtype.kind == "f" else None
+                destination[f"{prefix}{name}.{field}"] = as_tensor(array).to(self.device, dtype)
+
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Any], prefix: str, local_metadata: Any, strict: bool,
+        missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str],
+    ) -> None:  # fmt: skip
+        """The program is what runs and what is saved, so no other parameters come in here."""
+        own: dict[str, Any] = {}
+        self._save_to_state_dict(own, prefix, False)
+        missing_keys.extend(key for key in own if key not in state_dict)
+        unexpected_keys.extend(key for key in state_dict if key.startswith(prefix) and key not in own)
+        other = [key for key in own if key in state_dict and not torch.equal(own[key], state_dict[key].to(own[key]))]
+        if other:
+            error_msgs.append(
+                f"{other[0]} and {len(other) - 1} more are of another program; convert the model anew, or load its file"
+            )
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write the program to ``path`` (atomic); it alone is enough to run."""
         from ecmt_deploy.graph.writer import write
@@ -297,14 +335,16 @@ def _show(chunk: Chunk, name: str, signal: Signal, observer: Observer) -> Signal
     return signal._replace(value=steps[0][None], spikes=None) if chunk.steps == 1 and signal.spikes is None else signal
 
 
-def load(path: str | PathLike[str]) -> SpikingModel:
-    """Read a program from a file; its outputs are bit-identical to those of the model that was saved.
+def load(program: ProgramLike) -> SpikingModel:
+    """The model of a program, which is read from a file or taken from a ``Program`` or ``Run``; a model is returned as it is.
+
+    The outputs of a program from a file are bit-identical to those of the model that was saved.
 
     Raises
     ------
     ProgramError
         if the file is missing, damaged or breaks a rule of the dialect.
+    ConfigError
+        if it is an integer program, or no program.
     """
-    from ecmt_deploy.graph.reader import read
-
-    return SpikingModel(read(path))
+    return program if isinstance(program, SpikingModel) else SpikingModel(as_program(program))

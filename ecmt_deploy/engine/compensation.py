@@ -5,12 +5,13 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ecmt_deploy.engine.base import Op
 from ecmt_deploy.engine.functions import IN_PLACE, TORCH
-from ecmt_deploy.engine.signal import FORM, ITSELF, MEAN, SUM, Chunk, Signal, any_along, fold, news
+from ecmt_deploy.engine.signal import FORM, ITSELF, MEAN, SUM, Chunk, Signal, aligned, any_along, fold, news
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph.functions import coupled_axes
 
@@ -18,15 +19,15 @@ from ecmt_deploy.graph.functions import coupled_axes
 class Hold(Op):
     """y_t = X_t: what came so far is sent again at every step."""
 
-    def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
+    def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
         (x,) = signals
         if x.form == SUM and x.steady:
             return Signal(x.value, MEAN, steady=True)
-        total = x.to(SUM, chunk).value.cumsum(dim=0)
-        if "total" in self.state:
-            total = total + self.state["total"]
+        total, state = x.to(SUM, chunk).value.cumsum(dim=0), self.own(chunk).state
+        if "total" in state:
+            total = total + state["total"]
         if not chunk.final:
-            self.state["total"] = total[-1:].clone()
+            state["total"] = total[-1:].clone()
         return Signal(total)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
@@ -38,7 +39,7 @@ class Hold(Op):
 class Readout(Op):
     """o_t = X_t / t in rate coding, X_t in differential coding."""
 
-    def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
+    def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
         return Signal(signals[0].to(FORM[self.node.coding], chunk).each(chunk), ITSELF)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor:
@@ -59,6 +60,7 @@ class ECM(Op):
         self.form = FORM[self.node.coding]
         #: take the memory of the operand, which nobody else needs, for the result
         self.overwrites = False
+        self.broadcast = np.broadcast_shapes(*self.operand_shapes)
         self.constants: dict[str, Any] = {}
         for key, array in self.node.parameters.items():
             if array.ndim:
@@ -66,30 +68,30 @@ class ECM(Op):
             else:
                 self.constants[key] = array.item()
 
-    def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
+    def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
         operands = [s.to(self.form, chunk) for s in signals]
         steady = all(s.steady for s in operands)
         arrays = {key: getattr(self, "parameter_" + key) for key in self.node.parameters if key not in self.constants}
-        folded = [fold(s.value if steady else s.each(chunk)) for s in operands]
+        values = [aligned(s.value if steady else s.each(chunk), self.broadcast) for s in operands]
+        folded = [fold(value) for value in values]
         functions = IN_PLACE if self.overwrites and chunk.inplace else TORCH
         value = functions[self.node.function]({**self.constants, **arrays}, *folded)
         return Signal(value.unflatten(0, (-1, chunk.batch)), self.form, steady)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
-        shape = torch.broadcast_shapes(*self.operand_shapes)
-        function = self.node.function
+        shape, function = self.broadcast, self.node.function
         if self.node.coding == "rate":
-            self.tally.add_ecm(prod(shape) * (chunk.samples or 0), **{function: chunk.steps})
+            self.own(chunk).tally.add_ecm(prod(shape) * (chunk.samples or 0), **{function: chunk.steps})
             return everything(chunk, signal)
         ndim = len(shape)
         reached = None
         for mask in self.reached(chunk, signals):
-            aligned = mask.reshape(*mask.shape[:2], *[1] * (ndim + 2 - mask.ndim), *mask.shape[2:])
-            reached = aligned if reached is None else reached | aligned
+            mask = aligned(mask, shape)
+            reached = mask if reached is None else reached | mask
         assert reached is not None
         axes = tuple(axis + 2 for axis in coupled_axes(function, self.node.parameters, ndim))
         evaluated = any_along(reached, axes)
-        self.charge(chunk, function, evaluated, tuple(shape))
+        self.charge(chunk, function, evaluated, shape)
         if signal.steady:
             return None
         smaller = tuple(i + 2 for i, (a, b) in enumerate(zip(shape, self.shape, strict=True)) if a != b)
@@ -115,11 +117,6 @@ class Product(Op):
         self.moved = bool(self.node.left_initial.any()), bool(self.node.right_initial.any())
         self.dense = prod(self.shape) * contracted
 
-    def _align(self, x: Tensor) -> Tensor:
-        """Sample axes broadcast from the right; steps and batch stay in front."""
-        missing = len(self.shape) + 2 - x.ndim
-        return x.reshape(*x.shape[:2], *[1] * missing, *x.shape[2:]) if missing else x
-
     def _operand(self, chunk: Chunk, signal: Signal, initial: Tensor, moved: bool) -> Signal:
         operand = signal.to(self.form, chunk)
         if not moved or signal.completed:
@@ -129,25 +126,25 @@ class Product(Op):
             return operand._replace(value=operand.value + initial)
         return operand._replace(value=operand.each(chunk) + initial / chunk.times(operand.value), steady=False)
 
-    def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
+    def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
         x, y = signals
         a, b = self._operand(chunk, x, self.left, self.moved[0]), self._operand(chunk, y, self.right, self.moved[1])
-        left, right = self._align(a.value), self._align(b.value)
+        left, right = aligned(a.value, self.shape), aligned(b.value, self.shape)
         return Signal(left @ right if self.matmul else left * right, self.form, a.steady and b.steady)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor:
-        samples = chunk.samples or 0
+        samples, tally = chunk.samples or 0, self.own(chunk).tally
         if chunk.first:
-            self.tally.add(self.dense * samples, dense_macs=1)
+            tally.add(self.dense * samples, dense_macs=1)
         for s, spikes, shape in zip(signals, self.operand_spikes, self.operand_shapes, strict=True):
             if spikes:
-                self.tally.add(s.event_count(chunk), synops=self.dense // max(prod(shape), 1))
+                tally.add(s.event_count(chunk), synops=self.dense // max(prod(shape), 1))
             else:
-                self.tally.add(self.dense * samples, macs=chunk.steps)
+                tally.add(self.dense * samples, macs=chunk.steps)
         if self.node.coding == "rate":
             changed = everything(chunk, signal)
         else:
-            a, b = (self._align(mask) for mask in self.rows(chunk, signals))
+            a, b = (aligned(mask, self.shape) for mask in self.rows(chunk, signals))
             if self.matmul:  # an event in any row of the right operand reaches every row of the result
                 b = any_along(b, (-2,))
             changed = (a | b).expand(chunk.steps, *[-1] * (signal.value.ndim - 1))

@@ -20,7 +20,7 @@ class Scale(Op):
         super().__init__(program, name)
         self.hold("scale", self.node.scale)
 
-    def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
+    def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
         (x,) = signals
         return Signal(x.value * self.scale, x.form, x.steady)
 
@@ -35,7 +35,7 @@ class Add(Op):
     #: operand whose memory may take the result: nobody else needs it
     overwrites: int | None = None
 
-    def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
+    def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
         if signals[0].completed:
             return signals[0]._replace(completed=False, changed=None)
         form, steady, same = in_one_form(chunk, signals)
@@ -45,7 +45,8 @@ class Add(Op):
             for value in values:
                 total.add_(value)
             return Signal(total, form, steady)
-        return Signal(reduce(torch.add, values), form, steady)
+        # of one operand it is a copy: who takes the result may overwrite it
+        return Signal(reduce(torch.add, values) if len(values) > 1 else values[0].clone(), form, steady)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         changed = reduce(torch.logical_or, self.rows(chunk, signals))
@@ -59,7 +60,7 @@ class Mean(Op):
         ndim = len(self.operand_shapes[0])
         self.axes = tuple(sorted(int(axis) % ndim + 2 for axis in self.node.axes))
 
-    def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
+    def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
         (x,) = signals
         return Signal(x.value.mean(dim=self.axes, keepdim=bool(self.node.keepdims)), x.form, x.steady)
 

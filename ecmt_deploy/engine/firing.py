@@ -6,6 +6,8 @@ import functools
 import os
 import shutil
 from collections.abc import Callable
+from itertools import count
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +17,7 @@ from ecmt_deploy.errors import ConfigError
 
 #: integers of the width of a float, the lowest bit of its exponent, and the power of two that makes its smallest normal one
 _BITS = {torch.float64: (torch.int64, 1 << 52, 2.0**1022), torch.float32: (torch.int32, 1 << 23, 2.0**126)}
+_KERNELS = count()
 #: elements of a step that are computed together on a CPU: what is done to them in turn stays in its cache
 TILE = 1 << 18
 
@@ -221,6 +224,7 @@ def fire_fused(u: Tensor, sent: Tensor | None, levels: Levels, task: Task) -> Fi
 
 @functools.cache
 def _kernel(shapes: tuple[Any, ...]) -> Callable[..., Fired]:
-    """A kernel for operands of these shapes: its own, so that none is searched for among those of others."""
-    compiled: Callable[..., Fired] = torch.compile(fire, fullgraph=True, dynamic=False, isolate_recompiles=True)  # type: ignore[call-overload]
+    """A kernel for operands of these shapes: of code of its own, so that none is searched for among those of others."""
+    own = FunctionType(fire.__code__.replace(co_name=f"fire_{next(_KERNELS)}"), fire.__globals__)
+    compiled: Callable[..., Fired] = torch.compile(own, fullgraph=True, dynamic=False)
     return compiled

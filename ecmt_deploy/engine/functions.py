@@ -30,7 +30,12 @@ def _rms_norm(p: Parameters, x: Tensor) -> Tensor:
 
 
 def _group_norm(p: Parameters, x: Tensor) -> Tensor:
-    return F.group_norm(x, int(p["groups"]), p.get("weight"), p.get("bias"), float(p["eps"]))
+    # centred first: torch's own multiplies by one over the deviation before the mean is subtracted, and loses digits
+    grouped = x.reshape(len(x), int(p["groups"]), -1)
+    normal = F.layer_norm(grouped, grouped.shape[-1:], eps=float(p["eps"])).reshape(x.shape)
+    weight, bias = (p[key].reshape(-1, *[1] * (x.ndim - 2)) if key in p else None for key in ("weight", "bias"))
+    scaled = normal if weight is None else normal * weight
+    return scaled if bias is None else scaled + bias
 
 
 TORCH: dict[str, Callable[..., Tensor]] = {

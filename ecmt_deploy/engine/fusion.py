@@ -58,7 +58,9 @@ def fuse(program: Program, ops: Mapping[str, Op]) -> None:
 
 
 def _take_bias(linear: Linear, constant: n.Constant) -> None:
-    """Let a linear node add the constant that follows it, where that is one vector for all rows."""
+    """Let a linear node add the constant that follows it, where that is one vector for all rows, and no mask."""
+    if np.isinf(constant.value).any():
+        return
     rows = constant.value.reshape(-1, constant.value.shape[-1]) if constant.value.ndim else constant.value.reshape(1, 1)
     if rows.shape[-1] == linear.weight.shape[0] and np.array_equal(rows, np.broadcast_to(rows[:1], rows.shape)):
         linear.register_buffer("bias", torch.from_numpy(rows[0].copy()), persistent=False)

@@ -27,10 +27,6 @@ class Neuron(Op):
     takes_elements = False
     #: run as one compiled kernel
     fused = False
-    #: pass the membrane on as it is: the analog network
-    identity = False
-    #: keep what is not sent after the last step in ``v``
-    keeps_membrane = False
     #: give spikes of single steps, for who counts elements
     shows_spikes = False
     #: give sums that contain what its only consumer begins with
@@ -62,29 +58,30 @@ class Neuron(Op):
         """An array or a tensor with as many axes as the operand."""
         return parameter.reshape((1,) * (len(self.grid) - parameter.ndim) + parameter.shape)
 
-    def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
+    def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
         (x,) = signals
-        if self.identity:
+        if chunk.run.passes_on(self.name):
             return self._pass_on(chunk, x)
+        own, watched_alone = self.own(chunk), chunk.run.spiking == self.name
         offset = self.offset if x.form == SUM and not chunk.watched and self.completes else None
         levels = self._levels(offset)
         u = x.value.reshape(*x.value.shape[:2], *self.grid)
         if u.dtype in NARROW:  # a sum of spikes has more digits than such floats hold
             u, levels = u.float(), levels.float()
         times = tuple(range(chunk.start, chunk.start + chunk.steps))
-        keeps = self.keeps_membrane or not chunk.final
+        keeps = watched_alone or not chunk.final
         task = Task(times, means=x.form == MEAN, keeps=keeps, apart=self.shows_spikes or chunk.watched)
-        sent = self.state.get("sent")
+        sent = own.state.get("sent")
         run = fire_fused if self.fused else fire_in_tiles
         if u.stride(-1) > u.stride(-2) and min(u.shape[-2:]) > 1:  # keys lie transposed: along memory is faster
             before = None if sent is None else sent.mT
             fired = run(u.mT, before, levels.transposed(), task._replace(axis=-2)).transposed()
         else:
             fired = run(u, sent, levels, task)
-        self.state = {} if fired.sent is None else {"sent": fired.sent}
-        if self.keeps_membrane and fired.sent is not None:
+        own.state = {} if fired.sent is None else {"sent": fired.sent}
+        if watched_alone and fired.sent is not None:
             total = x.to(SUM, chunk).value[-1].reshape(fired.sent.shape)
-            self.v = (total + self.initial - fired.sent).reshape(chunk.batch, *self.shape)
+            chunk.run.membrane = (total + self.initial - fired.sent).reshape(chunk.batch, *self.shape)
         lead = (chunk.steps, chunk.batch)
         return Signal(
             fired.values.reshape(*lead, *self.shape).to(x.value.dtype),
@@ -116,9 +113,10 @@ class Neuron(Op):
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> None:
         (x,) = signals
         fired, rows = signal.event_count(chunk), x.rows(chunk, self.operand_spikes[0])
-        self.tally.add(fired, spikes=1, messages=1)
-        self.tally.add(chunk.steps * prod(self.shape) * (chunk.samples or 0), neuron_updates_idle=1)
+        tally = self.own(chunk).tally
+        tally.add(fired, spikes=1, messages=1)
+        tally.add(chunk.steps * prod(self.shape) * (chunk.samples or 0), neuron_updates_idle=1)
         reached, elements = number(chunk, rows, self.shape)
-        self.tally.add(reached, neuron_updates_active=elements, neuron_updates_idle=-elements)
+        tally.add(reached, neuron_updates_active=elements, neuron_updates_idle=-elements)
         # a row that nothing reached is active only where it fires
-        self.tally.add(fired, counted(chunk, rows), neuron_updates_active=1, neuron_updates_idle=-1)
+        tally.add(fired, counted(chunk, rows), neuron_updates_active=1, neuron_updates_idle=-1)

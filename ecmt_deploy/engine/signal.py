@@ -22,6 +22,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ecmt_deploy.engine.context import RunContext
+
 #: what a value stands for: the sum of a stream so far, its mean so far, or (readouts) itself
 SUM, MEAN, ITSELF = "sum", "mean", "itself"
 #: form in which ECMs and products of a coding are those of the analog network
@@ -34,6 +36,7 @@ class Chunk:
 
     Attributes
     ----------
+    run : the run it belongs to: what changes
     start, steps : its time steps ``start`` .. ``start + steps - 1``
     batch : samples
     final : whether no step comes after it, so that no state need be kept
@@ -41,6 +44,7 @@ class Chunk:
     watched : whether somebody looks at the streams
     """
 
+    run: RunContext
     start: int
     steps: int
     batch: int
@@ -150,9 +154,18 @@ def fold(value: Tensor) -> Tensor:
     return value.flatten(0, 1)
 
 
+def aligned(value: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """(steps, B, ...) with as many sample axes as ``shape``: they broadcast from the right, steps and batch stay in front."""
+    missing = len(shape) + 2 - value.ndim
+    return value.reshape(*value.shape[:2], *[1] * missing, *value.shape[2:]) if missing else value
+
+
 def news(chunk: Chunk, mask: Tensor) -> Tensor:
     """``mask`` with everything reached at t = 1."""
-    return torch.cat([torch.ones_like(mask[:1]), mask[1:]]) if chunk.first else mask
+    if not chunk.first:
+        return mask
+    later = mask[1:] if len(mask) > 1 else mask.expand(chunk.steps - 1, *mask.shape[1:])
+    return torch.cat([torch.ones_like(mask[:1]), later])
 
 
 def any_along(mask: Tensor, axes: tuple[int, ...]) -> Tensor:

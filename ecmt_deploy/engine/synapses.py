@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ecmt_deploy.engine.base import Op
-from ecmt_deploy.engine.signal import Chunk, Signal, any_along, counted, fold
+from ecmt_deploy.engine.signal import MEAN, Chunk, Signal, any_along, counted, fold
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph.shapes import convolution
 
@@ -24,13 +24,13 @@ class Synapses(Op):
 
     def tally_synapses(self, chunk: Chunk, events: Tensor | None, fan_out: int) -> None:
         """Count one chunk in which each of ``events`` (``None`` where the operand is analog) met ``fan_out`` weights."""
-        dense = self.dense * (chunk.samples or 0)
+        dense, tally = self.dense * (chunk.samples or 0), self.own(chunk).tally
         if chunk.first:
-            self.tally.add(dense, dense_macs=1)
+            tally.add(dense, dense_macs=1)
         if events is not None:
-            self.tally.add(events, synops=fan_out)
+            tally.add(events, synops=fan_out)
         else:
-            self.tally.add(dense, macs=int(chunk.first) if self.encoding else chunk.steps)
+            tally.add(dense, macs=int(chunk.first) if self.encoding else chunk.steps)
 
 
 class Linear(Synapses):
@@ -47,7 +47,7 @@ class Linear(Synapses):
         self.register_buffer("firing_rows", None, persistent=False)
         self.dense = self.node.weight.size * prod(self.shape[:-1])
 
-    def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
+    def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
         (x,) = signals
         completed = x.form == self.bias_form and not chunk.watched
         bias = self.bias if completed else None
@@ -77,19 +77,22 @@ class Conv(Synapses):
         self.outputs_per_group = self.weight.shape[0] // groups
         ones = torch.ones(groups, *self.weight.shape[1:])
         self.register_buffer("ones", ones, persistent=False)
-        self.dense = (
-            int(self._taps(torch.ones(1, *self.operand_shapes[0])).sum(dtype=torch.float64).item()) * self.outputs_per_group
-        )
+        taps = self._taps(torch.ones(1, *self.operand_shapes[0]))
+        self.dense = int(taps.sum(dtype=torch.float64).item()) * self.outputs_per_group
+        #: whether every row of the result has an element that sees more than padding, which no event ever reaches
+        self.reaches_all = bool((taps > 0).any(dim=-1).all())
 
     def _taps(self, mask: Tensor) -> Tensor:
         """How many events reach each output position of each group: small integers, exact in float32."""
         taps: Tensor = self.conv(mask.float(), self.ones.float(), **self.arguments)
         return taps
 
-    def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
+    def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
         (x,) = signals
         value = self.conv(fold(x.value), self.weight, **self.arguments)
-        return Signal(value.unflatten(0, x.value.shape[:2]), x.form, x.steady)
+        steady = x.steady and (x.form != MEAN or self.reaches_all)
+        value = value.unflatten(0, x.value.shape[:2])
+        return Signal(value if steady == x.steady else value.expand(chunk.steps, *value.shape[1:]), x.form, steady)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         (x,) = signals

@@ -30,7 +30,7 @@ class Wiring(Op):
     def keeps_rows(self) -> bool:
         """Whether rows (the last axis) stay whole."""
         node = self.node
-        if not self.shape or len(self.operand_shapes) > 1:
+        if not self.shape or not self.operand_shapes[0] or len(self.operand_shapes) > 1:
             return False
         if isinstance(node, n.Reshape):
             return bool(self.shape[-1] == self.operand_shapes[0][-1])
@@ -39,7 +39,7 @@ class Wiring(Op):
             isinstance(node, n.Slice | n.Take) and node.axis != last
         )
 
-    def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
+    def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
         form, steady, same = in_one_form(chunk, signals)
         if form == MEAN and isinstance(self.node, n.Pad):
             steady = False  # no event ever reaches the padding
@@ -111,7 +111,7 @@ class Constant(Op):
         super().__init__(program, name)
         self.hold("constant", self.node.value)
 
-    def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
+    def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
         form = MEAN if self.node.schedule == "every" else SUM
         return Signal(self.constant.expand(1, chunk.batch, *self.shape), form, steady=True)
 
@@ -120,7 +120,7 @@ class Constant(Op):
 
 
 class Input(Op):
-    def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
+    def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
         return signals[0]
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> None:
@@ -130,7 +130,7 @@ class Input(Op):
 class Output(Op):
     sends_analog = False
 
-    def stream(self, chunk: Chunk, *signals: Signal) -> Signal:
+    def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
         return signals[0]
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:

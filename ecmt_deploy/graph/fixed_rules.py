@@ -24,6 +24,20 @@ _TABLE = {
     "values": (2**31, None), "start": 2**31, "segment_bits": 31, "left_multiplier": _WORD, "left_shift": _SHIFT,
     "right_multiplier": _WORD, "right_shift": _SHIFT,
 }  # fmt: skip
+_Asymptotes = tuple[float, float, float]
+#: elementwise functions that are a table in integers: from their parameters in the float program, the magnitude beyond which
+#: they are straight lines, and the slopes of these, left and right
+TABLES: dict[str, Callable[[Mapping[str, Any]], _Asymptotes]] = {
+    "gelu": lambda p: (6.0, 0, 1),
+    "gelu_tanh": lambda p: (6.0, 0, 1),
+    "silu": lambda p: (16.0, 0, 1),
+    "sigmoid": lambda p: (16.0, 0, 0),
+    "tanh": lambda p: (8.0, 0, 0),
+    "hard_swish": lambda p: (3.0, 0, 1),
+    "hard_sigmoid": lambda p: (3.0, 0, 0),
+}
+#: functions that have no integer form, with the reason: programs that hold them are refused where they are quantised
+WITHOUT_INTEGER: dict[str, str] = {}
 _ROW = {"epsilon": _WIDE, "mantissa": (2**17, 385), "fraction_bits": 30, "weight": _WORD, "weight_shift": _SHIFT, "bias": 2**31}
 PARAMETERS: dict[str, dict[str, Any]] = {
     "softmax": {"axis": _SMALL, "multiplier": _WORD, "shift": _SHIFT, "mantissa": (2**21, 257), "result_shift": _SHIFT},
@@ -31,7 +45,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "rms_norm": {"normalized_axes": _SMALL, **_ROW},
     "group_norm": {"groups": 2**20, **_ROW},
     "l2_norm": {"axis": _SMALL, "mantissa": (2**17, 385), "result_shift": 127},
-    **dict.fromkeys(("gelu", "gelu_tanh", "silu", "sigmoid", "tanh", "hard_swish", "hard_sigmoid"), _TABLE),
+    **dict.fromkeys(TABLES, _TABLE),
     **dict.fromkeys(("sqrt", "rsqrt", "reciprocal", "power"), _POWER),
     "exp": {"multiplier": _WORD, "shift": _SHIFT, "mantissa": _MANTISSA, "result_shift": 127},
     "divide": {"mantissa": _MANTISSA, "result_shift": 127},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from ecmt_deploy.errors import ProgramError
 from ecmt_deploy.preprocessing import Preprocessing
 
 DIALECT_VERSION = 3
@@ -82,8 +83,18 @@ class QuantizationRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Provenance of a program; unknown things are ``None``, never a guess.
 
-    ``ranges`` has the largest magnitude of every analog stream of the analog program over the calibration samples, infinities
-    left out; fixed-point formats follow from it.
+    Attributes
+    ----------
+    model, model_args, weights_sha256, weights_key
+        The model's name, the arguments it was built with beyond it, the digest of its weights, and under which keys the file
+        they came from holds them, joined by dots (empty where the file is nothing but these weights).
+    preprocessing, preprocessing_origin
+        What inputs must go through, and for each of its fields who said so.
+    class_names, class_ids
+        What the outputs stand for, in words for people, and what datasets call them where that is something else.
+    ranges
+        The largest magnitude of every analog stream of the analog program over the calibration samples, infinities left out;
+        fixed-point formats follow from it.
     """
 
     tool_version: str
@@ -97,3 +108,24 @@ class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tuning: TuningRecord | None = None
     ranges: dict[str, float] | None = None
     quantization: QuantizationRecord | None = None
+    model_args: dict[str, str] | None = None
+    weights_key: str | None = None
+    preprocessing_origin: dict[str, str] | None = None
+    class_ids: tuple[str, ...] | None = None
+
+    def check(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> None:
+        """Refuse what cannot be said of a program of these shapes.
+
+        Raises
+        ------
+        ProgramError
+            If inputs of another size come out of the preprocessing, or classes are not as many as outputs.
+        """
+        if self.preprocessing is not None and self.preprocessing.input_size != input_shape:
+            raise ProgramError(
+                f"provenance: preprocessing makes samples {self.preprocessing.input_size}, the program takes {input_shape}"
+            )
+        outputs = output_shape[-1] if output_shape else 1
+        for field, names in (("class_names", self.class_names), ("class_ids", self.class_ids)):
+            if names is not None and len(names) != outputs:
+                raise ProgramError(f"provenance: {field} has {len(names)} names for {outputs} outputs; expected one for each")

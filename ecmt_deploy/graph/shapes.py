@@ -9,7 +9,7 @@ import numpy as np
 
 from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.graph.functions import result_shape
+from ecmt_deploy.graph.functions import FUNCTIONS, result_shape
 
 Shape = tuple[int, ...]
 
@@ -174,6 +174,23 @@ def _product(node: n.ECMProduct, a: Shape, b: Shape) -> Shape:
     return (*np.broadcast_shapes(a[:-2], b[:-2]), a[-2], b[-1])
 
 
+def _ecm(node: n.ECM, *xs: Shape) -> Shape:
+    operand = np.broadcast_shapes(*xs)
+    known: dict[str, Any] = {}
+    for parameter in FUNCTIONS[node.function].parameters:
+        if parameter.name not in node.parameters:
+            _require(not parameter.required, f"parameter {parameter.name} is missing, expected {parameter.expected}")
+            continue
+        value = np.asarray(node.parameters[parameter.name])
+        found = f"{value.item()}" if value.ndim == 0 else f"of shape {value.shape}, {value.dtype}"
+        sound = parameter.holds(value, operand, known)
+        _require(sound, f"parameter {parameter.name} is {found}, expected {parameter.expected}; the operand is {operand}")
+        known[parameter.name] = value
+    unknown = sorted(set(node.parameters) - set(known))
+    _require(not unknown, f"parameters hold {unknown[:1]}, which {node.function} does not take")
+    return result_shape(node.function, known, list(xs))
+
+
 def _fixed_neuron(node: f.FixedMultiThreshold, x: Shape) -> Shape:
     _broadcasts("unit", node.unit, x)
     return _neuron(node, x)
@@ -230,7 +247,7 @@ _RULES: dict[type, Callable[..., Shape]] = {
     n.Constant: lambda node: node.value.shape,
     n.Hold: lambda node, x: x,
     n.MultiThreshold: _neuron,
-    n.ECM: lambda node, *xs: result_shape(node.function, node.parameters, list(xs)),
+    n.ECM: _ecm,
     n.ECMProduct: _product,
     n.Readout: lambda node, x: x,
     f.FixedInput: lambda node: n.input_shape(node),

@@ -12,10 +12,11 @@ from ecmt_deploy.errors import ProgramError
 from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.graph import fixed_rules
 from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.graph.canonical import canonical, fit_to_operand
 from ecmt_deploy.graph.functions import FUNCTIONS
 from ecmt_deploy.graph.program import Program, parameters
 from ecmt_deploy.graph.provenance import Provenance
-from ecmt_deploy.graph.shapes import ShapeError, convolution, infer
+from ecmt_deploy.graph.shapes import ShapeError, infer
 from ecmt_deploy.text import require_names, require_plain
 
 MAX_ELEMENTS = 2**31  # of one stream: larger cannot be a layer, and would only exhaust memory
@@ -37,28 +38,36 @@ def verify(nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]], p
     """
     require_names(nodes, ProgramError)
     require_plain(provenance, "provenance", ProgramError)
+    for name, node in nodes.items():
+        _check_type(name, node)
+    nodes = {name: canonical(name, node) for name, node in nodes.items()}
     operands = _operands(nodes, edges)
     order = _topological_order(operands)
     for name in order:
         _check_fields(name, nodes[name])
     shapes: dict[str, tuple[int, ...]] = {}
     for name in order:
-        shapes[name] = _shape(name, nodes[name], [shapes[source] for source in operands[name]])
+        found = [shapes[source] for source in operands[name]]
+        fit_to_operand(nodes[name], found[0] if found else ())
+        shapes[name] = _shape(name, nodes[name], found)
         _set_types(name, nodes[name], operands[name], shapes)
     _check_ends(nodes, operands)
-    _check_infinities(nodes, operands, order)
+    masked = _masked(nodes, operands, order)
     spiking = _spiking(nodes, operands, order)
     fixed = fixed_rules.is_fixed(nodes)
     exponents = fixed_rules.stream_exponents(nodes, operands, shapes, order, spiking) if fixed else {}
-    return Program(
+    program = Program(
         nodes={name: nodes[name] for name in order},
         operands={name: operands[name] for name in order},
         shapes=shapes,
         spiking=spiking,
+        masked=masked,
         encoding=_encoding(nodes, operands, order),
         provenance=provenance,
         exponents=exponents,
     )
+    provenance.check(program.input_shape, program.output_shape)
+    return program
 
 
 def _operands(nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
@@ -133,6 +142,8 @@ def _shape(name: str, node: nir.NIRNode, operand_shapes: list[tuple[int, ...]]) 
         shape = infer(node, operand_shapes)
     except ShapeError as error:
         raise ProgramError(f"node {name} ({type(node).__name__}): {error}") from None
+    if any(size < 1 for size in shape):
+        raise ProgramError(f"node {name} ({type(node).__name__}): its stream has shape {shape}, expected at least one element")
     if np.prod([float(size) for size in shape]) > MAX_ELEMENTS:
         raise ProgramError(f"node {name}: its stream has shape {shape}, more than {MAX_ELEMENTS} elements")
     return shape
@@ -166,6 +177,12 @@ def _check_ends(nodes: Mapping[str, nir.NIRNode], operands: Mapping[str, tuple[s
                 raise ProgramError(f"node {name} ({type(node).__name__}): {takers[0]} takes its stream; it ends the program")
 
 
+def _check_type(name: str, node: nir.NIRNode) -> None:
+    """The type of one node."""
+    if type(node) not in {*n.DIALECT.values(), *n.STANDARD.values(), *f.FIXED.values()}:
+        raise ProgramError(f"node {name}: unknown type {type(node).__name__}, expected one of {_known_types()}")
+
+
 def _check_fields(name: str, node: nir.NIRNode) -> None:
     """Values of the fields of one node: finite, positive, known words."""
 
@@ -173,8 +190,6 @@ def _check_fields(name: str, node: nir.NIRNode) -> None:
         if not condition:
             raise ProgramError(f"node {name} ({type(node).__name__}): {field} is {found}, expected {expected}")
 
-    if type(node) not in {*n.DIALECT.values(), *n.STANDARD.values(), *f.FIXED.values()}:
-        raise ProgramError(f"node {name}: unknown type {type(node).__name__}, expected one of {_known_types()}")
     for array in parameters(node):
         require(array.dtype.kind in "fi", "a parameter", f"of dtype {array.dtype}", "floating point or integer")
     check = fixed_rules.check_fields if isinstance(node, f.Fixed) else _FIELD_CHECKS.get(type(node))
@@ -200,7 +215,8 @@ def _check_finite(field: str) -> Callable[[nir.NIRNode, Require], None]:
 
 def _check_conv(node: nir.NIRNode, require: Require) -> None:
     _check_finite("weight")(node, require)
-    convolution(node)
+    axes = 1 if isinstance(node, nir.Conv1d) else 2
+    require(node.weight.ndim == axes + 2, "weight", f"of shape {node.weight.shape}", f"{axes + 2} axes")
     require(not np.any(node.bias), "bias", "not zero", "zeros (a bias is an added Constant)")
     require(node.bias.shape == node.weight.shape[:1], "bias", f"of shape {node.bias.shape}", "one per output channel")
 
@@ -212,12 +228,14 @@ def _check_constant(node: nir.NIRNode, require: Require) -> None:
 
 
 def _check_neuron(node: nir.NIRNode, require: Require) -> None:
+    require(1 <= node.levels <= 32, "levels", node.levels, "1 to 32")
     for field in ("positive_base", "negative_base"):
         base = getattr(node, field)
         require(base.dtype.kind == "f", field, f"of dtype {base.dtype}", "floating point")
-        sound = bool(np.isfinite(base).all() and (base > 0).all())
-        require(sound, field, "NaN, infinite or not positive somewhere", "positive numbers")
-    require(1 <= node.levels <= 32, "levels", node.levels, "1 to 32")
+        limits = np.finfo(np.result_type(base.dtype, np.float32))
+        # half a base is a threshold: it must be a normal number, and the highest level a finite one
+        sound = bool((base >= 2 * limits.tiny).all() and (base <= limits.max / 2.0**node.levels).all())
+        require(sound, field, "NaN, not positive, too small or too large somewhere", f"normal numbers of {limits.dtype}")
     require(node.rule in n.RULES, "rule", repr(node.rule), f"one of {n.RULES}")
     require(0.5 <= node.fraction < 1, "fraction", node.fraction, "at least 0.5 and below 1")
     lowest = node.lowest_level
@@ -230,15 +248,8 @@ def _check_neuron(node: nir.NIRNode, require: Require) -> None:
 def _check_ecm(node: nir.NIRNode, require: Require) -> None:
     require(node.coding in n.CODINGS, "coding", repr(node.coding), f"one of {n.CODINGS}")
     require(node.function in FUNCTIONS, "function", repr(node.function), f"one of {', '.join(FUNCTIONS)}")
-    function = FUNCTIONS[node.function]
-    require(len(node.operands) == function.operands, "operands", len(node.operands), f"{function.operands} of them")
-    for scalar in function.scalars:
-        require(scalar in node.parameters, "parameters", "without " + scalar, f"{scalar}, a number")
-        value = node.parameters[scalar]
-        require(np.ndim(value) == 0 and np.isfinite(value), f"parameter {scalar}", value, "a finite number")
-    for key, value in node.parameters.items():
-        require(key in (*function.scalars, *function.arrays), "parameters", f"with {key}", "only what the function takes")
-        require(bool(np.isfinite(value).all()), f"parameter {key}", "not finite everywhere", "finite numbers")
+    expected = FUNCTIONS[node.function].operands  # its parameters have rules of their own, which know the operand's shape
+    require(len(node.operands) == expected, "operands", len(node.operands), f"{expected} of them")
 
 
 def _check_product(node: nir.NIRNode, require: Require) -> None:
@@ -270,8 +281,9 @@ _FIELD_CHECKS: dict[type, Callable[[nir.NIRNode, Require], None]] = {
 }
 
 
-def _check_infinities(nodes: Mapping[str, nir.NIRNode], operands: Mapping[str, tuple[str, ...]], order: list[str]) -> None:
-    """An infinity (a mask) may travel through wiring and sums, and may enter nothing but the accumulator of an ECM."""
+def _masked(nodes: Mapping[str, nir.NIRNode], operands: Mapping[str, tuple[str, ...]], order: list[str]) -> frozenset[str]:
+    """Streams that hold infinities (masks): they travel through wiring and sums, and enter nothing but the accumulator of an
+    ECM."""
     infinite: set[str] = set()
     for name in order:
         node = nodes[name]
@@ -283,6 +295,7 @@ def _check_infinities(nodes: Mapping[str, nir.NIRNode], operands: Mapping[str, t
             raise ProgramError(
                 f"node {name} ({type(node).__name__}): an infinity reaches it through {carried[0]}; masks may enter only an ECM"
             )
+    return frozenset(infinite)
 
 
 def _spiking(nodes: Mapping[str, nir.NIRNode], operands: Mapping[str, tuple[str, ...]], order: list[str]) -> frozenset[str]:

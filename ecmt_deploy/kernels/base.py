@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ecmt_deploy.activity import Counts
+from ecmt_deploy.errors import NotFiniteError
 from ecmt_deploy.graph.program import Program
 from ecmt_deploy.kernels.streams import Stream
 
@@ -22,12 +23,16 @@ class Site:
     shape : shape of the output
     spiking : whether each operand holds nothing but spikes
     encoding : whether the node is an encoding layer
+    finite : whether the run ends where an operand is infinite or no number
+    name : the node's, for errors
     """
 
     operand_shapes: tuple[tuple[int, ...], ...]
     shape: tuple[int, ...]
     spiking: tuple[bool, ...]
     encoding: bool
+    finite: tuple[bool, ...] = ()
+    name: str = ""
 
     @classmethod
     def of(cls, program: Program, name: str) -> "Site":
@@ -38,6 +43,8 @@ class Site:
             shape=program.shapes[name],
             spiking=tuple(source in program.spiking for source in sources),
             encoding=name in program.encoding,
+            finite=tuple(source in program.must_be_finite(name) for source in sources),
+            name=name,
         )
 
 
@@ -54,13 +61,13 @@ class Kernel(ABC):
     def __init__(self, node: Any, site: Site, dtype: np.dtype) -> None:
         self.node, self.site, self.dtype = node, site, np.dtype(dtype)
         self._counts: Counter[str] = Counter()
-        self._ecm_ops: Counter[str] = Counter()
+        self._elements = 0
         self.reset()
 
     @property
     def counts(self) -> Counts:
         """Counts since the kernel was made."""
-        return Counts(**self._counts, ecm_ops=dict(self._ecm_ops))
+        return Counts(**self._counts, ecm_ops={self.ecm_kind: self._elements} if self.ecm_kind else {})
 
     @property
     def ecm_kind(self) -> str | None:
@@ -69,14 +76,22 @@ class Kernel(ABC):
 
     def count_elements(self, elements: int) -> None:
         """Count elements evaluated, under the node's kind."""
-        assert self.ecm_kind
-        self._ecm_ops[self.ecm_kind] += elements
+        self._elements += elements
 
     def reset(self) -> None:  # noqa: B027 - most kernels have no state
         """Forget the inference: the state before t = 1."""
 
     def step(self, t: int, *operands: Stream) -> Stream:
-        """Advance to step ``t`` (1, 2, ..) and return the output stream, counting what happened."""
+        """Advance to step ``t`` (1, 2, ..) and return the output stream, counting what happened.
+
+        Raises
+        ------
+        NotFiniteError
+            if an operand that must be finite is not.
+        """
+        for operand, must in zip(operands, self.site.finite, strict=False):  # none are named where no program is around
+            if must and not np.isfinite(operand.value).all():
+                raise NotFiniteError(self.site.name, self.dtype)
         if t == 1:
             # at the first step everything is news: every row of every operand counts as changed
             operands = tuple(

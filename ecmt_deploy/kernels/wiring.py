@@ -23,7 +23,7 @@ def rewire(node: nir.NIRNode, *arrays: np.ndarray) -> np.ndarray:
         case n.Expand():
             return np.broadcast_to(x, node.shape.tolist())
         case n.Pad():
-            return np.pad(x, node.widths.tolist())
+            return np.pad(x, node.widths) if x.ndim else x
         case n.Concat():
             return np.concatenate(arrays, axis=node.axis)
     raise TypeError(f"{type(node).__name__} is no wiring")

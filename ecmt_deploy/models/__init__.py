@@ -13,16 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from torch import nn
 
 from ecmt_deploy import weights as weight_files
 from ecmt_deploy import zoo
-from ecmt_deploy.errors import ModelError
-from ecmt_deploy.models.build import build, build_pretrained, build_with_file, check_name
+from ecmt_deploy.errors import DataError, ModelError
+from ecmt_deploy.models.build import build, build_pretrained, build_with_weights, check_name, for_size, input_size
 from ecmt_deploy.models.describe import class_names_of, count_outputs, preprocessing_of
-from ecmt_deploy.preprocessing import Preprocessing
+from ecmt_deploy.preprocessing import Preprocessing, preprocessing_from
 
-__all__ = ["Model", "load", "parse_literal"]
+__all__ = ["Model", "literal", "load", "parse_literal"]
 
 _logger = logging.getLogger(__name__)
 
@@ -42,14 +43,16 @@ class Model:
         As it was asked for.
     weights_sha256
         See :func:`ecmt_deploy.weights.sha256`.
-    preprocessing
-        What its inputs must go through.
-    class_names
-        Names of its outputs, None where unknown.
+    preprocessing, preprocessing_origin
+        What its inputs must go through, and for each field of that who said so.
+    class_names, class_ids
+        Names of its outputs, None where unknown, and what datasets call them where that is something else.
     n_outputs
         Length of its output vector.
     model_args
         Arguments it was built with beyond the name.
+    weights_key
+        Under which key the weight file holds its weights; None where they are of no file.
     """
 
     module: nn.Module
@@ -59,9 +62,18 @@ class Model:
     class_names: tuple[str, ...] | None
     n_outputs: int
     model_args: dict[str, Any] = field(default_factory=dict)
+    preprocessing_origin: dict[str, str] = field(default_factory=dict)
+    class_ids: tuple[str, ...] | None = None
+    weights_key: str | None = None
 
 
-def load(name: str, weights: Path | str | None = None, model_args: Mapping[str, Any] | None = None) -> Model:
+def load(
+    name: str,
+    weights: Path | str | None = None,
+    model_args: Mapping[str, Any] | None = None,
+    weights_key: str | None = None,
+    preprocessing: Mapping[str, Any] | None = None,
+) -> Model:
     """Build a model by name and give it its weights.
 
     Parameters
@@ -69,13 +81,18 @@ def load(name: str, weights: Path | str | None = None, model_args: Mapping[str, 
     name
         ``zoo:vit_digits``, or a name of timm's, with or without a tag (``vit_tiny_patch16_224.augreg_in21k_ft_in1k``).
     weights
-        ``.safetensors``, ``.pth``, ``.pt`` or ``.bin`` with exactly this model's weights, in timm's or the original
+        Safetensors, or what ``torch.save`` writes, with exactly this model's weights at any depth, in timm's or the original
         authors' naming where timm can translate it. Without it, timm fetches the pretrained weights.
     model_args
         For ``timm.create_model``, e.g. ``num_classes``, ``img_size``, ``in_chans``, ``patch_size``, ``embed_dim``,
-        ``depth``; strings are read as literals, see :func:`parse_literal`. Also ``mean``, ``std``, ``interpolation``,
-        ``crop_pct`` and ``crop_mode`` of the preprocessing (a single mean or std counts for every channel), and
+        ``depth``; strings are read as literals, see :func:`parse_literal`. Also fields of ``preprocessing``, and
         ``pretrained=false`` with ``seed=N`` for random weights.
+    weights_key
+        Under which key of the file the weights are, where it holds several (``model``, ``model_ema``).
+    preprocessing
+        What the model was trained with, where that is not what timm's configuration of ``name`` says: ``mean``, ``std`` (one
+        value counts for every channel), ``interpolation``, ``crop_pct``, ``crop_mode``, and ``input_size``, for which the
+        model is built: (C, H, W), (H, W), or the edge of a square.
 
     Raises
     ------
@@ -85,36 +102,48 @@ def load(name: str, weights: Path | str | None = None, model_args: Mapping[str, 
     """
     args = {key: parse_literal(value) for key, value in (model_args or {}).items()}
     path = Path(weights).expanduser() if weights is not None else None
+    if path is None and weights_key is not None:
+        raise ModelError(f"--weights-key {weights_key} chooses among the weights of a file; give --weights FILE too")
+    overrides = dict(preprocessing or {})
     if name.startswith(zoo.PREFIX):
-        return _load_bundled(name, path, args)
+        return _load_bundled(name, path, args, weights_key, overrides)
     arguments = dict(args)
-    overrides = {key: arguments.pop(key) for key in _PREPROCESSING_ARGS if key in arguments}
-    for key in _REFUSED_ARGS:
-        if key in arguments:
-            raise ModelError(f"--model-arg {key} is not supported; weights come from --weights FILE")
+    for key in arguments.keys() & _REFUSED_ARGS:
+        raise ModelError(f"--model-arg {key} is not supported; weights come from --weights FILE")
+    for key in arguments.keys() & overrides.keys():
+        raise ModelError(f"--{key.replace('_', '-')} and --model-arg {key} say the same thing; give one of them")
+    overrides |= {key: arguments.pop(key) for key in _PREPROCESSING_ARGS if key in arguments}
+    size = input_size(overrides.pop("input_size", None))
     pretrained = arguments.pop("pretrained", True)
     seed = arguments.pop("seed", 0)
     if not isinstance(pretrained, bool) or not isinstance(seed, int):
         raise ModelError(f"{name}: expected pretrained=true or false and seed=INTEGER, found {pretrained!r}, {seed!r}")
     check_name(name)
     random = path is None and not pretrained
-    if path is not None:
-        module = build_with_file(name, path, arguments, seed)
-    elif pretrained:
-        module = build_pretrained(name, arguments)
-    else:
+    held = weight_files.collections_in(path) if path is not None else {}
+
+    def make(arguments: dict[str, Any]) -> tuple[nn.Module, weight_files.Weights | None]:
+        if path is not None:
+            return build_with_weights(name, path, held, weights_key, arguments, seed)
+        return build_pretrained(name, arguments) if pretrained else build(name, arguments, seed, pretrained=False), None
+
+    if random:
         _logger.warning("%s: random weights (seed %d), as asked for with pretrained=false", name, seed)
-        module = build(name, arguments, seed, pretrained=False)
+    module, chosen = for_size(make, arguments, size)
     module = module.float().eval()
-    preprocessing = preprocessing_of(name, module, arguments, overrides)
+    described, origin = preprocessing_of(name, module, arguments, size, overrides)
+    class_names, class_ids = (None, None) if random else class_names_of(module)
     return Model(
         module=module,
         name=name,
         weights_sha256=weight_files.sha256(module),
-        preprocessing=preprocessing,
-        class_names=None if random else class_names_of(module),
-        n_outputs=count_outputs(name, module, preprocessing),
+        preprocessing=described,
+        class_names=class_names,
+        n_outputs=count_outputs(name, module, described),
         model_args=args,
+        preprocessing_origin=origin,
+        class_ids=class_ids,
+        weights_key=_taken(path, chosen, weights_key),
     )
 
 
@@ -149,14 +178,49 @@ def parse_literal(value: Any) -> Any:
     return text
 
 
-def _load_bundled(name: str, path: Path | None, args: dict[str, Any]) -> Model:
+def literal(value: Any) -> str:
+    """The text that :func:`parse_literal` reads as this value."""
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text if not isinstance(value, str) or parse_literal(text) == value else f'"{text}"'
+
+
+def _taken(path: Path | None, chosen: weight_files.Weights | None, key: str | None) -> str | None:
+    """The key of the weights that were taken of a file; says so where it holds others and nobody chose."""
+    if chosen is None:
+        return None
+    if key is None and chosen.others:
+        others = ", ".join(chosen.others)
+        _logger.warning("%s: takes its weights %s; it also holds %s, which --weights-key chooses", path, chosen.key, others)
+    return chosen.key
+
+
+def _load_bundled(
+    name: str, path: Path | None, args: dict[str, Any], weights_key: str | None, overrides: Mapping[str, Any]
+) -> Model:
     """A bundled model; its weights are checked against its card, or replaced by a file of the same architecture."""
     card = zoo.card(name)
     if args:
         raise ModelError(f"{name}: takes no --model-arg; build {card.architecture} for other shapes")
-    module = build_with_file(card.architecture, path or zoo.weights_path(name), card.model_args, seed=0)
+    if "input_size" in overrides:
+        raise ModelError(f"{name}: takes no --input-size; build {card.architecture} for other shapes")
+    file = path or zoo.weights_path(name)
+    held = weight_files.collections_in(file)
+    module, chosen = build_with_weights(card.architecture, file, held, weights_key, card.model_args)
     module = module.float().eval()
     digest = weight_files.sha256(module)
     if path is None and digest != card.weights_sha256:
         raise ModelError(f"{name}: the bundled weights are not those of its card; reinstall ecmt-deploy")
-    return Model(module, name, digest, card.preprocessing, card.class_names, len(card.class_names))
+    try:
+        preprocessing = preprocessing_from({**msgspec.structs.asdict(card.preprocessing), **overrides})
+    except DataError as error:
+        raise ModelError(f"{name}: {error}") from error
+    return Model(
+        module=module,
+        name=name,
+        weights_sha256=digest,
+        preprocessing=preprocessing,
+        class_names=card.class_names,
+        n_outputs=len(card.class_names),
+        preprocessing_origin={f: "given" if f in overrides else f"the card of {name}" for f in preprocessing.__struct_fields__},
+        weights_key=None if path is None else _taken(path, chosen, weights_key),
+    )

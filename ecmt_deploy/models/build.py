@@ -7,10 +7,10 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import timm
 import timm.layers
@@ -23,7 +23,9 @@ from ecmt_deploy.errors import ModelError
 
 _logger = logging.getLogger(__name__)
 
-_SOURCES = ("hf-hub:", "hf_hub:", "local-dir:")
+SOURCES = ("hf-hub:", "hf_hub:", "local-dir:")
+"""Names that begin so lead to weights with a configuration of their own."""
+_Made = TypeVar("_Made")
 _building = threading.Lock()
 
 
@@ -35,7 +37,7 @@ def check_name(name: str) -> None:
     ModelError
         With the known names or tags that look like it.
     """
-    if name.startswith(_SOURCES):
+    if name.startswith(SOURCES):
         return
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
@@ -70,15 +72,23 @@ def build(name: str, args: Mapping[str, Any], seed: int, **options: Any) -> nn.M
         raise ModelError(f"{name}: cannot be built{f' with {given}' if given else ''} ({first_line(error)})") from error
 
 
-def build_with_file(name: str, path: Path, args: Mapping[str, Any], seed: int) -> nn.Module:
-    """A model with the weights of a file, which must fit exactly.
+def build_with_weights(
+    name: str, path: Path, held: weight_files.Collections, key: str | None, args: Mapping[str, Any], seed: int = 0
+) -> tuple[nn.Module, weight_files.Weights]:
+    """A model with the weights of a file, which must fit exactly, and those weights.
+
+    Parameters
+    ----------
+    path, held
+        The file, and what :func:`ecmt_deploy.weights.collections_in` found in it.
+    key
+        Where in the file the weights are; None: wherever those are that fit.
 
     Raises
     ------
     ModelError
-        As :func:`ecmt_deploy.weights.read_state_dict` and :func:`ecmt_deploy.weights.fit`.
+        As :func:`build`, :func:`ecmt_deploy.weights.choose` and :func:`ecmt_deploy.weights.fit`.
     """
-    state_dict = weight_files.read_state_dict(path)
     adapters: list[weight_files.Adapter | None] = []
 
     def remember(module: nn.Module, *_: Any, **kwargs: Any) -> None:
@@ -86,10 +96,46 @@ def build_with_file(name: str, path: Path, args: Mapping[str, Any], seed: int) -
 
     with _loader(remember):
         module = build(name, args, seed, pretrained=True)
-    resized = weight_files.fit(module, state_dict, adapters[-1] if adapters else None, str(path))
+    adapt = adapters[-1] if adapters else None
+    chosen = weight_files.choose(path, held, key, weight_files.fits(module, adapt))
+    resized = weight_files.fit(module, chosen, adapt, f"{path} ({chosen.key})" if chosen.key else str(path))
     if resized:
         _logger.warning("%s: resized for %s, as timm does: %s", path, name, ", ".join(resized))
-    return module
+    return module, chosen
+
+
+def input_size(value: int | Sequence[int] | None) -> tuple[int, ...] | None:
+    """``--input-size`` as (H, W) or (C, H, W); one number is the edge of a square.
+
+    Raises
+    ------
+    ModelError
+        If it is none of these.
+    """
+    if value is None:
+        return None
+    size = (value,) if isinstance(value, int) else tuple(value)
+    if not 1 <= len(size) <= 3 or not all(isinstance(n, int) and n > 0 for n in size):
+        raise ModelError(
+            f"--input-size {' '.join(map(str, size))}: expected pixels, as 224 or 224 320, or channels too, as 1 28 28"
+        )
+    return size * 2 if len(size) == 1 else size
+
+
+def for_size(make: Callable[[dict[str, Any]], _Made], args: Mapping[str, Any], size: tuple[int, ...] | None) -> _Made:
+    """``make`` a model with ``args`` for inputs (C, H, W) or (H, W); only models of fixed size take an ``img_size``."""
+    if size is None:
+        return make(dict(args))
+    channels = {"in_chans": size[0]} if len(size) == 3 else {}
+    if given := [key for key in ("img_size", *channels) if key in args]:
+        raise ModelError(f"--input-size and --model-arg {given[0]} both say the size of inputs; give one of them")
+    height, width = size[-2:]
+    try:
+        return make({**args, **channels, "img_size": height if height == width else [height, width]})
+    except ModelError as error:
+        if not (isinstance(error.__cause__, TypeError) and "'img_size'" in str(error.__cause__)):
+            raise
+    return make({**args, **channels})
 
 
 @contextmanager
@@ -118,7 +164,7 @@ def build_pretrained(name: str, args: Mapping[str, Any]) -> nn.Module:
     ModelError
         If there are none, they cannot be fetched, do not fit the arguments, or would leave the head random.
     """
-    if not name.startswith(_SOURCES):
+    if not name.startswith(SOURCES):
         cfg = timm.get_pretrained_cfg(name)
         if cfg is None or not cfg.has_weights:
             raise ModelError(

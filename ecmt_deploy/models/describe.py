@@ -2,69 +2,85 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import timm.data
+import timm.models
 import torch
 from torch import nn
 
 from ecmt_deploy.errors import DataError, ModelError
-from ecmt_deploy.models.build import first_line
-from ecmt_deploy.preprocessing import Preprocessing
+from ecmt_deploy.models.build import SOURCES, first_line
+from ecmt_deploy.preprocessing import Preprocessing, preprocessing_from
 
 _logger = logging.getLogger(__name__)
 
 
-def preprocessing_of(name: str, module: nn.Module, args: Mapping[str, Any], overrides: Mapping[str, Any]) -> Preprocessing:
-    """What the pretrained configuration says, for the input size the model was really built with.
+def preprocessing_of(
+    name: str, module: nn.Module, args: Mapping[str, Any], size: tuple[int, ...] | None, overrides: Mapping[str, Any]
+) -> tuple[Preprocessing, dict[str, str]]:
+    """What the user and the pretrained configuration say, for the input size the model was really built with.
 
     Parameters
     ----------
     args
         What the model was built with.
+    size
+        Input size that the user set, (C, H, W) or (H, W).
     overrides
-        Preprocessing fields that the user set; a single ``mean`` or ``std`` counts for every channel.
+        Other fields that the user set; a single ``mean`` or ``std`` counts for every channel.
+
+    Returns
+    -------
+    Preprocessing, and for each of its fields who said so
 
     Raises
     ------
     ModelError
         If a field makes no sense.
     """
-    cfg = timm.data.resolve_data_config(pretrained_cfg=getattr(module, "pretrained_cfg", None) or {}, model=module)
+    said = getattr(module, "pretrained_cfg", None) or {}
+    cfg = timm.data.resolve_data_config(pretrained_cfg=said, model=module)
+    own = name.startswith(SOURCES)
+    tag = f".{said['tag']}" if said.get("tag") else ""
+    config = "the weights' own config" if own else f"timm's config of {name.partition('.')[0]}{tag}"
+    stated = _own_config(name) if own else said
+    origin = {
+        field: "given" if field in overrides else config if stated.get(field) else "timm's default"
+        for field in Preprocessing.__struct_fields__
+    }
     built = {**getattr(module, "_model_args", {}), **args}
-    channels = int(built.get("in_chans") or cfg["input_size"][0])
-    size = getattr(getattr(module, "patch_embed", None), "img_size", None) or built.get("img_size")
-    size = size or cfg["input_size"][1:]
-    height, width = (size, size) if isinstance(size, int) else size
+    channels = size[0] if size and len(size) == 3 else int(built.get("in_chans") or cfg["input_size"][0])
+    pixels = size[-2:] if size else getattr(getattr(module, "patch_embed", None), "img_size", None) or built.get("img_size")
+    pixels = pixels or cfg["input_size"][1:]
+    full = (channels, *((pixels, pixels) if isinstance(pixels, int) else pixels))
+    if size or full != tuple(cfg["input_size"]):
+        origin["input_size"] = "given"
     for key in ("mean", "std"):
-        if len(cfg[key]) != channels:
-            average = sum(cfg[key]) / len(cfg[key])
-            cfg[key] = (average,) * channels
-            if key not in overrides:
-                _logger.warning(
-                    "%s: %s %.4g assumed for %d channel(s); if it was trained with another, say --model-arg %s=VALUE",
-                    name, key, average, channels, key,
-                )  # fmt: skip
+        if len(cfg[key]) != channels and key not in overrides:
+            cfg[key] = sum(cfg[key]) / len(cfg[key])
+            origin[key] = f"average of {origin[key]}"
+            _logger.warning(
+                "%s: %s %.4g assumed for %d channel(s); if it was trained with another, say --%s VALUE",
+                name, key, cfg[key], channels, key,
+            )  # fmt: skip
     try:
-        return Preprocessing(
-            input_size=(channels, int(height), int(width)),
-            mean=_per_channel(overrides.get("mean", cfg["mean"]), channels),
-            std=_per_channel(overrides.get("std", cfg["std"]), channels),
-            interpolation=str(overrides.get("interpolation", cfg["interpolation"])),
-            crop_pct=float(overrides.get("crop_pct", cfg["crop_pct"])),
-            crop_mode=str(overrides.get("crop_mode", cfg["crop_mode"])),
-        )
-    except (DataError, TypeError, ValueError) as error:
-        raise ModelError(f"{name}: {first_line(error)}") from error
+        return preprocessing_from({**cfg, "input_size": full, **overrides}), origin
+    except DataError as error:
+        raise ModelError(f"{name}: {error}") from error
 
 
-def _per_channel(value: Any, channels: int) -> tuple[float, ...]:
-    """A number for every channel, or the list as it is (its length is checked where it is used)."""
-    if isinstance(value, list | tuple):
-        return tuple(float(v) for v in value)
-    return (float(value),) * channels
+def _own_config(name: str) -> Mapping[str, Any]:
+    """What the configuration beside the weights says itself; timm fills in what it does not."""
+    source, _, place = name.partition(":")
+    if source == "local-dir":
+        config = json.loads((Path(place) / "config.json").read_text())
+        return dict(config.get("pretrained_cfg", config))
+    return dict(timm.models.load_model_config_from_hf(place)[0])
 
 
 def count_outputs(name: str, module: nn.Module, preprocessing: Preprocessing) -> int:
@@ -87,15 +103,20 @@ def count_outputs(name: str, module: nn.Module, preprocessing: Preprocessing) ->
     return int(output.shape[1])
 
 
-def class_names_of(module: nn.Module) -> tuple[str, ...] | None:
-    """Names of the outputs, where the pretrained configuration tells which label set they are of."""
+def class_names_of(module: nn.Module) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
+    """Names of the outputs, and what datasets call them where that differs, if the pretrained configuration tells."""
     cfg = getattr(module, "pretrained_cfg", None) or {}
     n_classes = getattr(module, "num_classes", None)
     if not n_classes or n_classes != cfg.get("num_classes"):
-        return None
+        return None, None
     labels = cfg.get("label_names")
     if labels is not None and len(labels) == n_classes:
-        descriptions = cfg.get("label_descriptions") or {}
-        return tuple(str(descriptions.get(label, label)) for label in labels)
+        described = cfg.get("label_descriptions") or {}
+        ids = tuple(map(str, labels))
+        names = tuple(str(described.get(label, label)) for label in labels)
+        return names, None if names == ids else ids
     subset = timm.data.infer_imagenet_subset({"num_classes": n_classes})
-    return None if subset is None else tuple(timm.data.ImageNetInfo(subset).label_descriptions())
+    if subset is None:
+        return None, None
+    info = timm.data.ImageNetInfo(subset)
+    return tuple(info.label_descriptions()), tuple(info.label_names())

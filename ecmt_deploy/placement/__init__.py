@@ -10,8 +10,7 @@ from math import ceil, prod
 
 import numpy as np
 
-from ecmt_deploy.chips import Hardware
-from ecmt_deploy.graph import Program
+from ecmt_deploy.door import ChipLike, ProgramLike, as_chip, as_program
 from ecmt_deploy.placement import obstacles
 from ecmt_deploy.placement.result import Obstacle, Placement, Route, Unit, Use
 from ecmt_deploy.placement.routes import Map, Placed, flows, route
@@ -23,14 +22,22 @@ from ecmt_deploy.placement.tiling import Demand, binding, smallest
 __all__ = ["Obstacle", "Placement", "Route", "Unit", "Use", "place"]
 
 
-def place(program: Program, hardware: Hardware) -> Placement:
+def place(program: ProgramLike, hardware: ChipLike) -> Placement:
     """Cores, tiles and routes of a program on a chip, and what does not fit.
+
+    Parameters
+    ----------
+    program : a ``Program``, the path of its file, or a ``SpikingModel`` or ``Run`` that carries one
+    hardware : the chip, its name or file
 
     Raises
     ------
+    ConfigError, ProgramError
+        if there is no program.
     HardwareError
-        if the limits of the chip contradict one another.
+        if there is no such chip, or its limits contradict one another.
     """
+    program, hardware = as_program(program), as_chip(hardware)
     terms, read = Terms.of(hardware), operands(program)
     placed, demands = settle(program, read, terms)
     cores = sum(tile.cores for tile in placed.tiles if tile)

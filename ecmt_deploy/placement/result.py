@@ -111,11 +111,33 @@ class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     obstacles: tuple[Obstacle, ...]
     assumptions: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        verdict = "fits" if self.fits else f"{len(self.obstacles)} obstacles"
+        chips = "an unknown number of" if self.chips is None else self.chips
+        return f"Placement({self.hardware!r}: {verdict}, {self.cores} cores of {chips} chips)"
+
     @property
     def fits(self) -> bool:
         """Whether nothing stands in the way."""
         return not self.obstacles
 
+    @property
+    def bounded(self) -> bool:
+        """Whether the chip states any limit. Where it states none, nothing says that the program fits, nor that it does not."""
+        return self.chips is not None or any(use.limit is not None for unit in self.units for use in unit.use.values())
+
+    @property
+    def verdict(self) -> str:
+        """Whether the program fits, and what it takes, in one line without the obstacles."""
+        size = _plural(self.cores, "core") + ("" if self.chips is None else f" on {_plural(self.chips, 'chip')}")
+        if self.obstacles:
+            return f"does not fit; what could be placed takes {size}"
+        return f"fits: {size}" if self.bounded else "the chip states no limits, so whether the program fits is unknown"
+
     def unit_of(self, node: str) -> Unit | None:
         """The unit that holds a node; ``None`` for wiring, constants, input and output."""
         return next((unit for unit in self.units if node in unit.nodes), None)
+
+
+def _plural(count: int, what: str) -> str:
+    return f"{count:,} {what}" + ("" if count == 1 else "s")

@@ -6,11 +6,11 @@ memory included, against the same network quantised (:mod:`~ecmt_deploy.pricing.
 
 from __future__ import annotations
 
-from ecmt_deploy.activity import Activity
+from typing import Any
+
 from ecmt_deploy.chips import Hardware, Times, covered
-from ecmt_deploy.chips import hardware as chip_named
-from ecmt_deploy.errors import RunError
-from ecmt_deploy.graph import Program
+from ecmt_deploy.door import ChipLike, ProgramLike, as_activity, as_chip, as_program
+from ecmt_deploy.errors import ConfigError, RunError
 from ecmt_deploy.placement import Placement, place
 from ecmt_deploy.pricing.bill import band, sums
 from ecmt_deploy.pricing.chip import chip_rows
@@ -32,29 +32,37 @@ ARITHMETIC = "horowitz45"
 
 
 def energy(
-    activity: Activity,
-    program: Program,
-    hardware: Hardware,
+    activity: Any,
+    program: ProgramLike | None = None,
+    hardware: ChipLike | None = None,
     placement: Placement | None = None,
-    arithmetic: Hardware | None = None,
+    arithmetic: ChipLike = ARITHMETIC,
 ) -> Energy:
-    """Price the counts of a run.
+    """Price the counts of a run: ``energy(run, chip)``, or ``energy(activity, program, chip)``.
 
     Parameters
     ----------
-    activity : counts of a run of ``program``
-    program : the program (or a model that carries it as ``program``)
-    hardware : the chip
+    activity : a ``Run``, or the ``Activity`` of a run of ``program``, or an ``Evaluation`` of it
+    program : the program: a ``Program``, the path of its file, or a ``SpikingModel`` that carries one; a ``Run`` knows its own
+    hardware : the chip, its name or file
     placement : where the program is on the chip; by default it is placed
-    arithmetic : prices of views (a) and (c), by default those of ``horowitz45``; a chip with a model of memories uses its own
-        for view (c)
+    arithmetic : prices of views (a) and (c); a chip with a model of memories uses its own for view (c)
 
     Raises
     ------
     RunError
         if activity or placement are not of this program, the activity is over no samples, or the placement on another chip.
+    ConfigError, ProgramError, HardwareError
+        if there is no program or no such chip.
     """
-    program = getattr(program, "program", program)
+    if hardware is None:  # energy(run, chip)
+        program, hardware = None, program
+    if hardware is None:
+        raise ConfigError("no chip is named; pass its name, such as energy(run, 'loihi2')")
+    if program is None and getattr(activity, "program", None) is None:
+        raise ConfigError(f"{type(activity).__name__} does not know its program; pass energy(activity, program, chip)")
+    program = as_program(activity if program is None else program)
+    hardware, arithmetic, activity = as_chip(hardware), as_chip(arithmetic), as_activity(activity)
     if set(activity.keys()) != set(program.nodes):
         raise RunError("the counts are not of this program: their nodes differ; run it again with this program")
     if activity.n_samples < 1:
@@ -64,7 +72,6 @@ def energy(
         raise RunError("the placement is not of this program: it has nodes that the program has not; place this program")
     if placement.hardware != hardware.name:
         raise RunError(f"the program is placed on {placement.hardware}, and the prices are {hardware.name}'s; place it there")
-    arithmetic = arithmetic or chip_named(ARITHMETIC)
 
     time = timing(activity, program, hardware, placement)
     static = _static(hardware, placement, time)

@@ -178,6 +178,13 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     encoding: tuple[str, ...]
     synop_pj: float | None
 
+    def __repr__(self) -> str:
+        at_least = "" if self.complete else f" and {len(self.unpriced)} unpriced counts"
+        return (
+            f"Energy({self.hardware!r}: {self.total_pj.value / 1e3:,.4g} nJ{at_least} per inference, T = {self.timesteps}, "
+            f"{'fits' if not self.obstacles else f'{len(self.obstacles)} obstacles'})"
+        )
+
     @property
     def complete(self) -> bool:
         """Whether every count had a price."""

@@ -15,9 +15,8 @@ import nir
 import numpy as np
 
 from ecmt_deploy.chips import Figure, Hardware
-from ecmt_deploy.chips import hardware as describe
-from ecmt_deploy.config import require_timesteps
-from ecmt_deploy.errors import ConfigError, HardwareError
+from ecmt_deploy.door import ChipLike, ProgramLike, as_chip, as_program, as_steps
+from ecmt_deploy.errors import ConfigError, ConversionError, HardwareError
 from ecmt_deploy.graph import Program, QuantizationRecord, verify
 from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.graph import nodes as n
@@ -42,26 +41,26 @@ MOST_PAYLOAD_BITS = 16
 __all__ = ["DEFAULT_HARDWARE", "quantize"]
 
 
-def quantize(program: Program | Any, hardware: Hardware | str | None = None, timesteps: int | None = None) -> Program:
+def quantize(program: ProgramLike, hardware: ChipLike | None = None, timesteps: int | None = None) -> Program:
     """The integer program of a float program; the float program is left as it is.
 
     Parameters
     ----------
-    program : a float program with recorded ranges, as :func:`ecmt_deploy.convert` makes it, or a model that carries one
-    hardware : chip, or its name, whose weight, state and payload bits are kept; ``loihi2`` by default
+    program : a float program with recorded ranges, as :func:`ecmt_deploy.convert` makes it, a model that carries one, or the
+        path of its file
+    hardware : chip, its name or file, whose weight, state and payload bits are kept; ``loihi2`` by default
     timesteps : steps the accumulators have room for in rate coding, where they grow; at least those of the program
 
     Raises
     ------
-    ConfigError, HardwareError, ProgramError
-        if the program is an integer program or has no ranges, or the chip does not state its widths.
+    ConfigError, ConversionError, HardwareError, ProgramError
+        if the program is an integer program or has no ranges, a function of it has no integer form, or the chip does not state
+        its widths.
     """
-    program = getattr(program, "program", program)
-    chip = describe(hardware or DEFAULT_HARDWARE) if isinstance(hardware, str | None) else hardware
+    program, chip = as_program(program), as_chip(DEFAULT_HARDWARE if hardware is None else hardware)
     if program.integer:
         raise ConfigError("the program is an integer program already; run it with precision fixed as it is")
-    require_timesteps(program.timesteps if timesteps is None else timesteps)
-    steps = max(program.timesteps, timesteps or 0)  # a shorter run takes the same integer program
+    steps = max(program.timesteps, as_steps(timesteps, program))  # a shorter run takes the same integer program
     limits = chip.limits
     weight, state = _bits(chip, "weight_bits", limits.weight_bits), _bits(chip, "state_bits", limits.state_bits)
     payload = min(_bits(chip, "graded_payload_bits", limits.graded_payload_bits), MOST_PAYLOAD_BITS)
@@ -200,7 +199,10 @@ class _Pass:
         self._analog(name, sources)
         found = [self.exponents[source] for source in sources]
         magnitude, shape = self.ranges[sources[0]], self.program.shapes[sources[0]]
-        made = parameters_for(node.function, node.parameters, found, self.exponents[name], magnitude, self.bits, shape)
+        try:
+            made = parameters_for(node.function, node.parameters, found, self.exponents[name], magnitude, self.bits, shape)
+        except ConversionError as error:
+            raise ConversionError(f"node {name}: {error}") from None
         return f.FixedECM(
             operands=node.operands, function=node.function, coding=node.coding, parameters=made,
             operand_exponents=np.array(found), **self._common(name),

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ecmt_deploy.errors import ConversionError
 from ecmt_deploy.graph import fixed as f
+from ecmt_deploy.graph.fixed_rules import TABLES, WITHOUT_INTEGER
 from ecmt_deploy.kernels.fixed.functions import NUMERATOR_BITS, OCTAVE_BITS, RECIPROCAL_BITS, TWO_OCTAVES_BITS
 from ecmt_deploy.kernels.functions import evaluate
 from ecmt_deploy.quantization.formats import multiplier_and_shift, multipliers_and_shifts, to_integers
@@ -19,11 +21,6 @@ from ecmt_deploy.quantization.formats import multiplier_and_shift, multipliers_a
 Parameters = dict[str, Any]
 #: entries of an elementwise table, less one
 SEGMENTS = 1024
-#: beyond this magnitude a function is its asymptote; the slopes of these, left and right
-CORES = {
-    "gelu": (6.0, 0, 1), "gelu_tanh": (6.0, 0, 1), "silu": (16.0, 0, 1), "sigmoid": (16.0, 0, 0), "tanh": (8.0, 0, 0),
-    "hard_swish": (3.0, 0, 1), "hard_sigmoid": (3.0, 0, 0),
-}  # fmt: skip
 _MANTISSA_BITS = 15
 
 
@@ -39,7 +36,15 @@ def parameters_for(
     magnitude : range of the operand
     bits : width of state
     shape : of the operand
+
+    Raises
+    ------
+    ConversionError
+        if the function has no integer form.
     """
+    if function not in _MAKERS:
+        why = WITHOUT_INTEGER.get(function, "nobody has written it")
+        raise ConversionError(f"function {function} has no integer form: {why}; run the float program, or give it one")
     made = _MAKERS[function](function, given, operands, result, magnitude, bits, shape)
     return {key: value if isinstance(value, np.ndarray) else np.asarray(value, np.int64) for key, value in made.items()}
 
@@ -72,12 +77,12 @@ def _logarithm(exponent: int) -> tuple[int, int]:
 def _table(
     function: str, given: Parameters, operands: list[int], result: int, magnitude: float, bits: int, shape: tuple[int, ...]
 ) -> Parameters:
-    core, left, right = CORES[function]
+    core, left, right = TABLES[function](given)
     reach = min(core, 4 * magnitude) or core
     segment = max(0, ceil(log2(2 * reach / SEGMENTS) - operands[0]))
     start = -(SEGMENTS // 2) << segment
     knots = np.ldexp(start + (np.arange(SEGMENTS + 1) << segment), operands[0])
-    exact = evaluate(function, {}, knots.astype(np.float64))
+    exact = evaluate(function, given, knots.astype(np.float64))
     slope = 2.0 ** (operands[0] - result)
     slopes = (left, right)
     if reach < core:  # operands are not expected out there: go on as the table ends
@@ -172,7 +177,7 @@ def _leaky_relu(
 
 
 _MAKERS: dict[str, Callable[..., Parameters]] = {
-    **dict.fromkeys(CORES, _table),
+    **dict.fromkeys(TABLES, _table),
     **dict.fromkeys((*_EXPONENTS, "power"), _power),
     **dict.fromkeys(("layer_norm", "rms_norm", "group_norm"), _norm),
     "softmax": _softmax,

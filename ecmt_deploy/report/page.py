@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ecmt_deploy.chips import Source
+from ecmt_deploy.facts import facts
 from ecmt_deploy.placement.result import Placement
 from ecmt_deploy.pricing.result import Energy, MemoryView
 from ecmt_deploy.report import comparison as compare
@@ -67,6 +68,7 @@ def render_html(report: Report) -> str:
             report=report,
             record=report.record,
             source=report.record.provenance,
+            facts=facts(report.record.provenance),
             accuracy=run_charts.accuracy("accuracy", f"Accuracy against time steps: {shown}", report.curve),
             **(_views(energies, names) if energies else {}),
             glance=[(name, e, f"chip-{i}") for i, (name, e) in enumerate(zip(names, energies, strict=True), start=1)],

@@ -15,18 +15,39 @@ import functools
 import multiprocessing
 import sys
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
 
 from ecmt_deploy.errors import TargetError
 
 
+def missing() -> str | None:
+    """How to install lava-nc and what it needs, in a sentence, where they are not; ``None`` where they are."""
+    how = "pip install 'ecmt-deploy[lava]'"
+    if int(np.__version__.partition(".")[0]) > 1:
+        return f"target lava needs numpy 1, with numpy {np.__version__} some of its processes hang; install it: {how}"
+    try:
+        version("lava-nc")
+        return None
+    except PackageNotFoundError:
+        pass  # an import would not tell: folders that an uninstalled package leaves behind can be imported
+    if sys.version_info >= (3, 11):
+        how += " && pip install --no-deps --ignore-requires-python lava-nc==0.10.0"
+    return f"target lava needs lava-nc, which is not installed; install it: {how}"
+
+
 def prepare() -> None:
-    """Make lava-nc importable in this process; to be called before the first import of ``lava``.
+    """Make lava-nc importable in this process, whether or not somebody has imported, or failed to import, some of it before.
 
     Raises
     ------
     TargetError
-        The program has chosen a start method of ``multiprocessing`` other than fork, the only one Lava runs with.
+        lava-nc is not installed, or the program has chosen a start method of ``multiprocessing`` other than fork, the only
+        one Lava runs with.
     """
+    if absent := missing():
+        raise TargetError(absent)
     if "lava.magma.runtime.message_infrastructure.multiprocessing" not in sys.modules:
         _free_start_method()
     if sys.version_info >= (3, 11):

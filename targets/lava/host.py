@@ -7,7 +7,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from ecmt_deploy.graph import Program
 from ecmt_deploy.probes import probe_shape
 from ecmt_deploy.target import Probe, Progress, Run, Unsupported
 
+from . import compat
 from .groups import MAX_PORTS, Group, groups
 from .job import Job
 from .resources import patience, require_room
@@ -47,15 +47,7 @@ class LavaTarget:
         """How to install lava-nc where it is not."""
         if sys.platform != "linux":
             return f"target lava needs Linux (forked processes, /proc), not {sys.platform}; use --target reference"
-        try:
-            version("lava-nc")
-            return None
-        except PackageNotFoundError:
-            pass  # an import would not tell: folders that an uninstalled package leaves behind can be imported
-        how = "pip install 'ecmt-deploy[lava]'"
-        if sys.version_info >= (3, 11):
-            how += " && pip install --no-deps --ignore-requires-python lava-nc==0.10.0"
-        return f"target lava needs lava-nc, which is not installed; install it: {how}"
+        return compat.missing()
 
     def check(self, program: Program, hardware: Hardware | None) -> list[Unsupported]:
         """Nodes with more operands than a process has ports."""
@@ -159,7 +151,7 @@ def _hanging(network: dict[str, Group], steps: np.ndarray, built: bool) -> str:
 def _failure(job: Job) -> TargetError:
     what, _, text = job.failure.read_text(errors="replace").partition("\n")
     log.debug("%s:\n%s", what, text)
-    lines = text.strip().splitlines() or ["no reason given"]
-    error = TargetError(f"target lava: {what} {lines[-1][:300]}")
+    last = text.strip().rpartition("\n")[2][:300]
+    error = TargetError(" ".join(["target lava:", what, last]).strip())
     error.__cause__ = RuntimeError(text)
     return error

@@ -12,8 +12,10 @@ import numpy as np
 from ecmt_deploy.errors import TargetError
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.graph.program import parameters
+from ecmt_deploy.graph.work import work
 
-from .groups import Group, message_dtype, message_shape
+from .groups import Group, groups, message_dtype, message_shape
 from .session import SHARED_MEMORY
 
 #: a channel has two semaphores, and a process has two channels to the runtime service and one queue with three semaphores
@@ -52,28 +54,27 @@ def require_room(program: Program, groups: Iterable[Group], dtype: np.dtype) -> 
 
 
 def memory(program: Program, groups: Iterable[Group], dtype: np.dtype) -> int:
-    """Lower bound of the memory of a network, in bytes: channels, weights in the dtype of the run, idle processes."""
+    """Lower bound of the memory of a network, in bytes: channels, what nodes hold in the dtype of the run, idle processes."""
     total = 0
     for group in groups:
         for port in group.ports:
             shape = message_shape(program.shapes[port], isinstance(program.nodes[port], n.MultiThreshold))
             total += prod(shape) * message_dtype(dtype).itemsize
-        weights = sum(member.node.weight.size for member in group.members if isinstance(member.node, n.LINEAR))
-        total += weights * np.dtype(dtype).itemsize + _IDLE_BYTES
+        held = sum(array.size for member in group.members for array in parameters(member.node))
+        total += held * np.dtype(dtype).itemsize + _IDLE_BYTES
     return total
 
 
 def patience(program: Program, seconds: float) -> float:
-    """How long the network may be without any process finishing a step: ``seconds``, and time for its largest node."""
-    largest = 0
-    for name, node in program.nodes.items():
-        terms = prod(program.shapes[name])
-        if isinstance(node, n.LINEAR):
-            terms *= node.weight[0].size
-        elif isinstance(node, n.ECMProduct) and node.product == "matmul":
-            terms *= program.shapes[program.operands[name][0]][-1]
-        largest = max(largest, terms)
+    """How long the network may be without any process finishing a step: ``seconds``, and time for its largest process."""
+    largest = max(sum(_terms(program, member.name) for member in group.members) for group in groups(program).values())
     return seconds + largest / _SLOWEST_MACS
+
+
+def _terms(program: Program, name: str) -> int:
+    """What a node computes in a step: multiply-accumulates, or the elements that it takes and gives."""
+    moved = prod(program.shapes[name]) + sum(prod(program.shapes[source]) for source in program.operands[name])
+    return max(work(program, name).dense_macs, moved)
 
 
 def _available() -> int | None:

@@ -17,7 +17,7 @@ import numpy as np
 from ecmt_deploy.activity import INTEGER_COUNTS, Activity, Counts
 from ecmt_deploy.graph import Program, read
 from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.kernels import Site, kernel
+from ecmt_deploy.graph.work import work
 
 from . import compat
 from .groups import groups
@@ -101,9 +101,9 @@ def run(job: Job) -> None:
 def activity(program: Program, shared: Plan) -> Activity:
     """What the processes counted."""
     counts = {}
-    for (name, node), row in zip(program.nodes.items(), shared.counts.tolist(), strict=True):
+    for name, row in zip(program.nodes, shared.counts.tolist(), strict=True):
         *integers, elements = row
-        kind = kernel(node, Site.of(program, name), shared.dtype).ecm_kind if elements else None
+        kind = work(program, name).kind
         counts[name] = Counts(**dict(zip(INTEGER_COUNTS, integers, strict=True)), ecm_ops={kind: elements} if kind else {})
     return Activity(len(shared.samples), shared.timesteps, counts)
 

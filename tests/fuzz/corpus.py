@@ -83,13 +83,13 @@ def run(path: Path, program: Program, x: np.ndarray, data: str, steps: int, file
     """A run with probes, and a trace of its program."""
     probes = [program.neurons[0], f"{program.neurons[-1]}:membrane"]
     done = simulate(program, x, "reference", steps, probes=probes)
-    shares = [0.5] * steps
+    shares = [1 / len(x)] * steps
     record = RunRecord(
         tool_version="0", target="reference", precision="float", dtype="float64", timesteps=steps, n_samples=len(x), data=data,
-        program_sha256=sha256(file) if file else "", provenance=program.provenance, accuracy=shares, analog_accuracy=0.5,
-        agreement=shares,
+        program_sha256=sha256(file) if file else "", provenance=program.provenance, accuracy=shares, analog_accuracy=1 / len(x),
+        agreement=shares, labels="name",
     )  # fmt: skip
-    record = save_run(path, record, done, file or program)
+    record = save_run(path, record, done, program, file).record
     nodes = tuple(NodeTrace(name, "x", (0.5,) * steps) for name in program.nodes)
     trace = Trace(len(x), steps, program.coding, nodes, record.program_sha256, data)
     (path / "trace.json").write_bytes(msgspec.json.encode(trace))

@@ -27,10 +27,9 @@ def read_program(case: Path, corpus: Path) -> None:
 def read_run(case: Path, corpus: Path) -> None:
     """A run: its outputs, and all that a report is made of."""
     from ecmt_deploy.ledger import report_on
-    from ecmt_deploy.rundir import load_outputs, load_run
+    from ecmt_deploy.rundir import load_run
 
-    record, _ = load_run(case)
-    load_outputs(case, record)
+    load_run(case).outputs()
     report_on(case, ["loihi2"], trace=case / "trace.json")
 
 
@@ -50,7 +49,7 @@ def read_sweep(case: Path, corpus: Path) -> None:
     program, data = corpus / "program.nir", "npz:data.npz"  # the worker is in the corpus
     sweep._require_sweep(case)
     planned = sweep._planned(
-        program, "p", case / "p", [1, 2], data, None, "reference", "float", [hardware("loihi2")], ["loihi2"]
+        program, "p", case / "p", [1, 2], data, None, "reference", "float", [hardware("loihi2")], ["loihi2"], "name"
     )
     made = [run.path for run in planned if run.made]
     if made:

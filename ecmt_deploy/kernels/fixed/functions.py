@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ecmt_deploy.graph.fixed import minus_infinity
+from ecmt_deploy.graph.fixed_rules import TABLES
 from ecmt_deploy.kernels.fixed.arithmetic import (
     FRACTION_BITS,
     divided,
@@ -174,7 +175,7 @@ _INTEGER: dict[str, Callable[..., Array]] = {
     "rms_norm": _rms_norm,
     "group_norm": _group_norm,
     "l2_norm": _l2_norm,
-    **dict.fromkeys(("gelu", "gelu_tanh", "silu", "sigmoid", "tanh", "hard_swish", "hard_sigmoid"), _table),
+    **dict.fromkeys(TABLES, _table),
     **dict.fromkeys(("sqrt", "rsqrt", "reciprocal", "power"), _power),
     "exp": _exp,
     "divide": _divide,

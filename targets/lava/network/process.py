@@ -27,6 +27,7 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lava.magma.runtime.mgmt_token_enums import MGMT_COMMAND
 
 from ecmt_deploy.activity import INTEGER_COUNTS
+from ecmt_deploy.errors import EcmtError
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.kernels import InputKernel, Kernel, Stream, kernel
 
@@ -171,6 +172,9 @@ def _reporting(model: GroupModel) -> Iterator[None]:
     """Lava waits for ever for a model that raised; the host learns of it from the job's directory."""
     try:
         yield
+    except EcmtError as error:
+        model.plan.job.fail(str(error), "")
+        raise
     except BaseException:
         model.plan.job.fail(f"node {model.group.name}: its process model raised", traceback.format_exc())
         raise

@@ -5,6 +5,8 @@ Lava process, take ``Monitor`` probes on their ports and variables, and run unde
 ``floating_pt`` or ``fixed_pt``. What they compute is written down in ``docs/format.md``; their models call the project's
 kernels.
 
+Import this package before anything of ``lava``: on Python 3.11 and later, lava-nc cannot be imported without it.
+
 All of them pass a message on within the time step in which it arrives, so a network of them must have no loop without a delay.
 """
 

@@ -4,6 +4,8 @@ Lava executes the files of this folder once more whenever it looks for models, s
 as a package: the files import each other by their installed names.
 """
 
+import operator
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import nir
@@ -14,6 +16,9 @@ from lava.magma.core.process.variable import Var
 
 from ecmt_deploy.graph.shapes import infer
 from ecmt_deploy.kernels import Site, Stream, kernel
+
+#: sizes of the axes, or the size of a vector
+Shape = tuple[int, ...] | int
 
 
 class NodeProcess(AbstractProcess):
@@ -33,11 +38,16 @@ class NodeProcess(AbstractProcess):
     state: ClassVar[dict[str, int | None]] = {}
 
     def __init__(
-        self, *, node: nir.NIRNode, shapes: list[tuple[int, ...]], reset_interval: int | None = None,
+        self, *, node: nir.NIRNode, shapes: list[Shape], reset_interval: int | None = None,
         name: str | None = None, log_config: LogConfig | None = None,
     ) -> None:  # fmt: skip
-        spiking = tuple(self.takes_spikes for _ in shapes)
-        site = Site(tuple(tuple(shape) for shape in shapes), infer(node, shapes), spiking, False)
+        if reset_interval is not None and whole(reset_interval) < 1:
+            raise ValueError(
+                f"{type(self).__name__}: reset_interval is {reset_interval}, expected at least 1, or None for never"
+            )
+        sizes = [shape_of(shape, type(self).__name__) for shape in shapes]
+        spiking = tuple(self.takes_spikes for _ in sizes)
+        site = Site(tuple(sizes), infer(node, sizes), spiking, False)
         super().__init__(node=node, site=site, reset_interval=reset_interval, name=name, log_config=log_config)
         for variable, operand in self.state.items():
             shape = site.shape if operand is None else site.operand_shapes[operand]
@@ -46,7 +56,7 @@ class NodeProcess(AbstractProcess):
     takes_spikes: ClassVar[bool] = False
 
     @classmethod
-    def from_node(cls, node: nir.NIRNode, *shapes: tuple[int, ...], **keywords: Any) -> "NodeProcess":
+    def from_node(cls, node: nir.NIRNode, *shapes: Shape, **keywords: Any) -> "NodeProcess":
         """A process for a node of a program, for operands of ``shapes``; the only way to one with a ``fixed_pt`` model.
 
         Parameters
@@ -102,6 +112,28 @@ class NodeModel(PyLoihiProcessModel):
         for variable, (attribute, place) in self.shows.items():
             value = getattr(self.kernel, attribute)
             setattr(self, variable, value if place is None else value[place])
+
+
+def whole(value: Any) -> int:
+    """A whole number as a Python one; 0 for what is none (and no size is 0)."""
+    try:
+        return 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return 0
+
+
+def shape_of(shape: Any, process: str) -> tuple[int, ...]:
+    """A shape, given as Lava takes it: sizes in any sequence or array, or a single number for a vector.
+
+    Raises
+    ------
+    ValueError
+        if it holds anything but positive whole numbers, or nothing.
+    """
+    sizes = tuple(shape) if isinstance(shape, Sequence) or np.ndim(shape) else (shape,)
+    if not sizes or any(whole(size) < 1 for size in sizes):
+        raise ValueError(f"{process}: shape is {shape!r}, expected one or several sizes of at least 1, such as (197, 192) or 5")
+    return tuple(whole(size) for size in sizes)
 
 
 def per_element(value: Any) -> np.ndarray:

@@ -12,7 +12,7 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.targets.lava.processes.base import NodeModel, NodeProcess, per_element
+from ecmt_deploy.targets.lava.processes.base import NodeModel, NodeProcess, Shape, per_element, shape_of
 
 
 class ExpectationCompensation(NodeProcess):
@@ -32,13 +32,13 @@ class ExpectationCompensation(NodeProcess):
     state = {"accumulator": 0, "previous": None}
 
     def _function(
-        self, function: str, parameters: dict[str, Any], shape: tuple[int, ...], coding: str, reset_interval: int | None,
+        self, function: str, parameters: dict[str, Any], shape: Shape, coding: str, reset_interval: int | None,
         name: str | None, log_config: LogConfig | None,
     ) -> None:  # fmt: skip
         if coding not in ("differential", "rate"):
             raise ValueError(f"{type(self).__name__}: coding is {coding!r}; choose differential or rate")
         node = n.ECM(("a_in",), function, coding, parameters)
-        self._prepare(node=node, shapes=[tuple(shape)], reset_interval=reset_interval, name=name, log_config=log_config)
+        self._prepare(node=node, shapes=[shape], reset_interval=reset_interval, name=name, log_config=log_config)
 
     def _connect(self) -> None:
         site = self.proc_params["site"]
@@ -50,7 +50,7 @@ class ECMSoftmax(ExpectationCompensation):
 
     Parameters
     ----------
-    shape : tuple(int)
+    shape : tuple(int) or int
         Shape of the operand and of the result.
     axis : int
         Axis over which the result sums to one.
@@ -63,10 +63,13 @@ class ECMSoftmax(ExpectationCompensation):
     """
 
     def __init__(
-        self, *, shape: tuple[int, ...], axis: int = -1, coding: str = "differential", reset_interval: int | None = None,
+        self, *, shape: Shape, axis: int = -1, coding: str = "differential", reset_interval: int | None = None,
         name: str | None = None, log_config: LogConfig | None = None,
     ) -> None:  # fmt: skip
-        self._function("softmax", {"axis": np.asarray(axis % len(shape))}, shape, coding, reset_interval, name, log_config)
+        axes = len(shape_of(shape, "ECMSoftmax"))
+        if not -axes <= axis < axes:
+            raise ValueError(f"ECMSoftmax: axis is {axis}, expected one of the {axes} axes of {shape}")
+        self._function("softmax", {"axis": np.asarray(axis % axes)}, shape, coding, reset_interval, name, log_config)
 
 
 class ECMLayerNorm(ExpectationCompensation):
@@ -74,7 +77,7 @@ class ECMLayerNorm(ExpectationCompensation):
 
     Parameters
     ----------
-    shape : tuple(int)
+    shape : tuple(int) or int
         Shape of the operand and of the result.
     weight, bias : array of shape[-1], optional
         Applied after the normalisation.
@@ -85,7 +88,7 @@ class ECMLayerNorm(ExpectationCompensation):
     """
 
     def __init__(
-        self, *, shape: tuple[int, ...], weight: Any = None, bias: Any = None, eps: float = 1e-6, coding: str = "differential",
+        self, *, shape: Shape, weight: Any = None, bias: Any = None, eps: float = 1e-6, coding: str = "differential",
         reset_interval: int | None = None, name: str | None = None, log_config: LogConfig | None = None,
     ) -> None:  # fmt: skip
         parameters: dict[str, Any] = {"eps": np.asarray(eps), "normalized_axes": np.asarray(1)}
@@ -98,7 +101,7 @@ class ECMGELU(ExpectationCompensation):
 
     Parameters
     ----------
-    shape : tuple(int)
+    shape : tuple(int) or int
         Shape of the operand and of the result.
     approximate : str
         ``none`` for the error function, ``tanh`` for the usual approximation.
@@ -107,7 +110,7 @@ class ECMGELU(ExpectationCompensation):
     """
 
     def __init__(
-        self, *, shape: tuple[int, ...], approximate: str = "none", coding: str = "differential",
+        self, *, shape: Shape, approximate: str = "none", coding: str = "differential",
         reset_interval: int | None = None, name: str | None = None, log_config: LogConfig | None = None,
     ) -> None:  # fmt: skip
         functions = {"none": "gelu", "tanh": "gelu_tanh"}

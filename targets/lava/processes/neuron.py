@@ -12,7 +12,7 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.targets.lava.processes.base import NodeModel, NodeProcess, per_element
+from ecmt_deploy.targets.lava.processes.base import NodeModel, NodeProcess, Shape, per_element, whole
 
 
 class MultiThreshold(NodeProcess):
@@ -28,7 +28,7 @@ class MultiThreshold(NodeProcess):
 
     Parameters
     ----------
-    shape : tuple(int)
+    shape : tuple(int) or int
         Number and topology of the neurons.
     positive_base, negative_base : float or array, broadcast to ``shape``
         Smallest level of each side, positive. ``negative_base`` is ``positive_base`` unless said.
@@ -67,13 +67,18 @@ class MultiThreshold(NodeProcess):
     state = {"v": None}
 
     def __init__(
-        self, *, shape: tuple[int, ...], positive_base: Any, negative_base: Any = None, levels: int = 8, rule: str = "nearest",
+        self, *, shape: Shape, positive_base: Any, negative_base: Any = None, levels: int = 8, rule: str = "nearest",
         fraction: float = 0.74, lowest_level: Any = 0, initial_membrane: Any = 0.0, reset_interval: int | None = None,
         name: str | None = None, log_config: LogConfig | None = None,
     ) -> None:  # fmt: skip
         positive = per_element(positive_base)
         negative = positive if negative_base is None else per_element(negative_base)
-        if rule not in ("nearest", "paper") or not 1 <= levels <= 32 or not (positive > 0).all() or not (negative > 0).all():
+        if (
+            rule not in ("nearest", "paper")
+            or not 1 <= whole(levels) <= 32
+            or not (positive > 0).all()
+            or not (negative > 0).all()
+        ):
             raise ValueError(
                 f"MultiThreshold: rule {rule!r} and {levels} levels with bases {positive_base} and {negative_base}; "
                 "expected rule nearest or paper, 1 to 32 levels, positive bases"
@@ -81,7 +86,7 @@ class MultiThreshold(NodeProcess):
         node = n.MultiThreshold(
             positive, negative, levels, rule, fraction, np.asarray(lowest_level, np.int8), per_element(initial_membrane)
         )
-        self._prepare(node=node, shapes=[tuple(shape)], reset_interval=reset_interval, name=name, log_config=log_config)
+        self._prepare(node=node, shapes=[shape], reset_interval=reset_interval, name=name, log_config=log_config)
 
     def _connect(self) -> None:
         shape = self.proc_params["site"].shape

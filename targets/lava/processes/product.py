@@ -12,7 +12,7 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.targets.lava.processes.base import NodeModel, NodeProcess, per_element
+from ecmt_deploy.targets.lava.processes.base import NodeModel, NodeProcess, Shape, per_element
 
 
 class ECMProduct(NodeProcess):
@@ -23,7 +23,7 @@ class ECMProduct(NodeProcess):
 
     Parameters
     ----------
-    shape_left, shape_right : tuple(int)
+    shape_left, shape_right : tuple(int) or int
         Shapes of the operands.
     product : str
         ``matmul``, batched over leading axes, or ``multiply``, with broadcasting.
@@ -47,15 +47,16 @@ class ECMProduct(NodeProcess):
     takes_spikes = True
 
     def __init__(
-        self, *, shape_left: tuple[int, ...], shape_right: tuple[int, ...], product: str = "matmul",
+        self, *, shape_left: Shape, shape_right: Shape, product: str = "matmul",
         coding: str = "differential", left_initial: Any = 0.0, right_initial: Any = 0.0, reset_interval: int | None = None,
         name: str | None = None, log_config: LogConfig | None = None,
     ) -> None:  # fmt: skip
         if product not in ("matmul", "multiply") or coding not in ("differential", "rate"):
             raise ValueError(f"ECMProduct: {product!r} in coding {coding!r}; choose matmul or multiply, differential or rate")
         node = n.ECMProduct(("left_in", "right_in"), product, coding, per_element(left_initial), per_element(right_initial))
-        shapes = [tuple(shape_left), tuple(shape_right)]
-        self._prepare(node=node, shapes=shapes, reset_interval=reset_interval, name=name, log_config=log_config)
+        self._prepare(
+            node=node, shapes=[shape_left, shape_right], reset_interval=reset_interval, name=name, log_config=log_config
+        )
 
     def _connect(self) -> None:
         site = self.proc_params["site"]

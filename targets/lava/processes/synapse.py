@@ -12,7 +12,7 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.targets.lava.processes.base import NodeModel, NodeProcess
+from ecmt_deploy.targets.lava.processes.base import NodeModel, NodeProcess, Shape, shape_of
 
 
 class TokenLinear(NodeProcess):
@@ -22,8 +22,8 @@ class TokenLinear(NodeProcess):
     ----------
     weights : array (out, in)
         Weights of one token.
-    tokens : tuple(int)
-        Leading axes of the operand, for example ``(197,)``; empty for a single vector.
+    tokens : tuple(int) or int
+        Leading axes of the operand, for example ``(197,)`` or 197; empty for a single vector.
     name, log_config : optional
         As in any Lava process.
 
@@ -36,12 +36,14 @@ class TokenLinear(NodeProcess):
     takes_spikes = True
 
     def __init__(
-        self, *, weights: Any, tokens: tuple[int, ...] = (), name: str | None = None, log_config: LogConfig | None = None
+        self, *, weights: Any, tokens: Shape = (), name: str | None = None, log_config: LogConfig | None = None
     ) -> None:
         weights = np.asarray(weights, np.float64)
         if weights.ndim != 2:
             raise ValueError(f"TokenLinear: weights of shape {weights.shape}, expected (out, in)")
-        self._prepare(node=n.LastAxisLinear(weights), shapes=[(*tokens, weights.shape[1])], name=name, log_config=log_config)
+        leading = shape_of(tokens, "TokenLinear") if np.size(tokens) else ()
+        shape = (*leading, weights.shape[1])
+        self._prepare(node=n.LastAxisLinear(weights), shapes=[shape], name=name, log_config=log_config)
 
     def _connect(self) -> None:
         site = self.proc_params["site"]

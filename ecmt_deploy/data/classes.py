@@ -1,0 +1,131 @@
+"""Which output of a program each class of a dataset is, told by name: positions differ between datasets."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Literal, get_args
+
+import numpy as np
+
+from ecmt_deploy.data.core import Dataset, check_labels
+from ecmt_deploy.errors import DataError
+
+Labels = Literal["name", "position"]
+"""How labels find their output: by the names of the classes, or label i is output i."""
+
+_SYNSET = re.compile(r"n\d{8}")
+_SHOWN = 5
+
+
+def matched(
+    dataset: Dataset,
+    n_classes: int,
+    class_names: Sequence[str] | None = None,
+    class_ids: Sequence[str] | None = None,
+    labels: Labels = "name",
+) -> Dataset:
+    """The same samples, with labels that count the program's outputs.
+
+    A dataset without class names counts them already. One with names is matched by name, where the program has names too,
+    and may have samples of some of its classes only. Where the program has none, label i is taken for output i if there are
+    as many classes as outputs.
+
+    Parameters
+    ----------
+    n_classes
+        Outputs of the program.
+    class_names
+        What they stand for, in words for people, where that is known.
+    class_ids
+        What datasets call the same classes, where that is something else (ImageNet's synsets).
+    labels
+        How labels find their output: by ``"name"``, or ``"position"``: label i is output i.
+
+    Raises
+    ------
+    DataError
+        If classes of samples are not the program's, or two of them are the same one, or nobody can tell; naming both lists.
+        If a label is beyond the outputs.
+    """
+    if labels not in get_args(Labels):
+        raise DataError(f"labels {labels!r}: expected name or position (label i is output i)")
+    found = dataset.class_names
+    by_position = found is None or class_names is None or labels == "position"
+    check_labels(dataset.name, dataset.source.labels, n_classes if by_position else None)
+    if found is None or labels == "position":
+        return dataset
+    if class_names is None:
+        if len(found) != n_classes:
+            raise DataError(
+                f"{dataset.name}: nobody knows which outputs its {len(found)} classes are ({_listed(found)}): the program has "
+                f"{n_classes} outputs without names; convert it with data of all its classes, or say --labels position if "
+                "label i is output i"
+            )
+        return dataset
+    names = {label: name for label, name in enumerate(found) if name}
+    places = dict(enumerate(match(found, class_names, class_ids)))
+    present = {names.get(label, f"label {label}"): places.get(label) for label in np.unique(dataset.source.labels).tolist()}
+    strange = [name for name, output in present.items() if output is None]
+    times = Counter(present.values())
+    twins = [name for name, output in present.items() if times[output] > 1]
+    if strange or twins:
+        wrong = "no single class of the program is called" if strange else "these would be one class of the program:"
+        raise DataError(
+            f"{dataset.name}: {wrong} {_listed(strange or twins)} (data: {_listed(list(present))}; program: "
+            f"{_listed(class_names)}); give classes the program's names, or say --labels position if label i is output i"
+        )
+    return dataset.relabelled([-1 if output is None else output for output in places.values()])
+
+
+def match(found: Sequence[str], names: Sequence[str], ids: Sequence[str] | None = None) -> list[int | None]:
+    """Position among ``names`` of each of ``found``; None where there is none, or more than one.
+
+    Names and ids count as they are, then whatever their case, spaces, hyphens and underscores are, then each of several
+    synonyms ("tench, Tinca tinca") for itself. The first of these that knows a name decides.
+    """
+    if tuple(found) == tuple(names):  # even where a name is there twice, as "crane" is in ImageNet
+        return list(range(len(names)))
+    ids = ids or (_imagenet_ids(names) if any(map(_SYNSET.fullmatch, found)) else None) or ()
+    known = [*enumerate(names), *enumerate(ids)]
+    spellings = (lambda name: [name], lambda name: [_plain(name)], lambda name: [_plain(part) for part in name.split(",")])
+    tables = [(spell, _table((spelling, i) for i, name in known for spelling in spell(name))) for spell in spellings]
+
+    def position(name: str) -> int | None:
+        for spell, table in tables:
+            hits = set().union(*(table.get(spelling, set()) for spelling in spell(name)))
+            if hits:
+                return hits.pop() if len(hits) == 1 else None
+        return None
+
+    return [position(name) if name else None for name in found]
+
+
+def _table(spelt: Iterable[tuple[str, int]]) -> dict[str, set[int]]:
+    """Positions of every spelling."""
+    table: dict[str, set[int]] = {}
+    for spelling, i in spelt:
+        table.setdefault(spelling, set()).add(i)
+    return table
+
+
+def _plain(name: str) -> str:
+    """A name without what people write differently: case, the form of accents, and what stands between words."""
+    return re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", unicodedata.normalize("NFKC", name).casefold().strip())
+
+
+def _imagenet_ids(names: Sequence[str]) -> list[str] | None:
+    """Synsets of one of ImageNet's label sets, for programs that hold its descriptions alone (before dialect version 4)."""
+    from timm.data import ImageNetInfo, infer_imagenet_subset
+
+    subset = infer_imagenet_subset({"num_classes": len(names)})
+    info = ImageNetInfo(subset) if subset else None
+    return info.label_names() if info and info.label_descriptions() == list(names) else None
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first names, and how many there are where these are not all."""
+    more = f", .. ({len(names)} in all)" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

@@ -1,0 +1,81 @@
+"""Counts of a run: tensors wait until all that have one shape are summed at once, and sums are fetched once, at the end."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ecmt_deploy.activity import Counts
+
+#: elements of a tensor that may wait to be summed; more are summed at once
+MOST_WAITING = 1 << 18
+
+
+class Tally:
+    """Counts of one node. What is a sum over tensors waits there until all that have the same shape are summed at once."""
+
+    def __init__(self) -> None:
+        self.integers: dict[str, int] = defaultdict(int)
+        self.ecm_ops: dict[str, int] = defaultdict(int)
+        self.waiting: list[tuple[Tensor, Tensor | None, _Term]] = []
+
+    def add(self, value: int | Tensor, without: Tensor | None = None, **times: int) -> None:
+        """Count an integer, or the sum of a tensor (of its elements where ``without`` is false), so many times by kind."""
+        self._add(self.integers, value, without, times)
+
+    def add_ecm(self, value: int | Tensor, **times: int) -> None:
+        """Count elements evaluated, so many times by function."""
+        self._add(self.ecm_ops, value, None, times)
+
+    def _add(self, group: dict[str, int], value: int | Tensor, without: Tensor | None, times: dict[str, int]) -> None:
+        if not isinstance(value, Tensor):
+            for kind, number_of_times in times.items():
+                group[kind] += value * number_of_times
+            return
+        if without is not None:
+            without = without.expand_as(value)
+        elif value.numel() > MOST_WAITING:
+            value = value.sum(dtype=torch.int64)
+        self.waiting.append((value, without, _Term(group, times)))
+
+
+class _Term(NamedTuple):
+    """Where a sum is counted, and how many times by kind."""
+
+    group: dict[str, int]
+    times: dict[str, int]
+
+
+class Counting:
+    """Sums what waits in the tallies of all nodes; fetched from the device once, at the end."""
+
+    def __init__(self, tallies: Sequence[Tally]) -> None:
+        self.tallies = tallies
+        self._summed: list[tuple[list[_Term], Tensor]] = []
+
+    def sum(self) -> None:
+        """Sum what came since the last time."""
+        alike: dict[Any, list[tuple[Tensor, Tensor | None, _Term]]] = defaultdict(list)
+        for tally in self.tallies:
+            for value, without, term in tally.waiting:
+                alike[value.shape, value.dtype, without is None].append((value, without, term))
+            tally.waiting = []
+        for waiting in alike.values():
+            values = torch.stack([value for value, _, _ in waiting])
+            masks = [without for _, without, _ in waiting if without is not None]
+            if masks:
+                values = values.masked_fill_(torch.stack(masks), 0)
+            sums = values.unsqueeze(-1).flatten(1).sum(dim=1, dtype=torch.int64)
+            self._summed.append(([term for _, _, term in waiting], sums))
+
+    def counts(self) -> list[Counts]:
+        """Of every node, as plain integers."""
+        totals = torch.cat([sums for _, sums in self._summed]).tolist() if self._summed else []
+        for term, total in zip((term for terms, _ in self._summed for term in terms), totals, strict=True):
+            for kind, number_of_times in term.times.items():
+                term.group[kind] += total * number_of_times
+        return [Counts(**tally.integers, ecm_ops=dict(tally.ecm_ops)) for tally in self.tallies]
