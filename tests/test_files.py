@@ -170,6 +170,10 @@ def group_for_dataset(f):
     node(f, "head").create_group("weight")
 
 
+def no_levels(f):
+    replace(node(f, "gate.neuron"), "lowest_level", np.zeros(0, np.int8))
+
+
 def no_nodes(f):
     del f["node/nodes"]
 
@@ -199,6 +203,7 @@ HOSTILE = {
     names_for_other_outputs: "class_names has 2 names for 3 outputs",
     preprocessing_for_other_inputs: r"preprocessing makes samples \(3, 4, 4\), the program takes \(2, 4, 4\)",
     group_for_dataset: "head .*weight is a group",
+    no_levels: "gate.neuron .*lowest_level is empty",
     no_nodes: "nodes is missing",
 }
 

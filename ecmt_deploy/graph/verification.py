@@ -13,6 +13,7 @@ from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.graph import fixed_rules
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph.canonical import canonical, fit_to_operand
+from ecmt_deploy.graph.fields import FIELDS
 from ecmt_deploy.graph.functions import FUNCTIONS
 from ecmt_deploy.graph.program import Program, parameters
 from ecmt_deploy.graph.provenance import Provenance
@@ -192,6 +193,9 @@ def _check_fields(name: str, node: nir.NIRNode) -> None:
 
     for array in parameters(node):
         require(array.dtype.kind in "fi", "a parameter", f"of dtype {array.dtype}", "floating point or integer")
+    for field, kind in FIELDS[type(node)].items():
+        if kind in ("floats", "integers"):
+            require(np.size(getattr(node, field)) > 0, field, "empty", "at least one element")
     check = fixed_rules.check_fields if isinstance(node, f.Fixed) else _FIELD_CHECKS.get(type(node))
     if check:
         check(node, require)
