@@ -87,13 +87,13 @@ def _totals(results: Sequence[Energy]) -> tuple[list[str], list[list[str]]]:
     """Components with their bands, what it takes, and how long it takes."""
     scale, unit = _unit([result.total_pj.value for result in results])
     used = [name for name in COMPONENTS if any(name in result.components_pj for result in results)]
-    labels = [f"component, {unit}", *used, "total", "", "cores", "chips", ""]
+    labels = [f"component, {unit}", *used, "total", "", "fits", "cores", "chips", ""]
     labels += ["pipeline, steps", "step, µs", "latency, µs", "inferences per s", f"energy x delay, {unit} ms"]
     columns = []
     for result in results:
         parts = [_band(result.components_pj.get(name), scale) for name in used]
         total = "?" if not result.components_pj else f"{bound_mark(result.bounds)}{_band(result.total_pj, scale)}"
-        placed = [f"{result.cores:,}" if result.chips else "?", f"{result.chips:,}" if result.chips else "?"]
+        placed = [result.fits, *("unknown" if n is None else f"{n:,}" for n in (result.cores, result.chips))]
         timed = ["?"] * 5
         if time := result.timing:
             least, most = ("≥ ", "≤ ") if time.unknown else ("", "")

@@ -103,7 +103,7 @@ def energy(
         memory=memory,
         timing=time,
         energy_delay_nj_ms=_energy_delay(total, time) if time else None,
-        cores=placement.cores,
+        cores=placement.cores if placement.bounded else None,
         chips=placement.chips,
         obstacles=_obstacles(placement),
         events_per_mac=activity.events_per_mac(program.encoding),

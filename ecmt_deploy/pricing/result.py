@@ -151,7 +151,8 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     paper, memory : views (a) and (c)
     timing : ``None`` where the chip has no published times
     energy_delay_nj_ms : total energy x latency; ``None`` without timing
-    cores, chips, obstacles : of the placement: how many, and what does not fit, a sentence each
+    cores, chips, obstacles : of the placement: how many (``None`` where the chip states no limits, or not how many cores it
+        has), and what does not fit, a sentence each
     events_per_mac : (synops + macs) / dense MACs, the encoding layers left out of both; ``None`` if there is nothing else
     encoding : the encoding layers
     synop_pj : the chip's price of a synaptic event, ``None`` if unknown
@@ -171,7 +172,7 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory: MemoryView
     timing: Timing | None
     energy_delay_nj_ms: Band | None
-    cores: int
+    cores: int | None
     chips: int | None
     obstacles: tuple[str, ...]
     events_per_mac: float | None
@@ -182,8 +183,13 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         at_least = "" if self.complete else f" and {len(self.unpriced)} unpriced counts"
         return (
             f"Energy({self.hardware!r}: {self.total_pj.value / 1e3:,.4g} nJ{at_least} per inference, T = {self.timesteps}, "
-            f"{'fits' if not self.obstacles else f'{len(self.obstacles)} obstacles'})"
+            f"{f'{len(self.obstacles)} obstacles' if self.obstacles else f'fits: {self.fits}'})"
         )
+
+    @property
+    def fits(self) -> str:
+        """Whether the program fits the chip: ``yes``, ``no``, or ``unknown`` where the chip states no limits."""
+        return "no" if self.obstacles else "unknown" if self.cores is None else "yes"
 
     @property
     def complete(self) -> bool:

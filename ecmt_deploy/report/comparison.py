@@ -161,5 +161,5 @@ def _on_chip(e: Energy, on_front: str | None) -> tuple[Cell, ...]:
         e.events_per_mac, e.hardware, low, total, high, " ".join(e.bounds), " ".join(sorted(e.unpriced)), on_front,
         e.paper.snn_pj, e.paper.total_pj, e.paper.ann_pj, sum(e.memory.snn_pj.values()), sum(e.memory.ann_pj.values()), latency,
         throughput, e.energy_delay_nj_ms.value if e.energy_delay_nj_ms else None, e.cores, e.chips,
-        "no" if e.obstacles else "yes",
+        e.fits,
     )  # fmt: skip
