@@ -4,12 +4,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.set-up
 
-.PHONY: help setup demo test test-all lint bench clean
+MINUTES ?= 5
+
+.PHONY: help setup demo test test-all fuzz lint bench clean
 
 help:
 	@echo "make demo      the whole road with the bundled model; writes demo/"
 	@echo "make test      the test suite"
 	@echo "make test-all  the test suite with its long campaigns"
+	@echo "make fuzz      damaged files of every format, for MINUTES=5; findings go to fuzz-findings/"
 	@echo "make lint      ruff, mypy, import-linter"
 	@echo "make bench     timings, as ratios measured in one run"
 	@echo "make setup     .venv with everything, lava-nc too"
@@ -52,6 +55,9 @@ test: setup
 test-all: setup
 	$(BIN)/python -m pytest -m 'slow or not slow'
 
+fuzz: setup
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -64,4 +70,4 @@ bench: setup
 	$(BIN)/python -m benchmarks.speed
 
 clean:
-	rm -rf .venv build dist demo *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .grimp_cache .hypothesis
+	rm -rf .venv build dist demo fuzz-findings *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .grimp_cache .hypothesis

@@ -18,6 +18,7 @@ from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from torch.nn.modules import transformer
 
 from ecmt_deploy.errors import CaptureError
+from ecmt_deploy.text import as_name
 
 #: an upper bound of the batch, which torch.export wants to know in some releases; nothing depends on it
 MOST_SAMPLES = 2**20
@@ -32,7 +33,7 @@ class Captured:
     graph : functional ATen graph; every node carries its shape with a symbolic batch in ``meta['val']``
     constants : parameters, buffers and lifted tensors by placeholder name
     input_name : name of the placeholder that takes the images
-    leaves : paths of the modules that have no children
+    leaves : paths of the modules that have no children, as names of nodes
     """
 
     graph: fx.Graph
@@ -87,7 +88,7 @@ def capture(model: nn.Module, sample: Tensor) -> Captured:
         graph=program.graph,
         constants={placeholder: state[name].detach() for placeholder, name in lifted.items()},
         input_name=signature.user_inputs[0],
-        leaves=frozenset(path for path, module in model.named_modules() if path and not list(module.children())),
+        leaves=frozenset(as_name(path) for path, module in model.named_modules() if path and not list(module.children())),
     )
 
 
@@ -162,8 +163,8 @@ def last_uses(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
 
 
 def module_path(node: fx.Node) -> str:
-    """Path of the module whose code produced ``node``; empty for the root."""
+    """Path of the module whose code produced ``node``, as a name of nodes; empty for the root."""
     stack = node.meta.get("nn_module_stack") or {}
     paths = [path for path, _ in stack.values() if isinstance(path, str)]
     path = paths[-1] if paths else ""
-    return "" if path.startswith("_") else path
+    return "" if path.startswith("_") else as_name(path)

@@ -21,6 +21,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
 from ecmt_deploy.errors import ConfigError, EcmtError, ElsewhereError
 from ecmt_deploy.ranks import place, refuse
+from ecmt_deploy.text import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,13 +45,9 @@ def command(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 def _console(stderr: bool = False) -> Console:
-    from rich.console import Console
+    from ecmt_deploy.terminal import Terminal
 
-    class Piped(Console):
-        def on_broken_pipe(self) -> None:
-            raise  # main ends the command, as for any other writer
-
-    return Piped(stderr=stderr)
+    return Terminal(stderr=stderr)
 
 
 Data = Annotated[str, arg(metavar="DATA", help="digits, folder:DIR, idx:DIR, npz:FILE, or a dataset name of timm's")]
@@ -498,6 +495,13 @@ class _Terminated(BaseException):
     """SIGTERM or SIGHUP: unwinds like Ctrl-C, so that nothing is left running or half written."""
 
 
+class _OneLine(logging.Formatter):
+    """Warnings quote text from outside; each is one line without control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return one_line(super().format(record))
+
+
 def _terminated(number: int, frame: FrameType | None) -> None:
     raise _Terminated(number)
 
@@ -517,7 +521,7 @@ def _run() -> int:
         time.sleep(PATIENCE_S)  # the process that says why is to end first: torchrun then stops this one
         return 2
     except EcmtError as error:
-        print(f"ecmt-deploy: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"ecmt-deploy: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         _say_unless_launched("interrupted")
@@ -553,7 +557,9 @@ def main() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # under nohup it is ignored, and stays so
             signal.signal(number, _terminated)
-    logging.basicConfig(level=logging.WARNING, format="ecmt-deploy: %(levelname)s: %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine("ecmt-deploy: %(levelname)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     try:
         try:
             status = _run()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
 from ecmt_deploy import chips, energy_tables, tables
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.divided import evaluate_file
@@ -17,6 +15,7 @@ from ecmt_deploy.pipeline import convert_named, simulate_file, trace_file
 from ecmt_deploy.pricing import notes, to_csv
 from ecmt_deploy.report import AccuracyCurve, render_html
 from ecmt_deploy.target import find
+from ecmt_deploy.terminal import Terminal
 
 MODEL, DATA = "zoo:vit_digits", "digits"
 #: what a demo leaves in its directory
@@ -36,7 +35,7 @@ def demo(out: Path) -> None:
     RunError
         if the directory cannot be had, or holds a file of one of these names that no demo wrote.
     """
-    console = Console()
+    console = Terminal()
     _require_own(out)
     try:
         out.mkdir(exist_ok=True)

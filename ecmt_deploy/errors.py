@@ -4,9 +4,29 @@ The message says what failed, where, what was expected, and how to mend it. The 
 exits with status 2; in Python it is an ordinary exception.
 """
 
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ecmt_deploy.text import one_line
+
+#: what no word and hardly a path is
+_ENDLESS = re.compile(r"\S{500,}")
+#: characters of a message, and of what a library said within it
+_LONGEST, _REASON = 20_000, 300
+
 
 class EcmtError(Exception):
-    """Base of all errors that a user can cause and mend."""
+    """Base of all errors that a user can cause and mend.
+
+    Messages quote text from outside: whatever that holds, a message is one line without control characters.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        line = _ENDLESS.sub(lambda found: f"{found[0][:200]}..{found[0][-100:]}", one_line(message))
+        super().__init__(line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..")
 
 
 class ConfigError(EcmtError):
@@ -63,3 +83,19 @@ class RunError(EcmtError):
 
 class ElsewhereError(EcmtError):
     """An evaluation on several processes failed, and another of them says why; this one is silent."""
+
+
+@contextmanager
+def reading(error: type[EcmtError], what: str, mend: str) -> Iterator[None]:
+    """Read bytes from outside: whatever the library beneath raises becomes ``error``, as ``what (reason); mend``.
+
+    Libraries do not say what they raise where bytes are damaged, and no list of it stays complete; so only calls of such a
+    library belong into the block.
+    """
+    try:
+        yield
+    except EcmtError:
+        raise
+    except Exception as failure:
+        reason = one_line(getattr(failure, "strerror", None) or str(failure) or type(failure).__name__)
+        raise error(f"{what} ({reason[:_REASON]}); {mend}") from failure

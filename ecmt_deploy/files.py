@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Files appear whole or not at all; what is read from outside is what it says it is, or an error in one line."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
-from ecmt_deploy.errors import ConfigError, RunError
+import msgspec
+
+from ecmt_deploy.errors import ConfigError, RunError, reading
+from ecmt_deploy.text import require_plain
+
+_T = TypeVar("_T")
 
 
 @contextmanager
@@ -51,6 +57,22 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+def read_json(path: Path, kind: type[_T], mend: str) -> _T:
+    """What a JSON file holds, strictly decoded, its text without control characters.
+
+    Raises
+    ------
+    RunError
+        if it is missing, malformed or of another kind; ``mend`` ends the line.
+    """
+    if not path.is_file():  # a pipe would be waited for
+        raise RunError(f"{path}: no such file; {mend}")
+    with reading(RunError, f"{path}: not readable", mend):
+        found = msgspec.json.decode(path.read_bytes(), type=kind)
+    require_plain(found, str(path), RunError)
+    return found
 
 
 def sha256(path: Path) -> str:

@@ -16,8 +16,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from ecmt_deploy.errors import RunError
+from ecmt_deploy.errors import RunError, reading
 from ecmt_deploy.files import write_atomically
+from ecmt_deploy.text import require_plain
 from ecmt_deploy.totals import Totals, nothing
 
 _NAME = re.compile(r"part-([1-9]\d{0,8})-of-([1-9]\d{0,8})\.json")
@@ -154,15 +155,14 @@ def read_part(path: Path) -> Part:
     RunError
         naming what is wrong with it.
     """
-    try:
+    if not path.is_file():
+        raise RunError(f"{path}: no such file; {MEND}")
+    with reading(RunError, f"{path}: damaged", MEND):
         sealed = msgspec.json.decode(path.read_bytes(), type=_Sealed)
         if hashlib.sha256(sealed.part).hexdigest() != sealed.sha256:
-            raise RunError(f"{path}: damaged, its content is not what was written; {MEND}")
+            raise ValueError("its content is not what was written")
         part = msgspec.json.decode(sealed.part, type=Part)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read: {error.strerror}") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise RunError(f"{path}: damaged: {error}; {MEND}") from None
+    require_plain(part, str(path), RunError)
     name = part_path(path.parent, part.index, part.count).name
     if path.name != name:
         raise RunError(f"{path}: holds {name}; it was renamed or copied, delete it or give it its name back")

@@ -28,6 +28,7 @@ from ecmt_deploy.rundir import Conformance, RunRecord, Shard, StoredRun, require
 from ecmt_deploy.shards import fingerprint, parse_shard
 from ecmt_deploy.simulation import fitted, simulate
 from ecmt_deploy.target import Run
+from ecmt_deploy.text import to_csv
 from ecmt_deploy.traces import Trace
 from ecmt_deploy.tracing import trace
 
@@ -230,11 +231,10 @@ def trace_file(
         measured = trace(model, batches, timesteps, bar)
     measured = msgspec.structs.replace(measured, program_sha256=sha256(path), data=data)
     if out is not None:
-        from ecmt_deploy.report.data import to_csv
         from ecmt_deploy.report.data import trace as as_table
 
         as_json = msgspec.json.format(msgspec.json.encode(measured), indent=1)
-        write_atomically(out, to_csv(as_table(measured)) if suffix == ".csv" else as_json)
+        write_atomically(out, to_csv(*as_table(measured)) if suffix == ".csv" else as_json)
     return measured
 
 

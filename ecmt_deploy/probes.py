@@ -15,10 +15,12 @@ from pathlib import Path
 import nir
 import numpy as np
 
-from ecmt_deploy.errors import ConfigError, RunError
+from ecmt_deploy.errors import ConfigError, RunError, reading
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.hdf5 import read_tree
 from ecmt_deploy.target import PROBE_KINDS, Probe
+from ecmt_deploy.text import require_names
 
 #: nodes that remember from step to step
 _REMEMBERING = (n.MultiThreshold, n.ECM, n.ECMProduct, n.Hold, n.Readout)
@@ -76,13 +78,21 @@ def load_probes(path: Path) -> dict[Probe, np.ndarray]:
     """
     if not path.exists():
         return {}
+    with reading(RunError, f"{path}: no recording of neurons", "simulate again with --probe"):
+        tree = read_tree(path)
     try:
-        read = nir.read_data(str(path))
-        series = {Probe(n, k): data.data for n, node in read.nodes.items() for k, data in node.observables.items()}
-        if not all(
-            probe.kind in PROBE_KINDS and values.ndim == 3 and values.dtype.kind in "fi" for probe, values in series.items()
-        ):
-            raise ValueError("expected spikes, membranes and states of shape (samples, steps, neurons)")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{path}: no recording of neurons: {error}; simulate again with --probe") from None
+        series = {
+            Probe(name, kind): seen["data"]
+            for name, node in tree["nodes"].items()
+            for kind, seen in node["observables"].items()
+        }
+        sound = all(p.kind in PROBE_KINDS and values.ndim == 3 and values.dtype.kind in "fi" for p, values in series.items())
+    except (KeyError, AttributeError, TypeError, IndexError):  # a member is missing, or a group where there should be an array
+        sound = False
+    if not sound:
+        raise RunError(
+            f"{path}: no recording of neurons: expected spikes, membranes and states, each of shape (samples, steps, neurons); "
+            "simulate again with --probe"
+        )
+    require_names((probe.node for probe in series), RunError)
     return dict(sorted(series.items(), key=lambda item: (item[0].node, PROBE_KINDS.index(item[0].kind))))

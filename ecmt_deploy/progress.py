@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
@@ -21,6 +20,8 @@ from rich.progress import (
 )
 from rich.table import Column
 from rich.text import Text
+
+from ecmt_deploy.terminal import Terminal
 
 Item = TypeVar("Item")
 
@@ -99,7 +100,7 @@ def progress(what: str, total: int | None) -> Iterator[Meter]:
 
     Where its :meth:`Meter.reading` was used, a line says at the end how fast it was and how long it waited for data.
     """
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     begun = time.monotonic()
 
     def show(done: int, stage: str) -> None:
@@ -169,10 +170,10 @@ def step_progress(what: str, samples: int, timesteps: int) -> Iterator[Callable[
 
     Before the first call the target is being made ready.
     """
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=12),
         TimeElapsedColumn(),
         TextColumn("left"),

@@ -10,20 +10,19 @@ import tempfile
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
 import numpy as np
 
 from ecmt_deploy.activity import Activity
 from ecmt_deploy.audit import MOST, contradiction, impossible
-from ecmt_deploy.errors import ConfigError, ProgramError, RunError
-from ecmt_deploy.files import require_parent, sha256
+from ecmt_deploy.errors import ConfigError, ProgramError, RunError, reading
+from ecmt_deploy.files import read_json, require_parent, sha256
 from ecmt_deploy.graph import Program, Provenance, read, write
 from ecmt_deploy.probes import load_probes, parse_probes, probe_shape, save_probes
 from ecmt_deploy.target import Probe, Run
 
-_T = TypeVar("_T")
 #: a number of things, as far as 64 bits go
 Whole = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
 RECORD, ACTIVITY, OUTPUTS, PROGRAM, PROBES = "run.json", "activity.json", "outputs.npy", "program.nir", "probes.h5"
@@ -243,7 +242,10 @@ def load_run(path: Path, last: StoredRun | None = None) -> StoredRun:
     """
     if not path.is_dir():
         raise RunError(f"{path}: no such run directory; `ecmt-deploy simulate ... --out {path}` makes one")
-    record, activity = _decode(path / RECORD, RunRecord), _decode(path / ACTIVITY, Activity)
+    for name in (RECORD, ACTIVITY):
+        _require_file(path / name)
+    record = read_json(path / RECORD, RunRecord, "simulate again")
+    activity = read_json(path / ACTIVITY, Activity, "simulate again")
     program = _program(path / PROGRAM, record, last)
     if wrong := contradiction(record, program):
         raise RunError(f"{path / RECORD}: {wrong}; simulate again")
@@ -281,26 +283,14 @@ def _program(path: Path, record: RunRecord, last: StoredRun | None) -> Program:
 def _outputs(path: Path, record: RunRecord, program: Program) -> np.ndarray:
     """The readouts, as an array that stays in its file until it is used."""
     _require_file(path)
-    try:
+    with reading(RunError, f"{path}: cannot be read", "simulate again"):
         outputs = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # a damaged header raises whatever Python's tokeniser does
-        raise RunError(f"{path}: cannot be read: {' '.join(str(error).split())}; simulate again") from None
     expected = (record.timesteps, record.n_samples, *program.output_shape)
     dtype = "float64" if program.integer else record.dtype
     if not isinstance(outputs, np.ndarray) or outputs.shape != expected or outputs.dtype.name != dtype:
         found = f"{outputs.dtype} of shape {outputs.shape}" if isinstance(outputs, np.ndarray) else "no array"
         raise RunError(f"{path}: {found}, expected {dtype} of shape {expected}; simulate again")
     return outputs
-
-
-def _decode(path: Path, kind: type[_T]) -> _T:
-    _require_file(path)
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read: {error.strerror}") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise RunError(f"{path}: {error}; simulate again") from None
 
 
 def _require_file(path: Path) -> None:

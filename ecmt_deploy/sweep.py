@@ -18,9 +18,10 @@ from ecmt_deploy.files import require_parent, sha256, write_atomically
 from ecmt_deploy.graph import Program, read, write
 from ecmt_deploy.ledger import compare_runs
 from ecmt_deploy.quantization import quantize
-from ecmt_deploy.report import Comparison, render_comparison, summary, to_csv
+from ecmt_deploy.report import Comparison, render_comparison, summary
 from ecmt_deploy.rundir import PROGRAM, load_run, require_writable
 from ecmt_deploy.target import find
+from ecmt_deploy.text import to_csv
 
 _logger = logging.getLogger(__name__)
 #: what tells a sweep's directory from any other
@@ -146,7 +147,7 @@ def sweep(
     compared = compare_runs([run.path for run in plan], names, titles, [run.name for run in plan])
     table = summary(compared)
     rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]
-    write_atomically(out / SUMMARY_CSV, to_csv(table))
+    write_atomically(out / SUMMARY_CSV, to_csv(*table))
     write_atomically(out / SUMMARY_JSON, msgspec.json.format(msgspec.json.encode(rows), indent=1))
     write_atomically(out / PAGE, render_comparison(compared))
     return compared

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from ecmt_deploy.errors import RunError
+from ecmt_deploy.files import read_json
 
 
 class NodeTrace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,14 +63,7 @@ def load_trace(path: Path) -> Trace:
     RunError
         if it is missing or malformed, or says what no trace can.
     """
-    if not path.is_file():
-        raise RunError(f"{path}: no such file; `ecmt-deploy trace P.nir --data DATA --out {path}` makes one")
-    try:
-        read = msgspec.json.decode(path.read_bytes(), type=Trace)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read: {error.strerror}") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise RunError(f"{path}: {error}; trace again") from None
+    read = read_json(path, Trace, f"`ecmt-deploy trace P.nir --data DATA --out {path}` makes one")
     if wrong := _impossible(read):
         raise RunError(f"{path}: {wrong}; trace again")
     return read

@@ -582,14 +582,15 @@ def test_load_images_errors(tmp_path):
         data.load_images([tmp_path / "none.png"], RGB16)
     with pytest.raises(DataError, match="no image given"):
         data.load_images([], RGB16)
+    (tmp_path / "empty.png").touch()
     with pytest.raises(DataError, match="not a readable image"):
-        data.load_images([tmp_path], RGB16)
+        data.load_images([tmp_path / "empty.png"], RGB16)
 
 
 def test_decompression_bomb_is_refused(tmp_path, monkeypatch):
     Image.new("L", (64, 64)).save(tmp_path / "i.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(DataError, match="unreasonable number of pixels"):
+    with pytest.raises(DataError, match="not a readable image .*pixels"):
         data.load_images([tmp_path / "i.png"], RGB16)
 
 

@@ -170,6 +170,10 @@ def group_for_dataset(f):
     node(f, "head").create_group("weight")
 
 
+def no_levels(f):
+    replace(node(f, "gate.neuron"), "lowest_level", np.zeros(0, np.int8))
+
+
 def no_nodes(f):
     del f["node/nodes"]
 
@@ -181,11 +185,11 @@ HOSTILE = {
     dangling_operand: "norm: .*'nowhere'.*dangling",
     dangling_edge: "ghost.*dangling",
     cycle: "cycle through",
-    external_link: "qk .*weight is an external link",
-    soft_link: "qk .*weight is a soft link",
-    external_storage: "head .*weight lies outside the file",
-    virtual_dataset: "head .*weight lies outside the file",
-    declared_but_not_stored: "head .*declares shape",
+    external_link: "qk/weight is an external link",
+    soft_link: "qk/weight is a soft link",
+    external_storage: "head/weight lies outside the file",
+    virtual_dataset: "head/weight lies outside the file",
+    declared_but_not_stored: "head/weight declares shape",
     wrong_dtype: "head .*weight has dtype int32, expected floating point",
     text_for_number: "gate.neuron .*levels has dtype",
     missing_field: "head .*weight is missing",
@@ -199,6 +203,7 @@ HOSTILE = {
     names_for_other_outputs: "class_names has 2 names for 3 outputs",
     preprocessing_for_other_inputs: r"preprocessing makes samples \(3, 4, 4\), the program takes \(2, 4, 4\)",
     group_for_dataset: "head .*weight is a group",
+    no_levels: "gate.neuron .*lowest_level is empty",
     no_nodes: "nodes is missing",
 }
 

@@ -24,7 +24,7 @@ def terminal(monkeypatch):
     def made(width: int, is_terminal: bool = True) -> io.StringIO:
         stream = io.StringIO()
         made = Console(file=stream, width=width, force_terminal=is_terminal, color_system=None, legacy_windows=False)
-        monkeypatch.setattr(module, "Console", lambda stderr: made)
+        monkeypatch.setattr(module, "Terminal", lambda stderr: made)
         return stream
 
     return made

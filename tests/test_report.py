@@ -401,8 +401,3 @@ def test_long_names_keep_their_end():
     assert svg.elided("blocks.3.attn.qkv") == "blocks.3.attn.qkv"
     assert svg.elided("encoder.layers.3.self_attention.qkv", 20) == "encode…attention.qkv"
     assert len(svg.elided("x" * 500)) == svg.LABEL
-
-
-def test_a_spreadsheet_runs_nothing():
-    table = data.Table(("name", "value"), [("=1+1", -2.0), ("@x", None), ("a,b\n", 1e-300)])
-    assert data.to_csv(table) == "name,value\n'=1+1,-2.0\n'@x,\n\"a,b\n\",1e-300\n"

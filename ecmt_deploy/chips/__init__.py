@@ -8,7 +8,6 @@ from importlib import resources
 from os import PathLike, fspath
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import msgspec
 
@@ -30,7 +29,8 @@ from ecmt_deploy.chips.schema import (
     figures,
     statements,
 )
-from ecmt_deploy.errors import HardwareError
+from ecmt_deploy.errors import HardwareError, reading
+from ecmt_deploy.text import require_plain
 
 __all__ = [
     "Abilities", "Ability", "Figure", "Hardware", "Limits", "Memory", "Prices", "Source", "Sourced", "Times",
@@ -97,12 +97,9 @@ def _decode(where: str, content: bytes) -> Hardware:
     for number, line in enumerate(content.splitlines(), start=1):
         if line.count(b".") > _MOST_DOTS:
             raise HardwareError(f"{where}: line {number} has more than {_MOST_DOTS} dots, expected keys of a few parts")
-    try:
+    with reading(HardwareError, f"{where}: no chip", "`ecmt-deploy hardware --template` prints the fields expected"):
         described = msgspec.toml.decode(content, type=Hardware)
-    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        found = " ".join(str(error).split())
-        raise HardwareError(f"{where}: {found}; `ecmt-deploy hardware --template` prints the fields expected") from None
-    _check_text(where, msgspec.to_builtins(described))
+    require_plain(described, where, HardwareError)
     for key, source in described.sources.items():
         check_source(where, key, source)
     _check_names(where, "prices.ecm_op_pj", described.prices.ecm_op_pj, KINDS)
@@ -118,19 +115,6 @@ def _decode(where: str, content: bytes) -> Hardware:
     _check_order(where, "sram", [point.bytes for point in described.memory.sram] if described.memory else [])
     _check_mesh(where, described.limits)
     return described
-
-
-def _check_text(where: str, value: Any, path: str = "") -> None:
-    """Terminals obey control characters, so no text may have any."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            _check_text(where, key, path)
-            _check_text(where, inner, f"{path}.{key}" if path else key)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            _check_text(where, inner, path)
-    elif isinstance(value, str) and not value.isprintable():
-        raise HardwareError(f"{where}: {path or 'a name'}: text is {value!r}, expected one line of printable characters")
 
 
 def _check_names(where: str, group: str, given: dict[str, Figure], known: tuple[str, ...]) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from ecmt_deploy.data.reading import read_ahead, usual_workers
 from ecmt_deploy.errors import DataError
 from ecmt_deploy.preprocessing import Preprocessing
+from ecmt_deploy.text import printable
 
 Split = Literal["train", "test"]
 """What a caller asks for."""
@@ -44,7 +45,7 @@ class Source:
     def __init__(self, name: str, split: str, class_names: tuple[str, ...] | None, shape: tuple[int, ...]) -> None:
         self.name = name
         self.split = split
-        self.class_names = class_names
+        self.class_names = class_names and tuple(map(printable, class_names))
         self.shape = shape
 
     def __len__(self) -> int:

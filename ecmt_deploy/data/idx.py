@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import zlib
+import math
 from pathlib import Path
 
 import numpy as np
 
 from ecmt_deploy.data.core import ArraySource, Split
-from ecmt_deploy.errors import DataError
+from ecmt_deploy.errors import DataError, reading
 from ecmt_deploy.preprocessing import Preprocessing
 
 _PREFIXES: dict[str, tuple[str, ...]] = {"train": ("train",), "test": ("t10k", "test")}
@@ -73,25 +73,20 @@ def _read(name: str, path: Path, magic: int, dimensions: int) -> np.ndarray:
     header_bytes = 4 + 4 * dimensions
     where = f"{name}: {path.name}"
     compressed = path.suffix == ".gz"
-    try:
-        with gzip.open(path, "rb") if compressed else path.open("rb") as stream:
-            header = stream.read(header_bytes)
-            if len(header) < header_bytes:
-                raise DataError(f"{where} is truncated: {len(header)} bytes, expected a header of {header_bytes}")
-            fields = np.frombuffer(header, dtype=">u4").tolist()
-            if fields[0] != magic:
-                raise DataError(f"{where} has magic number 0x{fields[0]:08x}; expected 0x{magic:08x} (idx, bytes)")
-            shape = tuple(fields[1:])
-            expected = 1
-            for size in shape:
-                expected *= size
-            on_disk = path.stat().st_size
-            if expected > on_disk * (_DEFLATE_RATIO if compressed else 1):
-                raise DataError(f"{where} is truncated: shape {shape} needs {expected} bytes, the file has {on_disk}")
-            data = stream.read(expected + 1)
-    except (EOFError, zlib.error, OSError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise DataError(f"{where} cannot be read ({reason}); fetch it again") from error
+    unreadable = reading(DataError, f"{where} cannot be read", "fetch it again")
+    with unreadable, gzip.open(path, "rb") if compressed else path.open("rb") as stream:
+        header = stream.read(header_bytes)
+        if len(header) < header_bytes:
+            raise DataError(f"{where} is truncated: {len(header)} bytes, expected a header of {header_bytes}")
+        fields = np.frombuffer(header, dtype=">u4").tolist()
+        if fields[0] != magic:
+            raise DataError(f"{where} has magic number 0x{fields[0]:08x}; expected 0x{magic:08x} (idx, bytes)")
+        shape = tuple(fields[1:])
+        expected = math.prod(shape)
+        on_disk = path.stat().st_size
+        if expected > on_disk * (_DEFLATE_RATIO if compressed else 1):
+            raise DataError(f"{where} is truncated: shape {shape} needs {expected} bytes, the file has {on_disk}")
+        data = stream.read(expected + 1)
     if len(data) != expected:
         kind = "truncated" if len(data) < expected else "too long"
         count = f"{len(data)}" if len(data) < expected else f"more than {expected}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from ecmt_deploy.errors import DataError
+from ecmt_deploy.errors import DataError, reading
 from ecmt_deploy.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -50,20 +50,17 @@ def read_image(where: str, file: str | Path | BinaryIO, preprocessing: Preproces
     """
     from PIL import Image
 
-    try:
-        with Image.open(file) as image:
-            # Pillow warns of such an image and refuses only larger ones; filters of warnings are not for threads
-            if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
-                raise Image.DecompressionBombError
-            image.load()
-            return transform(where, image, preprocessing)
-    except FileNotFoundError as error:
-        raise DataError(f"{where}: no such image file") from error
-    except Image.DecompressionBombError as error:
-        raise DataError(f"{where}: the image claims an unreasonable number of pixels; scale it down first") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # Pillow reports damage in all these ways
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{where}: not a readable image ({reason})") from error
+    if isinstance(file, str | Path) and not Path(file).is_file():
+        raise DataError(f"{where}: no such image file")
+    unreadable = reading(DataError, f"{where}: not a readable image", "save it again, as PNG or JPEG")
+    with unreadable, Image.open(file) as image:
+        if image.format == "EPS":  # Pillow would have Ghostscript run it
+            raise DataError(f"{where}: a PostScript file, whatever its name; save it as PNG or JPEG")
+        # Pillow warns of such an image and refuses only larger ones; filters of warnings are not for threads
+        if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
+            raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels are unreasonably many")
+        image.load()
+        return transform(where, image, preprocessing)
 
 
 def transform(where: str, image: Image, preprocessing: Preprocessing) -> np.ndarray:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
-import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from ecmt_deploy.data.core import ArraySource, Split, check_labels, check_shape
-from ecmt_deploy.errors import DataError
+from ecmt_deploy.errors import DataError, reading
 
 _BOMB_RATIO = 200
 _BOMB_FLOOR_BYTES = 1 << 30
 """An array that unpacks to more than this and to more than 200 times what it takes on disk is refused unread."""
+_MEND = "write it with numpy.savez"
 
 
 def open_npz(name: str, path: Path, split: Split, shape: tuple[int, ...] | None) -> ArraySource:
@@ -37,15 +39,12 @@ def open_npz(name: str, path: Path, split: Split, shape: tuple[int, ...] | None)
     """
     if not path.is_file():
         raise DataError(f"{name}: no such file; expected an .npz with x {_expected(shape)} float32 and y (N,) int64")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            has_train = "x_train" in members
-            suffix = "_train" if split == "train" and has_train else ""
-            x = _read(name, archive, members, f"x{suffix}")
-            y = _read(name, archive, members, f"y{suffix}")
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{name}: not a readable .npz file ({_first_line(error)}); write it with numpy.savez") from error
+    with reading(DataError, f"{name}: not a readable .npz file", _MEND), zipfile.ZipFile(path) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        has_train = "x_train" in members
+        suffix = "_train" if split == "train" and has_train else ""
+        x = _read(name, archive, members, f"x{suffix}")
+        y = _read(name, archive, members, f"y{suffix}")
     if x.dtype != np.float32 or (x.ndim < 2 if shape is None else x.ndim != len(shape) + 1):
         raise DataError(
             f"{name}: x{suffix} is {x.dtype} of shape {x.shape}; expected normalised float32 of shape {_expected(shape)}"
@@ -69,31 +68,31 @@ def _expected(shape: tuple[int, ...] | None) -> str:
 
 
 def _read(name: str, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], key: str) -> np.ndarray:
-    """One array, its header checked against the real size before anything is allocated."""
+    """One array, if it is as large as a file of its size can be."""
     info = members.get(key)
     if info is None:
         raise DataError(f"{name}: no array {key!r}; found {', '.join(sorted(members)) or 'none'}")
     if info.file_size > max(_BOMB_FLOOR_BYTES, _BOMB_RATIO * info.compress_size):
-        raise DataError(f"{name}: {key} unpacks from {info.compress_size} to {info.file_size} bytes; write it with numpy.savez")
-    with archive.open(info) as stream:
-        try:
-            version = np.lib.format.read_magic(stream)
-            if version == (1, 0):
-                shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-            else:
-                shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
-        except ValueError as error:
-            raise DataError(f"{name}: {key} is not a NumPy array ({_first_line(error)})") from error
-        if dtype.hasobject:
-            raise DataError(f"{name}: {key} holds pickled objects, which are refused; save plain numbers")
-        size_bytes = int(np.prod(shape, dtype=object)) * dtype.itemsize if shape else dtype.itemsize
-        found_bytes = info.file_size - stream.tell()
-        if size_bytes != found_bytes:
-            raise DataError(f"{name}: {key} declares shape {shape} {dtype} = {size_bytes} bytes, but {found_bytes} are there")
-        data = stream.read(size_bytes)
-    array = np.frombuffer(data, dtype=dtype).reshape(shape, order="F" if fortran else "C")
+        raise DataError(f"{name}: {key} unpacks from {info.compress_size} to {info.file_size} bytes; {_MEND}")
+    with reading(DataError, f"{name}: {key} is not a NumPy array of numbers", _MEND), archive.open(info) as stream:
+        return _read_npy(stream, info.file_size)
+
+
+def _read_npy(stream: IO[bytes], size: int) -> np.ndarray:
+    """An array in NumPy's format, in native byte order, of a stream of ``size`` bytes; nothing is allocated that is not there.
+
+    Raises
+    ------
+    ValueError
+        if it holds objects, or another number of bytes than it declares; and whatever NumPy raises.
+    """
+    version = np.lib.format.read_magic(stream)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = header(stream)
+    if dtype.hasobject:
+        raise ValueError("it holds pickled objects, which are refused")
+    declared, there = math.prod(shape) * dtype.itemsize, size - stream.tell()
+    if declared != there:
+        raise ValueError(f"it declares shape {shape} {dtype} = {declared} bytes, but {there} are there")
+    array = np.frombuffer(stream.read(declared), dtype).reshape(shape, order="F" if fortran else "C")
     return array.astype(dtype.newbyteorder("="), copy=False)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -19,6 +19,7 @@ from ecmt_deploy.data.npz import open_npz
 from ecmt_deploy.errors import DataError
 from ecmt_deploy.graph.provenance import CalibrationRecord
 from ecmt_deploy.preprocessing import Preprocessing
+from ecmt_deploy.text import require_plain
 
 _logger = logging.getLogger(__name__)
 
@@ -215,6 +216,7 @@ def _open(
 ) -> Source:
     if split not in ("train", "test"):
         raise DataError(f"{spec}: unknown split {split!r}; expected train or test")
+    require_plain(spec, "DATA", DataError)  # records of what is made from it keep it
     form, colon, place = spec.partition(":")
     if colon and form in ("folder", "idx", "npz") and not place:
         raise DataError(f"{spec}: nothing after the colon; expected {form}:PATH")

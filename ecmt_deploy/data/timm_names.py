@@ -13,7 +13,7 @@ import numpy as np
 
 from ecmt_deploy.data.core import Source, Split
 from ecmt_deploy.data.images import color_mode, read_image, transform
-from ecmt_deploy.errors import DataError
+from ecmt_deploy.errors import DataError, reading
 from ecmt_deploy.preprocessing import Preprocessing
 
 _logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class TimmSource(Source):
 
     def _items(self, indices: np.ndarray) -> Iterator[tuple[Any, int]]:
         """(image or open file, label) at these indices, in their order."""
-        try:
+        with reading(DataError, f"{self.name}: a sample cannot be read", "fetch the data again"):
             if not self.decodes:
                 yield from self._stream(indices)
                 return
@@ -85,8 +85,6 @@ class TimmSource(Source):
             for i in indices.tolist():
                 image, label = items[i]
                 yield image, int(label)
-        except (OSError, ValueError, RuntimeError, KeyError, TypeError, IndexError) as error:
-            raise DataError(f"{self.name}: a sample cannot be read ({_first_line(error)})") from error
 
     def _stream(self, indices: np.ndarray) -> Iterator[tuple[Any, int]]:
         wanted = set(indices.tolist())

@@ -13,10 +13,12 @@ from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.graph import fixed_rules
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph.canonical import canonical, fit_to_operand
+from ecmt_deploy.graph.fields import FIELDS
 from ecmt_deploy.graph.functions import FUNCTIONS
 from ecmt_deploy.graph.program import Program, parameters
 from ecmt_deploy.graph.provenance import Provenance
 from ecmt_deploy.graph.shapes import ShapeError, infer
+from ecmt_deploy.text import require_names, require_plain
 
 MAX_ELEMENTS = 2**31  # of one stream: larger cannot be a layer, and would only exhaust memory
 
@@ -35,6 +37,8 @@ def verify(nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]], p
     ProgramError
         naming node, field, what was found and what was expected, at the first rule that is broken.
     """
+    require_names(nodes, ProgramError)
+    require_plain(provenance, "provenance", ProgramError)
     for name, node in nodes.items():
         _check_type(name, node)
     nodes = {name: canonical(name, node) for name, node in nodes.items()}
@@ -175,9 +179,7 @@ def _check_ends(nodes: Mapping[str, nir.NIRNode], operands: Mapping[str, tuple[s
 
 
 def _check_type(name: str, node: nir.NIRNode) -> None:
-    """The name and the type of one node."""
-    if not isinstance(name, str) or not name or "/" in name or name in (".", ".."):
-        raise ProgramError(f"node {name!r}: its name is {name!r}, expected a name without '/'")
+    """The type of one node."""
     if type(node) not in {*n.DIALECT.values(), *n.STANDARD.values(), *f.FIXED.values()}:
         raise ProgramError(f"node {name}: unknown type {type(node).__name__}, expected one of {_known_types()}")
 
@@ -191,6 +193,9 @@ def _check_fields(name: str, node: nir.NIRNode) -> None:
 
     for array in parameters(node):
         require(array.dtype.kind in "fi", "a parameter", f"of dtype {array.dtype}", "floating point or integer")
+    for field, kind in FIELDS[type(node)].items():
+        if kind in ("floats", "integers"):
+            require(np.size(getattr(node, field)) > 0, field, "empty", "at least one element")
     check = fixed_rules.check_fields if isinstance(node, f.Fixed) else _FIELD_CHECKS.get(type(node))
     if check:
         check(node, require)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 
+from ecmt_deploy import text
 from ecmt_deploy.pricing.result import Band, Energy, MemoryRow, MemoryView
 
 COMPONENTS = ("synapse", "product", "mac", "neuron", "ecm", "routing", "chip_crossing", "static")
@@ -17,9 +17,7 @@ def to_csv(results: Sequence[Energy]) -> str:
     """
     amounts = [f"{name}{end}" for name in (*COMPONENTS, "priced") for end in ("_pj", "_low_pj", "_high_pj")]
     view_c = ["memory_snn_pj", "memory_ann_pj", "events_per_mac", "break_even_events_per_mac"]
-    text = _Text()
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(["hardware", "node", "type", *amounts, "bounds", "unpriced", *view_c])
+    rows: list[list[text.Cell]] = []
     for result in results:
         for row in result.rows:
             memory = result.memory.rows.get(row.node)
@@ -27,31 +25,21 @@ def to_csv(results: Sequence[Energy]) -> str:
             if memory:
                 compared = [*_both(memory), memory.events_per_mac, memory.break_even_events_per_mac]
             cells = [*_amounts(row.components_pj, row.priced_pj), *_words(row.bounds, row.unpriced)]
-            lines.writerow([result.hardware, row.node, row.kind, *cells, *map(_number, compared)])
+            rows.append([result.hardware, row.node, row.kind, *cells, *compared])
         compared = [*_both(result.memory), result.events_per_mac, None]
         cells = [*_amounts(result.components_pj, result.total_pj), *_words(result.bounds, result.unpriced)]
-        lines.writerow([result.hardware, "total", "program", *cells, *map(_number, compared)])
-    return "".join(text)
-
-
-class _Text(list[str]):
-    """What ``csv`` writes to: pricing opens no file, not even in memory."""
-
-    write = list.append
+        rows.append([result.hardware, "total", "program", *cells, *compared])
+    return text.to_csv(["hardware", "node", "type", *amounts, "bounds", "unpriced", *view_c], rows)
 
 
 def _both(memory: MemoryRow | MemoryView) -> tuple[float, float]:
     return sum(memory.snn_pj.values()), sum(memory.ann_pj.values())
 
 
-def _amounts(components: dict[str, Band], total: Band) -> list[str]:
+def _amounts(components: dict[str, Band], total: Band) -> list[float | None]:
     bands = [*(components.get(name) for name in COMPONENTS), total if components else None]
-    return [_number(x) for band in bands for x in ((band.value, band.low, band.high) if band else (None, None, None))]
+    return [x for band in bands for x in ((band.value, band.low, band.high) if band else (None, None, None))]
 
 
 def _words(bounds: Iterable[str], unpriced: Iterable[str]) -> list[str]:
     return ["+".join(bounds), "+".join(sorted(unpriced))]
-
-
-def _number(x: float | None) -> str:
-    return "" if x is None else repr(x)

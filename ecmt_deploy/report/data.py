@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -12,9 +10,8 @@ from ecmt_deploy.placement.result import Placement, Unit
 from ecmt_deploy.pricing import COMPONENTS
 from ecmt_deploy.pricing.result import NOTHING, Band, Energy, MemoryView
 from ecmt_deploy.report.model import AccuracyCurve, Raster
+from ecmt_deploy.text import Cell
 from ecmt_deploy.traces import Trace
-
-Cell = str | float | int | None
 
 
 class Table(NamedTuple):
@@ -27,19 +24,6 @@ class Table(NamedTuple):
         """One column."""
         at = self.header.index(name)
         return [row[at] for row in self.rows]
-
-
-def to_csv(table: Table) -> str:
-    """RFC 4180; floats with all their digits. Text that a spreadsheet would run as a formula is quoted with an apostrophe."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(table.header)
-    writer.writerows([_cell(value) for value in row] for row in table.rows)
-    return out.getvalue()
-
-
-def _cell(value: Cell) -> Cell:
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def accuracy(curve: AccuracyCurve) -> Table:

@@ -12,7 +12,8 @@ from ecmt_deploy.placement.result import Unit
 from ecmt_deploy.pricing import bound_mark, remarks
 from ecmt_deploy.pricing.result import Energy
 from ecmt_deploy.report import data, text
-from ecmt_deploy.report.svg import elided, printable
+from ecmt_deploy.report.svg import elided
+from ecmt_deploy.text import printable, to_csv
 
 #: rows of a table that is shown beside its chart; longer ones are only in the CSV
 SHOWN = 80
@@ -55,7 +56,7 @@ def _lines(value: str) -> str:
 
 def _csv(table: data.Table) -> str:
     """A table as a link that needs no network."""
-    return "data:text/csv;charset=utf-8," + quote(data.to_csv(table), safe=",:")
+    return "data:text/csv;charset=utf-8," + quote(to_csv(*table), safe=",:")
 
 
 def _cell(value: data.Cell) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-import unicodedata
 import warnings
 from collections.abc import Callable
 from io import StringIO
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from xml.etree import ElementTree
 
 from markupsafe import Markup
+
+from ecmt_deploy.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,11 +105,6 @@ def svg(made: Figure, key: str, label: str) -> Markup:
 
 def _targets(value: str) -> list[str]:
     return [value[1:]] if value.startswith("#") else _REFERENCE.findall(value)
-
-
-def printable(text: str) -> str:
-    """Text that every reader of HTML and SVG takes: control characters, also those of direction, become U+FFFD."""
-    return "".join(c if c.isprintable() or unicodedata.category(c) == "Zs" else "\ufffd" for c in text)
 
 
 def elided(name: str, length: int = LABEL) -> str:
