@@ -78,13 +78,17 @@ def convert(
     budget: Annotated[float | None, arg(metavar="R", help="accurate: at most R synaptic events per MAC after T steps")] = None,
     calibration_samples: Annotated[int, arg(help="samples of the training split to calibrate on")] = 64,
     timesteps: Annotated[int, arg(help="time steps T the program is tuned for")] = 4,
+    mlp_bases: Annotated[
+        Literal["fixed", "measured"] | None,
+        arg(metavar="fixed|measured", help="paper: bases before an MLP's second layer; by default fixed in plain ViTs alone"),
+    ] = None,
 ) -> None:
     """Convert a pretrained model to a spiking program, without training."""
     from ecmt_deploy import tables
     from ecmt_deploy.config import ConvertConfig
     from ecmt_deploy.pipeline import convert_named
 
-    config = ConvertConfig(preset=preset, levels=levels, timesteps=timesteps, budget=budget)
+    config = ConvertConfig(preset=preset, levels=levels, timesteps=timesteps, budget=budget, mlp_bases=mlp_bases)
     spiking = convert_named(model, data, out, config, weights, _key_values(model_arg), calibration_samples)
     _console().print(tables.converted(spiking.program, out), markup=False)
 

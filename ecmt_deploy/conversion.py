@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ecmt_deploy import weights
 from ecmt_deploy.calibrate import calibrate
+from ecmt_deploy.calibrate.published import mlp_bases
 from ecmt_deploy.calibrate.sensitivity import samples_at_once
 from ecmt_deploy.capture import capture, require_eval
 from ecmt_deploy.config import ConvertConfig
@@ -69,6 +70,8 @@ def convert(
     batches = _batches(calibration)
     _check_range(batches, model, base)
     _check_taken(batches[0], model)
+    if recipe.bases == "published" and config.mlp_bases is None:  # settled here, so that the program tells
+        config = msgspec.structs.replace(config, mlp_bases=mlp_bases(model))
     base = msgspec.structs.replace(
         base,
         config=msgspec.to_builtins(config),
