@@ -67,7 +67,7 @@ def test_tuning_is_for_the_number_of_steps_asked_for(timesteps):
     spiking = convert(TinyTransformer(), calibration(), ConvertConfig(timesteps=timesteps))
     record = spiking.program.provenance.tuning
     assert record.timesteps == spiking.program.timesteps == timesteps
-    assert record.samples == 8
+    assert record.samples == 32
 
 
 def test_a_constant_answer_is_refused():
@@ -145,7 +145,7 @@ def test_a_neuron_reaches_its_operand_and_stops_at_its_dead_zone(seed, price, li
     r = np.random.default_rng(seed)
     sensitivity = r.lognormal(0, 3, (3, 4)) * (r.random((3, 4)) > 0.2)
     seen = Survey(r.normal(size=(3, 4)), r.lognormal(0, 2, (3, 4)), sensitivity)
-    node = allocate(seen, 5.0, price, axis, limit, 0.74, FLOAT64)
+    node = allocate(seen, 5.0, price, axis, limit, 0.74, -seen.expected)
     assert 1 <= node.levels <= limit
     highest = node.positive_base * 2.0 ** (node.levels - 1)
     others = tuple(i for i in range(2) if i != axis)

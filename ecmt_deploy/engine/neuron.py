@@ -29,7 +29,7 @@ class Neuron(Op):
     fused = False
     #: pass the membrane on as it is: the analog network
     identity = False
-    #: keep what is not sent after the last step in ``v``
+    #: keep what is not sent after the last step in ``v``, and give what it has sent by then at every step
     keeps_membrane = False
     #: give spikes of single steps, for who counts elements
     shows_spikes = False
@@ -85,6 +85,9 @@ class Neuron(Op):
         if self.keeps_membrane and fired.sent is not None:
             total = x.to(SUM, chunk).value[-1].reshape(fired.sent.shape)
             self.v = (total + self.initial - fired.sent).reshape(chunk.batch, *self.shape)
+            # all others are as in the analog network, and so what they give after the last step depends on this alone
+            last = fired.values[-1:].reshape(1, chunk.batch, *self.shape).to(x.value.dtype)
+            return Signal(last, x.form, steady=True, completed=offset is not None)
         lead = (chunk.steps, chunk.batch)
         return Signal(
             fired.values.reshape(*lead, *self.shape).to(x.value.dtype),
