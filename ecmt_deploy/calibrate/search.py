@@ -69,7 +69,8 @@ class Search:
         over: Point | None = None
         at, measured, streak = min(max(start, self.low), self.high), 0, 0
         while True:
-            point = Point(at, measure(at))
+            value = measure(at)
+            point = Point(at, value if value < inf else inf)  # what is no number is over the goal
             measured += 1
             met = point.value <= self.goal
             streak = max(streak, 0) + 1 if met else min(streak, 0) - 1  # how often in a row on this side
