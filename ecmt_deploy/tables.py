@@ -88,10 +88,13 @@ def converted(program: Program, path: Path) -> str:
     )
     if tuned is None:
         return line
-    return (
-        f"{line}\ntuned for T = {tuned.timesteps} on {tuned.samples} held-out calibration samples: {tuned.events_per_mac:.2f} "
-        f"synaptic events per MAC, readout within {100 * tuned.relative_error**0.5:.2g} % of its spread"
-    )
+    events = f"{tuned.events_per_mac:.2f} synaptic events per MAC"
+    if config.get("budget") is not None:
+        events += f" of a budget of {config['budget']:g}"
+    away = f"readout within {100 * tuned.relative_error**0.5:.2g} % of its spread"
+    if tuned.worst_distance is not None:
+        away += f", {100 * tuned.worst_distance:.2g} % in the worst sample"
+    return f"{line}\ntuned for T = {tuned.timesteps} on {tuned.samples} calibration samples: {events}, {away}"
 
 
 def trace(measured: Trace) -> Table:

@@ -114,10 +114,11 @@ def tuned(lowered: Lowered, batches: list[Tensor], config: ConvertConfig, progre
         floors = tuner.misleading(before.best.price) if before.best.distance > POOR else {}
         if not floors:
             break
-        tuner.surveys = {name: raised(seen, floors.get(name, 0.0)) for name, seen in surveys.items()}
+        tuner.use({name: raised(seen, floors.get(name, 0.0)) for name, seen in surveys.items()})
         found = tuner.choose(before.best.price)
         if found.best.distance > before.best.distance:  # errors so large that what is measured for small ones is no guide
-            tuner.surveys, found = surveys, before
+            tuner.use(surveys)
+            found = before
         if found.best.distance > WORTHWHILE * before.best.distance:
             break
     chosen = found.best
@@ -155,7 +156,7 @@ class _Tuner:
         program, surveyor = lowered.program, Surveyor(lowered.program)
         surveyor.see(x, lambda samples: progress("calibrate", samples))
         self.variance = _variance(_answers(surveyor.engine, x))
-        self.surveys: Mapping[str, Survey] = surveyor.surveys(self.variance)
+        self.use(surveyor.surveys(self.variance))
         self.x = _spaced(x, MANY)
         self.answers = _answers(surveyor.engine, self.x)
         self.fan_outs = fan_outs(program)
@@ -164,6 +165,11 @@ class _Tuner:
         self.base = with_expectations(program, expecting)
         dense = sum(fan * prod(program.shapes[name]) for name, fan in self.fan_outs.items())
         self.first_price = GOOD**2 / max(dense, 1.0)
+
+    def use(self, surveys: Mapping[str, Survey]) -> None:
+        """Make programs by these surveys from now on."""
+        self.surveys = surveys
+        self._trials: dict[tuple[float, int], Trial] = {}  # of programs by them
 
     def program(self, price: float) -> Program:
         """The program for a price."""
@@ -175,7 +181,9 @@ class _Tuner:
         return with_nodes(self.base, neurons)
 
     def attempt(self, price: float, samples: int) -> Trial:
-        """Measure the program for a price on so many samples."""
+        """Measure the program for a price on so many samples; once."""
+        if (price, samples) in self._trials:
+            return self._trials[price, samples]
         model, steps = SpikingModel(self.program(price)), self.config.timesteps
         x, answers = _spaced(self.x, samples), _spaced(self.answers, samples)
         outputs, activities = zip(*(model.count(part, steps) for part in x.split(samples_at_once(model.program))), strict=True)
@@ -184,7 +192,9 @@ class _Tuner:
         activity = functools.reduce(operator.add, activities)
         self.trials, self._measured = self.trials + 1, self._measured + len(x)
         self._progress("tune", self._measured)
-        return Trial(price, distances.numpy(), activity.events_per_mac(model.program.encoding) or 0.0)
+        trial = Trial(price, distances.numpy(), activity.events_per_mac(model.program.encoding) or 0.0)
+        self._trials[price, samples] = trial
+        return trial
 
     def choose(self, start: float) -> _Found:
         """The search that the configuration asks for: on few samples until its goal is known and near, then on all of them."""
