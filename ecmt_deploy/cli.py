@@ -143,7 +143,8 @@ def evaluate(
         return
     result = evaluate_file(program, data, timesteps, batch_size, limit, out, execution, checkpoint, workers, say)
     if place().rank == 0:
-        console.print(tables.accuracy(result.accuracy, result.agreement, result.analog_accuracy, result.n_samples))
+        analog, cosine = result.analog_accuracy, result.cosine
+        console.print(tables.accuracy(result.accuracy, result.agreement, analog, result.n_samples, cosine))
 
 
 @command
@@ -225,7 +226,8 @@ def merge(
     from ecmt_deploy.shards import holds_parts, merge_parts, merge_runs
 
     merged = merge_parts(runs, out) if holds_parts(runs) else merge_runs(runs, out)
-    _console().print(tables.accuracy(merged.accuracy, merged.agreement, merged.analog_accuracy, merged.n_samples))
+    cosine = getattr(merged, "cosine", None)  # runs keep none
+    _console().print(tables.accuracy(merged.accuracy, merged.agreement, merged.analog_accuracy, merged.n_samples, cosine))
 
 
 @command

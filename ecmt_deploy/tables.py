@@ -18,6 +18,7 @@ from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph.fixed import Fixed, FixedMultiThreshold
 from ecmt_deploy.placement import Placement, Unit
 from ecmt_deploy.rundir import RunRecord
+from ecmt_deploy.totals import Spread
 from ecmt_deploy.traces import Trace
 
 
@@ -42,17 +43,27 @@ def _wrap(table: Table, column: int) -> None:
     table.columns[column].justify, table.columns[column].no_wrap = "left", False
 
 
-def accuracy(spiking: Sequence[float], agreement: Sequence[float] | None, analog: float | None, samples: int) -> Table:
-    """Accuracy after every step, with the analog model's in the last row, where there is one."""
-    table = _table(f"Accuracy on {samples} samples", "T", "accuracy %", *(["agreement with analog %"] if agreement else []))
-    if agreement is None or analog is None:
-        for t, right in enumerate(spiking, start=1):
-            table.add_row(str(t), f"{100 * right:.2f}")
-        return table
-    for t, (right, same) in enumerate(zip(spiking, agreement, strict=True), start=1):
-        table.add_row(str(t), f"{100 * right:.2f}", f"{100 * same:.2f}")
-    table.add_section()
-    table.add_row("analog", f"{100 * analog:.2f}", "")
+def accuracy(
+    spiking: Sequence[float],
+    agreement: Sequence[float] | None,
+    analog: float | None,
+    samples: int,
+    cosine: Spread | None = None,
+) -> Table:
+    """Accuracy after every step, with the analog model's in the last row, where there is one.
+
+    Beside the cosine of the readouts with the analog ones, its mean, that of one sample in twenty, and the worst.
+    """
+    compared = agreement is not None and analog is not None
+    columns = [*(["agreement with analog %"] if compared else []), *(["cosine", "5th percentile", "worst"] if cosine else [])]
+    table = _table(f"Accuracy on {samples} samples", "T", "accuracy %", *columns)
+    for t, right in enumerate(spiking):
+        same = [f"{100 * agreement[t]:.2f}"] if agreement is not None and compared else []
+        near = [f"{values[t]:.4f}" for values in (cosine.mean, cosine.percentile_5, cosine.worst)] if cosine else []
+        table.add_row(str(t + 1), f"{100 * right:.2f}", *same, *near)
+    if analog is not None and compared:
+        table.add_section()
+        table.add_row("analog", f"{100 * analog:.2f}")
     return table
 
 
