@@ -109,22 +109,27 @@ def converted(program: Program, path: Path) -> str:
 
 
 def trace(measured: Trace) -> Table:
-    """Relative error of every node after every step; for neurons also spikes and the share that fired the highest level.
+    """Relative error of every node after every step, over all samples, and after the last step also of single samples.
 
-    Nodes before the first neuron have no error and are left out.
+    Neurons have their spikes too, and the share that fired the highest level. Nodes before the first neuron have no error and
+    are left out.
     """
     steps = _shown_steps(measured.timesteps)
-    title = f"Relative error in %, {measured.coding} coding, mean of {measured.n_samples} samples"
-    table = _table(title, "node", *(f"T={t}" for t in steps), "spikes", "top %")
+    title = f"Relative error in %, {measured.coding} coding, {measured.n_samples} samples"
+    table = _table(title, "node", *(f"T={t}" for t in steps), "95th", "worst", "spikes", "top %")
     table.columns[0].min_width = 24
-    table.caption = Text("spikes: per neuron over all steps   top %: neurons and steps that fired the highest level")
+    table.caption = Text(
+        f"95th, worst: percentile and worst of the samples, T={steps[-1]}   spikes: per neuron over all steps   "
+        "top %: neurons and steps that fired the highest level"
+    )
     table.caption_justify = "left"
     for node in measured.nodes:
         if not max(node.relative_error) > EXACT:
             continue
         errors = [f"{100 * node.relative_error[t - 1]:.2f}" for t in steps]
+        single = [f"{100 * values[-1]:.2f}" if values else "" for values in (node.percentile_95, node.worst)]
         spiking = [f"{sum(node.spike_rate):.3f}", f"{100 * sum(node.saturation):.2f}"] if node.spike_rate else ["", ""]
-        table.add_row(node.node, *errors, *spiking)
+        table.add_row(node.node, *errors, *single, *spiking)
     return table
 
 
@@ -133,10 +138,10 @@ EXACT = 1e-5
 
 
 def _shown_steps(timesteps: int) -> list[int]:
-    """At most six steps, the first and the last among them; the JSON has all."""
-    if timesteps <= 6:
+    """At most four steps, the last among them; the JSON has all."""
+    if timesteps <= 4:
         return list(range(1, timesteps + 1))
-    return sorted({1, 2, 4, *(t for t in (8, 16, 32, 64) if t < timesteps), timesteps})[-6:]
+    return sorted({1, 2, 4, *(t for t in (8, 16, 32, 64) if t < timesteps), timesteps})[-4:]
 
 
 def classification(image: Path, steps: Sequence[Sequence[tuple[str, float]]]) -> Table:
