@@ -62,7 +62,6 @@ def test_every_budget_between_the_extremes_is_met(tuner):
     for budget in (*np.geomspace(0.01, 0.9, 7) * most.events_per_mac, 2 * most.events_per_mac):
         found = tuner._spend(budget, tuner.first_price)
         assert found.best.events_per_mac <= budget
-        assert len(found.best.distances) == 32
         near = found.best.events_per_mac >= 0.98 * budget
         narrow = found.bracket.over is not None and found.bracket.over.at - found.bracket.under.at <= 0.3
         assert near or narrow or found.best.distance < 1.2 * most.distance
@@ -83,11 +82,11 @@ def test_a_budget_below_silence_is_refused(tuner, monkeypatch):
 
 def test_the_record_says_how_far_the_search_got():
     record = convert(TinyTransformer(outlier=3.0), calibration(), ConvertConfig(budget=0.5)).program.provenance.tuning
-    assert (record.goal, record.samples) == ("events_per_mac", 32)
+    assert record.goal == "events_per_mac"
     assert record.events_per_mac <= record.most < 0.5
     assert record.beyond is None or record.beyond > record.most
     assert record.mean_distance <= record.relative_error**0.5 <= record.worst_distance
-    record = convert(TinyTransformer(outlier=3.0), calibration()).program.provenance.tuning
+    record = convert(TinyTransformer(outlier=3.0), calibration(), ConvertConfig(timesteps=8)).program.provenance.tuning
     assert record.goal == "distance"
     assert record.mean_distance < 1.3 * record.most
 
@@ -131,7 +130,7 @@ def test_tuning_is_for_the_number_of_steps_asked_for(timesteps):
     spiking = convert(TinyTransformer(), calibration(), ConvertConfig(timesteps=timesteps))
     record = spiking.program.provenance.tuning
     assert record.timesteps == spiking.program.timesteps == timesteps
-    assert record.samples == 32
+    assert 16 <= record.samples <= 32
 
 
 def test_a_constant_answer_is_refused():

@@ -15,7 +15,7 @@ import functools
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from math import exp, inf, log, prod
+from math import exp, inf, isclose, log, prod
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -57,9 +57,12 @@ MARGIN = 0.02
 FEW = {"distance": 16, "events_per_mac": 8}
 #: samples on which the last programs are measured, at most
 MANY = 64
+#: two samples of samples whose means differ by less say the same
+ALIKE = 0.02
+SEED = 0
 #: tolerance, resolution (in powers of e) and number of trials of a search
 EFFORT = {"distance": (0.15, 0.2, 8), "events_per_mac": (0.02, 0.03, 10)}
-#: programs measured on all samples for a distance, unless one is so near (logarithms)
+#: programs measured on all samples for a distance, unless one is so near
 POLISHED, NEAR_ENOUGH = 3, 0.05
 
 
@@ -83,6 +86,17 @@ class Trial:
         """The mean distance; infinite where a readout is no number."""
         mean = float(self.distances.mean())
         return mean if mean < inf else inf
+
+    def __add__(self, other: Trial) -> Trial:
+        """The same on these samples and on others."""
+        weights = len(self.distances), len(other.distances)
+        events = float(np.average([self.events_per_mac, other.events_per_mac], weights=weights))
+        return Trial(self.price, np.concatenate([self.distances, other.distances]), events)
+
+    def agrees(self, other: Trial) -> bool:
+        """Whether both say nearly the same."""
+        pairs = (self.distance, other.distance), (self.events_per_mac, other.events_per_mac)
+        return all(isclose(a, b, rel_tol=ALIKE) for a, b in pairs)
 
 
 @dataclass(frozen=True)
@@ -157,7 +171,8 @@ class _Tuner:
         surveyor.see(x, lambda samples: progress("calibrate", samples))
         self.variance = _variance(_answers(surveyor.engine, x))
         self.use(surveyor.surveys(self.variance))
-        self.x = _spaced(x, MANY)
+        # in an order of no meaning: the first few stand for all
+        self.x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(SEED))[:MANY]]
         self.answers = _answers(surveyor.engine, self.x)
         self.fan_outs = fan_outs(program)
         # what is expected does not depend on the price: it is folded in once
@@ -181,20 +196,29 @@ class _Tuner:
         return with_nodes(self.base, neurons)
 
     def attempt(self, price: float, samples: int) -> Trial:
-        """Measure the program for a price on so many samples; once."""
-        if (price, samples) in self._trials:
-            return self._trials[price, samples]
-        model, steps = SpikingModel(self.program(price)), self.config.timesteps
-        x, answers = _spaced(self.x, samples), _spaced(self.answers, samples)
-        outputs, activities = zip(*(model.count(part, steps) for part in x.split(samples_at_once(model.program))), strict=True)
-        readouts = torch.cat([output[-1] for output in outputs]).double()
-        distances = (readouts - answers).flatten(1).norm(dim=1) / self.variance**0.5
-        activity = functools.reduce(operator.add, activities)
-        self.trials, self._measured = self.trials + 1, self._measured + len(x)
-        self._progress("tune", self._measured)
-        trial = Trial(price, distances.numpy(), activity.events_per_mac(model.program.encoding) or 0.0)
-        self._trials[price, samples] = trial
-        return trial
+        """Measure the program for a price, once: on so many samples, or on half of them if these say the same as a quarter."""
+        if (price, samples) not in self._trials:
+            model, most = SpikingModel(self.program(price)), min(samples, len(self.x))
+            trial = self._measure(model, price, 0, -(-most // 4))
+            for end in (-(-most // 2), most):
+                before, trial = trial, trial + self._measure(model, price, len(trial.distances), end)
+                if before.agrees(trial):
+                    break
+            self._trials[price, samples] = trial
+            self.trials += 1
+        return self._trials[price, samples]
+
+    def _measure(self, model: SpikingModel, price: float, begin: int, end: int) -> Trial:
+        """On samples ``begin`` to ``end``."""
+        counted, together = [], samples_at_once(model.program)
+        for x in self.x[begin:end].split(together):
+            counted.append(model.count(x, self.config.timesteps))
+            self._measured += len(x)
+            self._progress("tune", self._measured)
+        readouts = torch.cat([outputs[-1] for outputs, _ in counted]).double()
+        distances = (readouts - self.answers[begin:end]).flatten(1).norm(dim=1) / self.variance**0.5
+        activity = functools.reduce(operator.add, (activity for _, activity in counted))
+        return Trial(price, distances.numpy(), activity.events_per_mac(model.program.encoding) or 0.0)
 
     def choose(self, start: float) -> _Found:
         """The search that the configuration asks for: on few samples until its goal is known and near, then on all of them."""
@@ -258,8 +282,8 @@ class _Tuner:
         near = found.bracket.under is not None and found.best.distance > 0.5 * goal  # neither a floor nor silence
         for _ in range(POLISHED if near else 1):
             last = self.attempt(price, MANY)
-            if abs(log(last.distance / goal)) < NEAR_ENOUGH:
-                break
+            if len(last.distances) < len(self.x) and isclose(last.distance, goal, rel_tol=NEAR_ENOUGH):
+                break  # and no luck: half of the samples said the same
             factor = (goal / last.distance) ** (1 / DISTANCE_POWER)
             expected.append(log(price * float(np.clip(factor, 0.25, 4.0))))
             price = exp(float(np.mean(expected)))
@@ -267,8 +291,8 @@ class _Tuner:
 
     def misleading(self, price: float) -> dict[str, float]:
         """Nodes whose gradients mislead, with the sensitivities that they have at least; none where all errors are foretold."""
-        model, x, answers = SpikingModel(self.program(price)), *(_spaced(v, MOST_SAMPLES) for v in (self.x, self.answers))
-        judged = x, answers, self.surveys, self.variance, self.config.timesteps
+        model = SpikingModel(self.program(price))
+        judged = self.x[:MOST_SAMPLES], self.answers[:MOST_SAMPLES], self.surveys, self.variance, self.config.timesteps
         return underrated(model, *judged) if misled(model, *judged) else {}
 
 
@@ -293,8 +317,3 @@ def _variance(answers: Tensor) -> float:
             "expected samples that the model answers differently, with finite values"
         )
     return variance
-
-
-def _spaced(x: Tensor, most: int) -> Tensor:
-    """At most so many of the samples, evenly spaced."""
-    return x if len(x) <= most else x[torch.linspace(0, len(x) - 1, most).round().long()]
