@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.documents import put
 from ecmt_deploy import data, models
-from ecmt_deploy.calibrate import tuning
+from ecmt_deploy.calibrate import trials
 from ecmt_deploy.calibrate.sensitivity import Survey
 from ecmt_deploy.config import PRESETS, ConvertConfig
 from ecmt_deploy.conversion import convert
@@ -69,14 +69,14 @@ def main() -> None:
     with torch.no_grad():
         answers = model.module(x)
     variance = float((answers - answers.mean(0)).pow(2).sum(1).mean())
-    surveys, fan_outs, preset = tuning.Surveyor.surveys, tuning.fan_outs, PRESETS["accurate"]
+    surveys, fan_outs, preset = trials.Surveyor.surveys, trials.fan_outs, PRESETS["accurate"]
     lines = [
         f"| variant | {' | '.join(f'error at {b:g} events per MAC' for b in BUDGETS)} |",
         "|---" * (len(BUDGETS) + 1) + "|",
     ]
     for name, (changed, fraction, priced) in VARIANTS.items():
-        tuning.Surveyor.surveys = lambda self, v, f=changed: {k: f(s) for k, s in surveys(self, v).items()}
-        tuning.fan_outs = lambda p, priced=priced: {k: f if priced else 64.0 for k, f in fan_outs(p).items()}
+        trials.Surveyor.surveys = lambda self, v, f=changed: {k: f(s) for k, s in surveys(self, v).items()}
+        trials.fan_outs = lambda p, priced=priced: {k: f if priced else 64.0 for k, f in fan_outs(p).items()}
         PRESETS["accurate"] = type(preset)("differential", "nearest", fraction, "sensitivity", 15, False)
         cells = []
         for budget in BUDGETS:

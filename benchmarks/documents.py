@@ -23,3 +23,26 @@ def put(document: Path, name: str, lines: Sequence[str]) -> None:
     text = document.read_text()
     before, after = text[: text.index(begin)], text[text.index(end) + len(end) :]
     document.write_text(before + "\n".join([begin, "", *lines, "", end]) + after)
+
+
+def put_rows(document: Path, name: str, head: Sequence[str], rows: Sequence[str], mark: str) -> None:
+    """Replace the rows that were measured anew, and keep those of other models, in the order in which they stand.
+
+    Parameters
+    ----------
+    head : lines above the rows, for example the heading of a table
+    rows : lines that begin with ``mark`` and the name of their model: ``| digits |`` or ``- **digits**``
+    mark : what stands before the name; the next character after it ends the name
+    """
+
+    def model(line: str) -> str:
+        return line.removeprefix(mark).split(mark.strip()[-1])[0].strip()
+
+    text = document.read_text()
+    begin, end = f"<!-- generated: {name} -->", f"<!-- end: {name} -->"
+    old = [line for line in text[text.index(begin) : text.index(end)].splitlines() if line.startswith(mark)]
+    old = [line for line in old if line not in head]
+    order = list(dict.fromkeys(model(line) for line in (*old, *rows)))
+    measured = {model(row) for row in rows}
+    kept = [*rows, *(line for line in old if model(line) not in measured)]
+    put(document, name, [*head, *sorted(kept, key=lambda line: order.index(model(line)))])

@@ -1,10 +1,13 @@
-"""Conversion and files at the size of ViT-Large: peak memory of every stage, and save and load beside safetensors.
+"""Conversion and files at the size of ViT-Large, and conversions that take long: peak memory and time of every stage.
 
-Run ``python -m benchmarks.large [MODEL [PRESET ...]]`` (Linux; without a model ViT-L/16 at 224 px, random weights, in both
-presets). Each preset is converted in a process of its own, of which every stage's largest resident memory is told by the
-kernel: Python, torch and timm with all their code, the module, the program, activations. Then, by the clock, the program of the
-first preset is written and read in turn with safetensors holding the same arrays: to the same disk, both to a temporary file
-that is synced and renamed, each read in a new process.
+    python -m benchmarks.large                   both
+    python -m benchmarks.large large [MODEL]     ViT-L/16 at 224 px unless another is named
+    python -m benchmarks.large budgets           a ViT-S/14 and a text recogniser, with a budget and without one
+
+(Linux; random weights.) Each conversion has a process of its own, of which every stage's largest resident memory is told by the
+kernel: Python, torch and timm with all their code, the module, the program, activations. Then, by the clock, the large program
+of the first preset is written and read in turn with safetensors holding the same arrays: to the same disk, both to a temporary
+file that is synced and renamed, each read in a new process.
 """
 
 from __future__ import annotations
@@ -25,6 +28,9 @@ from benchmarks.documents import put
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 MODEL, PRESETS = "vit_large_patch16_224", ("paper", "accurate")
 SAMPLES, ROUNDS = 8, 5
+RECOGNISER, SMALL = "text recogniser", "vit_small_patch14_dinov2"
+#: models that are converted with these budgets (``None``: without one), and calibration samples
+BUDGETS = {SMALL: ((None, 0.3), 64), RECOGNISER: ((None, 0.3), 32)}
 #: what the stages of a conversion are called in the table
 WORDS = {"capture": "capture and lower", "check": "self-check", "calibrate": "calibrate", "tune": "tune"}
 
@@ -50,30 +56,46 @@ class Stages:
         self.begun = time.process_time()
 
 
-def convert_in_stages(name: str, preset: str, path: Path) -> tuple[int, dict[str, tuple[int, float]]]:
-    """Bytes of the model's weights, and what each stage of converting, saving and loading it took."""
-    stages = Stages()
+def build(name: str, samples: int) -> tuple[Any, Any]:
+    """A module of random weights, and samples for it."""
     import timm
     import torch
+
+    from benchmarks.text_recogniser import WIDTH, TextRecogniser
+
+    torch.manual_seed(0)
+    if name == RECOGNISER:
+        return TextRecogniser().eval(), torch.randn(samples, 1, 32, WIDTH)
+    smaller = {"img_size": 98, "num_classes": 0} if name == SMALL else {}
+    model = timm.create_model(name, **smaller).eval()
+    side = smaller.get("img_size", model.pretrained_cfg["input_size"][-1])
+    return model, torch.randn(samples, 3, side, side)
+
+
+def convert_in_stages(
+    name: str, samples: int, config: dict[str, Any], path: Path
+) -> tuple[int, dict[str, tuple[int, float]], float]:
+    """Bytes of the model's weights, what each stage of converting, saving and loading it took, and its events per MAC."""
+    stages = Stages()
+    import timm  # noqa: F401 - what it takes is measured
 
     from ecmt_deploy import ConvertConfig, convert, load
 
     stages.close("import torch and timm")
-    torch.manual_seed(0)
-    model = timm.create_model(name).eval()
+    model, x = build(name, samples)
     weights = sum(tensor.nbytes for tensor in model.state_dict().values())
-    x = torch.randn(SAMPLES, *model.pretrained_cfg["input_size"])
     stages.close("build the module")
     current = "capture"
 
-    def progress(stage: str, samples: int) -> None:
+    def progress(stage: str, seen: int) -> None:
         nonlocal current
         if stage != current:
             stages.close(WORDS[current])
             current = stage
 
-    spiking = convert(model, x, ConvertConfig(preset=preset), progress=progress)
+    spiking = convert(model, x, ConvertConfig(**config), progress=progress)
     stages.close(WORDS[current])
+    tuning = spiking.program.provenance.tuning
     spiking.save(path)
     stages.close("save")
     del spiking, model
@@ -81,7 +103,7 @@ def convert_in_stages(name: str, preset: str, path: Path) -> tuple[int, dict[str
     stages.begin()
     load(path)
     stages.close("load, alone")
-    return weights, stages.found
+    return weights, stages.found, tuning.events_per_mac if tuning else 0.0
 
 
 def save_in_turn(path: Path, other: Path) -> tuple[int, dict[str, list[float]]]:
@@ -128,11 +150,11 @@ def alone(function: Callable[..., Any], *arguments: Any) -> Any:
         return pool.submit(function, *arguments).result()
 
 
-def main(name: str, presets: tuple[str, ...]) -> None:
-    """Measure and write."""
+def large(name: str = MODEL, presets: tuple[str, ...] = PRESETS) -> None:
+    """Measure a large model and write its table."""
     with tempfile.TemporaryDirectory() as directory:
         path, other = Path(directory) / "p.nir", Path(directory) / "p.safetensors"
-        found = {preset: alone(convert_in_stages, name, preset, path) for preset in reversed(presets)}
+        found = {preset: alone(convert_in_stages, name, SAMPLES, {"preset": preset}, path) for preset in reversed(presets)}
         weights = found[presets[0]][0]
         bytes_held, saved = alone(save_in_turn, path, other)
         read = {"program": [], "safetensors": []}  # type: dict[str, list[float]]
@@ -145,7 +167,7 @@ def main(name: str, presets: tuple[str, ...]) -> None:
         f"| stage | {' | '.join(f'`{preset}`, peak in weights | CPU s' for preset in presets)} |",
         "|---" * (1 + 2 * len(presets)) + "|",
     ]
-    for stage in max((stages for _, stages in found.values()), key=len):
+    for stage in max((stages for _, stages, _ in found.values()), key=len):
         cells = [_memory(found[preset][1].get(stage), weights) for preset in presets]
         lines.append(f"| {stage} | {' | '.join(cells)} |")
     peaks = [max(peak for peak, _ in found[preset][1].values()) / weights for preset in presets]
@@ -165,6 +187,25 @@ def main(name: str, presets: tuple[str, ...]) -> None:
     put(DOCUMENT, "large", lines)
 
 
+def budgets() -> None:
+    """Measure conversions with a budget and without one, and write their table."""
+    lines = [
+        "| model | weights, MB | samples | budget | events per MAC | until checked, CPU s | calibrate | tune | largest, GB |",
+        "|---" * 9 + "|",
+    ]
+    with tempfile.TemporaryDirectory() as directory:
+        for name, (limits, samples) in BUDGETS.items():
+            for limit in limits:
+                path = Path(directory) / "p.nir"
+                weights, stages, events = alone(convert_in_stages, name, samples, {"budget": limit}, path)
+                before = sum(stages[WORDS[stage]][1] for stage in ("capture", "check"))
+                cells = [name, f"{weights / 1e6:.0f}", str(samples), "none" if limit is None else f"{limit:g}", f"{events:.2f}"]
+                cells += [f"{before:.0f}", *(f"{stages[WORDS[stage]][1]:.0f}" for stage in ("calibrate", "tune"))]
+                lines.append(f"| {' | '.join(cells)} | {max(peak for peak, _ in stages.values()) / 1e9:.1f} |")
+                print(lines[-1], flush=True)
+    put(DOCUMENT, "budgets", lines)
+
+
 def _memory(stage: tuple[int, float] | None, weights: int) -> str:
     return "| " if stage is None else f"{stage[0] / weights:.2f} | {stage[1]:.0f}"
 
@@ -173,5 +214,15 @@ def _seconds(values: list[float]) -> str:
     return f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
+def main(what: str = "both", *model: str) -> None:
+    """Measure what is asked for."""
+    if what not in ("both", "large", "budgets"):
+        sys.exit(f"{what}: choose large or budgets")
+    if what != "budgets":
+        large(*model)
+    if what != "large":
+        budgets()
+
+
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else MODEL, tuple(sys.argv[2:]) or PRESETS)
+    main(*sys.argv[1:])

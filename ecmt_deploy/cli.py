@@ -110,13 +110,17 @@ def convert(
     budget: Annotated[float | None, arg(metavar="R", help="accurate: at most R synaptic events per MAC after T steps")] = None,
     calibration_samples: Annotated[int, arg(help="samples of the training split to calibrate on")] = 64,
     timesteps: Annotated[int, arg(help="time steps T the program is tuned for")] = 4,
+    mlp_bases: Annotated[
+        Literal["fixed", "measured"] | None,
+        arg(metavar="fixed|measured", help="paper: bases before an MLP's second layer; by default fixed in plain ViTs alone"),
+    ] = None,
 ) -> None:
     """Convert a pretrained model to a spiking program, without training."""
     from ecmt_deploy import tables
     from ecmt_deploy.config import ConvertConfig
     from ecmt_deploy.pipeline import convert_named
 
-    config = ConvertConfig(preset=preset, levels=levels, timesteps=timesteps, budget=budget)
+    config = ConvertConfig(preset=preset, levels=levels, timesteps=timesteps, budget=budget, mlp_bases=mlp_bases)
     asked = {"mean": mean, "std": std, "crop_pct": crop_pct, "interpolation": interpolation, "input_size": input_size}
     preprocessing = {field: value for field, value in asked.items() if value not in (None, ())}
     spiking = convert_named(
@@ -176,7 +180,8 @@ def evaluate(
         return
     result = evaluate_file(program, data, timesteps, batch_size, limit, out, execution, checkpoint, workers, say, labels)
     if place().rank == 0:
-        console.print(tables.accuracy(result.accuracy, result.agreement, result.analog_accuracy, result.n_samples))
+        analog, cosine = result.analog_accuracy, result.cosine
+        console.print(tables.accuracy(result.accuracy, result.agreement, analog, result.n_samples, cosine))
 
 
 @command
@@ -272,7 +277,8 @@ def merge(
     from ecmt_deploy.shards import holds_parts, merge_parts, merge_runs
 
     merged = merge_parts(runs, out) if holds_parts(runs) else merge_runs(runs, out, overwrite).record
-    _console().print(tables.accuracy(merged.accuracy, merged.agreement, merged.analog_accuracy, merged.n_samples))
+    cosine = getattr(merged, "cosine", None)  # runs keep none
+    _console().print(tables.accuracy(merged.accuracy, merged.agreement, merged.analog_accuracy, merged.n_samples, cosine))
 
 
 @command

@@ -60,6 +60,9 @@ class ConvertConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         range needs and at most this many (15 unless said, what a payload of 16 bits can tell apart)
     budget : most synaptic events per MAC after ``timesteps`` steps, for ``accurate``; ``None`` is as many as a good answer
     needs
+    mlp_bases : bases of the neurons before the second layer of an MLP with GELU, for ``paper``: ``fixed`` to 0.25 and 0.08, or
+        ``measured`` like all others; ``None`` is ``fixed`` in a plain vision transformer and ``measured`` in any other model,
+        as in the authors' code
 
     Raises
     ------
@@ -71,6 +74,7 @@ class ConvertConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timesteps: int = 4
     levels: int | None = None
     budget: float | None = None
+    mlp_bases: str | None = None
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -84,6 +88,10 @@ class ConvertConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ConfigError(
                 f"budget is {self.budget:g}; choose a positive number of synaptic events per MAC, for example 1.0"
             )
+        if self.mlp_bases not in (None, "fixed", "measured"):
+            raise ConfigError(f"mlp_bases is {self.mlp_bases!r}; choose fixed or measured")
+        if self.mlp_bases is not None and self.recipe.bases != "published":
+            raise ConfigError(f"preset {self.preset} has no mlp_bases: all its bases are tuned; choose preset paper")
 
     @property
     def recipe(self) -> Preset:

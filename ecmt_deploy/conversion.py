@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ecmt_deploy import weights
 from ecmt_deploy.calibrate import calibrate
+from ecmt_deploy.calibrate.published import mlp_bases
 from ecmt_deploy.calibrate.sensitivity import samples_at_once
 from ecmt_deploy.capture import capture
 from ecmt_deploy.config import ConvertConfig
@@ -90,6 +91,8 @@ def convert(
     base = _described(base, tuple(batches[0].shape[1:]), preprocessing, class_names)
     _check_range(batches, model, base)
     require_answer(model, batches[0])
+    if recipe.bases == "published" and config.mlp_bases is None:  # settled here, so that the program tells
+        config = msgspec.structs.replace(config, mlp_bases=mlp_bases(model))
     base = msgspec.structs.replace(
         base,
         config=msgspec.to_builtins(config),

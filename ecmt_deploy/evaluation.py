@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ecmt_deploy.config import require_timesteps
 from ecmt_deploy.door import ProgramLike, as_steps, labelled
 from ecmt_deploy.engine import SpikingModel, load
 from ecmt_deploy.errors import ConfigError, DataError, RunError
 from ecmt_deploy.parts import Keeper, Part
-from ecmt_deploy.totals import Evaluation, Totals, nothing
+from ecmt_deploy.totals import LARGEST, RESOLUTION, Evaluation, Totals, nothing
 
 Batches = Iterable[tuple[np.ndarray, np.ndarray]]
 
@@ -81,14 +82,42 @@ def count_batch(model: SpikingModel, images: np.ndarray, labels: np.ndarray, tim
         x = torch.from_numpy(filled).to(model.device, non_blocking=True)
         y = torch.from_numpy(labels).to(model.device)
         outputs, activity = model.count(x, timesteps, samples=n)
-        analog = model.analog(x)[:n].argmax(dim=-1)
+        readout = model.analog(x)
+        analog = readout[:n].argmax(dim=-1)
         chosen = outputs[:, :n].argmax(dim=-1)
         right, agreeing = (chosen == y).sum(dim=1), (chosen == analog).sum(dim=1)
+        compared = [values[:, :n].flatten() for values in compare(outputs, readout)]
         # together, so that a GPU is waited for once
-        integers = torch.cat([right, agreeing, (analog == y).sum()[None]]).tolist()
+        fetched = torch.cat([right, agreeing, (analog == y).sum()[None], *compared]).cpu()
     except torch.OutOfMemoryError:
         raise RunError(f"{model.device}: out of memory at batch size {batch_size}; use a smaller --batch-size") from None
-    return Totals(activity, tuple(integers[:timesteps]), tuple(integers[timesteps:-1]), integers[-1])
+    right, agreeing, (correct,), *compared = fetched.split([timesteps, timesteps, 1, timesteps * n, timesteps * n])
+    cosine, error = (tuple(map(_numbers, values.reshape(timesteps, n))) for values in compared)
+    return Totals(activity, tuple(right.tolist()), tuple(agreeing.tolist()), int(correct), cosine, error)
+
+
+def compare(outputs: Tensor, analog: Tensor) -> tuple[Tensor, Tensor]:
+    """How near readouts (T, B, ...) are to the analog ones (B, ...), after every step.
+
+    Returns
+    -------
+    cosine, relative error : (T, B) whole numbers of :data:`ecmt_deploy.totals.RESOLUTION`. What is no number counts as opposite
+        and as :data:`ecmt_deploy.totals.LARGEST`; of two readouts that are zero the cosine is 1, and of one it is 0.
+    """
+    o, a = outputs.double().flatten(2), analog.double().flatten(1)
+    lengths = o.norm(dim=-1), a.norm(dim=-1).expand(len(o), -1)
+    zero = [length == 0 for length in lengths]
+    cosine = ((o * a).sum(dim=-1) / (lengths[0] * lengths[1])).clamp(-1, 1).nan_to_num(nan=-1.0)
+    cosine = torch.where(zero[0] | zero[1], (zero[0] & zero[1]).double(), cosine)
+    error = ((o - a).norm(dim=-1) / lengths[1]).nan_to_num(nan=LARGEST, posinf=LARGEST).clamp(max=LARGEST)
+    error = torch.where(zero[0] & zero[1], 0.0, error)
+    return (cosine / RESOLUTION).round().long(), (error / RESOLUTION).round().long()
+
+
+def _numbers(values: Tensor) -> dict[int, int]:
+    """How often each whole number occurs."""
+    found, numbers = values.unique(return_counts=True)
+    return dict(zip(found.tolist(), numbers.tolist(), strict=True))
 
 
 def finish(

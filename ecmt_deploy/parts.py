@@ -19,7 +19,7 @@ import numpy as np
 from ecmt_deploy.errors import RunError, reading
 from ecmt_deploy.files import write_atomically
 from ecmt_deploy.text import require_plain
-from ecmt_deploy.totals import Totals, nothing
+from ecmt_deploy.totals import LARGEST, RESOLUTION, Totals, nothing
 
 _NAME = re.compile(r"part-([1-9]\d{0,8})-of-([1-9]\d{0,8})\.json")
 #: share of the time that writing parts may take
@@ -184,11 +184,18 @@ def _impossible(part: Part) -> str | None:
         return f"{part.done} batches done, but it has {len(part.batches)}"
     if totals.n_samples != part.n_samples:
         return f"counts {totals.n_samples} samples, but its {part.done} batches hold {part.n_samples}"
-    if {totals.activity.timesteps, len(totals.correct), len(totals.agreeing)} != {origin.timesteps}:
+    spreads = totals.cosine, totals.relative_error
+    by_step = totals.correct, totals.agreeing, *spreads
+    if {totals.activity.timesteps, *map(len, by_step)} != {origin.timesteps}:
         return f"its totals are not of {origin.timesteps} time steps"
     shares = [*totals.correct, *totals.agreeing, totals.analog_correct]
     if not 0 <= min(shares) <= max(shares) <= part.n_samples:
         return f"more samples right than the {part.n_samples} there are, or fewer than none"
+    for values in (step for spread in spreads for step in spread):
+        if sum(values.values()) != part.n_samples or min(values.values(), default=1) < 1:
+            return f"its cosines or errors are not of {part.n_samples} samples"
+        if values and not -1 <= min(values) * RESOLUTION <= max(values) * RESOLUTION <= LARGEST:
+            return "cosines or errors that are none"
     try:
         vector = totals.vector(sorted(totals.kinds))
     except OverflowError:

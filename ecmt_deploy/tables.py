@@ -19,6 +19,7 @@ from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph.fixed import Fixed, FixedMultiThreshold
 from ecmt_deploy.placement import Placement, Unit
 from ecmt_deploy.rundir import RunRecord
+from ecmt_deploy.totals import Spread
 from ecmt_deploy.traces import Trace
 
 
@@ -43,17 +44,27 @@ def _wrap(table: Table, column: int) -> None:
     table.columns[column].justify, table.columns[column].no_wrap = "left", False
 
 
-def accuracy(spiking: Sequence[float], agreement: Sequence[float] | None, analog: float | None, samples: int) -> Table:
-    """Accuracy after every step, with the analog model's in the last row, where there is one."""
-    table = _table(f"Accuracy on {samples} samples", "T", "accuracy %", *(["agreement with analog %"] if agreement else []))
-    if agreement is None or analog is None:
-        for t, right in enumerate(spiking, start=1):
-            table.add_row(str(t), f"{100 * right:.2f}")
-        return table
-    for t, (right, same) in enumerate(zip(spiking, agreement, strict=True), start=1):
-        table.add_row(str(t), f"{100 * right:.2f}", f"{100 * same:.2f}")
-    table.add_section()
-    table.add_row("analog", f"{100 * analog:.2f}", "")
+def accuracy(
+    spiking: Sequence[float],
+    agreement: Sequence[float] | None,
+    analog: float | None,
+    samples: int,
+    cosine: Spread | None = None,
+) -> Table:
+    """Accuracy after every step, with the analog model's in the last row, where there is one.
+
+    Beside the cosine of the readouts with the analog ones, its mean, that of one sample in twenty, and the worst.
+    """
+    compared = agreement is not None and analog is not None
+    columns = [*(["agreement with analog %"] if compared else []), *(["cosine", "5th percentile", "worst"] if cosine else [])]
+    table = _table(f"Accuracy on {samples} samples", "T", "accuracy %", *columns)
+    for t, right in enumerate(spiking):
+        same = [f"{100 * agreement[t]:.2f}"] if agreement is not None and compared else []
+        near = [f"{values[t]:.4f}" for values in (cosine.mean, cosine.percentile_5, cosine.worst)] if cosine else []
+        table.add_row(str(t + 1), f"{100 * right:.2f}", *same, *near)
+    if analog is not None and compared:
+        table.add_section()
+        table.add_row("analog", f"{100 * analog:.2f}")
     return table
 
 
@@ -90,29 +101,37 @@ def converted(program: Program, path: Path) -> str:
     )
     if tuned is None:
         return line
-    return (
-        f"{line}\ntuned for T = {tuned.timesteps} on {tuned.samples} held-out calibration samples: {tuned.events_per_mac:.2f} "
-        f"synaptic events per MAC, readout within {100 * tuned.relative_error**0.5:.2g} % of its spread"
-    )
+    events = f"{tuned.events_per_mac:.2f} synaptic events per MAC"
+    if config.get("budget") is not None:
+        events += f" of a budget of {config['budget']:g}"
+    away = f"readout within {100 * tuned.relative_error**0.5:.2g} % of its spread"
+    if tuned.worst_distance is not None:
+        away += f", {100 * tuned.worst_distance:.2g} % in the worst sample"
+    return f"{line}\ntuned for T = {tuned.timesteps} on {tuned.samples} calibration samples: {events}, {away}"
 
 
 def trace(measured: Trace) -> Table:
-    """Relative error of every node after every step; for neurons also spikes and the share that fired the highest level.
+    """Relative error of every node after every step, over all samples, and after the last step also of single samples.
 
-    Nodes before the first neuron have no error and are left out.
+    Neurons have their spikes too, and the share that fired the highest level. Nodes before the first neuron have no error and
+    are left out.
     """
     steps = _shown_steps(measured.timesteps)
-    title = f"Relative error in %, {measured.coding} coding, mean of {measured.n_samples} samples"
-    table = _table(title, "node", *(f"T={t}" for t in steps), "spikes", "top %")
+    title = f"Relative error in %, {measured.coding} coding, {measured.n_samples} samples"
+    table = _table(title, "node", *(f"T={t}" for t in steps), "95th", "worst", "spikes", "top %")
     table.columns[0].min_width = 24
-    table.caption = Text("spikes: per neuron over all steps   top %: neurons and steps that fired the highest level")
+    table.caption = Text(
+        f"95th, worst: percentile and worst of the samples, T={steps[-1]}   spikes: per neuron over all steps   "
+        "top %: neurons and steps that fired the highest level"
+    )
     table.caption_justify = "left"
     for node in measured.nodes:
         if not max(node.relative_error) > EXACT:
             continue
         errors = [f"{100 * node.relative_error[t - 1]:.2f}" for t in steps]
+        single = [f"{100 * values[-1]:.2f}" if values else "" for values in (node.percentile_95, node.worst)]
         spiking = [f"{sum(node.spike_rate):.3f}", f"{100 * sum(node.saturation):.2f}"] if node.spike_rate else ["", ""]
-        table.add_row(node.node, *errors, *spiking)
+        table.add_row(node.node, *errors, *single, *spiking)
     return table
 
 
@@ -121,10 +140,10 @@ EXACT = 1e-5
 
 
 def _shown_steps(timesteps: int) -> list[int]:
-    """At most six steps, the first and the last among them; the JSON has all."""
-    if timesteps <= 6:
+    """At most four steps, the last among them; the JSON has all."""
+    if timesteps <= 4:
         return list(range(1, timesteps + 1))
-    return sorted({1, 2, 4, *(t for t in (8, 16, 32, 64) if t < timesteps), timesteps})[-6:]
+    return sorted({1, 2, 4, *(t for t in (8, 16, 32, 64) if t < timesteps), timesteps})[-4:]
 
 
 def classification(image: Path, steps: Sequence[Sequence[tuple[str, float]]]) -> Table:

@@ -21,6 +21,8 @@ class NodeTrace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         in differential coding
     spike_rate : at every step, spikes per neuron; empty for other nodes
     saturation : at every step, share of the neurons that fired their highest level; empty for other nodes
+    percentile_95, worst : after every step, the relative error of single samples, each over its own analog value: of the one in
+        twenty that is the least bad, and of the worst; empty in traces of older versions
     """
 
     node: str
@@ -28,6 +30,8 @@ class NodeTrace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     relative_error: tuple[float, ...]
     spike_rate: tuple[float, ...] = ()
     saturation: tuple[float, ...] = ()
+    percentile_95: tuple[float, ...] = ()
+    worst: tuple[float, ...] = ()
 
 
 class Trace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -122,27 +122,28 @@ def _of_constants(program: Program, name: str) -> bool:
 
 
 class _Meter:
-    """Running sums of one node."""
+    """Running sums of one node, and the squared errors of every sample."""
 
     def __init__(self, program: Program, name: str, steps: int, repeating: bool) -> None:
         self.name, self.node, self.steps, self.repeating = name, program.nodes[name], steps, repeating
         self.size = prod(program.shapes[name])
         self.needed = torch.ones((), dtype=torch.bool)
-        self.squared_error, self.squares = [0.0] * steps, 0.0
+        self.squared_errors: list[list[Tensor]] = [[] for _ in range(steps)]
+        self.squares: list[Tensor] = []
         self.spikes, self.highest = [0] * steps, [0] * steps
 
     def expect(self, analog: Tensor) -> None:
         """Begin a batch with its analog stream."""
         self.analog, self.total, self.t = analog.double(), torch.zeros_like(analog, dtype=torch.float64), 0
         self.counted = self.analog.isfinite() & self.needed
-        self.squares += float((self._whole(self.analog)[self.counted] ** 2).sum())
+        self.squares.append(self._squares(self._whole(self.analog)))
 
     def see(self, value: Tensor) -> None:
         """The next step of the batch."""
         value = value.double()
         self.total = value if isinstance(self.node, n.Readout) else self.total + value
         so_far = self.total / (self.t + 1) if self.repeating and not isinstance(self.node, n.Readout) else self.total
-        self.squared_error[self.t] += float(((so_far - self.analog)[self.counted] ** 2).sum())
+        self.squared_errors[self.t].append(self._squares(so_far - self.analog))
         if isinstance(self.node, n.MultiThreshold):
             top = 2.0 ** (int(self.node.levels) - 1)
             bases = [torch.from_numpy(b).to(value) * top for b in (self.node.positive_base, self.node.negative_base)]
@@ -152,6 +153,10 @@ class _Meter:
         if self.t == self.steps:
             del self.analog, self.total, self.counted
 
+    def _squares(self, value: Tensor) -> Tensor:
+        """Of the elements that count, summed over each sample (B,)."""
+        return value.where(self.counted, 0.0).square().reshape(len(value), -1).sum(dim=1).cpu()
+
     def _whole(self, value: Tensor) -> Tensor:
         """A neuron's stream lacks what was expected; its error is measured against the whole operand."""
         if not isinstance(self.node, n.MultiThreshold):
@@ -159,13 +164,19 @@ class _Meter:
         return value - torch.from_numpy(self.node.initial_membrane).to(value)
 
     def result(self, samples: int) -> NodeTrace:
-        scale = self.squares or 1.0
+        squares = torch.cat(self.squares)
+        total = float(squares.sum()) or 1.0
+        own = squares.where(squares > 0, total / samples)  # a sample of zeros is measured by the others
+        errors = [torch.cat(batches) for batches in self.squared_errors]
+        ordered = [(error / own).sqrt().sort(descending=True).values.tolist() for error in errors]
         updates = samples * self.size
         spiking = isinstance(self.node, n.MultiThreshold)
         return NodeTrace(
             self.name,
             str(getattr(self.node, "function", getattr(self.node, "product", type(self.node).__name__))),
-            tuple((error / scale) ** 0.5 for error in self.squared_error),
+            tuple((float(error.sum()) / total) ** 0.5 for error in errors),
             tuple(count / updates for count in self.spikes) if spiking else (),
             tuple(count / updates for count in self.highest) if spiking else (),
+            tuple(worst_first[-(-samples // 20) - 1] for worst_first in ordered),
+            tuple(worst_first[0] for worst_first in ordered),
         )

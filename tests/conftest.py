@@ -38,7 +38,7 @@ def program(request: pytest.FixtureRequest, all_programs: dict[str, Program]) ->
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that run Lava share a worker: some of them look for what Lava left on the machine, and must not see each other's."""
+    """Tests that run Lava share a worker: some look for what Lava left on the machine, and must not see what others run."""
     for item in items:
         function = getattr(item, "function", None)
         if "lava" in item.nodeid.lower() or (function and "lava" in inspect.getsource(function).lower()):

@@ -320,7 +320,11 @@ def test_every_verb_takes_every_form_of_chip(verb, snn, run, chip_file):
 
 
 @pytest.mark.parametrize("verb", CHIP_VERBS.values(), ids=CHIP_VERBS)
-@pytest.mark.parametrize("chip", ["nonsense", Path("nonsense"), "", 3, ["loihi2"], object()], ids=str)
+@pytest.mark.parametrize(
+    "chip",
+    ["nonsense", Path("nonsense"), "", 3, ["loihi2"], object()],
+    ids=lambda chip: "object" if type(chip) is object else str(chip),
+)
 def test_every_verb_refuses_what_is_no_chip(verb, chip, snn, run):
     with pytest.raises(HardwareError, match=r"choose one of dynapcnn, horowitz45, .*, or give a \.toml file"):
         verb(snn, run, chip)

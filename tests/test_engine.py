@@ -14,6 +14,7 @@ from ecmt_deploy.engine.functions import IN_PLACE, TORCH
 from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph.program import named_parameters, parameters
+from ecmt_deploy.kernels import kernels
 from tests.programs import images
 
 STEPS = 5
@@ -42,6 +43,24 @@ def test_the_plan_fits_the_memory_and_divides_the_batch(program):
         assert steps == STEPS or samples == 1
     model.memory_bytes = 1  # not even one fits: it is what can be done
     assert model.plan(12, STEPS) == (1, 1)
+
+
+def test_one_neuron_alone_is_that_of_the_reference(program):
+    """With all others as identity, whatever takes its spikes; what it has not sent is its membrane."""
+    x = images(2).astype(np.float64)
+    model = SpikingModel(program).double()
+    for name in program.neurons:
+        readout, unsent = model.alone(name, torch.from_numpy(x), STEPS)
+        for i, image in enumerate(x):
+            running = kernels(program, np.dtype(np.float64), identity_neurons=True)
+            running[name] = kernels(program, np.dtype(np.float64))[name]
+            running["input"].present(image)
+            for t in range(1, STEPS + 1):
+                streams: dict = {}
+                for node, one in running.items():
+                    streams[node] = one.step(t, *(streams[source] for source in program.operands[node]))
+            np.testing.assert_allclose(readout[i].numpy(), streams["readout"].value, rtol=1e-9, atol=1e-9, err_msg=name)
+            np.testing.assert_allclose(unsent[i].numpy(), running[name].v, rtol=1e-9, atol=1e-9, err_msg=name)
 
 
 def test_no_samples_are_no_readouts(program):

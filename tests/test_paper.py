@@ -6,11 +6,15 @@ ANN to SNN Conversion* (Huang et al., ACM MM 2024).
 """
 
 import numpy as np
+import pytest
+import timm
 import torch
 from scipy.special import erf
 
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion import convert
+from ecmt_deploy.errors import ConfigError
+from ecmt_deploy.graph import nodes as n
 from tests.programs import TinyTransformer, images
 
 STEPS, LEVELS = 6, 8
@@ -97,18 +101,26 @@ def operands(model, image):
     seen["proj"] = join(attention @ v)
     x = x + linear(model.proj, seen["proj"])
     seen["fc1"] = normalise(model.norm2)(x)
+    seen["fc2"] = gelu(linear(model.fc1, seen["fc1"]))
     return seen
 
 
-def bases(model, batches):
-    """99th and 1st percentile of every operand, mean over batches; the fixed ones of softmax and of the second layer."""
+def kth(values, share):
+    """The k-th smallest value, k = int(share n), at least the first."""
+    return np.sort(values, axis=None)[max(int(share * values.size), 1) - 1]
+
+
+def bases(model, batches, mlp_bases):
+    """99th and 1st percentile of every operand, mean over batches; the fixed ones of softmax, and of the second layer."""
     p, m = {}, {}
     per_batch = [[operands(model, image) for image in batch] for batch in batches]
     for name in per_batch[0][0]:
-        pairs = [np.percentile(np.stack([seen[name] for seen in batch]), [1, 99]) for batch in per_batch]
-        m[name], p[name] = np.mean(pairs, axis=0) * [-1, 1]
-    p |= {"matmul_1_left": 0.0125, "fc2": 0.25}
-    m |= {"matmul_1_left": 0.0125, "fc2": 0.08}
+        values = [np.stack([seen[name] for seen in batch]) for batch in per_batch]
+        p[name] = np.mean([kth(batch, 0.99) for batch in values])
+        m[name] = -np.mean([kth(batch, 1 - 0.99) for batch in values])
+    p["matmul_1_left"] = m["matmul_1_left"] = 0.0125
+    if mlp_bases == "fixed":
+        p["fc2"], m["fc2"] = 0.25, 0.08
     return {name: Neuron(p[name], m[name]) for name in p}
 
 
@@ -139,15 +151,16 @@ def by_hand(model, image, neurons):
     return steps
 
 
-def test_every_step_of_a_block_is_that_of_the_equations():
+@pytest.mark.parametrize("mlp_bases", ["fixed", "measured"])
+def test_every_step_of_a_block_is_that_of_the_equations(mlp_bases):
     model = TinyTransformer(outlier=3.0).double()
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     calibration = images(24, seed=1).astype(np.float64)
     batches = [calibration[:8], calibration[8:]]
-    spiking = convert(model, [torch.from_numpy(b) for b in batches], ConvertConfig(preset="paper"))
+    spiking = convert(model, [torch.from_numpy(b) for b in batches], ConvertConfig("paper", mlp_bases=mlp_bases))
     image = images(1, seed=5)[0].astype(np.float64)
-    expected = by_hand(model, image, bases(model, batches))
+    expected = by_hand(model, image, bases(model, batches, mlp_bases))
 
     streams: dict[str, list[np.ndarray]] = {}
     spiking.watch(torch.from_numpy(image)[None], STEPS, lambda n, x: streams.setdefault(n, []).append(x[0].numpy()))
@@ -160,3 +173,51 @@ def test_every_step_of_a_block_is_that_of_the_equations():
         fired += sum(int(np.count_nonzero(s)) for s in streams[name])
     assert fired > 500, "silent neurons would agree on anything"
     assert {int(spiking.program.nodes[name].levels) for name in spiking.program.neurons} == {LEVELS}
+
+
+SMALL = {"img_size": 32, "patch_size": 16, "depth": 1, "embed_dim": 24, "num_heads": 2, "num_classes": 5}
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "found"),
+    [
+        ("vit_tiny_patch16_224", None, "fixed"),
+        ("deit_tiny_distilled_patch16_224", None, "fixed"),
+        ("vit_tiny_patch16_224", "measured", "measured"),
+        ("eva_giant_patch14_224", None, "measured"),  # its MLP is that of a plain one
+        ("eva_giant_patch14_224", "fixed", "fixed"),
+        ("eva02_tiny_patch14_224", None, "measured"),
+        ("beit_base_patch16_224", None, "measured"),
+    ],
+)
+def test_bases_before_the_second_layer_are_fixed_in_plain_vision_transformers_alone(name, asked, found):
+    torch.manual_seed(0)
+    model = timm.create_model(name, **SMALL).eval()
+    program = convert(model, torch.randn(4, 3, 32, 32), ConvertConfig("paper", mlp_bases=asked)).program
+    assert program.provenance.config["mlp_bases"] == found
+    second = program.nodes["blocks.0.mlp.fc2.neuron"]
+    assert ((float(second.positive_base), float(second.negative_base)) == (0.25, np.float32(0.08))) == (found == "fixed")
+    softmax = [
+        program.nodes[name]
+        for name, sources in program.operands.items()
+        if isinstance(program.nodes[name], n.MultiThreshold) and "softmax" in sources[0]
+    ]
+    assert {(float(node.positive_base), float(node.negative_base)) for node in softmax} == {(np.float32(0.0125),) * 2}
+
+
+def test_a_vision_transformer_in_another_module_is_one():
+    model = torch.nn.Sequential(torch.nn.Identity(), timm.create_model("vit_tiny_patch16_224", **SMALL)).eval()
+    program = convert(model, torch.randn(4, 3, 32, 32), ConvertConfig("paper")).program
+    assert float(program.nodes["1.blocks.0.mlp.fc2.neuron"].positive_base) == 0.25
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"preset": "paper", "mlp_bases": "guessed"}, "mlp_bases is 'guessed'; choose fixed or measured"),
+        ({"mlp_bases": "fixed"}, "preset accurate has no mlp_bases.*choose preset paper"),
+    ],
+)
+def test_bases_that_cannot_be_had_are_refused(settings, words):
+    with pytest.raises(ConfigError, match=words):
+        ConvertConfig(**settings)

@@ -5,16 +5,17 @@ import hashlib
 import msgspec
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ecmt_deploy import evaluation
 from ecmt_deploy.engine import load
 from ecmt_deploy.errors import RunError
-from ecmt_deploy.evaluation import count_batch, evaluate
+from ecmt_deploy.evaluation import compare, count_batch, evaluate
 from ecmt_deploy.parts import Keeper, find_parts, part_path, read_part, write_part
 from ecmt_deploy.shards import holds_parts, merge_parts
-from ecmt_deploy.totals import nothing, write_evaluation
+from ecmt_deploy.totals import _spread, nothing, write_evaluation
 from tests.evaluations import BATCH, SAMPLES, STEPS, prepare, shard, undivided
 
 BATCHES = -(-SAMPLES // BATCH)
@@ -53,6 +54,52 @@ def test_the_evaluation_is_what_it_says(folder, whole):
     assert single.accuracy == tuple(result["accuracy"])
     assert 0 < single.analog_accuracy < 1
     assert single.analog_accuracy == result["analog_accuracy"]
+
+
+def test_spreads_are_those_of_the_samples(folder, whole):
+    """Cosines and relative errors of every sample, worked out one after another."""
+    model, data = load(folder / "p.nir"), np.load(folder / "data.npz")
+    result = msgspec.json.decode(whole)
+    cosines, errors = [], []
+    for x in data["x"]:
+        one = torch.from_numpy(x[None])
+        o, a = model(one, STEPS).double().numpy()[:, 0], model.analog(one).double().numpy()[0]
+        cosines.append(o @ a / np.linalg.norm(o, axis=1) / np.linalg.norm(a))
+        errors.append(np.linalg.norm(o - a, axis=1) / np.linalg.norm(a))
+    cosines, errors = np.array(cosines), np.array(errors)
+    close = {"rtol": 0, "atol": 1.1e-4}  # half of the resolution, and floats of another batch
+    np.testing.assert_allclose(result["cosine"]["mean"], cosines.mean(0), **close)
+    np.testing.assert_allclose(result["cosine"]["worst"], cosines.min(0), **close)
+    np.testing.assert_allclose(result["relative_error"]["mean"], errors.mean(0), **close)
+    np.testing.assert_allclose(result["relative_error"]["worst"], errors.max(0), **close)
+    assert result["cosine"]["percentile_5"] == result["cosine"]["worst"]  # of 17 samples
+
+
+@given(values=st.lists(st.integers(-10_000, 10_000), min_size=1, max_size=200), high=st.booleans())
+def test_a_percentile_is_counted_from_the_worst(values, high):
+    numbers = {value: values.count(value) for value in values}
+    spread = _spread([numbers], high)
+    ordered = sorted(values, reverse=high)
+    assert spread.worst[0] == pytest.approx(ordered[0] / 1e4)
+    assert spread.percentile_5[0] == pytest.approx(ordered[-(-len(values) // 20) - 1] / 1e4)
+    assert spread.mean[0] == pytest.approx(np.mean(values) / 1e4, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("output", "analog", "cosine", "error"),
+    [
+        ([3.0, 4.0], [3.0, 4.0], 10_000, 0),
+        ([-3.0, -4.0], [3.0, 4.0], -10_000, 20_000),
+        ([0.0, 0.0], [0.0, 0.0], 10_000, 0),
+        ([0.0, 0.0], [3.0, 4.0], 0, 10_000),
+        ([3.0, 4.0], [0.0, 0.0], 0, 10**10),
+        ([np.nan, 4.0], [3.0, 4.0], -10_000, 10**10),
+        ([np.inf, 4.0], [3.0, 4.0], -10_000, 10**10),
+    ],
+)
+def test_readouts_are_compared_whatever_they_are(output, analog, cosine, error):
+    found = compare(torch.tensor([[output]]), torch.tensor([analog]))
+    assert [values.tolist() for values in found] == [[[cosine]], [[error]]]
 
 
 @given(st.data())
@@ -254,6 +301,11 @@ def changed(part, **changes):
         ({"totals__activity__nodes__norm1__macs": -1}, "negative counts"),
         ({"totals__activity__nodes__norm1__macs": 2**63}, "beyond 64 bits"),
         ({"totals__activity__nodes__norm1__macs": 1.5}, "damaged"),
+        ({"totals__cosine": [{"9000": 9}, {"9000": 9}, {"9000": 8}]}, "cosines or errors are not of 9 samples"),
+        ({"totals__cosine": [{"9000": 9}, {"9000": 9}, {"9000": 10, "1": -1}]}, "cosines or errors are not of 9 samples"),
+        ({"totals__cosine": [{"9000": 9}, {"9000": 9}, {"-10001": 9}]}, "cosines or errors that are none"),
+        ({"totals__relative_error": [{"9": 9}, {"9": 9}]}, "not of 3 time steps"),
+        ({"totals__relative_error": [{"9": 9}, {"9": 9}, {"0.5": 9}]}, "damaged"),
         ({"origin__batch_size": 0}, "sizes below 1"),
         ({"surprise": 1}, "damaged"),
     ],
@@ -280,6 +332,16 @@ def test_counts_that_the_program_cannot_have_are_not_gone_on_from(folder, tmp_pa
     with pytest.raises(RunError, match=r"part-1-of-2.json: node .* synops is 1,000,000,000,000,000, expected") as caught:
         shard(folder, "1/2", tmp_path / "parts")
     assert "delete it, and evaluate computes it anew" in str(caught.value)
+
+
+def test_a_part_of_an_older_version_is_refused(folder, example_part, tmp_path):
+    text = msgspec.to_builtins(example_part)
+    del text["totals"]["cosine"], text["totals"]["relative_error"]
+    encoded = msgspec.json.encode(text)
+    path = tmp_path / "part-1-of-2.json"
+    path.write_bytes(msgspec.json.encode({"sha256": hashlib.sha256(encoded).hexdigest(), "part": msgspec.Raw(encoded)}))
+    with pytest.raises(RunError, match="part-1-of-2.json: damaged: .*`cosine`.*; delete it, and evaluate computes it anew"):
+        read_part(path)
 
 
 def test_damaged_parts_are_refused_and_left_alone(folder, example_part, tmp_path):

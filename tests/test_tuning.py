@@ -1,6 +1,8 @@
 """Preset ``accurate``: budgets are kept, prices trade error for events, expectations change no mathematics, nothing is tuned
 to outliers away."""
 
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from torch import nn
 
 from ecmt_deploy.calibrate.allocation import allocate, fan_outs
 from ecmt_deploy.calibrate.expectation import with_expectations
-from ecmt_deploy.calibrate.sensitivity import Survey, Surveyor
+from ecmt_deploy.calibrate.sensitivity import Survey, Surveyor, misled
+from ecmt_deploy.calibrate.tuning import LOWEST_PRICE, _Tuner
 from ecmt_deploy.capture import capture
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion import convert
@@ -19,6 +22,7 @@ from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConversionError
 from ecmt_deploy.graph import Provenance
 from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.graph.program import parameters
 from ecmt_deploy.lower import lower
 from ecmt_deploy.simulation import simulate
 from ecmt_deploy.targets.reference import ReferenceTarget
@@ -44,6 +48,65 @@ def test_a_budget_is_kept_on_other_samples(budget):
     assert spiking.program.provenance.tuning.events_per_mac <= budget
 
 
+@pytest.fixture(scope="module", params=[None, 2])
+def tuner(request):
+    """Of few levels too, with which events no longer fall steadily with the price."""
+    x = calibration()
+    config = ConvertConfig(levels=request.param)
+    return _Tuner(lowered(TinyTransformer(outlier=3.0), x), x, config, lambda stage, samples: None)
+
+
+def test_every_budget_between_the_extremes_is_met(tuner):
+    """As closely as prices can be told apart; below it ends only where no more events bring the answer nearer."""
+    most = tuner.attempt(tuner.first_price * LOWEST_PRICE, 32)
+    for budget in (*np.geomspace(0.01, 0.9, 7) * most.events_per_mac, 2 * most.events_per_mac):
+        found = tuner._spend(budget, tuner.first_price)
+        assert found.best.events_per_mac <= budget
+        near = found.best.events_per_mac >= 0.98 * budget
+        narrow = found.bracket.over is not None and found.bracket.over.at - found.bracket.under.at <= 0.3
+        assert near or narrow or found.best.distance < 1.2 * most.distance
+
+
+def test_a_budget_below_silence_is_refused(tuner, monkeypatch):
+    attempt = tuner.attempt
+
+    def dearer(price, samples):
+        trial = attempt(price, samples)
+        return replace(trial, events_per_mac=trial.events_per_mac + 0.5)
+
+    monkeypatch.setattr(tuner, "attempt", dearer)
+    tuner.config = ConvertConfig(budget=0.4)
+    with pytest.raises(ConversionError, match="a budget of 0.4 events per MAC cannot be met: .* are silent takes 0.5"):
+        tuner.choose(tuner.first_price)
+
+
+def test_the_record_says_how_far_the_search_got():
+    record = convert(TinyTransformer(outlier=3.0), calibration(), ConvertConfig(budget=0.5)).program.provenance.tuning
+    assert record.goal == "events_per_mac"
+    assert record.events_per_mac <= record.most < 0.5
+    assert record.beyond is None or record.beyond > record.most
+    assert record.mean_distance <= record.relative_error**0.5 <= record.worst_distance
+    record = convert(TinyTransformer(outlier=3.0), calibration(), ConvertConfig(timesteps=8)).program.provenance.tuning
+    assert record.goal == "distance"
+    assert record.mean_distance < 1.3 * record.most
+
+
+@pytest.mark.parametrize(("outlier", "expected"), [(3.0, False), (300.0, True)])
+def test_gradients_mislead_where_softmax_is_saturated(outlier, expected):
+    x = calibration()
+    tuner = _Tuner(lowered(TinyTransformer(outlier=outlier), x), x, ConvertConfig(), lambda stage, samples: None)
+    model = SpikingModel(tuner.program(10 * tuner.first_price))
+    assert misled(model, tuner.x, tuner.answers, tuner.surveys, tuner.variance, 4) == expected
+
+
+def test_a_conversion_is_the_same_every_time():
+    first, second = (convert(TinyTransformer(outlier=3.0), calibration(), ConvertConfig(budget=0.5)).program for _ in range(2))
+    assert first.provenance == second.provenance
+    for name in first.neurons:
+        for mine, other in zip(parameters(first.nodes[name]), parameters(second.nodes[name]), strict=True):
+            np.testing.assert_array_equal(mine, other)
+
+
 def test_more_events_buy_a_smaller_error():
     model, x = TinyTransformer(outlier=3.0), torch.from_numpy(images(64, seed=2))
     with torch.no_grad():
@@ -67,7 +130,7 @@ def test_tuning_is_for_the_number_of_steps_asked_for(timesteps):
     spiking = convert(TinyTransformer(), calibration(), ConvertConfig(timesteps=timesteps))
     record = spiking.program.provenance.tuning
     assert record.timesteps == spiking.program.timesteps == timesteps
-    assert record.samples == 8
+    assert 16 <= record.samples <= 32
 
 
 def test_a_constant_answer_is_refused():
@@ -145,7 +208,7 @@ def test_a_neuron_reaches_its_operand_and_stops_at_its_dead_zone(seed, price, li
     r = np.random.default_rng(seed)
     sensitivity = r.lognormal(0, 3, (3, 4)) * (r.random((3, 4)) > 0.2)
     seen = Survey(r.normal(size=(3, 4)), r.lognormal(0, 2, (3, 4)), sensitivity)
-    node = allocate(seen, 5.0, price, axis, limit, 0.74, FLOAT64)
+    node = allocate(seen, 5.0, price, axis, limit, 0.74, -seen.expected)
     assert 1 <= node.levels <= limit
     highest = node.positive_base * 2.0 ** (node.levels - 1)
     others = tuple(i for i in range(2) if i != axis)

@@ -13,6 +13,7 @@ element is its lowest level.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 
 import numpy as np
@@ -38,6 +39,18 @@ def fan_outs(program: Program) -> dict[str, float]:
     return {name: events[name] / prod(program.shapes[name]) for name in program.neurons}
 
 
+def expecting_neuron(seen: Survey, dtype: np.dtype) -> n.MultiThreshold:
+    """A neuron without levels yet, whose membrane starts at minus what is expected."""
+    one = np.ones((), dtype)
+    return n.MultiThreshold(one, one.copy(), 1, "nearest", 0.74, initial_membrane=-seen.expected.astype(dtype))
+
+
+def silent_price(surveys: Mapping[str, Survey], fan_outs: Mapping[str, float]) -> float:
+    """A price that no event is worth: every dead zone is four times as wide as anything that was seen reaches."""
+    wide = [(16 * seen.reach.astype(float) ** 2 * seen.sensitivity).max() / fan_outs[name] for name, seen in surveys.items()]
+    return float(max(wide))
+
+
 def allocate(
     seen: Survey,
     fan_out: float,
@@ -45,7 +58,7 @@ def allocate(
     channel_axis: int | None,
     limit: int,
     fraction: float,
-    dtype: np.dtype,
+    initial: np.ndarray,
 ) -> n.MultiThreshold:
     """A neuron for a price.
 
@@ -57,17 +70,17 @@ def allocate(
     channel_axis : axis of the operand along which bases may differ, or ``None`` for one base
     limit : most levels it may have
     fraction : c of rule ``nearest``
+    initial : its initial membrane, in the dtype of the program
     """
     with np.errstate(divide="ignore"):
-        zone = np.sqrt(price * fan_out / seen.sensitivity)
+        zone = np.sqrt(price * fan_out / seen.sensitivity.astype(float))
     others = tuple(axis for axis in range(zone.ndim) if axis != channel_axis)
     reach = seen.reach.max(axis=others, keepdims=True)
     reach = np.where(reach > 0, reach, float(reach.max()) or 1.0)  # an operand that is always the same needs no level at all
     base = zone.min(axis=others, keepdims=True)
     base = np.where(np.isfinite(base), base, reach)  # nothing depends on the channel: it is silent, whatever its base
-    base = np.maximum(base, reach / 2.0 ** (limit - 1)).astype(dtype)
+    base = np.maximum(base, reach / 2.0 ** (limit - 1)).astype(initial.dtype)
     levels = int(np.clip(np.ceil(np.log2((reach / base).max())) + 1, 1, limit))
     with np.errstate(divide="ignore"):
         lowest = np.clip(np.rint(np.log2(np.maximum(zone / base, 1.0))), 0, levels)
-    initial = -seen.expected.astype(dtype)
     return n.MultiThreshold(base, base.copy(), levels, "nearest", fraction, lowest.astype(np.int8), initial)

@@ -2,7 +2,9 @@
 
 Source: *Towards High-performance Spiking Transformers from ANN to SNN Conversion* (Huang et al., ACM MM 2024): the smallest
 level at the 99th percentile of the operand (the 1st for the negative side), averaged over the calibration batches; fixed
-bases for softmax outputs, and for the second layer of an MLP with GELU.
+bases for the outputs of softmax. The details are those of the authors' code: which value of a batch the percentile is
+(:class:`ecmt_deploy.calibrate.percentiles.Tails`), and bases of the inputs of an MLP's second layer that are fixed in plain
+vision transformers alone.
 """
 
 from __future__ import annotations
@@ -10,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 
+import nir
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from ecmt_deploy.calibrate.neurons import finite, largest_or_one, producer, with_nodes
 from ecmt_deploy.calibrate.percentiles import Tails
@@ -21,9 +24,21 @@ from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.lower import Lowered
 
-PERCENTILE = 99.0
-#: (positive, negative) base by the function whose output the neuron takes
-FIXED_BASES = {"softmax": (0.0125, 0.0125), "gelu": (0.25, 0.08), "gelu_tanh": (0.25, 0.08)}
+SHARE = 0.99
+#: (positive, negative) bases that are not measured
+SOFTMAX_BASES, MLP_BASES = (0.0125, 0.0125), (0.25, 0.08)
+#: what a plain vision transformer is called: its class in timm, torchvision and the first publications; in transformers
+PLAIN = frozenset({"VisionTransformer", "ViTModel"})
+
+
+def mlp_bases(model: nn.Module) -> str:
+    """Setting ``mlp_bases`` of a model whose configuration does not say: ``fixed`` or ``measured``.
+
+    The authors' code fixes these bases where the name of the model contains ``vit``, and has two kinds of models: EVA and plain
+    vision transformers. A module has no such name, so that its class decides, or that of a part of it.
+    """
+    classes = {kind.__name__ for module in model.modules() for kind in type(module).__mro__}
+    return "fixed" if classes & PLAIN else "measured"
 
 
 def published(lowered: Lowered, batches: list[Tensor], config: ConvertConfig, progress: Callable[[str, int], None]) -> Program:
@@ -37,13 +52,13 @@ def published(lowered: Lowered, batches: list[Tensor], config: ConvertConfig, pr
         if NaN or infinity reaches a neuron.
     """
     program, recipe = lowered.program, config.recipe
-    fixed = {name: FIXED_BASES[kind] for name in program.neurons if (kind := _function(program, name)) in FIXED_BASES}
+    fixed = _fixed(program, config.mlp_bases == "fixed")
     measured = [name for name in program.neurons if name not in fixed]
     seen: dict[str, list[tuple[float, float]]] = {name: [] for name in measured}
     largest = dict.fromkeys(measured, 0.0)
     engine, samples = SpikingModel(program), 0
     for batch in batches:
-        tails = {name: Tails(len(batch) * prod(program.shapes[name]), PERCENTILE) for name in measured}
+        tails = {name: Tails(len(batch) * prod(program.shapes[name]), SHARE) for name in measured}
 
         def observe(name: str, x: Tensor, tails: dict[str, Tails] = tails) -> None:
             if name in tails:
@@ -64,10 +79,19 @@ def published(lowered: Lowered, batches: list[Tensor], config: ConvertConfig, pr
     })  # fmt: skip
 
 
-def _function(program: Program, name: str) -> str:
-    """The function whose output reaches a neuron through wiring alone, or nothing."""
-    node = program.nodes[producer(program, name)]
-    return str(node.function) if isinstance(node, n.ECM) else ""
+def _fixed(program: Program, mlp: bool) -> dict[str, tuple[float, float]]:
+    """Bases of the neurons that take the output of softmax and, where ``mlp`` asks for it, feed a linear layer behind GELU."""
+    layers = (nir.Linear, n.LastAxisLinear)
+    fed = {s for name, sources in program.operands.items() if isinstance(program.nodes[name], layers) for s in sources}
+    bases = {}
+    for name in program.neurons:
+        node = program.nodes[producer(program, name)]
+        function = node.function if isinstance(node, n.ECM) else None
+        if function == "softmax":
+            bases[name] = SOFTMAX_BASES
+        elif mlp and function in ("gelu", "gelu_tanh") and name in fed:
+            bases[name] = MLP_BASES
+    return bases
 
 
 def _percentiles(name: str, batches: list[tuple[float, float]], largest: float) -> tuple[float, float]:

@@ -1,57 +1,66 @@
-"""The price per synaptic event of preset ``accurate``, found by measurement on calibration samples held out from the survey.
+"""The price per synaptic event of preset ``accurate``, found by measurement on the calibration samples.
 
-With a budget: the lowest price, so the smallest error, whose events after T steps stay within it. Without: the fewest events
-whose error is :data:`GOOD_ERROR`, but no more of them than the published method spends, unless the error were above
-:data:`POOR_ERROR`.
+With a budget: the lowest price, so the smallest distance, whose events after T steps stay within it. Without: the fewest events
+whose distance is :data:`GOOD`, but no more of them than the published method spends, unless the distance were above
+:data:`POOR`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import isfinite, log, prod
+from math import exp, isclose, log
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
 import torch
 from torch import Tensor
 
-from ecmt_deploy.calibrate.allocation import allocate, fan_outs
-from ecmt_deploy.calibrate.expectation import with_expectations
-from ecmt_deploy.calibrate.sensitivity import MOST_SAMPLES, Survey, Surveyor, raised, samples_at_once, underrated
+from ecmt_deploy.calibrate.allocation import silent_price
+from ecmt_deploy.calibrate.search import Bracket, Search
+from ecmt_deploy.calibrate.sensitivity import raised
+from ecmt_deploy.calibrate.trials import MANY, Trial, Trials
 from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConversionError
 from ecmt_deploy.graph import Program, TuningRecord
 from ecmt_deploy.lower import Lowered
 
-#: squared error of the readout after T steps, relative to its variance over the samples: below the first nobody will notice
-GOOD_ERROR, POOR_ERROR = 1e-4, 5e-3
+#: mean distance after T steps: below the first nobody will notice
+GOOD, POOR = 0.007, 0.05
 #: events per MAC, a little below what the published method spends (its energy ratio of 0.35 is 0.9 / 4.6 times 1.8)
 PUBLISHED_EVENTS = 1.7
-#: measured errors and events within this share of their goal are not refined further
-TOLERANCE = 0.15
-BUDGET_TOLERANCE = 0.04
-#: a price lowered by this factor that does not lower the error by a tenth has met the floor that T steps set
+#: about how fast distances grow, and events fall, with the price: as these powers of it
+DISTANCE_POWER, EVENTS_POWER = 0.5, 0.25
+#: a price lowered by this factor that does not lower the distance by a twentieth has met the floor that T steps set
 FLOOR_FACTOR = 8.0
-LONGEST_STEP = 16.0
-#: trials for one goal, at most
-MAX_TRIALS = 10
-#: rounds in which nodes whose gradients mislead are measured by themselves
-CORRECTIONS = 2
-#: of a budget, kept back when it is measured
+#: what a distance may be, of the least that T steps allow
+NEARLY = 1.1
+#: prices below the first guess by this factor are not tried
+LOWEST_PRICE = 1e-15
+#: rounds in which nodes whose gradients mislead are measured by themselves, and to what share of the distance one must lead
+#: for another
+CORRECTIONS, WORTHWHILE = 2, 0.9
+#: of a budget, kept back: samples that were not measured take a little more
 MARGIN = 0.02
-#: one sample in four is held out, at most this many
-HELD_OUT = 16
+#: samples on which a price is looked for, at most; events differ little from one to the next
+FEW = {"distance": 16, "events_per_mac": 8}
+#: tolerance, resolution (in powers of e) and number of trials of a search
+EFFORT = {"distance": (0.15, 0.2, 8), "events_per_mac": (0.02, 0.03, 10)}
+#: programs measured on all samples for a distance, unless one is so near
+POLISHED, NEAR_ENOUGH = 3, 0.05
 
 
 @dataclass(frozen=True)
-class Trial:
-    """A price, and what came of it on the held-out samples."""
+class Goal:
+    """The most events per MAC, or the largest mean distance."""
 
-    price: float
-    error: float
-    events_per_mac: float
+    quantity: Literal["events_per_mac", "distance"]
+    most: float
+
+    def value(self, trial: Trial) -> float:
+        """What the goal limits."""
+        return float(getattr(trial, self.quantity))
 
 
 def tuned(lowered: Lowered, batches: list[Tensor], config: ConvertConfig, progress: Callable[[str, int], None]) -> Program:
@@ -62,169 +71,123 @@ def tuned(lowered: Lowered, batches: list[Tensor], config: ConvertConfig, progre
     ConversionError
         if the budget cannot be met, or the readout does not vary over the samples.
     """
-    program = lowered.program
-    if not program.neurons:  # nothing but encoding layers
-        return program
-    kept, held = _split(batches)
-    surveyor = Surveyor(program)
-    surveyor.see(kept, lambda samples: progress("calibrate", samples))
-    answers = _answers(surveyor.engine, torch.cat(batches))
-    variance = _variance(answers)
-    expected = _answers(surveyor.engine, held)
-    spread = fan_outs(program)
-    trials: list[Trial] = []
-    floors: dict[str, float] = {}
-
-    def tuned_for(price: float) -> Program:
-        return _tuned(lowered, raised(surveyor.surveys(variance), floors), spread, price, config)
-
-    def attempt(price: float) -> Trial:
-        model = SpikingModel(tuned_for(price))
-        trials.append(_measure(model, held, expected, variance, config.timesteps, price))
-        progress("tune", len(trials) * len(held))
-        return trials[-1]
-
-    dense = sum(fan * prod(program.shapes[name]) for name, fan in spread.items())
-    first = GOOD_ERROR / max(dense, 1.0)
-    attempt(first)
-    chosen = _choose(attempt, trials, config.budget)
+    if not lowered.program.neurons:  # nothing but encoding layers
+        return lowered.program
+    tuner = _Tuner(lowered, torch.cat(batches), config, progress)
+    found = tuner.choose(tuner.first_price)
     for _ in range(CORRECTIONS):
-        if chosen.error <= POOR_ERROR:
+        surveys, before = tuner.surveys, found
+        floors = tuner.misleading(before.best.price) if before.best.distance > POOR else {}
+        if not floors:
             break
-        surveys = raised(surveyor.surveys(variance), floors)
-        x, y = held[:MOST_SAMPLES], expected[:MOST_SAMPLES]
-        found = underrated(SpikingModel(tuned_for(chosen.price)), x, y, surveys, variance, config.timesteps)
-        if not found:
+        tuner.use({name: raised(seen, floors.get(name, 0.0)) for name, seen in surveys.items()})
+        found = tuner.choose(before.best.price)
+        if found.best.distance > before.best.distance:  # errors so large that what is measured for small ones is no guide
+            tuner.use(surveys)
+            found = before
+        if found.best.distance > WORTHWHILE * before.best.distance:
             break
-        floors |= {name: max(floors.get(name, 0.0), floor) for name, floor in found.items()}
-        trials.clear()
-        attempt(first)
-        chosen = _choose(attempt, trials, config.budget)
-    if held is not kept:  # the price is settled: what was held out makes the survey better
-        surveyor.see(held, lambda samples: progress("calibrate", len(kept) + samples))
-    record = TuningRecord(len(held), config.timesteps, chosen.price, chosen.error, chosen.events_per_mac, len(trials))
-    made = tuned_for(chosen.price)
+    chosen = found.best
+    made = tuner.program(chosen.price)
+    record = TuningRecord(
+        samples=len(chosen.distances),
+        timesteps=config.timesteps,
+        synop_price=chosen.price,
+        relative_error=float((chosen.distances**2).mean()),
+        events_per_mac=chosen.events_per_mac,
+        trials=tuner.number,
+        goal=found.goal.quantity,
+        most=found.goal.most,
+        beyond=found.bracket.over.value if found.bracket.over else None,
+        mean_distance=chosen.distance,
+        worst_distance=float(chosen.distances.max()),
+    )
     return replace(made, provenance=msgspec.structs.replace(made.provenance, tuning=record))
 
 
-def _answers(engine: SpikingModel, x: Tensor) -> Tensor:
-    """The analog readouts (N, ...), float64."""
-    return torch.cat([engine.analog(part).double() for part in x.split(samples_at_once(engine.program))])
+class _Found(NamedTuple):
+    """A search that has ended: for what, with what, between which points."""
+
+    goal: Goal
+    best: Trial
+    bracket: Bracket
 
 
-def _variance(answers: Tensor) -> float:
-    """Of the readout over the samples, summed over its elements."""
-    variance = float(((answers - answers.mean(dim=0)) ** 2).sum()) / len(answers)
-    if not 0 < variance < float("inf"):
-        raise ConversionError(
-            f"the readout varies by {variance:g} over the {len(answers)} calibration samples; "
-            "expected samples that the model answers differently, with finite values"
-        )
-    return variance
+class _Tuner(Trials):
+    """Searches for prices."""
 
+    def choose(self, start: float) -> _Found:
+        """The search that the configuration asks for: on few samples until its goal is known and near, then on all of them."""
+        if self.config.budget is not None:  # samples to come may take a little more than those measured
+            return self._spend(self.config.budget * (1 - MARGIN), start)
+        found = self._reach(GOOD, start)
+        if found.best.events_per_mac > PUBLISHED_EVENTS:
+            within = self._search(Goal("events_per_mac", PUBLISHED_EVENTS), found.best.price)
+            if within.best.distance <= POOR:
+                return self._spend(PUBLISHED_EVENTS, within.best.price)
+            found = self._reach(POOR, within.best.price)
+        return self._polish(found)
 
-def _choose(attempt: Callable[[float], Trial], trials: list[Trial], budget: float | None) -> Trial:
-    """Try prices until the goal is met; ``trials`` holds a first one."""
-    if budget is not None:  # the samples to come may take a little more than those measured
-        return _within(attempt, trials, budget * (1 - MARGIN))
-    good = _cheapest(attempt, trials, GOOD_ERROR)
-    if good.events_per_mac <= PUBLISHED_EVENTS:
-        return good
-    within = _within(attempt, trials, PUBLISHED_EVENTS)
-    return within if within.error <= POOR_ERROR else _cheapest(attempt, trials, POOR_ERROR)
+    def _reach(self, distance: float, start: float) -> _Found:
+        """The fewest events for a distance; where T steps do not allow it, for little more than the least that they do."""
+        found = self._search(Goal("distance", distance), start)
+        if found.bracket.under is not None:
+            return found
+        return self._search(Goal("distance", NEARLY * found.best.distance), found.best.price)
 
+    def _search(self, goal: Goal, start: float, samples: int | None = None) -> _Found:
+        """The best price for a goal; on few samples unless their number is given."""
+        trials: dict[float, Trial] = {}
+        # the position is the logarithm of the price; of its reciprocal, along which events grow
+        sign, power = (1, DISTANCE_POWER) if goal.quantity == "distance" else (-1, EVENTS_POWER)
 
-def _cheapest(attempt: Callable[[float], Trial], trials: list[Trial], goal: float) -> Trial:
-    """The fewest events with an error of at most ``goal``; where T steps do not allow it, with nearly the smallest error."""
-    for _ in range(MAX_TRIALS):
-        good = [t for t in trials if t.error <= goal]
-        bad = [t for t in trials if not t.error <= goal]
-        if good and (max(t.error for t in good) >= (1 - TOLERANCE) * goal):
-            break
-        if not good and _floor(trials):
-            break
-        if good and bad:
-            low, high = max(t.price for t in good), min(t.price for t in bad)
-            if high <= low * 1.2:
-                break
-            attempt((low * high) ** 0.5)
-        else:
-            end = max(good, key=lambda t: t.price) if good else min(bad, key=lambda t: t.price)
-            step = 0.9 * goal / end.error if end.error > 0 and isfinite(end.error) else 0.0 if bad else LONGEST_STEP
-            attempt(end.price * float(np.clip(step, 1 / LONGEST_STEP, LONGEST_STEP)))
-    allowed = max(goal, 1.1 * min(t.error for t in trials))
-    return min((t for t in trials if t.error <= allowed), key=lambda t: t.events_per_mac)
+        def measure(at: float) -> float:
+            trials[at] = self.attempt(exp(sign * at), samples or FEW[goal.quantity])
+            return goal.value(trials[at])
+
+        def enough() -> bool:  # a nearer answer than T steps allow is not to be had, whatever is spent
+            met = any(goal.value(trial) <= goal.most for trial in trials.values())
+            return _floor(list(trials.values())) and (met or goal.quantity == "distance")
+
+        prices = self.first_price * LOWEST_PRICE, max(silent_price(self.surveys, self.fan_outs), self.first_price)
+        low, high = sorted(sign * log(price) for price in prices)
+        search = Search(goal.most, low, high, power, *EFFORT[goal.quantity])
+        bracket = search.run(measure, sign * log(start), enough)
+        if bracket.under is not None:  # the last program that meets the goal is the best that does
+            return _Found(goal, trials[bracket.under.at], bracket)
+        if goal.quantity == "events_per_mac":
+            fewest = min(trial.events_per_mac for trial in trials.values())
+            raise ConversionError(
+                f"a budget of {self.config.budget:g} events per MAC cannot be met: the program whose neurons are silent takes"
+                f" {fewest:.3g}; choose a larger one"
+            )
+        return _Found(goal, min(trials.values(), key=lambda trial: trial.distance), bracket)
+
+    def _spend(self, most: float, start: float) -> _Found:
+        """The nearest answer within so many events per MAC."""
+        goal = Goal("events_per_mac", most)
+        return self._search(goal, self._search(goal, start).best.price, MANY)
+
+    def _polish(self, found: _Found) -> _Found:
+        """Distances on all samples near a price that was found on few, and where they meet the goal together.
+
+        The distance of one program is a matter of luck: which of many roundings fall together. So each trial says at which
+        price it expects the goal, and the next is where all so far do on average.
+        """
+        price, expected, goal = found.best.price, [], found.goal.most
+        near = found.bracket.under is not None and found.best.distance > 0.5 * goal  # neither a floor nor silence
+        for _ in range(POLISHED if near else 1):
+            last = self.attempt(price, MANY)
+            if len(last.distances) < len(self.x) and isclose(last.distance, goal, rel_tol=NEAR_ENOUGH):
+                break  # and no luck: half of the samples said the same
+            factor = (goal / last.distance) ** (1 / DISTANCE_POWER)
+            expected.append(log(price * float(np.clip(factor, 0.25, 4.0))))
+            price = exp(float(np.mean(expected)))
+        return found._replace(best=last)
 
 
 def _floor(trials: list[Trial]) -> bool:
-    """Whether the lowest prices, far apart, come to the same error; twice as far where it is poor, which may be a plateau."""
+    """Whether the lowest prices, far apart, come to one distance; twice as far where it is poor, which may be a plateau."""
     low, *others = sorted(trials, key=lambda t: t.price)
-    apart = FLOOR_FACTOR if low.error <= POOR_ERROR else FLOOR_FACTOR**2
-    return any(t.price >= apart * low.price and low.error >= 0.9 * t.error for t in others)
-
-
-def _within(attempt: Callable[[float], Trial], trials: list[Trial], budget: float) -> Trial:
-    """The smallest error with at most ``budget`` events per MAC."""
-    for _ in range(MAX_TRIALS):
-        met = [t for t in trials if t.events_per_mac <= budget]
-        over = [t for t in trials if t.events_per_mac > budget]
-        if met and max(t.events_per_mac for t in met) >= (1 - BUDGET_TOLERANCE) * budget:
-            break
-        if not over and _floor(trials):
-            break  # a better answer than T steps allow is not to be had, whatever is spent
-        if met and over:
-            low, high = min(met, key=lambda t: t.price), max(over, key=lambda t: t.price)
-            fewest, most = max(low.events_per_mac, 1e-9), high.events_per_mac
-            share = log(budget * (1 - BUDGET_TOLERANCE / 2) / fewest) / log(most / fewest)
-            attempt(low.price * (high.price / low.price) ** float(np.clip(share, 0.1, 0.9)))
-        else:
-            end = min(met, key=lambda t: t.price) if met else max(over, key=lambda t: t.price)
-            wanted = (end.events_per_mac / budget) ** 3.0  # events fall about as the cube root of the price
-            attempt(end.price * float(np.clip(wanted, 1e-3, 1e3)) * (1.2 if over else 0.8))
-    met = [t for t in trials if t.events_per_mac <= budget]
-    if not met:
-        fewest = min(t.events_per_mac for t in trials)
-        raise ConversionError(
-            f"a budget of {budget:g} events per MAC cannot be met: the fewest measured are {fewest:.3g}; choose a larger one"
-        )
-    return min(met, key=lambda t: t.error)
-
-
-def _tuned(
-    lowered: Lowered, surveys: Iterable[tuple[str, Survey]], spread: dict[str, float], price: float, config: ConvertConfig
-) -> Program:
-    dtype = lowered.program.dtype
-    neurons = {
-        name: allocate(
-            seen,
-            spread[name],
-            price,
-            lowered.sites[name].channel_axis,
-            config.level_limit,
-            config.recipe.fraction,
-            dtype,
-        )
-        for name, seen in surveys
-    }
-    return with_expectations(lowered.program, neurons)
-
-
-def _measure(model: SpikingModel, x: Tensor, answers: Tensor, variance: float, timesteps: int, price: float) -> Trial:
-    error, activity = 0.0, None
-    together = samples_at_once(model.program)
-    for part, expected in zip(x.split(together), answers.split(together), strict=True):
-        outputs, counts = model.count(part, timesteps)
-        error += float(((outputs[-1].double() - expected) ** 2).sum())
-        activity = counts if activity is None else activity + counts
-    assert activity is not None
-    return Trial(price, error / len(x) / variance, activity.events_per_mac(model.program.encoding) or 0.0)
-
-
-def _split(batches: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Samples to survey, and samples held out from it (from a handful, all serve for both)."""
-    x = torch.cat(batches)
-    if len(x) < 8:
-        return x, x
-    held = torch.arange(len(x)) % 4 == 3
-    held &= held.cumsum(0) <= HELD_OUT
-    return x[~held], x[held]
+    apart = FLOOR_FACTOR if low.distance <= POOR else FLOOR_FACTOR**2
+    return any(t.price >= apart * low.price and low.distance >= 0.95 * t.distance for t in others)

@@ -156,7 +156,7 @@ class SpikingModel(nn.Module):
 
     @torch.no_grad()
     def alone(self, name: str, x: Tensor, timesteps: int) -> tuple[Tensor, Tensor]:
-        """Run with one neuron node spiking and all others as identity.
+        """Run with one neuron node spiking and all others as identity, which takes little longer than one step.
 
         Returns
         -------

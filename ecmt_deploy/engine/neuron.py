@@ -82,6 +82,9 @@ class Neuron(Op):
         if watched_alone and fired.sent is not None:
             total = x.to(SUM, chunk).value[-1].reshape(fired.sent.shape)
             chunk.run.membrane = (total + self.initial - fired.sent).reshape(chunk.batch, *self.shape)
+            # all others are as in the analog network, and so what they give after the last step depends on this alone
+            last = fired.values[-1:].reshape(1, chunk.batch, *self.shape).to(x.value.dtype)
+            return Signal(last, x.form, steady=True, completed=offset is not None)
         lead = (chunk.steps, chunk.batch)
         return Signal(
             fired.values.reshape(*lead, *self.shape).to(x.value.dtype),

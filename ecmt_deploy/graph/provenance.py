@@ -40,7 +40,7 @@ class CalibrationRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 
 class TuningRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the neurons were tuned to, on calibration samples held out from their survey.
+    """What the neurons were tuned to, on calibration samples, and how far the search got.
 
     Attributes
     ----------
@@ -53,6 +53,14 @@ class TuningRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Synaptic events per MAC, the encoding layers left out.
     trials
         Prices that were tried.
+    goal
+        What was limited, ``events_per_mac`` or ``distance``.
+    most
+        The limit.
+    beyond
+        The same quantity of the nearest program that was tried beyond the limit; ``None`` where there was none: no program is.
+    mean_distance, worst_distance
+        Of the samples' readouts from the analog ones, relative to the readout's standard deviation.
     """
 
     samples: int
@@ -61,6 +69,11 @@ class TuningRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     relative_error: float
     events_per_mac: float
     trials: int
+    goal: str | None = None
+    most: float | None = None
+    beyond: float | None = None
+    mean_distance: float | None = None
+    worst_distance: float | None = None
 
 
 class QuantizationRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
