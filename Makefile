@@ -5,6 +5,8 @@ BIN := .venv/bin
 SETUP := .venv/.set-up
 
 MINUTES ?= 5
+# a worker for each core
+PARALLEL := -n auto --dist loadgroup
 
 .PHONY: help setup demo test test-all fuzz lint bench clean
 
@@ -50,10 +52,10 @@ demo: setup
 	$(BIN)/ecmt-deploy demo --out demo
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-all: setup
-	$(BIN)/python -m pytest -m 'slow or not slow'
+	$(BIN)/python -m pytest $(PARALLEL) -m 'slow or not slow'
 
 fuzz: setup
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)

@@ -1,6 +1,7 @@
 """Programs that are made once for the whole suite, and which tests share a worker."""
 
 import inspect
+import os
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         function = getattr(item, "function", None)
         if "lava" in item.nodeid.lower() or (function and "lava" in inspect.getsource(function).lower()):
             item.add_marker(pytest.mark.xdist_group("lava"))
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Of ``-n auto``: a worker for each core this process may use, four at most as each holds torch and Lava."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(usable, 4) if usable > 1 else 0

@@ -132,14 +132,14 @@ def long_evaluation(folder: Path, tmp_path: Path) -> tuple[bytes, list[str], lis
 def test_a_killed_rank_goes_on_and_counts_nothing_twice(folder, tmp_path):
     whole, command, parts = long_evaluation(folder, tmp_path)
     running = torchrun(2, folder / "long", *command)
-    wait_for(parts[1], 3, running)
+    wait_for(parts[1], 1, running)
     kill_rank(running, 1)
     _, err = running.communicate(timeout=60)
     assert running.returncode != 0
     assert "/ecmt_deploy/" not in err  # none of ours ends in a traceback
     assert not (tmp_path / "e.json").exists()
     left = [read_part(path) for path in parts]
-    assert 3 <= left[1].done < len(left[1].batches)
+    assert 1 <= left[1].done < len(left[1].batches)
 
     running = torchrun(2, folder / "long", *command)
     out, err = running.communicate(timeout=120)
@@ -155,7 +155,7 @@ def test_torchrun_restarts_a_killed_rank_itself(folder, tmp_path):
     """It keeps its store over a restart, with the addresses of dead processes in it."""
     whole, command, parts = long_evaluation(folder, tmp_path)
     running = torchrun(2, folder / "long", *command, restarts=1)
-    wait_for(parts[1], 3, running)
+    wait_for(parts[1], 1, running)
     kill_rank(running, 1)
     _, err = running.communicate(timeout=120)
     assert running.returncode == 0, err

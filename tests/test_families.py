@@ -10,7 +10,14 @@ from tests.families import DOCUMENT, FAMILIES, Result, measure, rows, table
 SLACK_4, SLACK_16 = 0.1, 0.02
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+#: these take more than ten seconds each, and others have the same blocks
+LONG = {"MobileViT v2", "torchvision swin_t", "torchvision swin_v2_t", "LeViT"}
+
+
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(f, id=f.name, marks=pytest.mark.slow) if f.name in LONG else pytest.param(f, id=f.name) for f in FAMILIES],
+)
 def test_a_family_converts(family):
     result = measure(family)
     assert not result.idle, f"blocks that do not matter test nothing: {result.idle}"

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 import ecmt_deploy as ecmt
 from ecmt_deploy import chips, data, models
@@ -202,22 +203,29 @@ def test_every_program_quantises_and_answers_alike(program: Program):
         assert set(fixed.activity[name].ecm_ops) == set(exact.activity[name].ecm_ops)
 
 
-@pytest.mark.parametrize("preset", ["accurate", "paper"])
+@pytest.mark.parametrize("preset", ["accurate", pytest.param("paper", marks=pytest.mark.slow)])
 def test_the_bundled_model_keeps_its_accuracy(preset):
     model = models.load("zoo:vit_digits")
     drawn = data.calibration("digits", preprocessing=model.preprocessing, n_samples=64, n_classes=10)
     chosen = data.evaluation("digits", preprocessing=model.preprocessing, exclude=drawn.record, limit=None, n_classes=10)
     x, labels = chosen.arrays()
     spiking = convert(model.module, torch.from_numpy(drawn.x), ConvertConfig(preset=preset))
-    exact = spiking(torch.from_numpy(x), 4)[-1].argmax(-1).numpy()
+    exact = spiking(torch.from_numpy(x), 4)[-1].argmax(-1).numpy() == labels
     run = simulate(spiking, x, "reference", 4, "fixed")
-    # half a point is 1.8 of 360 images: rate coding is chaotic, a rounding moves spikes and an image or two either way
-    assert (run.outputs[-1].argmax(-1) == labels).mean() >= (exact == labels).mean() - 0.005
+    fixed = run.outputs[-1].argmax(-1) == labels
+    # a rounding moves spikes, and some images either way; McNemar's test asks whether more than chance become wrong
+    worse, better = int((exact & ~fixed).sum()), int((fixed & ~exact).sum())
+    assert worse + better == 0 or binomtest(worse, worse + better, alternative="greater").pvalue > 0.01, (worse, better)
+    assert worse + better <= 0.03 * len(labels)
     assert sum(counts.saturations for _, counts in run.activity.items()) == 0
 
 
 @pytest.mark.parametrize(
-    "name", ["Swin", "XCiT", "EVA-02 (rope, SwiGLU, sub-norm)", "LeViT", "torch.nn.TransformerEncoder, causal mask, pre-norm"]
+    "name",
+    [
+        *("Swin", "EVA-02 (rope, SwiGLU, sub-norm)", "torch.nn.TransformerEncoder, causal mask, pre-norm"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("XCiT", "LeViT")),
+    ],
 )
 def test_families_answer_alike_in_fixed_point(name):
     family = next(family for family in FAMILIES if family.name == name)

@@ -340,7 +340,7 @@ def test_a_part_of_an_older_version_is_refused(folder, example_part, tmp_path):
     encoded = msgspec.json.encode(text)
     path = tmp_path / "part-1-of-2.json"
     path.write_bytes(msgspec.json.encode({"sha256": hashlib.sha256(encoded).hexdigest(), "part": msgspec.Raw(encoded)}))
-    with pytest.raises(RunError, match="part-1-of-2.json: damaged: .*`cosine`.*; delete it, and evaluate computes it anew"):
+    with pytest.raises(RunError, match="part-1-of-2.json: damaged .*`cosine`.*; delete it, and evaluate computes it anew"):
         read_part(path)
 
 

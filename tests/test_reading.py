@@ -150,6 +150,7 @@ def test_reading_is_ahead_but_bounded(monkeypatch, datasets):
 def test_streams_are_read_once(datasets, monkeypatch):
     starts = []
     stream = datasets["stream"].source._dataset
+    assert len(datasets["stream"].labels) == 11  # they take a pass of their own, once
     monkeypatch.setattr(
         FakeStream, "__iter__", lambda self: (starts.append(1), ((Image.new("L", (8, 8), i), i % 2) for i in range(11)))[1]
     )

@@ -134,7 +134,7 @@ def test_nothing_to_trace_is_refused(all_programs):
 def test_a_broken_trace_is_refused_in_one_line(content, tmp_path):
     path = tmp_path / "trace.json"
     path.write_bytes(content)
-    with pytest.raises(RunError, match=r"trace\.json: .*trace again") as caught:
+    with pytest.raises(RunError, match=r"trace\.json: .*`ecmt-deploy trace .*` makes one") as caught:
         load_trace(path)
     assert "\n" not in str(caught.value)
     with pytest.raises(RunError, match="no such file"):

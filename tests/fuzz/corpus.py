@@ -99,8 +99,9 @@ def parts(folder: Path) -> None:
     """Both parts of an evaluation of 4 samples."""
     origin = Origin("0" * 64, "m", "digits", "1" * 64, 4, 2, 2, "float32", "cpu", 1 << 30, False, "0", "2")
     activity = Activity(2, 2, {"a": Counts(spikes=3, synops=6), "b": Counts(macs=8, ecm_ops={"gelu": 4})})
+    totals = Totals(activity, (1, 2), (2, 2), 1, cosine=({9876: 2}, {9990: 2}), relative_error=({2000: 1, 3000: 1}, {500: 2}))
     for index in (1, 2):
-        write_part(part_path(folder, index, 2), Part(origin, index, 2, 1, Totals(activity, (1, 2), (2, 2), 1)))
+        write_part(part_path(folder, index, 2), Part(origin, index, 2, 1, totals))
 
 
 def npz(path: Path, compression: int = zipfile.ZIP_STORED, **arrays: np.ndarray) -> None:
