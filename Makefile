@@ -6,7 +6,7 @@ SETUP := .venv/.set-up
 
 MINUTES ?= 5
 # a worker for each core
-PARALLEL := -n auto --dist loadgroup
+PARALLEL := -n auto
 
 .PHONY: help setup demo test test-all fuzz lint bench clean
 

@@ -1,10 +1,14 @@
-"""Programs that are made once for the whole suite, and which tests share a worker."""
+"""Programs that are made once for the whole suite, and which tests share a worker where several run (pytest-xdist)."""
 
-import inspect
+import functools
 import os
 from pathlib import Path
 
 import pytest
+
+# threads that wait for work spin, and take the cores from the other worker; what tests start inherits it
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import torch
 
 from ecmt_deploy.graph import Program
@@ -38,15 +42,24 @@ def program(request: pytest.FixtureRequest, all_programs: dict[str, Program]) ->
     return all_programs[request.param]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that run Lava share a worker: some look for what Lava left on the machine, and must not see what others run."""
-    for item in items:
-        function = getattr(item, "function", None)
-        if "lava" in item.nodeid.lower() or (function and "lava" in inspect.getsource(function).lower()):
-            item.add_marker(pytest.mark.xdist_group("lava"))
-
-
 def pytest_xdist_auto_num_workers() -> int:
     """Of ``-n auto``: a worker for each core this process may use, four at most as each holds torch and Lava."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(usable, 4) if usable > 1 else 0
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """The tests of a file share a worker, as what they are given is made once for them; and all files that run Lava share
+    one, as some look for what Lava left on the machine, and must not see what others run."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    @functools.cache
+    def group(path: str) -> str:
+        text = (config.rootpath / path).read_text().lower()
+        return "lava" if "lava" in text or "installed()" in text else path
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group(nodeid.partition("::")[0])
+
+    return ByFile(config, log)

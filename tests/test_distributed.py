@@ -21,7 +21,7 @@ from tests.evaluations import BATCH, STEPS, prepare, shard, undivided
 
 ROOT = Path(__file__).parent.parent
 #: long enough to be killed half way: 51 batches of many steps
-LONG = {"timesteps": 48, "batch_size": 2}
+LONG = {"timesteps": 32, "batch_size": 2}
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,8 @@ def evaluate(folder: Path, out: str, timesteps: int = STEPS, batch_size: int = B
 
 
 @pytest.mark.parametrize(
-    ("processes", "batch_size"), [(1, BATCH), (2, BATCH), (3, 9), pytest.param(3, BATCH, marks=pytest.mark.slow)]
+    ("processes", "batch_size"),
+    [(2, BATCH), *(pytest.param(*sizes, marks=pytest.mark.slow) for sizes in ((1, BATCH), (3, 9), (3, BATCH)))],
 )
 def test_any_world_size_writes_the_same_bytes(folder, tmp_path, processes, batch_size):
     """Of 17 samples in 5 batches, the last of one sample; 3 processes for 2 batches; and what others began is gone on with."""
@@ -163,11 +164,12 @@ def test_torchrun_restarts_a_killed_rank_itself(folder, tmp_path):
     assert re.search(r"parts: \d+ of 101 samples are counted already", err)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["p.nir", "--shard", "1/2"], "--shard 1/2 needs --checkpoint"),  # before the processes are connected
-        pytest.param(["none.nir"], "none.nir: no such file", marks=pytest.mark.slow),  # and after
+        (["none.nir"], "none.nir: no such file"),  # and after
     ],
 )
 def test_what_is_wrong_for_all_is_said_once(folder, arguments, words):

@@ -10,8 +10,20 @@ from tests.families import DOCUMENT, FAMILIES, Result, measure, rows, table
 SLACK_4, SLACK_16 = 0.1, 0.02
 
 
-#: these take more than ten seconds each, and others have the same blocks
-LONG = {"MobileViT v2", "torchvision swin_t", "torchvision swin_v2_t", "LeViT"}
+#: these take longest, and others have the same blocks
+LONG = {
+    *(
+        "MobileViT v2",
+        "torchvision swin_t",
+        "torchvision swin_v2_t",
+        "torchvision vit_b_16",
+        "LeViT",
+        "Swin V2",
+        "XCiT",
+        "CaiT",
+    ),
+    *("SigLIP, fused attention", "torch.nn.TransformerEncoder, sequence first"),
+}
 
 
 @pytest.mark.parametrize(

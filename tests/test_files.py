@@ -6,8 +6,6 @@ import nir
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ecmt_deploy.engine import SpikingModel, load
 from ecmt_deploy.errors import ProgramError
@@ -226,32 +224,6 @@ def test_hostile_files_are_refused_in_one_line(damage, all_programs, tmp_path):
         read(path)
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith(str(path))
-
-
-@settings(deadline=None, max_examples=40)
-@given(share=st.floats(0, 0.999))
-def test_truncated_files_are_refused(share, all_programs, tmp_path_factory):
-    path = tmp_path_factory.mktemp("cut") / "a.nir"
-    write(all_programs["transformer, accurate"], path)
-    content = path.read_bytes()
-    path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(ProgramError):
-        read(path)
-
-
-@settings(deadline=None, max_examples=60)
-@given(data=st.data())
-def test_flipped_bytes_never_escape_as_another_error(data, all_programs, tmp_path_factory):
-    path = tmp_path_factory.mktemp("flip") / "a.nir"
-    write(all_programs["every node, rate"], path)
-    content = bytearray(path.read_bytes())
-    for _ in range(data.draw(st.integers(1, 12))):
-        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    path.write_bytes(content)
-    try:
-        read(path)
-    except ProgramError as error:
-        assert "\n" not in str(error)
 
 
 def test_not_a_file_at_all(tmp_path):

@@ -94,7 +94,7 @@ def test_a_loaded_program_is_in_memory_once(tmp_path):
 
 
 @linux
-@pytest.mark.parametrize("preset", ["paper", "accurate"])
+@pytest.mark.parametrize("preset", ["paper", pytest.param("accurate", marks=pytest.mark.slow)])
 def test_a_conversion_holds_one_copy_of_the_weights(preset):
     assert WEIGHTS < added(CONVERTS, preset) < 1.5 * WEIGHTS
 

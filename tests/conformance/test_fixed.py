@@ -15,7 +15,7 @@ from tests.programs import images
 pytestmark = pytest.mark.skipif(LavaTarget().missing() is not None, reason=str(LavaTarget().missing()))
 
 #: fixed seeds, so that a failure can be run again; the long campaign is `make test-all`
-SEEDS, MANY_SEEDS = range(20), range(20, 520)
+SEEDS, MANY_SEEDS = range(12), range(12, 512)
 
 
 def require_equal(program: Program, x: np.ndarray, timesteps: int) -> int:
