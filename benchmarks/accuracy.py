@@ -28,6 +28,7 @@ from ecmt_deploy import data, models
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion import convert
 from ecmt_deploy.evaluation import evaluate
+from ecmt_deploy.intervals import percent
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT, README = ROOT / "docs" / "accuracy.md", ROOT / "README.md"
@@ -45,6 +46,7 @@ class Row:
 
     model: str
     preset: str
+    samples: int
     top1: list[float] = field(default_factory=list)
     agreement: list[float] = field(default_factory=list)
     events: list[float] = field(default_factory=list)
@@ -62,14 +64,14 @@ def main() -> None:
         parser.error("--idx and --weights go together")
     digits = models.load("zoo:vit_digits")
     rows, analog = _rows("digits", digits, "digits", options.samples)
-    claims, draws = _claims(rows, analog), [_draws("digits", digits, "digits", options.samples)]
+    claims, draws = [_claim(rows, analog)], [_draws("digits", digits, "digits", options.samples)]
     if options.idx:
         for name, outliers in (("Fashion-MNIST", False), ("Fashion-MNIST, planted outliers", True)):
             model, spec = models.load(ARCHITECTURE, options.weights, MODEL_ARGS), f"idx:{options.idx}"
             if outliers:
                 plant(model.module)
             more, analog = _rows(name, model, spec, options.samples)
-            claims += _claims(more, analog)
+            claims.append(_claim(more, analog))
             draws.append(_draws(name, model, spec, options.samples))
             rows += more
     put_rows(DOCUMENT, "claims", [], claims, "- **")
@@ -96,7 +98,7 @@ def _rows(name: str, model: Any, spec: str, samples: int) -> tuple[list[Row], fl
     rows: list[Row] = []
 
     def add(preset: str, config: ConvertConfig) -> Row:
-        row = Row(name, preset)
+        row = Row(name, preset, len(x))
         model.module.head = head
         spiking = convert(model.module, calibration, config)
         chosen = torch.cat([spiking(part, STEPS).argmax(-1) for part in x.split(BATCH)], dim=1)
@@ -141,11 +143,11 @@ def _draws(name: str, model: Any, spec: str, samples: int) -> str:
         result = evaluate(spiking, dataset.batches(BATCH), TUNED, BATCH)
         events = result.activity.events_per_mac(spiking.program.encoding) or 0.0
         cosine = result.cosine
-        found.append((events, 100 * result.agreement[-1], cosine.mean[-1], cosine.percentile_5[-1], cosine.worst[-1]))
+        found.append((events, result.agreement[-1], cosine.mean[-1], cosine.percentile_5[-1], cosine.worst[-1]))
         print(f"{name}, draw {seed}: {found[-1]}", flush=True)
-    forms = (".2f", ".2f", ".4f", ".4f", ".4f")
+    forms = ("{:.2f}".format, lambda share: percent(share, result.n_samples), *["{:.4f}".format] * 3)
     cells = [
-        f"{min(values):{form}} to {max(values):{form}}" for values, form in zip(zip(*found, strict=True), forms, strict=True)
+        f"{form(min(values))} to {form(max(values))}" for values, form in zip(zip(*found, strict=True), forms, strict=True)
     ]
     return f"| {name} | {' | '.join(cells)} |"
 
@@ -155,20 +157,21 @@ def _apply(module: nn.Module, x: Tensor) -> Tensor:
     return torch.cat([module(part) for part in x.split(BATCH)])
 
 
-def _claims(rows: list[Row], analog: float) -> list[str]:
+def _claim(rows: list[Row], analog: float) -> str:
     """What the figures say at T = 2 and T = 4, in words."""
     paper, accurate, same, less = rows
     t = TUNED - 1
-    line = f"- **{paper.model}** (ANN {100 * analog:.2f} %), T = {TUNED}:"
-    for row in (accurate, same) if paper.agreement[t] < 1 else ():
-        share = (1 - row.agreement[t]) / (1 - paper.agreement[t])
-        line += (
-            f" {row.preset} has {share:.2f} of `paper`'s disagreement at {row.events[t] / paper.events[t]:.2f} of its events;"
-        )
-    line += f" at {less.events[t] / paper.events[t]:.2f} of them it agrees on {100 * less.agreement[t]:.2f} %"
-    line += f" (`paper`: {100 * paper.agreement[t]:.2f} %). Features: cosine {accurate.cosine[t]:.4f}, at `paper`'s events"
-    line += f" {same.cosine[t]:.4f}, `paper` {paper.cosine[t]:.4f}. T = 2: top-1 {100 * accurate.top1[1]:.2f} %."
-    return [line]
+
+    def disagrees(row: Row) -> str:
+        return f"on {round((1 - row.agreement[t]) * row.samples)} at {row.events[t]:.2f}"
+
+    line = (
+        f"- **{paper.model}** (ANN top-1 {percent(analog, paper.samples)} %), T = {t + 1}: of {paper.samples} samples, `paper`"
+    )
+    line += f" disagrees with the ANN {disagrees(paper)} events per MAC, accurate {disagrees(accurate)},"
+    line += f" {same.preset} {disagrees(same)}, {less.preset} {disagrees(less)}. Cosine of features: `paper`"
+    line += f" {paper.cosine[t]:.4f}, accurate {accurate.cosine[t]:.4f}, {same.preset} {same.cosine[t]:.4f}."
+    return f"{line} T = 2: accurate has top-1 {percent(accurate.top1[1], accurate.samples)} %."
 
 
 def _table(rows: list[Row], steps: Any) -> tuple[list[str], list[str]]:
@@ -180,12 +183,13 @@ def _table(rows: list[Row], steps: Any) -> tuple[list[str], list[str]]:
     lines = []
     for row in rows:
         for label, values, form in (
-            ("top-1, %", row.top1, lambda v: f"{100 * v:.2f}"),
-            ("agreement with the ANN, %", row.agreement, lambda v: f"{100 * v:.2f}"),
-            ("events per MAC", row.events, lambda v: f"{v:.2f}"),
-            ("cosine of features", row.cosine, lambda v: f"{v:.4f}"),
+            ("top-1, %", row.top1, lambda share, row=row: percent(share, row.samples)),
+            ("agreement with the ANN, %", row.agreement, lambda share, row=row: percent(share, row.samples)),
+            ("events per MAC", row.events, "{:.2f}".format),
+            ("cosine of features", row.cosine, "{:.4f}".format),
         ):
-            lines.append(f"| {row.model} | {row.preset} | {label} | {' | '.join(form(values[t - 1]) for t in steps)} |")
+            name = f"{row.model} ({row.samples} samples)"
+            lines.append(f"| {name} | {row.preset} | {label} | {' | '.join(form(values[t - 1]) for t in steps)} |")
     return head, lines
 
 

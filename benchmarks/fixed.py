@@ -4,7 +4,8 @@
     python -m benchmarks.fixed --idx DIR --weights fashion.safetensors
 
 DIR holds the Fashion-MNIST idx files. Each model is converted with both presets, quantised for Loihi 2, and both programs run
-the same test samples: the float program on the torch engine, the integer program on the reference target.
+the same test samples: the float program on the torch engine, the integer program on the reference target. Rows of models that
+are not measured stay as they are.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.documents import put
+from benchmarks.documents import put_rows
 from benchmarks.planted import plant
 from benchmarks.train_vit_fashion import ARCHITECTURE, MODEL_ARGS
 from ecmt_deploy import data, models
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion import convert
+from ecmt_deploy.intervals import percent
 from ecmt_deploy.quantization import quantize
 from ecmt_deploy.simulation import simulate
 
@@ -55,11 +57,10 @@ def main() -> None:
         "agree at T = 4",
         "saturations",
     ]
-    table = [f"| {' | '.join(heading)} |", "|---" * len(heading) + "|", *lines]
-    print("\n".join(table))
-    if options.idx:
-        for document in DOCUMENTS:
-            put(document, "fixed", table)
+    head = [f"| {' | '.join(heading)} |", "|---" * len(heading) + "|"]
+    print("\n".join([*head, *lines]))
+    for document in DOCUMENTS:
+        put_rows(document, "fixed", head, lines, "| ")
 
 
 def _rows(name: str, model: Any, spec: str, samples: int, presets: tuple[str, ...]) -> list[str]:
@@ -77,9 +78,9 @@ def _rows(name: str, model: Any, spec: str, samples: int, presets: tuple[str, ..
         run = simulate(quantize(spiking.program), x, "reference", STEPS, "fixed")
         fixed = run.outputs.argmax(-1)
         clipped = sum(counts.saturations for _, counts in run.activity.items())
-        agree = f"{100 * float((fixed[-1] == exact[-1]).mean()):.2f}"
+        agree = percent(float((fixed[-1] == exact[-1]).mean()), len(x))
         for arithmetic, classes, more in (("float", exact, ["", ""]), ("fixed", fixed, [agree, str(clipped)])):
-            top1 = [f"{100 * float((c == labels).mean()):.2f}" for c in classes]
+            top1 = [percent(float((c == labels).mean()), len(x)) for c in classes]
             lines.append(f"| {' | '.join([name, preset, str(len(x)), arithmetic, *top1, *more])} |")
         print(f"{name}, {preset}: done", flush=True)
     return lines

@@ -25,6 +25,7 @@ from torch import nn
 from torch.nn import functional
 
 from ecmt_deploy import data, models, weights, zoo
+from ecmt_deploy.intervals import percent
 from ecmt_deploy.preprocessing import Preprocessing
 
 ARCHITECTURE = "vit_tiny_patch16_224"
@@ -205,9 +206,9 @@ def markdown(card: zoo.Card) -> str:
         f"- Data: {card.data}",
         f"- Weights sha256 (of the state dict): `{card.weights_sha256}`",
         "",
-        "| split | correct | samples | accuracy |",
+        "| split | correct | samples | accuracy, %, and its 95 % interval |",
         "|---|---|---|---|",
-        *[f"| {m.split} | {m.correct} | {m.samples} | {m.accuracy:.4f} |" for m in card.measured],
+        *[f"| {m.split} | {m.correct} | {m.samples} | {percent(m.accuracy, m.samples)} |" for m in card.measured],
         "",
         "The test split was not used to choose anything: hyperparameters were chosen on a fifth of the train split, and",
         "the number of epochs is fixed.",

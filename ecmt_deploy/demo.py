@@ -10,6 +10,7 @@ from ecmt_deploy.divided import evaluate_file
 from ecmt_deploy.errors import ProgramError, RunError, TargetError
 from ecmt_deploy.files import require_parent, write_atomically
 from ecmt_deploy.graph import read
+from ecmt_deploy.intervals import measured
 from ecmt_deploy.ledger import as_json, price_run, report_on
 from ecmt_deploy.pipeline import convert_named, simulate_file, trace_file
 from ecmt_deploy.pricing import notes, to_csv
@@ -62,7 +63,8 @@ def demo(out: Path) -> None:
     record = simulate_file(
         program, target, DATA, out / "run", LAVA_SAMPLES, LAVA_TIMESTEPS, conformance=target != "reference", overwrite=True
     ).record
-    console.print(f"{record.n_samples} images, T = {record.timesteps}: accuracy {100 * record.accuracy[-1]:.2f} %")
+    sure = measured(record.accuracy[-1], record.n_samples)
+    console.print(f"T = {record.timesteps}: accuracy {100 * record.accuracy[-1]:.2f} %, {sure}")
     if record.conformance:
         compared = record.conformance
         console.print(

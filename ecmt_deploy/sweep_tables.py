@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Group
 from rich.text import Text
 
+from ecmt_deploy.intervals import percent
 from ecmt_deploy.pricing import Energy, bound_mark
 from ecmt_deploy.report import Comparison, pareto_front
 from ecmt_deploy.report.comparison import energy_points
@@ -12,7 +13,7 @@ from ecmt_deploy.report.text import energy
 from ecmt_deploy.tables import _table
 
 #: columns of a table: T, accuracy, events per MAC; and of a chip
-_FIXED, _CHIP = 32, 14
+_FIXED, _CHIP = 44, 14
 
 
 def compared(comparison: Comparison, width: int) -> Group:
@@ -27,7 +28,8 @@ def compared(comparison: Comparison, width: int) -> Group:
     tables = []
     for start in range(0, len(names), fit):
         shown = range(start, min(start + fit, len(names)))
-        table = _table("Energy per inference", "program", "T", "accuracy %", "events/MAC", *(names[i] for i in shown))
+        title = "Energy per inference; in brackets the 95 % interval"
+        table = _table(title, "program", "T", "accuracy %", "events/MAC", *(names[i] for i in shown))
         table.columns[0].min_width = min(label, 24)
         last = None
         for entry in comparison.entries:
@@ -37,7 +39,7 @@ def compared(comparison: Comparison, width: int) -> Group:
             record, energies = entry.report.record, entry.report.energies
             events = energies[0].events_per_mac
             cells = [_cell(energies[i], entry.label in fronts[i]) for i in shown]
-            table.add_row(entry.series, str(record.timesteps), f"{100 * record.accuracy[-1]:.2f}",
+            table.add_row(entry.series, str(record.timesteps), percent(record.accuracy[-1], record.n_samples),
                           "" if events is None else f"{events:.3f}", *cells)  # fmt: skip
         tables.append(table)
     return Group(*tables, Text("* no other run is as accurate for less   + more has no price   ≤ ≥ ~ bounds"))

@@ -17,6 +17,7 @@ from ecmt_deploy.facts import classes, facts, preprocessing
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph.fixed import Fixed, FixedMultiThreshold
+from ecmt_deploy.intervals import percent
 from ecmt_deploy.placement import Placement, Unit
 from ecmt_deploy.rundir import RunRecord
 from ecmt_deploy.totals import Spread
@@ -51,20 +52,20 @@ def accuracy(
     samples: int,
     cosine: Spread | None = None,
 ) -> Table:
-    """Accuracy after every step, with the analog model's in the last row, where there is one.
+    """Accuracy after every step, with the analog model's in the last row, where there is one, each with its 95 % interval.
 
     Beside the cosine of the readouts with the analog ones, its mean, that of one sample in twenty, and the worst.
     """
     compared = agreement is not None and analog is not None
-    columns = [*(["agreement with analog %"] if compared else []), *(["cosine", "5th percentile", "worst"] if cosine else [])]
-    table = _table(f"Accuracy on {samples} samples", "T", "accuracy %", *columns)
+    columns = [*(["agreement %"] if compared else []), *(["cosine", "5th %ile", "worst"] if cosine else [])]
+    table = _table(f"Accuracy on {samples} samples, in brackets the 95 % interval", "T", "accuracy %", *columns)
     for t, right in enumerate(spiking):
-        same = [f"{100 * agreement[t]:.2f}"] if agreement is not None and compared else []
+        same = [percent(agreement[t], samples)] if agreement is not None and compared else []
         near = [f"{values[t]:.4f}" for values in (cosine.mean, cosine.percentile_5, cosine.worst)] if cosine else []
-        table.add_row(str(t + 1), f"{100 * right:.2f}", *same, *near)
+        table.add_row(str(t + 1), percent(right, samples), *same, *near)
     if analog is not None and compared:
         table.add_section()
-        table.add_row("analog", f"{100 * analog:.2f}")
+        table.add_row("analog", percent(analog, samples))
     return table
 
 

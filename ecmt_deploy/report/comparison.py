@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from ecmt_deploy.intervals import interval
 from ecmt_deploy.pricing.result import Energy
 from ecmt_deploy.report.data import Cell, Table
 from ecmt_deploy.report.model import Report
@@ -118,16 +119,17 @@ def accuracy_table(comparison: Comparison) -> Table:
         if entry.series not in longest or len(entry.report.curve.accuracy) > len(longest[entry.series].curve.accuracy):
             longest[entry.series] = entry.report
     rows: list[tuple[Cell, ...]] = [
-        (series, t, right, report.curve.analog_accuracy)
+        (series, t, right, *interval(right, report.curve.n_samples), report.curve.analog_accuracy)
         for series, report in longest.items()
         for t, right in enumerate(report.curve.accuracy, start=1)
     ]
-    return Table(("series", "timesteps", "accuracy", "analog_accuracy"), rows)
+    return Table(("series", "timesteps", "accuracy", "accuracy_low", "accuracy_high", "analog_accuracy"), rows)
 
 
 #: columns of :func:`summary`
 SUMMARY = (
-    "run", "series", "model", "preset", "target", "precision", "timesteps", "n_samples", "data", "accuracy", "analog_accuracy",
+    "run", "series", "model", "preset", "target", "precision", "timesteps", "n_samples", "data",
+    "accuracy", "accuracy_low", "accuracy_high", "analog_accuracy",
     "agreement", "spikes", "synops", "events_per_mac", "hardware", "low_pj", "total_pj", "high_pj", "bounds", "unpriced",
     "on_front", "paper_snn_pj", "paper_total_pj", "paper_ann_pj", "memory_snn_pj", "memory_ann_pj", "latency_us",
     "throughput_per_s", "energy_delay_nj_ms", "cores", "chips", "fits",
@@ -146,7 +148,8 @@ def summary(comparison: Comparison) -> Table:
         report, record = entry.report, entry.report.record
         run = (
             entry.label, entry.series, record.provenance.model, entry.preset, record.target, record.precision, record.timesteps,
-            record.n_samples, record.data, record.accuracy[-1], record.analog_accuracy,
+            record.n_samples, record.data, record.accuracy[-1],
+            *interval(record.accuracy[-1], record.n_samples), record.analog_accuracy,
             record.agreement[-1] if record.agreement else None, report.spikes, report.synops,
         )  # fmt: skip
         for e, front in zip(report.energies, fronts, strict=True):

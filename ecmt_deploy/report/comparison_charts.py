@@ -49,7 +49,7 @@ def accuracies(name: str, alt: str, table: Table) -> Chart:
     """Accuracy against steps, a line a series; thin lines are the analog models'."""
     lines: dict[str, list[tuple[int, float]]] = {}
     analog: dict[str, float] = {}
-    for series, t, right, of_analog in table.rows:
+    for series, t, right, _, _, of_analog in table.rows:
         lines.setdefault(str(series), []).append((int(number(t)), number(right)))
         if of_analog is not None:
             analog[str(series)] = number(of_analog)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
+from ecmt_deploy.intervals import interval
 from ecmt_deploy.layers import grouped
 from ecmt_deploy.placement.result import Placement, Unit
 from ecmt_deploy.pricing import COMPONENTS
@@ -27,9 +28,11 @@ class Table(NamedTuple):
 
 
 def accuracy(curve: AccuracyCurve) -> Table:
-    """Accuracy after every step."""
-    rows: list[tuple[Cell, ...]] = [(t, right, curve.analog_accuracy) for t, right in enumerate(curve.accuracy, start=1)]
-    return Table(("timesteps", "accuracy", "analog_accuracy"), rows)
+    """Accuracy after every step, and its 95 % interval."""
+    rows: list[tuple[Cell, ...]] = [
+        (t, right, *interval(right, curve.n_samples), curve.analog_accuracy) for t, right in enumerate(curve.accuracy, start=1)
+    ]
+    return Table(("timesteps", "accuracy", "accuracy_low", "accuracy_high", "analog_accuracy"), rows)
 
 
 def components(energies: Sequence[Energy]) -> list[str]:

@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from msgspec.structs import replace
 
 from ecmt_deploy.chips import Source, citation
+from ecmt_deploy.intervals import measured, percent
 from ecmt_deploy.placement.result import Unit
 from ecmt_deploy.pricing import bound_mark, remarks
 from ecmt_deploy.pricing.result import Energy
@@ -40,8 +41,10 @@ def environment() -> Environment:
         energy=text.energy,
         energy_band=text.energy_band,
         energy_delay_band=text.energy_delay_band,
+        measured=measured,
         number=text.figures,
         number_band=text.number_band,
+        percent=percent,
         short=lambda name: elided(name, _NAME),
         sum_pj=lambda parts: sum(parts.values()),
         weblink=_weblink,

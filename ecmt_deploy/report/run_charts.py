@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ecmt_deploy.report import data
-from ecmt_deploy.report.energy_charts import Chart, bars, label_rows, rows_figure
+from ecmt_deploy.report.energy_charts import Chart, bars, label_rows, number, rows_figure
 from ecmt_deploy.report.model import AccuracyCurve, Raster
 from ecmt_deploy.report.svg import BLUE, INK, VERMILION, elided, figure, si, styled, svg
 from ecmt_deploy.traces import Trace
@@ -18,6 +18,9 @@ def accuracy(name: str, alt: str, curve: AccuracyCurve) -> Chart:
     """Accuracy against steps, with the analog model's where it is known."""
     made, axes = figure(2.5)
     steps = list(range(1, len(curve.accuracy) + 1))
+    table = data.accuracy(curve)
+    low, high = ([100 * number(end) for end in table.column(name)] for name in ("accuracy_low", "accuracy_high"))
+    axes.fill_between(steps, low, high, color=BLUE, alpha=0.15, linewidth=0, label="its 95 % interval")
     axes.plot(steps, [100 * a for a in curve.accuracy], marker="o", markersize=4, color=BLUE, label="spiking")
     shown = list(curve.accuracy)
     if curve.analog_accuracy is not None:
@@ -26,11 +29,11 @@ def accuracy(name: str, alt: str, curve: AccuracyCurve) -> Chart:
     axes.set_xlabel("time step T")
     axes.set_ylabel("accuracy, %")
     axes.set_xticks(steps[:: max(len(steps) // 12, 1)])
-    low = 100 * min(shown)
-    axes.set_ylim(max(low - max(0.3 * (100 - low), 1), 0), 100.4)
+    least = min(100 * min(shown), *low)
+    axes.set_ylim(max(least - max(0.3 * (100 - least), 1), 0), 100.4)
     axes.legend(loc="lower right")
     axes.grid(axis="y")
-    return Chart(name, svg(made, name, alt), data.accuracy(curve))
+    return Chart(name, svg(made, name, alt), table)
 
 
 @styled
