@@ -8,15 +8,18 @@ MINUTES ?= 5
 # a worker for each core
 PARALLEL := -n auto
 
-.PHONY: help setup demo test test-all fuzz lint bench clean
+.PHONY: help setup demo test test-all test-oldest test-base fuzz lint bench figures clean
 
 help:
 	@echo "make demo      the whole road with the bundled model; writes demo/"
 	@echo "make test      the test suite"
 	@echo "make test-all  the test suite with its long campaigns"
+	@echo "make test-oldest  the suite on the oldest torch that is supported, without Lava"
+	@echo "make test-base    the suite as most install it: the newest numpy, without Lava"
 	@echo "make fuzz      damaged files of every format, for MINUTES=5; findings go to fuzz-findings/"
 	@echo "make lint      ruff, mypy, import-linter"
 	@echo "make bench     timings, as ratios measured in one run"
+	@echo "make figures   every figure in README and docs anew: an hour, and with FASHION=DIR (idx files) those of Fashion-MNIST"
 	@echo "make setup     .venv with everything, lava-nc too"
 	@echo "make clean     remove what the others made"
 
@@ -57,6 +60,17 @@ test: setup
 test-all: setup
 	$(BIN)/python -m pytest $(PARALLEL) -m 'slow or not slow'
 
+# environments of their own, as they must not hold what .venv holds
+test-oldest:
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' torch==2.6.0 torchvision==0.21.0
+	.venv-oldest/bin/python -m pytest $(PARALLEL)
+
+test-base:
+	$(PYTHON) -m venv .venv-base
+	.venv-base/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --editable '.[dev]' 'numpy>=2'
+	.venv-base/bin/python -m pytest $(PARALLEL)
+
 fuzz: setup
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
@@ -71,5 +85,30 @@ bench: setup
 	$(BIN)/python -m benchmarks.engines
 	$(BIN)/python -m benchmarks.speed
 
+# Fashion-MNIST, a model trained on it (some minutes), and the tables that have both
+FASHION ?=
+FASHION_WEIGHTS := build/fashion.safetensors
+WITH_FASHION := $(if $(FASHION),--idx $(FASHION) --weights $(FASHION_WEIGHTS))
+
+$(FASHION_WEIGHTS): | setup
+	mkdir -p build
+	$(BIN)/python -m benchmarks.train_vit_fashion $(FASHION) --out $@
+
+figures: setup $(if $(FASHION),$(FASHION_WEIGHTS))
+	$(BIN)/python -m benchmarks.digits
+	$(BIN)/python -m benchmarks.accuracy $(WITH_FASHION)
+	$(BIN)/python -m benchmarks.fixed $(WITH_FASHION)
+	$(BIN)/python -m benchmarks.ablation
+	$(BIN)/python -m benchmarks.chips
+	$(BIN)/python -m benchmarks.printed
+	$(BIN)/python -m tests.families
+	$(BIN)/python -m tests.format_vector
+	$(BIN)/python -m tests.fixed_vector
+	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.large
+	$(BIN)/python -m benchmarks.large budgets
+	$(BIN)/python -m benchmarks.lava
+	$(BIN)/python -m benchmarks.reading
+
 clean:
-	rm -rf .venv build dist demo fuzz-findings *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .grimp_cache .hypothesis
+	rm -rf .venv .venv-oldest .venv-base build dist demo fuzz-findings *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .grimp_cache .hypothesis

@@ -63,27 +63,27 @@ def main() -> None:
     if (options.idx is None) != (options.weights is None):
         parser.error("--idx and --weights go together")
     digits = models.load("zoo:vit_digits")
-    rows, analog = _rows("digits", digits, "digits", options.samples)
-    claims, draws = [_claim(rows, analog)], [_draws("digits", digits, "digits", options.samples)]
+    rows, analog = rows_of("digits", digits, "digits", options.samples)
+    claims, draws = [claim(rows, analog)], [draws_of("digits", digits, "digits", options.samples)]
     if options.idx:
         for name, outliers in (("Fashion-MNIST", False), ("Fashion-MNIST, planted outliers", True)):
             model, spec = models.load(ARCHITECTURE, options.weights, MODEL_ARGS), f"idx:{options.idx}"
             if outliers:
                 plant(model.module)
-            more, analog = _rows(name, model, spec, options.samples)
-            claims.append(_claim(more, analog))
-            draws.append(_draws(name, model, spec, options.samples))
+            more, analog = rows_of(name, model, spec, options.samples)
+            claims.append(claim(more, analog))
+            draws.append(draws_of(name, model, spec, options.samples))
             rows += more
     put_rows(DOCUMENT, "claims", [], claims, "- **")
-    put_rows(DOCUMENT, "accuracy", *_table(rows, range(1, STEPS + 1)), "| ")
+    put_rows(DOCUMENT, "accuracy", *lines_of(rows, range(1, STEPS + 1)), "| ")
     put_rows(DOCUMENT, "draws", DRAWS_HEAD, draws, "| ")
-    put_rows(README, "accuracy", *_table(rows, (1, 2, 4, 8)), "| ")
-    head, lines = _table(rows, range(1, STEPS + 1))
+    put_rows(README, "accuracy", *lines_of(rows, (1, 2, 4, 8)), "| ")
+    head, lines = lines_of(rows, range(1, STEPS + 1))
     for line in [*head, *lines, *claims, *DRAWS_HEAD, *draws]:
         print(line)
 
 
-def _rows(name: str, model: Any, spec: str, samples: int) -> tuple[list[Row], float]:
+def rows_of(name: str, model: Any, spec: str, samples: int) -> tuple[list[Row], float]:
     """Rows of one model, and the ANN's accuracy."""
     drawn = data.calibration(spec, preprocessing=model.preprocessing, n_samples=64, n_classes=model.n_outputs)
     calibration = torch.from_numpy(drawn.x)
@@ -131,7 +131,7 @@ DRAWS_HEAD = [
 ]
 
 
-def _draws(name: str, model: Any, spec: str, samples: int) -> str:
+def draws_of(name: str, model: Any, spec: str, samples: int) -> str:
     """From the least to the most of several draws of calibration samples."""
     found = []
     for seed in range(DRAWS):
@@ -157,7 +157,7 @@ def _apply(module: nn.Module, x: Tensor) -> Tensor:
     return torch.cat([module(part) for part in x.split(BATCH)])
 
 
-def _claim(rows: list[Row], analog: float) -> str:
+def claim(rows: list[Row], analog: float) -> str:
     """What the figures say at T = 2 and T = 4, in words."""
     paper, accurate, same, less = rows
     t = TUNED - 1
@@ -174,7 +174,7 @@ def _claim(rows: list[Row], analog: float) -> str:
     return f"{line} T = 2: accurate has top-1 {percent(accurate.top1[1], accurate.samples)} %."
 
 
-def _table(rows: list[Row], steps: Any) -> tuple[list[str], list[str]]:
+def lines_of(rows: list[Row], steps: Any) -> tuple[list[str], list[str]]:
     """The heading of a table, and its rows."""
     head = [
         f"| model | conversion | figure | {' | '.join(f'T = {t}' for t in steps)} |",

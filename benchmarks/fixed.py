@@ -41,13 +41,13 @@ def main() -> None:
     options = parser.parse_args()
     if (options.idx is None) != (options.weights is None):
         parser.error("--idx and --weights go together")
-    lines = _rows("digits", models.load("zoo:vit_digits"), "digits", options.samples, ("accurate", "paper"))
+    lines = rows_of("digits", models.load("zoo:vit_digits"), "digits", options.samples, ("accurate", "paper"))
     if options.idx:
         spec = f"idx:{options.idx}"
         model = models.load(ARCHITECTURE, options.weights, MODEL_ARGS)
-        lines += _rows("Fashion-MNIST", model, spec, options.samples, ("accurate", "paper"))
+        lines += rows_of("Fashion-MNIST", model, spec, options.samples, ("accurate", "paper"))
         plant(model.module)
-        lines += _rows("Fashion-MNIST, planted outliers", model, spec, options.samples, ("accurate",))
+        lines += rows_of("Fashion-MNIST, planted outliers", model, spec, options.samples, ("accurate",))
     heading = [
         "model",
         "preset",
@@ -63,7 +63,7 @@ def main() -> None:
         put_rows(document, "fixed", head, lines, "| ")
 
 
-def _rows(name: str, model: Any, spec: str, samples: int, presets: tuple[str, ...]) -> list[str]:
+def rows_of(name: str, model: Any, spec: str, samples: int, presets: tuple[str, ...]) -> list[str]:
     """Two lines per preset: float, and fixed with how often both choose the same class and how many integers were clipped."""
     drawn = data.calibration(spec, preprocessing=model.preprocessing, n_samples=64, n_classes=model.n_outputs)
     chosen = data.evaluation(

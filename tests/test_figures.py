@@ -1,0 +1,96 @@
+"""What documents say is what the commands that are named beside it measure now: the figures of the bundled digits model."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks import accuracy, chips, digits, fixed
+from ecmt_deploy import models
+from ecmt_deploy.config import ConvertConfig
+from ecmt_deploy.demo import DATA, MODEL, TIMESTEPS
+from ecmt_deploy.divided import evaluate_file
+from ecmt_deploy.intervals import interval, percent
+from ecmt_deploy.pipeline import convert_named
+
+ROOT = Path(__file__).parent.parent
+NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[+-]\d+)?")
+#: rounding differs between machines, and moves a spike here and there: images of 360, and shares of a count or an energy
+IMAGES, SHARE = 2, 0.03
+
+
+def block(document: str, name: str) -> list[str]:
+    """The lines between the marks of a generated block."""
+    text = (ROOT / document).read_text()
+    return text.split(f"<!-- generated: {name} -->\n\n")[1].split(f"\n\n<!-- end: {name} -->")[0].splitlines()
+
+
+def require_alike(said: list[str], found: list[str], share: float = SHARE, least: float = 0.0) -> None:
+    """The same words, and numbers that differ by no more than rounding does."""
+    assert [NUMBER.sub("#", line) for line in said] == [NUMBER.sub("#", line) for line in found], "make figures writes it anew"
+    for a, b in zip(said, found, strict=True):
+        for mine, theirs in zip(NUMBER.findall(a), NUMBER.findall(b), strict=True):
+            x, y = (float(number.replace(",", "")) for number in (mine, theirs))
+            assert x == pytest.approx(y, rel=share, abs=least), f"{a}\nmeasured now: {b}\nmake figures writes it anew"
+
+
+@pytest.fixture(scope="module")
+def run():
+    return digits.run()
+
+
+def test_energies_of_the_bundled_model(run):
+    require_alike(block("README.md", "energy"), digits.on_chips(run))
+
+
+def test_the_worked_example(run):
+    require_alike(block("docs/energy.md", "bill"), digits.bill(run))
+
+
+def test_the_demo_gives_the_table_of_the_readme(tmp_path):
+    """Accuracy, agreement and events of preset ``accurate``, as a user gets them."""
+    convert_named(MODEL, DATA, tmp_path / "p.nir", ConvertConfig())
+    result = evaluate_file(tmp_path / "p.nir", DATA, TIMESTEPS)
+    rows = {tuple(cells[:3]): cells[3:] for line in block("README.md", "accuracy")[2:] for cells in [cells_of(line)]}
+    name = f"digits ({result.n_samples} samples)"
+    slack = 100 * IMAGES / result.n_samples
+    for figure, measured in (("top-1, %", result.accuracy), ("agreement with the ANN, %", result.agreement)):
+        said = [float(cell.split()[0]) for cell in rows[name, "accurate", figure]]
+        assert said == pytest.approx([100 * measured[t - 1] for t in (1, 2, 4, 8)], abs=slack + 0.005)
+    assert f"top-1 {percent(result.analog_accuracy, result.n_samples)} %" in block("docs/accuracy.md", "claims")[0]
+
+
+def cells_of(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+@pytest.mark.slow
+def test_every_figure_of_the_bundled_model():
+    model = models.load(MODEL)
+    rows, analog = accuracy.rows_of("digits", model, DATA, 2000)
+    mine = [line for line in block("docs/accuracy.md", "accuracy") if line.startswith("| digits")]
+    require_alike(mine, accuracy.lines_of(rows, range(1, accuracy.STEPS + 1))[1], SHARE, 100 * IMAGES / 360 + 0.1)
+    require_alike(block("docs/accuracy.md", "claims")[:1], [accuracy.claim(rows, analog)], SHARE, IMAGES)
+    (mine,) = [line for line in block("docs/accuracy.md", "draws") if line.startswith("| digits")]
+    require_alike([mine], [accuracy.draws_of("digits", models.load(MODEL), DATA, 2000)], SHARE, 100 * IMAGES / 360 + 0.1)
+    found = fixed.rows_of("digits", models.load(MODEL), DATA, 1000, ("accurate", "paper"))
+    for document in ("README.md", "docs/fixed_point.md"):
+        mine = [line for line in block(document, "fixed") if line.startswith("| digits")]
+        require_alike(mine, found, SHARE, 100 * 2 * IMAGES / 360 + 0.1)
+
+
+@pytest.mark.slow
+def test_cores_of_vision_transformers():
+    placed = chips.placements("ViT-Tiny")
+    said = [cells_of(line) for line in block("README.md", "chips")[2:]]
+    for line, chip, placement in zip(said, chips.available(), placed, strict=True):
+        assert [line[0], line[1], line[-1]] == chips.row(chip, [placement])
+
+
+def test_intervals():
+    """By hand: Wilson's interval of 356 of 360, of all and of none."""
+    assert percent(356 / 360, 360) == "98.89 (97.2 to 99.6)"
+    assert interval(1.0, 10) == pytest.approx((1 / (1 + 3.841459 / 10), 1.0))
+    assert interval(0.0, 10) == pytest.approx((0.0, 1 - 1 / (1 + 3.841459 / 10)))
+    with pytest.raises(ValueError, match="n"):
+        interval(0.5, 0)
