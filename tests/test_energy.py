@@ -1,6 +1,7 @@
 """Energy in three views: every picojoule by hand, sums that add, and a missing price that is never zero."""
 
 import csv
+import re
 from dataclasses import replace
 from io import StringIO
 from math import ceil
@@ -19,6 +20,8 @@ from ecmt_deploy.placement import Obstacle, Route, place
 from ecmt_deploy.pricing import Band
 from ecmt_deploy.pricing.memory import access_pj, ann_bits, memory_view
 from ecmt_deploy.pricing.routing import message_bits, packets_per_message
+from ecmt_deploy.report import Comparison, make_report, render_html
+from ecmt_deploy.report.comparison import Entry, summary
 from ecmt_deploy.rundir import RunRecord, load_run, save_run
 from ecmt_deploy.simulation import simulate
 from tests import two_layers
@@ -437,6 +440,31 @@ def test_obstacles_are_said_the_first_of_every_kind_first(two):
 
 
 # --- run directories and names ----------------------------------------------------------------------------------------
+
+
+def test_a_chip_without_limits_is_the_same_in_every_view(made):
+    """Whether a program fits it, and on how many cores, is unknown: to Python, terminal, page, table and JSON."""
+    program, run = made
+    chip = chips.hardware("horowitz45")
+    placement = place(program, chip)
+    result = pricing.energy(run.activity, program, chip, placement)
+    assert (result.fits, result.cores, result.chips) == ("unknown", None, None)
+    assert "unknown" in repr(placement)
+    assert "unknown" in repr(result)
+    labels, columns = energy_tables._totals([result])
+    assert {columns[0][labels.index(label)] for label in ("fits", "cores", "chips")} == {"unknown"}
+    report = make_report(record(program, run), run.activity, program, [(chip, placement, result)])
+    page = render_html(report)
+    assert '<td class="n">unknown</td><td class="n">unknown</td><td>unknown</td>' in page
+    assert "whether the program fits, and on how many cores, is unknown" in page
+    assert not re.search(r"\d+ cores", page)
+    row = dict(zip(*summary_of(report), strict=True))
+    assert (row["fits"], row["cores"], row["chips"]) == ("unknown", None, None)
+
+
+def summary_of(report):
+    table = summary(Comparison([Entry("a", "a", report)]))
+    return table.header, table.rows[0]
 
 
 def record(program, run, **changes) -> RunRecord:

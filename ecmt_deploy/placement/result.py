@@ -112,9 +112,8 @@ class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     assumptions: tuple[str, ...]
 
     def __repr__(self) -> str:
-        verdict = "fits" if self.fits else f"{len(self.obstacles)} obstacles"
-        chips = "an unknown number of" if self.chips is None else self.chips
-        return f"Placement({self.hardware!r}: {verdict}, {self.cores} cores of {chips} chips)"
+        found = f"{len(self.obstacles)} obstacles; " if self.obstacles else ""
+        return f"Placement({self.hardware!r}: {found}{self.verdict})"
 
     @property
     def fits(self) -> bool:
