@@ -14,6 +14,7 @@ figures from the test split. Rows of models that are not measured stay as they a
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ COUNTED = 128
 #: samples computed at once
 BATCH = 64
 DRAWS = 5
+#: what the README has of it
+README_STEPS, README_FIGURES = (1, 2, 4, 8), ("top-1, %", "events per MAC")
 
 
 @dataclass
@@ -77,7 +80,7 @@ def main() -> None:
     put_rows(DOCUMENT, "claims", [], claims, "- **")
     put_rows(DOCUMENT, "accuracy", *lines_of(rows, range(1, STEPS + 1)), "| ")
     put_rows(DOCUMENT, "draws", DRAWS_HEAD, draws, "| ")
-    put_rows(README, "accuracy", *lines_of(rows, (1, 2, 4, 8)), "| ")
+    put_rows(README, "accuracy", *lines_of(rows, README_STEPS, README_FIGURES), "| ")
     head, lines = lines_of(rows, range(1, STEPS + 1))
     for line in [*head, *lines, *claims, *DRAWS_HEAD, *draws]:
         print(line)
@@ -174,11 +177,11 @@ def claim(rows: list[Row], analog: float) -> str:
     return f"{line} T = 2: accurate has top-1 {percent(accurate.top1[1], accurate.samples)} %."
 
 
-def lines_of(rows: list[Row], steps: Any) -> tuple[list[str], list[str]]:
-    """The heading of a table, and its rows."""
+def lines_of(rows: list[Row], steps: Sequence[int], figures: Collection[str] = ()) -> tuple[list[str], list[str]]:
+    """The heading of a table, and its rows: of all figures, or of some."""
     head = [
         f"| model | conversion | figure | {' | '.join(f'T = {t}' for t in steps)} |",
-        "|---" * (len(list(steps)) + 3) + "|",
+        "|---" * (len(steps) + 3) + "|",
     ]
     lines = []
     for row in rows:
@@ -188,6 +191,8 @@ def lines_of(rows: list[Row], steps: Any) -> tuple[list[str], list[str]]:
             ("events per MAC", row.events, "{:.2f}".format),
             ("cosine of features", row.cosine, "{:.4f}".format),
         ):
+            if figures and label not in figures:
+                continue
             name = f"{row.model} ({row.samples} samples)"
             lines.append(f"| {name} | {row.preset} | {label} | {' | '.join(form(values[t - 1]) for t in steps)} |")
     return head, lines
