@@ -8,6 +8,8 @@ import pytest
 
 # threads that wait for work spin, and take the cores from the other worker; what tests start inherits it
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# the few kernels of the tests are made sooner than processes that make kernels
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
 import torch
 

@@ -213,7 +213,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_an_interrupted_program_leaves_no_process(tmp_path, number):
     root = write_images(tmp_path / "images", {"a": 20})
     (tmp_path / "slow.py").write_text(SLOW)

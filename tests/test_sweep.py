@@ -189,6 +189,7 @@ def test_a_program_that_has_changed_since_is_refused(programs, copy, made, tmp_p
     assert made == []
 
 
+@pytest.mark.slow
 def test_integer_programs(programs, made, tmp_path):
     """Quantised for the first chip that states its widths; recognised when the sweep goes on."""
     out = tmp_path / "out"
