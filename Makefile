@@ -11,17 +11,17 @@ PARALLEL := -n auto
 .PHONY: help setup demo test test-all test-oldest test-base fuzz lint bench figures clean
 
 help:
-	@echo "make demo      the whole road with the bundled model; writes demo/"
-	@echo "make test      the test suite"
-	@echo "make test-all  the test suite with its long campaigns"
+	@echo "make demo         the whole road with the bundled model; writes demo/"
+	@echo "make test         the test suite"
+	@echo "make test-all     the test suite with its long campaigns"
 	@echo "make test-oldest  the suite on the oldest torch that is supported, without Lava"
 	@echo "make test-base    the suite as most install it: the newest numpy, without Lava"
-	@echo "make fuzz      damaged files of every format, for MINUTES=5; findings go to fuzz-findings/"
-	@echo "make lint      ruff, mypy, import-linter"
-	@echo "make bench     timings, as ratios measured in one run"
-	@echo "make figures   every figure in README and docs anew: an hour, and with FASHION=DIR (idx files) those of Fashion-MNIST"
-	@echo "make setup     .venv with everything, lava-nc too"
-	@echo "make clean     remove what the others made"
+	@echo "make fuzz         damaged files of every format, for MINUTES=5; findings go to fuzz-findings/"
+	@echo "make lint         ruff, mypy, import-linter"
+	@echo "make bench        timings, as ratios measured in one run"
+	@echo "make figures      every figure in README and docs anew: an hour, and with FASHION=DIR (idx files) those of Fashion-MNIST"
+	@echo "make setup        .venv with everything, lava-nc too"
+	@echo "make clean        remove what the others made"
 
 setup: $(SETUP)
 
