@@ -12,11 +12,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
 import torch
+from hypothesis import settings
 
 from ecmt_deploy.graph import Program
 from tests import programs
 
 torch.set_num_threads(1)
+# how long an example takes says more about what else runs
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")

@@ -259,6 +259,7 @@ def test_a_target_that_is_not_installed_says_how_to_install_it(tmp_path, capsys,
         raise compat.PackageNotFoundError(name)
 
     monkeypatch.setattr(compat, "version", absent)
+    monkeypatch.setattr(np, "__version__", "1.26.4")  # with 2 that stands in the way first
     arguments = ["simulate", str(digits_program), "--target", "lava", "--data", "digits", "--out", "r", "--limit", "1"]
     status, _, err = run(arguments, capsys, monkeypatch, tmp_path)
     assert status == 2

@@ -125,7 +125,7 @@ def test_every_form_with_labels_gives_the_same(form):
     np.testing.assert_array_equal(np.concatenate([y for _, y in pairs]), Y)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 9), max_size=6), st.integers(1, 8))
 def test_batches_are_divided_anew(sizes, size):
     """However data comes in parts, it is computed in batches of one size, of which the last may be smaller."""

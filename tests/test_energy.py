@@ -203,7 +203,7 @@ def without_static(result):
     return result.total_pj.value - result.components_pj.get("static", pricing.NOTHING).value
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.lists(st.integers(0, 10**6), min_size=14, max_size=14), st.integers(1, 50), st.integers(1, 50))
 def test_energy_is_additive_over_samples(made, placements, numbers, first, second):
     """Energy times samples adds, in all views; static energy does not, for the busiest core decides the time."""

@@ -1,6 +1,5 @@
 """What documents say is what the commands that are named beside it measure now: the figures of the bundled digits model."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,9 @@ from ecmt_deploy.demo import DATA, MODEL, TIMESTEPS
 from ecmt_deploy.divided import evaluate_file
 from ecmt_deploy.intervals import interval, percent
 from ecmt_deploy.pipeline import convert_named
+from tests.documents import require_alike
 
 ROOT = Path(__file__).parent.parent
-NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[+-]\d+)?")
 #: rounding differs between machines, and moves a spike here and there: images of 360, and shares of a count or an energy
 IMAGES, SHARE = 2, 0.03
 
@@ -25,26 +24,17 @@ def block(document: str, name: str) -> list[str]:
     return text.split(f"<!-- generated: {name} -->\n\n")[1].split(f"\n\n<!-- end: {name} -->")[0].splitlines()
 
 
-def require_alike(said: list[str], found: list[str], share: float = SHARE, least: float = 0.0) -> None:
-    """The same words, and numbers that differ by no more than rounding does."""
-    assert [NUMBER.sub("#", line) for line in said] == [NUMBER.sub("#", line) for line in found], "make figures writes it anew"
-    for a, b in zip(said, found, strict=True):
-        for mine, theirs in zip(NUMBER.findall(a), NUMBER.findall(b), strict=True):
-            x, y = (float(number.replace(",", "")) for number in (mine, theirs))
-            assert x == pytest.approx(y, rel=share, abs=least), f"{a}\nmeasured now: {b}\nmake figures writes it anew"
-
-
 @pytest.fixture(scope="module")
 def run():
     return digits.run()
 
 
 def test_energies_of_the_bundled_model(run):
-    require_alike(block("README.md", "energy"), digits.on_chips(run))
+    require_alike(block("README.md", "energy"), digits.on_chips(run), SHARE)
 
 
 def test_the_worked_example(run):
-    require_alike(block("docs/energy.md", "bill"), digits.bill(run))
+    require_alike(block("docs/energy.md", "bill"), digits.bill(run), SHARE)
 
 
 def test_the_demo_gives_the_table_of_the_readme(tmp_path):

@@ -25,7 +25,7 @@ def defined(v: torch.Tensor, levels: Levels, lowest: torch.Tensor, count: int) -
     return spikes
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**20),
     rule=st.sampled_from(["paper", "nearest"]),

@@ -48,7 +48,7 @@ def stepped(program: Program, x: np.ndarray, timesteps: int, order: list[str] | 
 
 
 @given(SEEDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_nothing_is_wider_than_declared(seed):
     program, x, timesteps = random_program(seed)
     for _, running, streams in stepped(program, x[0], timesteps):
@@ -69,7 +69,7 @@ def test_nothing_is_wider_than_declared(seed):
 
 
 @given(SEEDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_neurons_conserve_and_compensation_telescopes(seed):
     program, x, timesteps = random_program(seed)
     received, sent = {}, {}
@@ -87,7 +87,7 @@ def test_neurons_conserve_and_compensation_telescopes(seed):
 
 
 @given(st.integers(1, 12), st.integers(128, 255), st.integers(1, 3000), st.sampled_from(n.RULES), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_largest_level_that_is_reached_fires(levels, numerator, base, rule, draw):
     """The kernel finds levels by one division; the definition is a threshold per level."""
     lowest = draw.draw(st.integers(0, levels))
@@ -114,7 +114,7 @@ def test_the_largest_level_that_is_reached_fires(levels, numerator, base, rule, 
 
 
 @given(SEEDS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_order_of_nodes_and_samples_does_not_matter(seed):
     program, x, timesteps = random_program(seed)
     order = sorted(program.nodes)  # names begin with the number of their making: another topological order
@@ -130,7 +130,7 @@ def test_the_order_of_nodes_and_samples_does_not_matter(seed):
 
 
 @given(seed=SEEDS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_round_trip_is_identical(seed, tmp_path_factory):
     program, x, timesteps = random_program(seed)
     path = tmp_path_factory.mktemp("round") / "q.nir"

@@ -4,6 +4,7 @@ from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.graph.fields import FIELDS
 from ecmt_deploy.graph.fixed import FIXED
 from tests import fixed_vector
+from tests.documents import require_alike
 from tests.format_vector import DOCUMENT, renewed, small
 
 
@@ -30,8 +31,12 @@ def test_the_vector_spikes():
 
 
 def test_the_fixed_point_vector_and_errors_are_current():
-    text = fixed_vector.DOCUMENT.read_text()
-    assert fixed_vector.renewed(text) == text
+    said = fixed_vector.DOCUMENT.read_text().splitlines()
+    found = fixed_vector.renewed("\n".join(said)).splitlines()
+    # entries of tables are rounded results of NumPy, whose last digit differs from version to version, and errors with it
+    errors = [i for i, line in enumerate(said) if "` | 2^" in line]
+    require_alike([said[i] for i in errors], [found[i] for i in errors], 0.05)
+    assert [line for i, line in enumerate(found) if i not in errors] == [line for i, line in enumerate(said) if i not in errors]
 
 
 def test_the_fixed_point_vector_spikes():

@@ -41,7 +41,7 @@ def run(node, inputs, shapes, shape, spiking=False):
     return [running.step(t, *map(Stream, operands, ones)).value for t, operands in enumerate(inputs, 1)], running
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     arrays(float, (STEPS, 3, 4), elements=values),
     st.sampled_from(n.RULES),
@@ -76,7 +76,7 @@ def test_the_largest_level_that_is_reached_fires(rule):
 
 @pytest.mark.parametrize("coding", n.CODINGS)
 @pytest.mark.parametrize("function", FUNCTIONS)
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_compensation_telescopes(function, coding, data):
     """Sum of y_t is T f(mean x) in rate coding, and f(sum x) in differential coding."""
@@ -97,7 +97,7 @@ def test_compensation_telescopes(function, coding, data):
 
 @pytest.mark.parametrize("coding", n.CODINGS)
 @pytest.mark.parametrize("product", n.PRODUCTS)
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_products_telescope(product, coding, data):
     """Sum of y_t is A B / T in rate coding, A B in differential coding, A and B the sums of the operands."""
@@ -111,7 +111,7 @@ def test_products_telescope(product, coding, data):
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_numpy_and_torch_compute_the_same_functions(function, data):
     entry = FUNCTIONS[function]
@@ -137,7 +137,7 @@ def test_identity_neurons_give_the_network_at_every_step(preset):
         np.testing.assert_allclose(after_step, expected, atol=1e-9 * np.abs(expected).max())
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(cut=st.integers(1, 5), target=st.sampled_from(["reference", "torch"]))
 def test_activity_adds_up_over_splits_of_the_batch(cut, target, all_programs):
     for program in all_programs.values():

@@ -99,7 +99,7 @@ def test_a_conversion_holds_one_copy_of_the_weights(preset):
     assert WEIGHTS < added(CONVERTS, preset) < 1.5 * WEIGHTS
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(data=st.data(), dtype=st.sampled_from([np.float32, np.float64]), share=st.sampled_from([0.99, 0.999, 0.9, 0.51]))
 def test_tails_give_the_percentiles_of_the_whole(data, dtype, share):
     """Against the published rule on the values in order, for few values and ties as well."""

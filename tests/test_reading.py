@@ -75,7 +75,7 @@ def test_workers_change_nothing(datasets, name, workers):
     same(batches, dataset.arrays())
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(["folder", "digits", "stream"]), st.integers(1, 13), st.lists(st.integers(0, 10), min_size=1, max_size=15)
 )
@@ -86,7 +86,7 @@ def test_any_batch_size_and_any_indices(datasets, name, batch_size, indices):
     same(dataset.batches(batch_size, indices=indices), dataset.take(indices).arrays())
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 13), st.integers(1, 3), st.lists(st.integers(0, 10), min_size=1, max_size=15))
 def test_any_number_of_workers(datasets, batch_size, workers, indices):
     dataset = datasets["folder"]
@@ -228,7 +228,7 @@ def test_an_interrupted_program_leaves_no_process(tmp_path, number):
         assert len(pids) == 2
         program.send_signal(number)
         _, err = program.communicate(timeout=30)  # ends when no process holds stderr any more
-        assert "DataLoader" not in err
+        assert "DataLoader worker" not in err  # that it suggests fewer workers on one core is another matter
         assert not [pid for pid in pids if Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text()]
     finally:
         program.kill()

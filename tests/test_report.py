@@ -275,7 +275,7 @@ def test_the_same_colours_everywhere():
 COSTS = st.one_of(st.floats(0, 10), st.integers(0, 3).map(float))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(COSTS, COSTS), max_size=30))
 def test_no_point_of_the_front_is_dominated_and_every_other_is(points):
     def dominates(a, b) -> bool:
@@ -366,7 +366,7 @@ def test_core_map_of_chips_of_one_core():
     assert grid(cases.placement(["a"], cores=8, mesh=None), 1).shape == (2, 4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 400), st.integers(1, 5), st.integers(1, 5), st.integers(1, 6))
 def test_every_core_is_on_the_map_once(cores, columns, rows, per_tile):
     placement = cases.placement(["a", "b", "c"], cores=max(cores, 3), mesh=(columns, rows, per_tile))

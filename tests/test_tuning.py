@@ -202,7 +202,7 @@ def test_fan_out_is_synops_per_spike():
         assert spikes * fan_out == pytest.approx(sum(dense[taker] for taker in takers if taker in dense))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 10**6), price=st.floats(1e-9, 1e3), limit=st.integers(1, 15), axis=st.sampled_from([None, 0, 1]))
 def test_a_neuron_reaches_its_operand_and_stops_at_its_dead_zone(seed, price, limit, axis):
     r = np.random.default_rng(seed)
