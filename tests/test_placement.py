@@ -455,7 +455,7 @@ limits = st.fixed_dictionaries({}, optional={
 })  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 40), sharing=st.booleans(), given_limits=limits)
 def test_properties_of_random_integer_programs(seed, sharing, given_limits):
     check(random_program(seed)[0], chip({"weight_sharing": sharing}, **given_limits))
@@ -488,7 +488,7 @@ def tried() -> tuple[Program, dict[str, list[np.ndarray]]]:
     return program, {name: dependencies(program, name) for name in computing(program)}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(sharing=st.booleans(), given_limits=limits)
 def test_messages_go_where_results_depend_on_them(sharing, given_limits):
     """Packets, axons and cores against the kernels: a value goes to every core that has a result which it moves."""

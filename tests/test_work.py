@@ -54,7 +54,7 @@ def test_kernels_count_what_the_rules_say(name):
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_taps_of_a_convolution(data):
     """Padding is no tap, and no spike reaches more windows than is said."""
     draw = lambda low, high: data.draw(st.integers(low, high))  # noqa: E731
