@@ -59,7 +59,7 @@ def _on_chip(e: Energy) -> list[str]:
     more = [", ".join(unpriced), "unknown" if e.timing is None else _plain(text.duration_band(e.timing.latency_us))]
     cores, chips = ("unknown" if number is None else f"{number:,}" for number in (e.cores, e.chips))
     if e.obstacles:
-        more.append(f"no: {len(e.obstacles)} obstacles; priced as if it did")
+        more.append(f"no: {len(e.obstacles)} obstacles{'; priced as if it did' if e.components_pj else ''}")
     else:
         more.append(e.fits)
     return [e.hardware, cores, chips, total, *more]
