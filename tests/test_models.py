@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ecmt_deploy import data, models, weights, zoo
@@ -158,6 +158,7 @@ def test_parse_literal(text, value):
         st.text().filter(lambda text: '"' not in text and "'" not in text),
     )
 )  # fmt: skip
+@example("[")
 def test_literal_is_read_as_the_value_it_is_of(value):
     back = models.parse_literal(models.literal(value))
     assert (back, type(back)) == (value, type(value))

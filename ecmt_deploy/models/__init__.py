@@ -180,8 +180,10 @@ def parse_literal(value: Any) -> Any:
 
 def literal(value: Any) -> str:
     """The text that :func:`parse_literal` reads as this value."""
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return text if not isinstance(value, str) or parse_literal(text) == value else f'"{text}"'
+    if not isinstance(value, str):
+        return json.dumps(value, default=str)
+    plain = not value.lstrip().startswith("[") and parse_literal(value) == value  # what begins like a list must be one
+    return value if plain else f'"{value}"'
 
 
 def _taken(path: Path | None, chosen: weight_files.Weights | None, key: str | None) -> str | None:
