@@ -15,6 +15,7 @@ import os
 import select
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,17 @@ SECONDS, MEMORY_BYTES, SILENCE_SECONDS = 5, 1 << 30, 300
 _ENDING = {signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
 _HEAD = 9
 _FOUND, _FAILED = b"+", b"-"
+#: one thread forks at a time: libraries guard what they must not share, and refuse a second one meanwhile (filelock 4)
+_forking = threading.Lock()
+
+
+def _renew() -> None:
+    global _forking
+    _forking = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # a child of somebody's fork must not inherit it locked
+    os.register_at_fork(after_in_child=_renew)
 
 
 class WorkError(Exception):
@@ -143,7 +155,8 @@ def apart(work: Callable[[Sender], None]) -> Iterator[Receiver]:
         # a signal that came while Python forks would be answered in a callback of somebody's, and lost, or by the child
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         try:
-            pid = os.fork()
+            with _forking:
+                pid = os.fork()
         except OSError as error:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             raise WorkError(f"no process that reads it can be started: {error.strerror}") from None

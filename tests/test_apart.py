@@ -122,6 +122,28 @@ def test_a_program_that_reaps_all_children_itself(good):
         signal.signal(signal.SIGCHLD, before)
 
 
+def test_threads_fork_one_at_a_time():
+    """filelock, which torch needs, refuses a fork while another thread forks."""
+    import filelock  # noqa: F401
+
+    found: list[bytes | str] = []
+
+    def work() -> None:
+        for _ in range(20):
+            try:
+                with apart.apart(lambda sender: sender.send(b"done")) as answer:
+                    found.append(bytes(answer.take()))
+            except (RuntimeError, WorkError) as error:
+                found.append(repr(error))
+
+    threads = [threading.Thread(target=work) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [b"done"] * 240
+
+
 def test_threads(good, hanging, monkeypatch):
     monkeypatch.setattr(apart, "SECONDS", 0.3)
     found: list[object] = []
