@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.documents import put_rows
+from benchmarks.documents import put_rows, table
 from benchmarks.planted import plant
 from benchmarks.train_vit_fashion import ARCHITECTURE, MODEL_ARGS
 from ecmt_deploy import data, models
@@ -128,10 +128,9 @@ def rows_of(name: str, model: Any, spec: str, samples: int) -> tuple[list[Row], 
     return rows, float((answers.argmax(1) == y).double().mean())
 
 
-DRAWS_HEAD = [
-    "| model | events per MAC | agreement with the ANN, % | cosine of readouts | 5th percentile | worst |",
-    "|---" * 6 + "|",
-]
+DRAWS_HEAD = table(
+    ["model", "events per MAC", "agreement with the ANN, %", "cosine of readouts", "5th percentile", "worst"], []
+)
 
 
 def draws_of(name: str, model: Any, spec: str, samples: int) -> str:
@@ -179,10 +178,7 @@ def claim(rows: list[Row], analog: float) -> str:
 
 def lines_of(rows: list[Row], steps: Sequence[int], figures: Collection[str] = ()) -> tuple[list[str], list[str]]:
     """The heading of a table, and its rows: of all figures, or of some."""
-    head = [
-        f"| model | conversion | figure | {' | '.join(f'T = {t}' for t in steps)} |",
-        "|---" * (len(steps) + 3) + "|",
-    ]
+    head = table(["model", "conversion", "figure", *(f"T = {t}" for t in steps)], [])
     lines = []
     for row in rows:
         for label, values, form in (

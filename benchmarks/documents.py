@@ -11,6 +11,11 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}", *(f"| {' | '.join(row)} |" for row in rows)]
 
 
+def block(document: Path, name: str) -> list[str]:
+    """The lines that :func:`put` last wrote there. Errors as of that."""
+    return _parts(document, name)[1].strip("\n").splitlines()
+
+
 def put(document: Path, name: str, lines: Sequence[str]) -> None:
     """Replace what stands between the marks ``generated: name`` and ``end: name``.
 
@@ -19,10 +24,15 @@ def put(document: Path, name: str, lines: Sequence[str]) -> None:
     ValueError
         if a mark is missing; the document is left as it is.
     """
-    begin, end = f"<!-- generated: {name} -->", f"<!-- end: {name} -->"
-    text = document.read_text()
-    before, after = text[: text.index(begin)], text[text.index(end) + len(end) :]
-    document.write_text(before + "\n".join([begin, "", *lines, "", end]) + after)
+    before, _, after = _parts(document, name)
+    document.write_text(before + "\n".join(["", "", *lines, "", ""]) + after)
+
+
+def _parts(document: Path, name: str) -> tuple[str, str, str]:
+    """What stands up to the first mark and with it, between the marks, and from the second on."""
+    text, begin, end = document.read_text(), f"<!-- generated: {name} -->", f"<!-- end: {name} -->"
+    first, last = text.index(begin) + len(begin), text.index(end)
+    return text[:first], text[first:last], text[last:]
 
 
 def put_rows(document: Path, name: str, head: Sequence[str], rows: Sequence[str], mark: str) -> None:
@@ -38,10 +48,7 @@ def put_rows(document: Path, name: str, head: Sequence[str], rows: Sequence[str]
     def model(line: str) -> str:
         return line.removeprefix(mark).split(mark.strip()[-1])[0].strip()
 
-    text = document.read_text()
-    begin, end = f"<!-- generated: {name} -->", f"<!-- end: {name} -->"
-    old = [line for line in text[text.index(begin) : text.index(end)].splitlines() if line.startswith(mark)]
-    old = [line for line in old if line not in head]
+    old = [line for line in block(document, name) if line.startswith(mark) and line not in head]
     order = list(dict.fromkeys(model(line) for line in (*old, *rows)))
     measured = {model(row) for row in rows}
     kept = [*rows, *(line for line in old if model(line) not in measured)]

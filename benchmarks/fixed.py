@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.documents import put_rows
+from benchmarks.documents import put_rows, table
 from benchmarks.planted import plant
 from benchmarks.train_vit_fashion import ARCHITECTURE, MODEL_ARGS
 from ecmt_deploy import data, models
@@ -48,16 +48,8 @@ def main() -> None:
         lines += rows_of("Fashion-MNIST", model, spec, options.samples, ("accurate", "paper"))
         plant(model.module)
         lines += rows_of("Fashion-MNIST, planted outliers", model, spec, options.samples, ("accurate",))
-    heading = [
-        "model",
-        "preset",
-        "samples",
-        "arithmetic",
-        *(f"T = {t}" for t in range(1, STEPS + 1)),
-        "agree at T = 4",
-        "saturations",
-    ]
-    head = [f"| {' | '.join(heading)} |", "|---" * len(heading) + "|"]
+    steps = [f"T = {t}" for t in range(1, STEPS + 1)]
+    head = table(["model", "preset", "samples", "arithmetic", *steps, f"agree at T = {STEPS}", "saturations"], [])
     print("\n".join([*head, *lines]))
     for document in DOCUMENTS:
         put_rows(document, "fixed", head, lines, "| ")

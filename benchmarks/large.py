@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.documents import put
+from benchmarks.documents import put, table
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 MODEL, PRESETS = "vit_large_patch16_224", ("paper", "accurate")
@@ -189,10 +189,18 @@ def large(name: str = MODEL, presets: tuple[str, ...] = PRESETS) -> None:
 
 def budgets() -> None:
     """Measure conversions with a budget and without one, and write their table."""
-    lines = [
-        "| model | weights, MB | samples | budget | events per MAC | until checked, CPU s | calibrate | tune | largest, GB |",
-        "|---" * 9 + "|",
+    heads = [
+        "model",
+        "weights, MB",
+        "samples",
+        "budget",
+        "events per MAC",
+        "until checked, CPU s",
+        "calibrate",
+        "tune",
+        "largest, GB",
     ]
+    lines = table(heads, [])
     with tempfile.TemporaryDirectory() as directory:
         for name, (limits, samples) in BUDGETS.items():
             for limit in limits:

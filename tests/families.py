@@ -20,13 +20,13 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models import swin_transformer
 
+from benchmarks.documents import block, put
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion import convert
 from ecmt_deploy.graph import Program
 from ecmt_deploy.graph import nodes as n
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "support.md"
-BEGIN, END = "<!-- generated: families -->", "<!-- end: families -->"
 INPUTS, CALIBRATION, STEPS = 24, 32, 16
 
 #: modules that count as blocks: each must matter
@@ -250,8 +250,9 @@ def _order(difference: float) -> str:
     return f"< 1e{power}"
 
 
-def rows(document: str) -> list[str]:
-    return [line for line in document[document.index(BEGIN) : document.index(END)].splitlines() if line.startswith("| ")][1:]
+def rows() -> list[str]:
+    """Those of the document."""
+    return block(DOCUMENT, "families")[2:]
 
 
 if __name__ == "__main__":
@@ -259,5 +260,4 @@ if __name__ == "__main__":
     for one in FAMILIES:
         made.append(measure(one))
         print(made[-1], flush=True)
-    text = DOCUMENT.read_text()
-    DOCUMENT.write_text(f"{text[: text.index(BEGIN)]}{BEGIN}\n\n{table(made)}\n\n{text[text.index(END) :]}")
+    put(DOCUMENT, "families", table(made).splitlines())

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import accuracy, chips, digits, fixed
+from benchmarks.documents import block
 from ecmt_deploy import models
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.demo import DATA, MODEL, TIMESTEPS
@@ -18,39 +19,35 @@ ROOT = Path(__file__).parent.parent
 IMAGES, SHARE = 2, 0.03
 
 
-def block(document: str, name: str) -> list[str]:
-    """The lines between the marks of a generated block."""
-    text = (ROOT / document).read_text()
-    return text.split(f"<!-- generated: {name} -->\n\n")[1].split(f"\n\n<!-- end: {name} -->")[0].splitlines()
-
-
 @pytest.fixture(scope="module")
 def run():
     return digits.run()
 
 
 def test_energies_of_the_bundled_model(run):
-    require_alike(block("README.md", "energy"), digits.on_chips(run), SHARE)
+    require_alike(block(ROOT / "README.md", "energy"), digits.on_chips(run), SHARE)
 
 
 def test_the_worked_example(run):
-    require_alike(block("docs/energy.md", "bill"), digits.bill(run), SHARE)
+    require_alike(block(ROOT / "docs/energy.md", "bill"), digits.bill(run), SHARE)
 
 
 def test_the_demo_gives_the_table_of_the_readme(tmp_path):
     """Accuracy, agreement and events of preset ``accurate``, as a user gets them."""
     convert_named(MODEL, DATA, tmp_path / "p.nir", ConvertConfig())
     result = evaluate_file(tmp_path / "p.nir", DATA, TIMESTEPS)
-    rows = {tuple(cells[:3]): cells[3:] for line in block("docs/accuracy.md", "accuracy")[2:] for cells in [cells_of(line)]}
+    rows = {
+        tuple(cells[:3]): cells[3:] for line in block(ROOT / "docs/accuracy.md", "accuracy")[2:] for cells in [cells_of(line)]
+    }
     name = f"digits ({result.n_samples} samples)"
     slack = 100 * IMAGES / result.n_samples
     for figure, measured in (("top-1, %", result.accuracy), ("agreement with the ANN, %", result.agreement)):
         said = [float(cell.split()[0]) for cell in rows[name, "accurate", figure]]
         assert said == pytest.approx([100 * share for share in measured], abs=slack + 0.005)
-    for line in block("README.md", "accuracy")[2:]:
+    for line in block(ROOT / "README.md", "accuracy")[2:]:
         cells = cells_of(line)
         assert cells[3:] == [rows[tuple(cells[:3])][t - 1] for t in accuracy.README_STEPS]
-    assert f"top-1 {percent(result.analog_accuracy, result.n_samples)} %" in block("docs/accuracy.md", "claims")[0]
+    assert f"top-1 {percent(result.analog_accuracy, result.n_samples)} %" in block(ROOT / "docs/accuracy.md", "claims")[0]
 
 
 def cells_of(line: str) -> list[str]:
@@ -61,21 +58,21 @@ def cells_of(line: str) -> list[str]:
 def test_every_figure_of_the_bundled_model():
     model = models.load(MODEL)
     rows, analog = accuracy.rows_of("digits", model, DATA, 2000)
-    mine = [line for line in block("docs/accuracy.md", "accuracy") if line.startswith("| digits")]
+    mine = [line for line in block(ROOT / "docs/accuracy.md", "accuracy") if line.startswith("| digits")]
     require_alike(mine, accuracy.lines_of(rows, range(1, accuracy.STEPS + 1))[1], SHARE, 100 * IMAGES / 360 + 0.1)
-    require_alike(block("docs/accuracy.md", "claims")[:1], [accuracy.claim(rows, analog)], SHARE, IMAGES)
-    (mine,) = [line for line in block("docs/accuracy.md", "draws") if line.startswith("| digits")]
+    require_alike(block(ROOT / "docs/accuracy.md", "claims")[:1], [accuracy.claim(rows, analog)], SHARE, IMAGES)
+    (mine,) = [line for line in block(ROOT / "docs/accuracy.md", "draws") if line.startswith("| digits")]
     require_alike([mine], [accuracy.draws_of("digits", models.load(MODEL), DATA, 2000)], SHARE, 100 * IMAGES / 360 + 0.1)
     found = fixed.rows_of("digits", models.load(MODEL), DATA, 1000, ("accurate", "paper"))
     for document in ("README.md", "docs/fixed_point.md"):
-        mine = [line for line in block(document, "fixed") if line.startswith("| digits")]
+        mine = [line for line in block(ROOT / document, "fixed") if line.startswith("| digits")]
         require_alike(mine, found, SHARE, 100 * 2 * IMAGES / 360 + 0.1)
 
 
 @pytest.mark.slow
 def test_cores_of_vision_transformers():
     placed = chips.placements("ViT-Tiny")
-    said = [cells_of(line) for line in block("README.md", "chips")[2:]]
+    said = [cells_of(line) for line in block(ROOT / "README.md", "chips")[2:]]
     for line, chip, placement in zip(said, chips.available(), placed, strict=True):
         assert [line[0], line[1], line[-1]] == chips.row(chip, [placement])
 
