@@ -392,7 +392,7 @@ def test_fixed_point_on_the_way_or_from_a_file(tmp_path, capsys, monkeypatch, di
     assert outputs.dtype == np.float64
     assert (integers == np.rint(integers)).all()
     for name in "ab":
-        assert run(["report", name], capsys, monkeypatch, tmp_path)[0] == 0
+        assert run(["report", name, "--hardware", "loihi2"], capsys, monkeypatch, tmp_path)[0] == 0
         assert "No integer was clipped" in (tmp_path / "report.html").read_text()
         assert run(["energy", name, "--hardware", "loihi2"], capsys, monkeypatch, tmp_path)[0] == 0
     status, out, _ = run(["inspect", "q.nir", "--hardware", "loihi2"], capsys, monkeypatch, tmp_path)
@@ -436,7 +436,7 @@ def test_trace_as_table_json_and_in_the_report(tmp_path, capsys, monkeypatch, di
     assert (tmp_path / "T.CSV").read_text().startswith("node,type,relative_error_t1,relative_error_t2\n")
     result = msgspec.json.decode((tmp_path / "t.json").read_bytes())
     assert (result["n_samples"], result["timesteps"]) == (5, 2)
-    arguments = ["report", str(digits_run), "--trace", "t.json"]
+    arguments = ["report", str(digits_run), "--hardware", "loihi2", "--trace", "t.json"]
     status, _, err = run(arguments, capsys, monkeypatch, tmp_path)
     assert status == 0, err
     page = (tmp_path / "report.html").read_text()
@@ -484,7 +484,7 @@ def test_a_program_with_its_preprocessing_needs_no_model(tmp_path, capsys, monke
         assert (status, out) == (2, "")
         assert "no single class of the program is called wolf (data: wolf; program: cat, dog)" in err
         assert run([*arguments, "--labels", "position"], capsys, monkeypatch, tmp_path)[0] == 0
-    run(["report", "run", "--out", "r.html"], capsys, monkeypatch, tmp_path)
+    run(["report", "run", "--hardware", "loihi2", "--out", "r.html"], capsys, monkeypatch, tmp_path)
     page = html.unescape((tmp_path / "r.html").read_text())
     for said in (f"{given}; {config}", "2: cat, dog", " ".join(sizes), "by position, as asked for"):
         assert f">{said}</td>" in page

@@ -22,7 +22,7 @@ LONG = {
         "XCiT",
         "CaiT",
     ),
-    *("SigLIP, fused attention", "torch.nn.TransformerEncoder, sequence first"),
+    *("SigLIP (attention pooling)", "SigLIP, fused attention", "ConvNeXt", "torch.nn.TransformerEncoder, sequence first"),
 }
 
 

@@ -82,12 +82,12 @@ def test_the_report_draws_them(tmp_path):
     node = made.program.neurons[1]
     asked = [node, f"{node}:membrane"]
     simulate_file(tmp_path / "p.nir", "reference", "digits", tmp_path / "run", limit=3, timesteps=3, probes=asked)
-    rasters = report_on(tmp_path / "run").rasters
+    rasters = report_on(tmp_path / "run", ["loihi2"]).rasters
     assert [(r.node, r.kind, r.samples, r.timesteps) for r in rasters] == [(node, "spikes", 3, 3), (node, "membrane", 3, 3)]
     assert rasters[0].neurons == np.prod(made.program.shapes[node])
     assert len(rasters[0].rows) <= 400
     assert len(rasters[0].rows[0]) == 9
     assert 0 < rasters[0].spiking < 1
-    write_report([tmp_path / "run"], tmp_path / "report.html")
+    write_report([tmp_path / "run"], tmp_path / "report.html", ["loihi2"])
     page = (tmp_path / "report.html").read_text()
     assert page.count(f"of {node}, neurons over samples and steps") == 2

@@ -48,7 +48,7 @@ def test_a_budget_is_kept_on_other_samples(budget):
     assert spiking.program.provenance.tuning.events_per_mac <= budget
 
 
-@pytest.fixture(scope="module", params=[None, 2])
+@pytest.fixture(scope="module", params=[None, pytest.param(2, marks=pytest.mark.slow)])
 def tuner(request):
     """Of few levels too, with which events no longer fall steadily with the price."""
     x = calibration()
