@@ -8,7 +8,8 @@ DIR holds the Fashion-MNIST idx files. Three models: the bundled digits transfor
 Fashion-MNIST, and the same with planted massive activations (benchmarks/planted.py). Each is converted with preset ``paper``,
 with ``accurate``, and with ``accurate`` on a budget: the events that ``paper`` takes at T = 4, and 45 % of them. Then with
 ``accurate`` on five draws of calibration samples, to see how much is luck. Calibration samples come from the training split,
-figures from the test split. Rows of models that are not measured stay as they are.
+figures from the test split. Rows of models that are not measured stay as they are. All on
+one thread, as several round in another order.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ def main() -> None:
     options = parser.parse_args()
     if (options.idx is None) != (options.weights is None):
         parser.error("--idx and --weights go together")
+    torch.set_num_threads(1)
     digits = models.load("zoo:vit_digits")
     rows, analog = rows_of("digits", digits, "digits", options.samples)
     claims, draws = [claim(rows, analog)], [draws_of("digits", digits, "digits", options.samples)]

@@ -3,13 +3,16 @@
 
     python -m benchmarks.digits
 
-Preset ``accurate``, T = 4, the first 64 test samples on the torch engine: what the commands of docs/energy.md run.
+Preset ``accurate``, T = 4, the first 64 test samples on the torch engine: what the commands of docs/energy.md run. On one
+thread, as several round in another order.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import torch
 
 from benchmarks.documents import put, table
 from ecmt_deploy.chips import Figure, available, hardware
@@ -128,6 +131,7 @@ def _price(figure: Figure | None) -> float:
 
 def main() -> None:
     """Run, print, and write both."""
+    torch.set_num_threads(1)
     done = run()
     for document, name, lines in ((README, "energy", on_chips(done)), (ENERGY, "bill", bill(done))):
         print("\n".join(lines))

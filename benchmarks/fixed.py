@@ -5,7 +5,7 @@
 
 DIR holds the Fashion-MNIST idx files. Each model is converted with both presets, quantised for Loihi 2, and both programs run
 the same test samples: the float program on the torch engine, the integer program on the reference target. Rows of models that
-are not measured stay as they are.
+are not measured stay as they are. All on one thread, as several round in another order.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ def main() -> None:
     options = parser.parse_args()
     if (options.idx is None) != (options.weights is None):
         parser.error("--idx and --weights go together")
+    torch.set_num_threads(1)
     lines = rows_of("digits", models.load("zoo:vit_digits"), "digits", options.samples, ("accurate", "paper"))
     if options.idx:
         spec = f"idx:{options.idx}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from ecmt_deploy import chips, energy_tables, tables
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.divided import evaluate_file
@@ -27,6 +29,9 @@ TIMESTEPS, LAVA_TIMESTEPS, LAVA_SAMPLES = 8, 4, 32
 def demo(out: Path) -> None:
     """Convert, evaluate, simulate on Lava (on the reference where Lava is not installed), price, report.
 
+    All on one thread: with several, sums are rounded in an order that depends on how many there are, which moves an image or
+    two, and the demo is to say the same on every machine.
+
     Parameters
     ----------
     out : directory that takes :data:`FILES`; those of an earlier demo are replaced, anybody else's are not
@@ -36,6 +41,15 @@ def demo(out: Path) -> None:
     RunError
         if the directory cannot be had, or holds a file of one of these names that no demo wrote.
     """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        _demo(out)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _demo(out: Path) -> None:
     console = Terminal()
     _require_own(out)
     try:

@@ -58,7 +58,7 @@ def accuracy(
     """
     compared = agreement is not None and analog is not None
     columns = [*(["agreement %"] if compared else []), *(["cosine", "5th %ile", "worst"] if cosine else [])]
-    table = _table(f"Accuracy on {samples} samples, in brackets the 95 % interval", "T", "accuracy %", *columns)
+    table = _table(f"Accuracy on {samples} samples (95 % interval)", "T", "accuracy %", *columns)
     for t, right in enumerate(spiking):
         same = [percent(agreement[t], samples)] if agreement is not None and compared else []
         near = [f"{values[t]:.4f}" for values in (cosine.mean, cosine.percentile_5, cosine.worst)] if cosine else []
