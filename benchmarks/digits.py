@@ -59,7 +59,10 @@ def on_chips(done: StoredRun) -> list[str]:
 def _on_chip(e: Energy) -> list[str]:
     total = f"{bound_mark(e.bounds)}{_plain(e.total_pj.value)}" if e.components_pj else "unknown"
     unpriced = sorted({name.partition(".")[0] for name in e.unpriced})
-    more = [", ".join(unpriced), "unknown" if e.timing is None else _plain(text.duration_band(e.timing.latency_us))]
+    latency = "unknown"
+    if e.timing is not None:
+        latency = f"{'≥ ' if e.timing.unknown else ''}{_plain(text.duration_band(e.timing.latency_us))}"
+    more = [", ".join(unpriced), latency]
     cores, chips = ("unknown" if number is None else f"{number:,}" for number in (e.cores, e.chips))
     if e.obstacles:
         more.append(f"no: {len(e.obstacles)} obstacles{'; priced as if it did' if e.components_pj else ''}")

@@ -41,7 +41,7 @@ def environment() -> Environment:
         energy=text.energy,
         energy_band=text.energy_band,
         energy_delay_band=text.energy_delay_band,
-        measured=measured,
+        measured=lambda share, samples: measured(share, samples).replace(" %", f"{_SPACE}%"),
         number=text.figures,
         number_band=text.number_band,
         percent=percent,
