@@ -16,10 +16,10 @@ import torch
 
 from benchmarks.documents import put
 from ecmt_deploy import data, models
-from ecmt_deploy.calibrate import trials
-from ecmt_deploy.calibrate.sensitivity import Survey
 from ecmt_deploy.config import PRESETS, ConvertConfig
-from ecmt_deploy.conversion import convert
+from ecmt_deploy.conversion.calibration import trials
+from ecmt_deploy.conversion.calibration.sensitivity import Survey
+from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.engine import SpikingModel
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "accurate.md"

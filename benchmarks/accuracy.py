@@ -28,9 +28,9 @@ from benchmarks.planted import plant
 from benchmarks.train_vit_fashion import ARCHITECTURE, MODEL_ARGS
 from ecmt_deploy import data, models
 from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.conversion import convert
-from ecmt_deploy.evaluation import evaluate
-from ecmt_deploy.intervals import percent
+from ecmt_deploy.conversion.converter import convert
+from ecmt_deploy.evaluation.accuracy import evaluate
+from ecmt_deploy.evaluation.intervals import percent
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT, README = ROOT / "docs" / "accuracy.md", ROOT / "README.md"

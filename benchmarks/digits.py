@@ -17,13 +17,13 @@ import torch
 from benchmarks.documents import put, table
 from ecmt_deploy.chips import Figure, available, hardware
 from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.intervals import measured
-from ecmt_deploy.pipeline import convert_named, simulate_file
+from ecmt_deploy.estimation import Energy, bound_mark, energy
+from ecmt_deploy.estimation.routing import packets_per_message, traffic
+from ecmt_deploy.evaluation.intervals import measured
 from ecmt_deploy.placement import place
-from ecmt_deploy.pricing import Energy, bound_mark, energy
-from ecmt_deploy.pricing.routing import packets_per_message, traffic
 from ecmt_deploy.report import text
-from ecmt_deploy.rundir import StoredRun
+from ecmt_deploy.runs.directory import StoredRun
+from ecmt_deploy.runs.pipeline import convert_named, simulate_file
 
 ROOT = Path(__file__).parent.parent
 README, ENERGY = ROOT / "README.md", ROOT / "docs" / "energy.md"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.errors import TargetError
-from ecmt_deploy.pipeline import convert_named, evaluation_data
-from ecmt_deploy.simulation import simulate
+from ecmt_deploy.runs.pipeline import convert_named, evaluation_data
+from ecmt_deploy.simulation.run import simulate
 
 ROUNDS = 3
 

@@ -22,10 +22,10 @@ from benchmarks.planted import plant
 from benchmarks.train_vit_fashion import ARCHITECTURE, MODEL_ARGS
 from ecmt_deploy import data, models
 from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.conversion import convert
-from ecmt_deploy.intervals import percent
+from ecmt_deploy.conversion.converter import convert
+from ecmt_deploy.evaluation.intervals import percent
 from ecmt_deploy.quantization import quantize
-from ecmt_deploy.simulation import simulate
+from ecmt_deploy.simulation.run import simulate
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = (ROOT / "docs" / "fixed_point.md", ROOT / "README.md")

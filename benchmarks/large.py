@@ -111,8 +111,8 @@ def save_in_turn(path: Path, other: Path) -> tuple[int, dict[str, list[float]]]:
     from safetensors.numpy import save_file
 
     from ecmt_deploy.files import replacing
-    from ecmt_deploy.graph import read, write
-    from ecmt_deploy.graph.program import parameters
+    from ecmt_deploy.program import read, write
+    from ecmt_deploy.program.graph import parameters
 
     program = read(path)
     arrays = {f"{name}.{i}": array for name, node in program.nodes.items() for i, array in enumerate(parameters(node))}
@@ -136,7 +136,7 @@ def read_once(path: Path) -> float:
     if path.suffix == ".safetensors":
         from safetensors.numpy import load_file as read
     else:
-        from ecmt_deploy.graph import read  # type: ignore[assignment]
+        from ecmt_deploy.program import read  # type: ignore[assignment]
     begun = time.perf_counter()
     content: Any = read(path)
     taken = time.perf_counter() - begun

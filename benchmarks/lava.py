@@ -21,10 +21,10 @@ import torch
 from benchmarks.documents import put
 from ecmt_deploy import models
 from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.conversion import convert
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.simulation import simulate
+from ecmt_deploy.conversion.converter import convert
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.simulation.run import simulate
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "lava.md"
 TIMESTEPS, CALIBRATION_SAMPLES = 4, 4

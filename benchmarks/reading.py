@@ -21,7 +21,7 @@ from PIL import Image
 
 from benchmarks.documents import put
 from ecmt_deploy import data
-from ecmt_deploy.preprocessing import Preprocessing
+from ecmt_deploy.program.preprocessing import Preprocessing
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "data.md"
 ROUNDS = 5

@@ -28,7 +28,7 @@ from benchmarks.documents import put
 from benchmarks.lava import program
 from ecmt_deploy.config import Execution
 from ecmt_deploy.engine import SpikingModel, load
-from ecmt_deploy.graph import write
+from ecmt_deploy.program import write
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 MODEL, THREADS, BATCH, ROUNDS, MEMORY_BATCH = "vit_small_patch16_224", 2, 4, 7, 16

@@ -1,6 +1,6 @@
 """Train the bundled model ``zoo:vit_digits`` and write its weights, card and model card.
 
-    python benchmarks/train_vit_digits.py                 train on the whole train split, write into ecmt_deploy/zoo
+    python benchmarks/train_vit_digits.py                 train on the whole train split, write into ecmt_deploy/models/zoo
     python benchmarks/train_vit_digits.py --validate      train on 80 % of it and print the accuracy on the other 20 %
 
 Hyperparameters were chosen with ``--validate``; the test split is looked at once, after the last epoch, to write down
@@ -24,9 +24,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ecmt_deploy import data, models, weights, zoo
-from ecmt_deploy.intervals import percent
-from ecmt_deploy.preprocessing import Preprocessing
+from ecmt_deploy import data, models
+from ecmt_deploy.evaluation.intervals import percent
+from ecmt_deploy.models import weights, zoo
+from ecmt_deploy.program.preprocessing import Preprocessing
 
 ARCHITECTURE = "vit_tiny_patch16_224"
 MODEL_ARGS = {

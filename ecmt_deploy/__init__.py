@@ -9,44 +9,44 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ecmt_deploy.activity import Activity as Activity
-    from ecmt_deploy.activity import Counts as Counts
     from ecmt_deploy.chips import hardware as hardware
     from ecmt_deploy.config import ConvertConfig as ConvertConfig
-    from ecmt_deploy.conversion import convert as convert
+    from ecmt_deploy.conversion.converter import convert as convert
     from ecmt_deploy.engine import SpikingModel as SpikingModel
     from ecmt_deploy.engine import load as load
     from ecmt_deploy.errors import EcmtError as EcmtError
-    from ecmt_deploy.evaluation import evaluate as evaluate
-    from ecmt_deploy.graph import Program as Program
-    from ecmt_deploy.graph import read as read
+    from ecmt_deploy.estimation import energy as energy
+    from ecmt_deploy.evaluation.accuracy import evaluate as evaluate
     from ecmt_deploy.placement import place as place
-    from ecmt_deploy.pricing import energy as energy
+    from ecmt_deploy.program import Program as Program
+    from ecmt_deploy.program import read as read
+    from ecmt_deploy.program.activity import Activity as Activity
+    from ecmt_deploy.program.activity import Counts as Counts
     from ecmt_deploy.quantization import quantize as quantize
-    from ecmt_deploy.simulation import simulate as simulate
-    from ecmt_deploy.target import Run as Run
-    from ecmt_deploy.tracing import trace as trace
+    from ecmt_deploy.simulation.run import simulate as simulate
+    from ecmt_deploy.simulation.target import Run as Run
+    from ecmt_deploy.simulation.tracing import trace as trace
 
 #: packages that are part of the interface as they are: ``ecmt_deploy.data.open``, ``ecmt_deploy.models.load``
 _PACKAGES = ("chips", "data", "models")
 _PUBLIC = {
-    "Activity": "activity",
+    "Activity": "program.activity",
     "ConvertConfig": "config",
-    "Counts": "activity",
+    "Counts": "program.activity",
     "EcmtError": "errors",
-    "Program": "graph",
-    "Run": "target",
+    "Program": "program",
+    "Run": "simulation.target",
     "SpikingModel": "engine",
-    "convert": "conversion",
-    "energy": "pricing",
-    "evaluate": "evaluation",
+    "convert": "conversion.converter",
+    "energy": "estimation",
+    "evaluate": "evaluation.accuracy",
     "hardware": "chips",
     "load": "engine",
     "place": "placement",
     "quantize": "quantization",
-    "read": "graph",
-    "simulate": "simulation",
-    "trace": "tracing",
+    "read": "program",
+    "simulate": "simulation.run",
+    "trace": "simulation.tracing",
 }
 
 __all__ = sorted([*_PUBLIC, *_PACKAGES, "__version__"])

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from ecmt_deploy.activity import Activity
 from ecmt_deploy.chips import Hardware, hardware
 from ecmt_deploy.config import require_timesteps
 from ecmt_deploy.errors import ConfigError, DataError, EcmtError, RunError
-from ecmt_deploy.graph import Program, read
+from ecmt_deploy.program import Program, read
+from ecmt_deploy.program.activity import Activity
 
 #: the path of a program's file, a ``Program``, or what carries one as ``program``: a ``SpikingModel``, a ``Run``
 ProgramLike: TypeAlias = Any

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ecmt_deploy.text import one_line
+from ecmt_deploy.untrusted.text import one_line
 
 #: what no word and hardly a path is
 _ENDLESS = re.compile(r"\S{500,}")

@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from ecmt_deploy.errors import ConfigError, RunError, reading
-from ecmt_deploy.text import require_plain
+from ecmt_deploy.untrusted.text import require_plain
 
 _T = TypeVar("_T")
 

@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from ecmt_deploy.terminal import Terminal
+from ecmt_deploy.report.terminal import Terminal
 
 Item = TypeVar("Item")
 

@@ -14,7 +14,7 @@ os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 import torch
 from hypothesis import settings
 
-from ecmt_deploy.graph import Program
+from ecmt_deploy.program import Program
 from tests import programs
 
 torch.set_num_threads(1)
@@ -33,7 +33,7 @@ def all_programs() -> dict[str, Program]:
 def digits(tmp_path_factory) -> Path:
     """The bundled model as a program in a file, the quickest way: for tests of what is done with files."""
     from ecmt_deploy.config import ConvertConfig
-    from ecmt_deploy.pipeline import convert_named
+    from ecmt_deploy.runs.pipeline import convert_named
 
     path = tmp_path_factory.mktemp("digits") / "p.nir"
     convert_named("zoo:vit_digits", "digits", path, ConvertConfig(preset="paper"), calibration_samples=8)

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.conversion import convert
-from ecmt_deploy.divided import evaluate_file, evaluate_shard
-from ecmt_deploy.graph import Provenance
-from ecmt_deploy.preprocessing import Preprocessing
+from ecmt_deploy.conversion.converter import convert
+from ecmt_deploy.evaluation.divided import evaluate_file, evaluate_shard
+from ecmt_deploy.program import Provenance
+from ecmt_deploy.program.preprocessing import Preprocessing
 from tests.programs import TinyTransformer, images
 
 #: odd, and no multiple of the batch size: 5 batches, 1 sample in the last

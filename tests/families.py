@@ -22,9 +22,9 @@ from torchvision.models import swin_transformer
 
 from benchmarks.documents import block, put
 from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.conversion import convert
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.conversion.converter import convert
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import nodes as n
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "support.md"
 INPUTS, CALIBRATION, STEPS = 24, 32, 16

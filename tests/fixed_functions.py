@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ecmt_deploy.graph import fixed as f
-from ecmt_deploy.graph.fixed_rules import SAME_FORMAT
 from ecmt_deploy.kernels import functions as real
 from ecmt_deploy.kernels.fixed.functions import evaluate
+from ecmt_deploy.program import fixed as f
+from ecmt_deploy.program.fixed_rules import SAME_FORMAT
 from ecmt_deploy.quantization.formats import HEADROOM, exponent_for, to_integers
 from ecmt_deploy.quantization.functions import parameters_for
 from tests.functions import INTEGER, SCALARS

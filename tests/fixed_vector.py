@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from ecmt_deploy.graph import Program, verify
-from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.kernels import Stream, kernels
+from ecmt_deploy.program import Program, verify
+from ecmt_deploy.program import nodes as n
 from ecmt_deploy.quantization import quantize
-from ecmt_deploy.simulation import integers
+from ecmt_deploy.simulation.run import integers
 from tests.fixed_functions import DOCUMENT, table
 from tests.format_vector import SAMPLE, STEPS, small
 

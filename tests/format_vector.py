@@ -5,10 +5,10 @@ from pathlib import Path
 import nir
 import numpy as np
 
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.graph.functions import FUNCTIONS
 from ecmt_deploy.kernels import kernels
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.functions import FUNCTIONS
 from tests.programs import program
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "format.md"

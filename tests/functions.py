@@ -7,10 +7,10 @@ from typing import Any
 
 from ecmt_deploy.chips import hardware
 from ecmt_deploy.engine.functions import TORCH
-from ecmt_deploy.graph import fixed_rules
-from ecmt_deploy.graph.functions import FUNCTIONS
 from ecmt_deploy.kernels import functions as numpy_kernels
 from ecmt_deploy.kernels.fixed import functions as integer_kernels
+from ecmt_deploy.program import fixed_rules
+from ecmt_deploy.program.functions import FUNCTIONS
 from ecmt_deploy.quantization import functions as makers
 
 #: parameters that are plain numbers, at which the functions that take them are tested
@@ -30,7 +30,7 @@ def readers() -> dict[str, Collection[str]]:
     return {
         "_NUMPY in ecmt_deploy/kernels/functions.py": numpy_kernels._NUMPY,
         "TORCH in ecmt_deploy/engine/functions.py": TORCH,
-        "TABLES, PARAMETERS or WITHOUT_INTEGER in ecmt_deploy/graph/fixed_rules.py": {*fixed_rules.PARAMETERS, *refused},
+        "TABLES, PARAMETERS or WITHOUT_INTEGER in ecmt_deploy/program/fixed_rules.py": {*fixed_rules.PARAMETERS, *refused},
         "_INTEGER in ecmt_deploy/kernels/fixed/functions.py": {*integer_kernels._INTEGER, *refused},
         "_MAKERS in ecmt_deploy/quantization/functions.py": {*makers._MAKERS, *refused},
         "[prices.ecm_op_pj] in hw_configs/horowitz45.toml": hardware("horowitz45").prices.ecm_op_pj,

@@ -11,10 +11,10 @@ from typing import Any
 import nir
 import numpy as np
 
-from ecmt_deploy.graph import Program, Provenance, verify
-from ecmt_deploy.graph import fixed as f
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.graph.fixed_rules import SAME_FORMAT
+from ecmt_deploy.program import Program, Provenance, verify
+from ecmt_deploy.program import fixed as f
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.fixed_rules import SAME_FORMAT
 from ecmt_deploy.quantization.functions import parameters_for
 from tests.functions import INTEGER, SCALARS
 

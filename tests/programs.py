@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.conversion import convert
-from ecmt_deploy.graph import Program, Provenance, verify
-from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.conversion.converter import convert
+from ecmt_deploy.program import Program, Provenance, verify
+from ecmt_deploy.program import nodes as n
 
 PROVENANCE = Provenance(tool_version="test")
 

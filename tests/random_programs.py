@@ -15,11 +15,11 @@ import nir
 import numpy as np
 
 from ecmt_deploy.errors import ProgramError
-from ecmt_deploy.graph import Program, Provenance, verify
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.graph.functions import FUNCTIONS
-from ecmt_deploy.graph.shapes import ShapeError, infer
 from ecmt_deploy.kernels import InputKernel, Site, Stream, kernel
+from ecmt_deploy.program import Program, Provenance, verify
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.functions import FUNCTIONS
+from ecmt_deploy.program.shapes import ShapeError, infer
 from tests.functions import SCALARS
 
 Shape = tuple[int, ...]

@@ -18,14 +18,14 @@ import msgspec
 import nir
 import numpy as np
 
-from ecmt_deploy.activity import Activity
 from ecmt_deploy.chips import Hardware, hardware
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.estimation import Energy, energy
+from ecmt_deploy.estimation.routing import traffic
 from ecmt_deploy.placement import Placement, place
-from ecmt_deploy.pricing import Energy, energy
-from ecmt_deploy.pricing.routing import traffic
-from ecmt_deploy.simulation import simulate
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.activity import Activity
+from ecmt_deploy.simulation.run import simulate
 from tests.programs import program
 
 TIMESTEPS = 48

@@ -18,13 +18,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ecmt_deploy import apart
-from ecmt_deploy.apart import WorkError
 from ecmt_deploy.errors import ProgramError, RunError
-from ecmt_deploy.graph import read, write
-from ecmt_deploy.hdf5 import read_tree
-from ecmt_deploy.parts import read_part
-from ecmt_deploy.probes import load_probes
+from ecmt_deploy.evaluation.parts import read_part
+from ecmt_deploy.program import read, write
+from ecmt_deploy.simulation.probes import load_probes
+from ecmt_deploy.untrusted import apart
+from ecmt_deploy.untrusted.apart import WorkError
+from ecmt_deploy.untrusted.hdf5 import read_tree
 from tests.format_vector import small
 
 
@@ -181,8 +181,8 @@ def test_a_daemon(good):
 
 READS = """
 import sys
-from ecmt_deploy import apart
-from ecmt_deploy.graph import read
+from ecmt_deploy.untrusted import apart
+from ecmt_deploy.program import read
 apart.SECONDS = float(sys.argv[2])
 print("reading", flush=True)
 read(sys.argv[1])
@@ -206,7 +206,7 @@ def test_signals_end_it_at_once(hanging, number, seconds, status):
     if number == signal.SIGKILL:
         command = [sys.executable, "-c", READS, str(hanging), str(seconds)]
     else:
-        main = f"from ecmt_deploy import apart, cli; apart.SECONDS = {seconds}; cli.main()"
+        main = f"from ecmt_deploy import cli; from ecmt_deploy.untrusted import apart; apart.SECONDS = {seconds}; cli.main()"
         command = [sys.executable, "-c", main, "inspect", str(hanging)]
     program = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     try:
@@ -263,7 +263,7 @@ def test_arrays_are_what_was_written(tmp_path, datasets, version, userblock):
 
 
 def test_many_rows_are_sent_in_parts(tmp_path, monkeypatch):
-    from ecmt_deploy import hdf5
+    from ecmt_deploy.untrusted import hdf5
 
     monkeypatch.setattr(hdf5, "_SLAB_BYTES", 1000)
     values = np.arange(30_000, dtype=np.float64).reshape(1000, 30)
@@ -318,7 +318,7 @@ def test_what_is_not_read(damage, expected, tmp_path):
 
 
 def test_a_file_that_unpacks_to_a_thousand_times_its_size(tmp_path, monkeypatch):
-    from ecmt_deploy import hdf5
+    from ecmt_deploy.untrusted import hdf5
 
     monkeypatch.setattr(hdf5, "BOMB_BYTES", 1 << 20)
     with h5py.File(tmp_path / "a.h5", "w") as file:

@@ -9,13 +9,13 @@ import nir
 import numpy as np
 import pytest
 
-from ecmt_deploy import simulation
-from ecmt_deploy.activity import INTEGER_COUNTS, Activity, Counts
-from ecmt_deploy.audit import impossible
 from ecmt_deploy.errors import TargetError
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.simulation import simulate
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.activity import INTEGER_COUNTS, Activity, Counts
+from ecmt_deploy.program.audit import impossible
+from ecmt_deploy.simulation import run as simulation
+from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.targets.reference import ReferenceTarget
 from tests.integer_programs import random_program
 from tests.programs import images

@@ -11,12 +11,13 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from ecmt_deploy import chip_tables, chips
+from ecmt_deploy import chips
 from ecmt_deploy.chips import schema
 from ecmt_deploy.chips.overview import markdown, priced
 from ecmt_deploy.errors import HardwareError
-from ecmt_deploy.graph.functions import FUNCTIONS
 from ecmt_deploy.kernels.base import Kernel
+from ecmt_deploy.program.functions import FUNCTIONS
+from ecmt_deploy.report import chip_tables
 
 ALL = chips.available()
 OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
@@ -454,7 +455,7 @@ def test_the_page_has_the_table_of_the_files():
     ],
 )
 def test_the_verb(arguments, start, monkeypatch, capsys):
-    from ecmt_deploy import cli
+    from ecmt_deploy.cli import app as cli
 
     monkeypatch.setattr("sys.argv", ["ecmt-deploy", "hardware", *arguments])
     cli.main()
@@ -462,7 +463,7 @@ def test_the_verb(arguments, start, monkeypatch, capsys):
 
 
 def test_the_verb_refuses_in_one_line(monkeypatch, capsys):
-    from ecmt_deploy import cli
+    from ecmt_deploy.cli import app as cli
 
     for arguments in (["odin", "--template"], ["--template", "--bibtex"], ["nochip"]):
         monkeypatch.setattr("sys.argv", ["ecmt-deploy", "hardware", *arguments])

@@ -16,14 +16,15 @@ from PIL import Image
 from timm.data import ImageNetInfo
 from torch import nn
 
-from ecmt_deploy import data, models, pipeline
-from ecmt_deploy.divided import evaluate_file, evaluate_shard
+from ecmt_deploy import data, models
 from ecmt_deploy.errors import DataError, EcmtError, RunError
-from ecmt_deploy.graph import CalibrationRecord, Program, Provenance, verify, write
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.preprocessing import Preprocessing
-from ecmt_deploy.shards import merge_parts, merge_runs
-from ecmt_deploy.sweep import sweep
+from ecmt_deploy.evaluation.divided import evaluate_file, evaluate_shard
+from ecmt_deploy.evaluation.shards import merge_parts, merge_runs
+from ecmt_deploy.program import CalibrationRecord, Program, Provenance, verify, write
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.preprocessing import Preprocessing
+from ecmt_deploy.runs import pipeline
+from ecmt_deploy.runs.sweep import sweep
 from tests.programs import cell
 
 ANIMALS = ("cat", "dog", "emu", "fox", "gnu", "hen", "jay", "koi", "owl", "yak")

@@ -15,9 +15,11 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from ecmt_deploy import cli, demo, zoo
-from ecmt_deploy.graph import read
-from ecmt_deploy.preprocessing import Preprocessing
+from ecmt_deploy.cli import app as cli
+from ecmt_deploy.models import zoo
+from ecmt_deploy.program import read
+from ecmt_deploy.program.preprocessing import Preprocessing
+from ecmt_deploy.runs import demo
 
 
 def run(arguments: list[str], capsys, monkeypatch, cwd: Path) -> tuple[int, str, str]:
@@ -36,7 +38,7 @@ def run(arguments: list[str], capsys, monkeypatch, cwd: Path) -> tuple[int, str,
 @pytest.fixture(scope="module")
 def digits_program(tmp_path_factory) -> Path:
     from ecmt_deploy.config import ConvertConfig
-    from ecmt_deploy.pipeline import convert_named
+    from ecmt_deploy.runs.pipeline import convert_named
 
     path = tmp_path_factory.mktemp("program") / "digits.nir"
     convert_named("zoo:vit_digits", "digits", path, ConvertConfig())
@@ -45,7 +47,7 @@ def digits_program(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def integer_program(digits_program) -> Path:
-    from ecmt_deploy.pipeline import quantize_file
+    from ecmt_deploy.runs.pipeline import quantize_file
 
     path = digits_program.parent / "integer.nir"
     quantize_file(digits_program, path)
@@ -54,7 +56,7 @@ def integer_program(digits_program) -> Path:
 
 @pytest.fixture(scope="module")
 def digits_run(digits_program) -> Path:
-    from ecmt_deploy.pipeline import simulate_file
+    from ecmt_deploy.runs.pipeline import simulate_file
 
     path = digits_program.parent / "run"
     simulate_file(digits_program, "torch", "digits", path, limit=4, timesteps=2)
@@ -403,8 +405,8 @@ def test_fixed_point_on_the_way_or_from_a_file(tmp_path, capsys, monkeypatch, di
 
 def test_saturations_are_shown(tmp_path, capsys, monkeypatch):
     """Steps beyond those that rate coding has room for overflow, visibly."""
-    from ecmt_deploy.activity import Activity, Counts
-    from ecmt_deploy.tables import saturations
+    from ecmt_deploy.program.activity import Activity, Counts
+    from ecmt_deploy.report.tables import saturations
 
     assert saturations(Activity(2, 1, {"a": Counts()})) is None
     from rich.console import Console
@@ -536,7 +538,7 @@ def loaded_by(arguments: list[str]) -> set[str]:
     [
         "import ecmt_deploy",
         "import ecmt_deploy; ecmt_deploy.read; ecmt_deploy.hardware",
-        "import ecmt_deploy.cli, ecmt_deploy.shards",
+        "import ecmt_deploy.cli, ecmt_deploy.evaluation.shards",
     ],
 )
 def test_imports_stay_lean(statement):
@@ -550,13 +552,13 @@ def test_imports_stay_lean(statement):
 
 @pytest.mark.parametrize("arguments", [["--help"], ["evaluate", "--help"], ["hardware", "--help"]])
 def test_help_loads_nothing_that_computes(arguments):
-    loaded = loaded_by(["-m", "ecmt_deploy.cli", *arguments])
+    loaded = loaded_by(["-m", "ecmt_deploy", *arguments])
     assert "tyro" in loaded
     assert not {"torch", "torchvision", "lava", "timm", "numpy", "nir", "h5py", "matplotlib", "msgspec", "rich"} & loaded
 
 
 def test_overview_loads_no_type_checker():
-    assert "typeguard" not in loaded_by(["-m", "ecmt_deploy.cli", "--help"])  # half of the time it would take
+    assert "typeguard" not in loaded_by(["-m", "ecmt_deploy", "--help"])  # half of the time it would take
 
 
 def test_a_misspelt_verb_is_answered_with_the_nearest(capsys, monkeypatch, tmp_path):

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.conversion import convert
+from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.engine import load
 from ecmt_deploy.errors import CaptureError, ConfigError, ConversionError, DataError, EcmtError
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.graph import write
-from ecmt_deploy.graph.program import parameters
-from ecmt_deploy.preprocessing import Preprocessing
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import write
+from ecmt_deploy.program.graph import parameters
+from ecmt_deploy.program.preprocessing import Preprocessing
 from tests.programs import TinyTransformer, converted, images
 
 
@@ -130,8 +130,8 @@ def test_training_mode_is_refused():
 
 def test_the_self_check_names_the_first_diverging_node(monkeypatch):
     """A lowering that gets one epsilon wrong is caught and named."""
-    from ecmt_deploy.lower import table
-    from ecmt_deploy.lower.nonlinear import layer_norm
+    from ecmt_deploy.conversion.lowering import table
+    from ecmt_deploy.conversion.lowering.nonlinear import layer_norm
 
     def wrong(b, out, x, shape, weight=None, bias=None, eps=1e-5, *args):
         return layer_norm(b, out, x, shape, weight, bias, eps * 1.5)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import ecmt_deploy as ecmt
-from ecmt_deploy.convertible import require_answer, require_convertible
+from ecmt_deploy.conversion.convertible import require_answer, require_convertible
 from ecmt_deploy.errors import CaptureError, DataError, EcmtError, ModelError
 from tests.programs import TinyTransformer, images
 

@@ -19,7 +19,7 @@ from PIL import Image
 from ecmt_deploy import data
 from ecmt_deploy.data import timm_names
 from ecmt_deploy.errors import DataError
-from ecmt_deploy.preprocessing import Preprocessing
+from ecmt_deploy.program.preprocessing import Preprocessing
 
 GREY8 = Preprocessing(input_size=(1, 8, 8), mean=(0.5,), std=(0.25,), interpolation="bilinear")
 RGB16 = Preprocessing(input_size=(3, 16, 16), mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
@@ -739,7 +739,7 @@ def test_senseless_preprocessing_is_refused(fields):
 
 def test_array_datasets_need_neither_torch_nor_timm():
     code = (
-        "import sys; from ecmt_deploy import data; from ecmt_deploy.preprocessing import Preprocessing; "
+        "import sys; from ecmt_deploy import data; from ecmt_deploy.program.preprocessing import Preprocessing; "
         "data.open('digits', preprocessing=Preprocessing((1, 8, 8), (0.,), (1.,))).arrays(); "
         "assert not {'torch', 'timm'} & set(sys.modules)"
     )

@@ -13,10 +13,10 @@ import msgspec
 import pytest
 import torch
 
-from ecmt_deploy import ranks
-from ecmt_deploy.distributed import Group, _fresh, choose_device
 from ecmt_deploy.errors import ConfigError, ElsewhereError, RunError
-from ecmt_deploy.parts import Origin, part_path, read_part
+from ecmt_deploy.evaluation import ranks
+from ecmt_deploy.evaluation.distributed import Group, _fresh, choose_device
+from ecmt_deploy.evaluation.parts import Origin, part_path, read_part
 from tests.evaluations import BATCH, STEPS, prepare, shard, undivided
 
 ROOT = Path(__file__).parent.parent
@@ -241,7 +241,7 @@ def test_a_start_takes_nothing_from_the_start_before(monkeypatch):
         assert not any(view.check(["other"]) for view in views)
         views[0].set("other", "stale")
         names.append(views)
-    monkeypatch.setattr("ecmt_deploy.distributed.MEETING_S", 0.1)
+    monkeypatch.setattr("ecmt_deploy.evaluation.distributed.MEETING_S", 0.1)
     with pytest.raises(RuntimeError, match="not all 3 processes have started"):
         _fresh(store, 0, 3)
 

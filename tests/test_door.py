@@ -17,7 +17,7 @@ import ecmt_deploy as ecmt
 from ecmt_deploy import door
 from ecmt_deploy.data.core import ArraySource, whole
 from ecmt_deploy.errors import ConfigError, DataError, HardwareError, RunError
-from ecmt_deploy.preprocessing import Preprocessing
+from ecmt_deploy.program.preprocessing import Preprocessing
 from tests.programs import TinyTransformer, images
 
 SHAPE, CLASSES, SAMPLES = (2, 4, 4), 5, 20

@@ -12,18 +12,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecmt_deploy import chips, energy_tables, pricing
-from ecmt_deploy.activity import Activity, Counts
+from ecmt_deploy import chips
+from ecmt_deploy import estimation as pricing
 from ecmt_deploy.errors import HardwareError, RunError
+from ecmt_deploy.estimation import Band
+from ecmt_deploy.estimation.memory import access_pj, ann_bits, memory_view
+from ecmt_deploy.estimation.routing import message_bits, packets_per_message
 from ecmt_deploy.files import sha256
 from ecmt_deploy.placement import Obstacle, Route, place
-from ecmt_deploy.pricing import Band
-from ecmt_deploy.pricing.memory import access_pj, ann_bits, memory_view
-from ecmt_deploy.pricing.routing import message_bits, packets_per_message
-from ecmt_deploy.report import Comparison, make_report, render_html
+from ecmt_deploy.program.activity import Activity, Counts
+from ecmt_deploy.report import Comparison, energy_tables, make_report, render_html
 from ecmt_deploy.report.comparison import Entry, summary
-from ecmt_deploy.rundir import RunRecord, load_run, save_run
-from ecmt_deploy.simulation import simulate
+from ecmt_deploy.runs.directory import RunRecord, load_run, save_run
+from ecmt_deploy.simulation.run import simulate
 from tests import two_layers
 from tests.programs import images
 from tests.two_layers import figure
@@ -477,7 +478,7 @@ def record(program, run, **changes) -> RunRecord:
 
 
 def test_runs_are_kept_whole_and_nothing_else_is_replaced(made, tmp_path):
-    from ecmt_deploy.graph import write
+    from ecmt_deploy.program import write
 
     program, run = made
     write(program, tmp_path / "p.nir")
@@ -506,7 +507,7 @@ def test_names_from_files_are_no_markup(made):
 
     from rich.console import Console
 
-    from ecmt_deploy import tables
+    from ecmt_deploy.report import tables
 
     program, _ = made
     hostile = msgspec.structs.replace(program.provenance, model="[red]model[/blue]")

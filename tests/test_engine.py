@@ -14,10 +14,10 @@ from ecmt_deploy.config import Execution
 from ecmt_deploy.engine import SpikingModel, fusion
 from ecmt_deploy.engine.functions import IN_PLACE, TORCH
 from ecmt_deploy.errors import ConfigError
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.graph.program import named_parameters, parameters
 from ecmt_deploy.kernels import kernels
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.graph import named_parameters, parameters
 from tests.programs import cell, images
 from tests.programs import program as handmade
 

@@ -8,10 +8,10 @@ from benchmarks import accuracy, chips, digits, fixed
 from benchmarks.documents import block
 from ecmt_deploy import models
 from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.demo import DATA, MODEL, TIMESTEPS
-from ecmt_deploy.divided import evaluate_file
-from ecmt_deploy.intervals import interval, percent
-from ecmt_deploy.pipeline import convert_named
+from ecmt_deploy.evaluation.divided import evaluate_file
+from ecmt_deploy.evaluation.intervals import interval, percent
+from ecmt_deploy.runs.demo import DATA, MODEL, TIMESTEPS
+from ecmt_deploy.runs.pipeline import convert_named
 from tests.documents import require_alike
 
 ROOT = Path(__file__).parent.parent

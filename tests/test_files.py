@@ -9,8 +9,8 @@ import torch
 
 from ecmt_deploy.engine import SpikingModel, load
 from ecmt_deploy.errors import ProgramError
-from ecmt_deploy.graph import DIALECT_VERSION, Program, Provenance, read, write
-from ecmt_deploy.graph.program import parameters
+from ecmt_deploy.program import DIALECT_VERSION, Program, Provenance, read, write
+from ecmt_deploy.program.graph import parameters
 from tests.programs import images, neuron, program
 
 
@@ -241,7 +241,7 @@ def test_writing_where_nothing_can_be_written_leaves_nothing(all_programs, tmp_p
 
 
 def test_a_failure_while_writing_leaves_the_old_file(all_programs, tmp_path, monkeypatch):
-    import ecmt_deploy.graph.writer as module
+    import ecmt_deploy.program.writer as module
 
     path = tmp_path / "a.nir"
     write(all_programs["every node, rate"], path)
@@ -254,7 +254,7 @@ def test_a_failure_while_writing_leaves_the_old_file(all_programs, tmp_path, mon
 
 
 def test_infinities_may_enter_only_an_ecm():
-    from ecmt_deploy.graph import nodes as n
+    from ecmt_deploy.program import nodes as n
 
     nodes = {
         "input": nir.Input(input_type={"input": np.array([3])}),

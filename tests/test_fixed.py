@@ -14,19 +14,19 @@ from scipy.stats import binomtest
 import ecmt_deploy as ecmt
 from ecmt_deploy import chips, data, models
 from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.conversion import convert, with_ranges
+from ecmt_deploy.conversion.converter import convert, with_ranges
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConfigError, HardwareError, ProgramError, TargetError
-from ecmt_deploy.graph import Program, read, verify, write
-from ecmt_deploy.graph import fixed as f
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.graph.fixed_rules import stream_exponents
-from ecmt_deploy.graph.program import parameters
 from ecmt_deploy.kernels import Site, Stream, kernel, kernels
 from ecmt_deploy.kernels.fixed import arithmetic
+from ecmt_deploy.program import Program, read, verify, write
+from ecmt_deploy.program import fixed as f
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.fixed_rules import stream_exponents
+from ecmt_deploy.program.graph import parameters
 from ecmt_deploy.quantization import quantize
 from ecmt_deploy.quantization.formats import multiplier_and_shift
-from ecmt_deploy.simulation import integers, simulate
+from ecmt_deploy.simulation.run import integers, simulate
 from tests.families import FAMILIES, inputs, randomised
 from tests.fixed_functions import error
 from tests.functions import INTEGER

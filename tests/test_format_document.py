@@ -1,8 +1,8 @@
 """docs/format.md says what the code does: its generated parts are those the code generates now."""
 
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.graph.fields import FIELDS
-from ecmt_deploy.graph.fixed import FIXED
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.fields import FIELDS
+from ecmt_deploy.program.fixed import FIXED
 from tests import fixed_vector
 from tests.documents import require_alike
 from tests.format_vector import DOCUMENT, renewed, small

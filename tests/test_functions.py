@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from ecmt_deploy.errors import ConversionError, TargetError
-from ecmt_deploy.graph import fixed_rules
-from ecmt_deploy.graph.functions import FUNCTIONS, Function, number
+from ecmt_deploy.program import fixed_rules
+from ecmt_deploy.program.functions import FUNCTIONS, Function, number
 from ecmt_deploy.quantization import functions as makers
 from ecmt_deploy.quantization import quantize
-from ecmt_deploy.target import available, find
+from ecmt_deploy.simulation.target import available, find
 from tests.functions import lacking, readers
 
 ROOT = Path(__file__).parents[1]

@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.conversion import convert
+from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.engine.functions import TORCH
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.graph.functions import FUNCTIONS, result_shape
 from ecmt_deploy.kernels import Site, Stream, kernel
 from ecmt_deploy.kernels.functions import evaluate
 from ecmt_deploy.kernels.stateful import NeuronKernel
-from ecmt_deploy.simulation import simulate
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.functions import FUNCTIONS, result_shape
+from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.targets.reference import ReferenceTarget
 from tests.functions import SCALARS
 from tests.programs import TinyTransformer, images, neuron

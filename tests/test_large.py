@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 import ecmt_deploy.engine
-from ecmt_deploy.calibrate.percentiles import Tails
 from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.conversion import convert
+from ecmt_deploy.conversion.calibration.percentiles import Tails
+from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConversionError
-from ecmt_deploy.graph import Program, read, write
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.graph.program import parameters
+from ecmt_deploy.program import Program, read, write
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.graph import parameters
 from tests.programs import TinyTransformer, images, program
 
 #: resident memory of a process now, and the most since it was last asked (bytes)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from ecmt_deploy.errors import TargetError
-from ecmt_deploy.graph import write
+from ecmt_deploy.program import write
 from ecmt_deploy.targets.lava import LavaTarget
 from ecmt_deploy.targets.lava import resources as resources_module
 from ecmt_deploy.targets.lava.session import Session
@@ -174,11 +174,11 @@ def test_a_host_that_is_killed_takes_its_network_along(all_programs, tmp_path, c
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_line_is_interrupted(tmp_path, clean, number):
     from ecmt_deploy.config import ConvertConfig
-    from ecmt_deploy.pipeline import convert_named
+    from ecmt_deploy.runs.pipeline import convert_named
 
     convert_named("zoo:vit_digits", "digits", tmp_path / "p.nir", ConvertConfig(preset="paper"), calibration_samples=8)
     begun = subprocess.Popen(
-        [sys.executable, "-m", "ecmt_deploy.cli", "simulate", "p.nir", "--target", "lava", "--data", "digits", "--out", "run"],
+        [sys.executable, "-m", "ecmt_deploy", "simulate", "p.nir", "--target", "lava", "--data", "digits", "--out", "run"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background ignores it

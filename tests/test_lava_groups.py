@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.kernels import Stream
+from ecmt_deploy.program import nodes as n
 from ecmt_deploy.targets.lava.groups import MAX_PORTS, groups, message_shape, pack, unpack
 from tests.conftest import PROGRAMS
 

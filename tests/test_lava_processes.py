@@ -9,9 +9,9 @@ import nir
 import numpy as np
 import pytest
 
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.simulation import simulate
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.targets.lava import LavaTarget
 from tests.programs import program
 

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from ecmt_deploy import chips, simulation
+from ecmt_deploy import chips
 from ecmt_deploy.errors import EcmtError, HardwareError, TargetError
-from ecmt_deploy.graph import Program
-from ecmt_deploy.ledger import write_report
 from ecmt_deploy.placement import place
-from ecmt_deploy.rundir import load_run
-from ecmt_deploy.simulation import fitted, simulate
-from ecmt_deploy.target import available, find
+from ecmt_deploy.program import Program
+from ecmt_deploy.runs.directory import load_run
+from ecmt_deploy.runs.ledger import write_report
+from ecmt_deploy.simulation import run as simulation
+from ecmt_deploy.simulation.run import fitted, simulate
+from ecmt_deploy.simulation.target import available, find
 from tests.programs import images
 from tests.test_cli import run as command
 

@@ -17,9 +17,10 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ecmt_deploy import data, models, weights, zoo
+from ecmt_deploy import data, models
 from ecmt_deploy.errors import ModelError
-from ecmt_deploy.intervals import percent
+from ecmt_deploy.evaluation.intervals import percent
+from ecmt_deploy.models import weights, zoo
 
 VIT = "vit_tiny_patch16_224"
 SMALL = {"img_size": 8, "patch_size": 2, "in_chans": 1, "num_classes": 10, "embed_dim": 12, "depth": 1, "num_heads": 2}
@@ -276,7 +277,7 @@ def test_label_names_of_a_configuration_are_ids_where_it_describes_them(tmp_path
 def test_offline_is_one_line_and_soon(tmp_path):
     """In a process of its own: the hub's client reads its settings when it is first imported."""
     code = (
-        "from ecmt_deploy import models, errors\n"
+        "from ecmt_deploy import errors, models\n"
         "try:\n    models.load('vit_tiny_patch16_224.augreg_in21k_ft_in1k')\n"
         "except errors.ModelError as error:\n    print(error)\n"
     )

@@ -37,7 +37,10 @@ def test_the_library_never_imports_a_target_under_its_installed_name(path):
 def test_files_of_the_same_names_in_the_users_folder_break_nothing(tmp_path):
     for name in MAPPED:
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('this is the file of the user')")
-    code = "from ecmt_deploy import chips, target; print(target.find('torch').name, chips.available())"
+    code = (
+        "from ecmt_deploy import chips; from ecmt_deploy.simulation import target; "
+        "print(target.find('torch').name, chips.available())"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.startswith("torch ["), done.stderr
 

@@ -12,9 +12,9 @@ import torch
 from scipy.special import erf
 
 from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.conversion import convert
+from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.errors import ConfigError
-from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.program import nodes as n
 from tests.programs import TinyTransformer, images
 
 STEPS, LEVELS = 6, 8

@@ -9,13 +9,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecmt_deploy import evaluation
 from ecmt_deploy.engine import load
 from ecmt_deploy.errors import RunError
-from ecmt_deploy.evaluation import compare, count_batch, evaluate
-from ecmt_deploy.parts import Keeper, find_parts, part_path, read_part, write_part
-from ecmt_deploy.shards import holds_parts, merge_parts
-from ecmt_deploy.totals import _spread, nothing, write_evaluation
+from ecmt_deploy.evaluation import accuracy as evaluation
+from ecmt_deploy.evaluation.accuracy import compare, count_batch, evaluate
+from ecmt_deploy.evaluation.parts import Keeper, find_parts, part_path, read_part, write_part
+from ecmt_deploy.evaluation.shards import holds_parts, merge_parts
+from ecmt_deploy.evaluation.totals import _spread, nothing, write_evaluation
 from tests.evaluations import BATCH, SAMPLES, STEPS, prepare, shard, undivided
 
 BATCHES = -(-SAMPLES // BATCH)
@@ -213,8 +213,8 @@ def test_writing_takes_a_small_share_of_the_time(tmp_path, example_part, monkeyp
         written.append(now[0])
         now[0] += 0.1
 
-    monkeypatch.setattr("ecmt_deploy.parts.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("ecmt_deploy.parts.write_part", write)
+    monkeypatch.setattr("ecmt_deploy.evaluation.parts.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("ecmt_deploy.evaluation.parts.write_part", write)
     keeper = Keeper(tmp_path / "x")
     for done in range(1000):
         keeper.keep(msgspec.structs.replace(example_part, done=done))

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 
 from ecmt_deploy.chips import Abilities, Ability, Figure, Hardware, Limits, Prices, Source
 from ecmt_deploy.errors import HardwareError
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.kernels import Site, Stream, kernel
 from ecmt_deploy.kernels.wiring import rewire
 from ecmt_deploy.placement import Placement, place
 from ecmt_deploy.placement.settling import settle
 from ecmt_deploy.placement.streams import operands
 from ecmt_deploy.placement.terms import RESOURCES, Terms
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import nodes as n
 from ecmt_deploy.quantization import quantize
 from tests.integer_programs import random_program
 from tests.programs import every_node, neuron

@@ -6,12 +6,12 @@ import pytest
 
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.errors import ConfigError, RunError, TargetError
-from ecmt_deploy.ledger import report_on, write_report
-from ecmt_deploy.pipeline import convert_named, simulate_file
-from ecmt_deploy.probes import load_probes, parse_probes, save_probes
-from ecmt_deploy.rundir import PROBES
-from ecmt_deploy.simulation import simulate
-from ecmt_deploy.target import Probe
+from ecmt_deploy.runs.directory import PROBES
+from ecmt_deploy.runs.ledger import report_on, write_report
+from ecmt_deploy.runs.pipeline import convert_named, simulate_file
+from ecmt_deploy.simulation.probes import load_probes, parse_probes, save_probes
+from ecmt_deploy.simulation.run import simulate
+from ecmt_deploy.simulation.target import Probe
 from ecmt_deploy.targets.lava import LavaTarget
 from tests.programs import images
 

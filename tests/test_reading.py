@@ -204,7 +204,7 @@ def test_usual_workers_suit_machine_and_data(datasets, monkeypatch):
 SLOW = """
 import sys, time
 from ecmt_deploy import data
-from ecmt_deploy.preprocessing import Preprocessing
+from ecmt_deploy.program.preprocessing import Preprocessing
 if __name__ == "__main__":
     dataset = data.open("folder:" + sys.argv[1], preprocessing=Preprocessing((3, 16, 16), (0.5,) * 3, (0.5,) * 3))
     for x, y in dataset.batches(1, workers=2):

@@ -17,11 +17,11 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
 from ecmt_deploy import chips
+from ecmt_deploy.estimation import energy
 from ecmt_deploy.placement import place
-from ecmt_deploy.pricing import energy
 from ecmt_deploy.report import Comparison, Report, data, make_report, pareto_front, render_comparison, render_html, svg, text
 from ecmt_deploy.report.coremap import grid, stride
-from ecmt_deploy.simulation import simulate
+from ecmt_deploy.simulation.run import simulate
 from tests import report_cases as cases
 from tests.programs import images
 from tests.test_energy import record
@@ -260,7 +260,7 @@ def test_a_source_is_never_a_link_that_runs_code():
 
 def test_the_same_colours_everywhere():
     """A component looks the same whatever others are beside it, and no two look alike."""
-    from ecmt_deploy.pricing import COMPONENTS
+    from ecmt_deploy.estimation import COMPONENTS
     from ecmt_deploy.report.palette import looks
 
     every = looks(list(COMPONENTS))

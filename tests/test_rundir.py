@@ -11,14 +11,14 @@ import nir
 import numpy as np
 import pytest
 
-from ecmt_deploy import pipeline
 from ecmt_deploy.errors import RunError
+from ecmt_deploy.evaluation.shards import merge_runs
 from ecmt_deploy.files import sha256
-from ecmt_deploy.graph import read, write
-from ecmt_deploy.ledger import price_run, report_on
-from ecmt_deploy.pipeline import quantize_file, simulate_file
-from ecmt_deploy.rundir import ACTIVITY, OUTPUTS, PROBES, PROGRAM, RECORD, load_run
-from ecmt_deploy.shards import merge_runs
+from ecmt_deploy.program import read, write
+from ecmt_deploy.runs import pipeline
+from ecmt_deploy.runs.directory import ACTIVITY, OUTPUTS, PROBES, PROGRAM, RECORD, load_run
+from ecmt_deploy.runs.ledger import price_run, report_on
+from ecmt_deploy.runs.pipeline import quantize_file, simulate_file
 from tests.test_cli import run as command
 
 SAMPLES, STEPS = 5, 2

@@ -6,12 +6,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from ecmt_deploy.activity import Activity
 from ecmt_deploy.errors import ConfigError, RunError
-from ecmt_deploy.graph import read
-from ecmt_deploy.pipeline import simulate_file
-from ecmt_deploy.rundir import ACTIVITY, OUTPUTS, PROBES, PROGRAM, RECORD, RunRecord, load_run
-from ecmt_deploy.shards import merge_runs, parse_shard
+from ecmt_deploy.evaluation.shards import merge_runs, parse_shard
+from ecmt_deploy.program import read
+from ecmt_deploy.program.activity import Activity
+from ecmt_deploy.runs.directory import ACTIVITY, OUTPUTS, PROBES, PROGRAM, RECORD, RunRecord, load_run
+from ecmt_deploy.runs.pipeline import simulate_file
 
 TIMES = {"build_seconds": None, "run_seconds": None}
 

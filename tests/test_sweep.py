@@ -7,13 +7,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ecmt_deploy import pipeline
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.errors import ConfigError, RunError, TargetError
-from ecmt_deploy.graph import Provenance, read, write
-from ecmt_deploy.ledger import compare_runs
-from ecmt_deploy.rundir import load_run
-from ecmt_deploy.sweep import parse_timesteps, sweep
+from ecmt_deploy.program import Provenance, read, write
+from ecmt_deploy.runs import pipeline
+from ecmt_deploy.runs.directory import load_run
+from ecmt_deploy.runs.ledger import compare_runs
+from ecmt_deploy.runs.sweep import parse_timesteps, sweep
 from tests.test_cli import run
 
 CHIPS = ["loihi2", "dynapcnn"]

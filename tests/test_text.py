@@ -13,17 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from ecmt_deploy import data, tables, text
-from ecmt_deploy.activity import Activity
-from ecmt_deploy.cli import _OneLine
+from ecmt_deploy import data
+from ecmt_deploy.cli.app import _OneLine
 from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.conversion import convert
+from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.errors import ConfigError, DataError, ProgramError, RunError, reading
 from ecmt_deploy.files import read_json
-from ecmt_deploy.graph import Program, read, verify, write
-from ecmt_deploy.preprocessing import Preprocessing
-from ecmt_deploy.rundir import RunRecord
-from ecmt_deploy.terminal import Terminal
+from ecmt_deploy.program import Program, read, verify, write
+from ecmt_deploy.program.activity import Activity
+from ecmt_deploy.program.preprocessing import Preprocessing
+from ecmt_deploy.report import tables
+from ecmt_deploy.report.terminal import Terminal
+from ecmt_deploy.runs.directory import RunRecord
+from ecmt_deploy.untrusted import text
 from tests.format_vector import small
 from tests.test_data import write_images
 

@@ -5,14 +5,15 @@ import nir
 import numpy as np
 import pytest
 
-from ecmt_deploy import chips, pricing
+from ecmt_deploy import chips
+from ecmt_deploy import estimation as pricing
 from ecmt_deploy.chips import Limits, Times
 from ecmt_deploy.chips.schema import Barrier
-from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.estimation import Band
+from ecmt_deploy.estimation.timing import depth_of
 from ecmt_deploy.placement import Placement, Unit
-from ecmt_deploy.pricing import Band
-from ecmt_deploy.pricing.timing import depth_of
-from ecmt_deploy.simulation import simulate
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.simulation.run import simulate
 from tests import two_layers
 from tests.programs import images, program
 from tests.two_layers import CHIP, PLACEMENT, PROGRAM, figure

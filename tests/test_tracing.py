@@ -7,11 +7,11 @@ import torch
 
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConfigError, DataError, RunError
-from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.kernels import kernels
-from ecmt_deploy.traces import Trace, load_trace
-from ecmt_deploy.tracing import _needed_rows as needed_rows
-from ecmt_deploy.tracing import trace
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.simulation.traces import Trace, load_trace
+from ecmt_deploy.simulation.tracing import _needed_rows as needed_rows
+from ecmt_deploy.simulation.tracing import trace
 from tests.programs import images
 
 STEPS = 4

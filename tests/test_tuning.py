@@ -11,20 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from ecmt_deploy.calibrate.allocation import allocate, fan_outs
-from ecmt_deploy.calibrate.expectation import with_expectations
-from ecmt_deploy.calibrate.sensitivity import Survey, Surveyor, misled
-from ecmt_deploy.calibrate.tuning import LOWEST_PRICE, _Tuner
-from ecmt_deploy.capture import capture
 from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.conversion import convert
+from ecmt_deploy.conversion.calibration.allocation import allocate, fan_outs
+from ecmt_deploy.conversion.calibration.expectation import with_expectations
+from ecmt_deploy.conversion.calibration.sensitivity import Survey, Surveyor, misled
+from ecmt_deploy.conversion.calibration.tuning import LOWEST_PRICE, _Tuner
+from ecmt_deploy.conversion.capture import capture
+from ecmt_deploy.conversion.converter import convert
+from ecmt_deploy.conversion.lowering import lower
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConversionError
-from ecmt_deploy.graph import Provenance
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.graph.program import parameters
-from ecmt_deploy.lower import lower
-from ecmt_deploy.simulation import simulate
+from ecmt_deploy.program import Provenance
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.graph import parameters
+from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.targets.reference import ReferenceTarget
 from tests.programs import TinyTransformer, every_node, images
 

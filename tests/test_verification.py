@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from ecmt_deploy.errors import ConfigError, NotFiniteError, ProgramError, TargetError
-from ecmt_deploy.graph import Program, verify
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.graph.functions import FUNCTIONS
-from ecmt_deploy.simulation import simulate
+from ecmt_deploy.program import Program, verify
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.functions import FUNCTIONS
+from ecmt_deploy.simulation.run import simulate
 from tests.conformance.test_random_programs import outcome, require_equal
 from tests.conformance.test_targets import require
 from tests.programs import PROVENANCE, cell, neuron

@@ -27,8 +27,8 @@ from torch import nn
 
 from ecmt_deploy.errors import ModelError
 from ecmt_deploy.models.build import build, build_with_weights
-from ecmt_deploy.weights import Weights, collections_in, fit, fits, read_state_dict
-from ecmt_deploy.weights.reading import MOST_GROWTH
+from ecmt_deploy.models.weights import Weights, collections_in, fit, fits, read_state_dict
+from ecmt_deploy.models.weights.reading import MOST_GROWTH
 from tests.programs import TinyTransformer
 
 MODEL, OTHER = TinyTransformer(), TinyTransformer(seed=1)

@@ -7,17 +7,17 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ecmt_deploy.conversion import with_ranges
+from ecmt_deploy.conversion.converter import with_ranges
 from ecmt_deploy.engine import SpikingModel
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph import fixed as f
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.graph.fields import FIELDS
-from ecmt_deploy.graph.program import parameters
-from ecmt_deploy.graph.shapes import ShapeError, infer
-from ecmt_deploy.graph.work import rule, work
 from ecmt_deploy.kernels import Site, kernels
 from ecmt_deploy.kernels.linear import ConvKernel
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import fixed as f
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.fields import FIELDS
+from ecmt_deploy.program.graph import parameters
+from ecmt_deploy.program.shapes import ShapeError, infer
+from ecmt_deploy.program.work import rule, work
 from ecmt_deploy.quantization import quantize
 from ecmt_deploy.targets.lava.groups import groups
 from ecmt_deploy.targets.lava.resources import memory, patience

@@ -22,8 +22,8 @@ import numpy as np
 
 from ecmt_deploy.chips import Figure, Hardware, Limits, Prices, Times
 from ecmt_deploy.chips.schema import Barrier
-from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.placement import Placement, Route, Unit
+from ecmt_deploy.program import nodes as n
 from tests.programs import program
 
 X = np.array([[1, 0.25, 0.5]], np.float32)

@@ -30,7 +30,7 @@ from ecmt_deploy.chips.schema import (
     statements,
 )
 from ecmt_deploy.errors import HardwareError, reading
-from ecmt_deploy.text import require_plain
+from ecmt_deploy.untrusted.text import require_plain
 
 __all__ = [
     "Abilities", "Ability", "Figure", "Hardware", "Limits", "Memory", "Prices", "Source", "Sourced", "Times",

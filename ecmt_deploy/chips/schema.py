@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from ecmt_deploy.graph.functions import FUNCTIONS
+from ecmt_deploy.program.functions import FUNCTIONS
 
 #: kinds of elementwise work that are counted and can be priced: the functions, and what other nodes do
 KINDS = (*FUNCTIONS, "add", "hold", "mean", "product_readout", "readout", "scale")

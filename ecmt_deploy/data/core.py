@@ -14,8 +14,8 @@ import numpy as np
 
 from ecmt_deploy.data.reading import read_ahead, usual_workers
 from ecmt_deploy.errors import DataError
-from ecmt_deploy.preprocessing import Preprocessing
-from ecmt_deploy.text import printable
+from ecmt_deploy.program.preprocessing import Preprocessing
+from ecmt_deploy.untrusted.text import printable
 
 Split = Literal["train", "test"]
 """What a caller asks for."""

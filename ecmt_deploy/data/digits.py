@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ecmt_deploy.data.core import ArraySource, Split, shuffled
-from ecmt_deploy.preprocessing import Preprocessing
+from ecmt_deploy.program.preprocessing import Preprocessing
 
 CLASS_NAMES = tuple("0123456789")
 FULL_SCALE = 16.0

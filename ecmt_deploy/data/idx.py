@@ -10,7 +10,7 @@ import numpy as np
 
 from ecmt_deploy.data.core import ArraySource, Split
 from ecmt_deploy.errors import DataError, reading
-from ecmt_deploy.preprocessing import Preprocessing
+from ecmt_deploy.program.preprocessing import Preprocessing
 
 _PREFIXES: dict[str, tuple[str, ...]] = {"train": ("train",), "test": ("t10k", "test")}
 _IMAGES_MAGIC = 0x00000803

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from ecmt_deploy.errors import DataError, reading
-from ecmt_deploy.preprocessing import Preprocessing
+from ecmt_deploy.program.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -17,9 +17,9 @@ from ecmt_deploy.data.folder import open_folder
 from ecmt_deploy.data.idx import open_idx
 from ecmt_deploy.data.npz import open_npz
 from ecmt_deploy.errors import DataError
-from ecmt_deploy.graph.provenance import CalibrationRecord
-from ecmt_deploy.preprocessing import Preprocessing
-from ecmt_deploy.text import require_plain
+from ecmt_deploy.program.preprocessing import Preprocessing
+from ecmt_deploy.program.provenance import CalibrationRecord
+from ecmt_deploy.untrusted.text import require_plain
 
 _logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ import numpy as np
 from ecmt_deploy.data.core import Source, Split
 from ecmt_deploy.data.images import color_mode, read_image, transform
 from ecmt_deploy.errors import DataError, reading
-from ecmt_deploy.preprocessing import Preprocessing
+from ecmt_deploy.program.preprocessing import Preprocessing
 
 _logger = logging.getLogger(__name__)
 

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ecmt_deploy.activity import Activity
 from ecmt_deploy.config import MEMORY_BYTES, Execution, require_timesteps
 from ecmt_deploy.door import ProgramLike, as_program
 from ecmt_deploy.engine.base import as_tensor
@@ -23,8 +22,9 @@ from ecmt_deploy.engine.memory import keep_freed_memory
 from ecmt_deploy.engine.ops import OPS, Input, Neuron
 from ecmt_deploy.engine.signal import Chunk, Signal
 from ecmt_deploy.errors import ConfigError, DataError
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph.program import named_parameters
+from ecmt_deploy.program import Program
+from ecmt_deploy.program.activity import Activity
+from ecmt_deploy.program.graph import named_parameters
 
 #: called with a node's name and its operand values (B, ...)
 Observer = Callable[[str, Tensor], None]
@@ -322,7 +322,7 @@ class SpikingModel(nn.Module):
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the program to ``path`` (atomic); it alone is enough to run."""
-        from ecmt_deploy.graph.writer import write
+        from ecmt_deploy.program.writer import write
 
         write(self.program, path)
 

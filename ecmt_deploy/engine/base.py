@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from ecmt_deploy.engine.context import NodeRun
 from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal, news, number
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph.program import unrepeated
+from ecmt_deploy.program import Program
+from ecmt_deploy.program.graph import unrepeated
 
 
 class Op(nn.Module):

@@ -12,8 +12,8 @@ from torch import Tensor
 from ecmt_deploy.engine.base import Op
 from ecmt_deploy.engine.functions import IN_PLACE, TORCH
 from ecmt_deploy.engine.signal import FORM, ITSELF, MEAN, SUM, Chunk, Signal, aligned, any_along, fold, news
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph.functions import coupled_axes
+from ecmt_deploy.program import Program
+from ecmt_deploy.program.functions import coupled_axes
 
 
 class Hold(Op):

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ecmt_deploy.activity import Counts
 from ecmt_deploy.engine.counting import Counting, Tally
 from ecmt_deploy.errors import NotFiniteError
+from ecmt_deploy.program.activity import Counts
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ecmt_deploy.activity import Counts
+from ecmt_deploy.program.activity import Counts
 
 #: elements of a tensor that may wait to be summed; more are summed at once
 MOST_WAITING = 1 << 18

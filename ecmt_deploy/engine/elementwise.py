@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ecmt_deploy.engine.base import Op, in_one_form
 from ecmt_deploy.engine.signal import Chunk, Signal, any_along
-from ecmt_deploy.graph import Program
+from ecmt_deploy.program import Program
 
 
 class Scale(Op):

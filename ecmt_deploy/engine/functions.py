@@ -1,4 +1,4 @@
-"""Torch arithmetic of the functions in :data:`ecmt_deploy.graph.functions.FUNCTIONS`, batched over the first axis."""
+"""Torch arithmetic of the functions in :data:`ecmt_deploy.program.functions.FUNCTIONS`, batched over the first axis."""
 
 from collections.abc import Callable
 from typing import Any

@@ -18,8 +18,8 @@ from ecmt_deploy.engine.neuron import Neuron
 from ecmt_deploy.engine.signal import MEAN, SUM
 from ecmt_deploy.engine.synapses import Linear, Synapses
 from ecmt_deploy.engine.wiring import Wiring
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import nodes as n
 
 #: at most this share of the rows is picked out of them
 FEW_ROWS = 0.75

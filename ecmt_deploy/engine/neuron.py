@@ -12,8 +12,8 @@ from torch import Tensor
 from ecmt_deploy.engine.base import Op
 from ecmt_deploy.engine.firing import Levels, Task, fire_fused, fire_in_tiles
 from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal, counted, number
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import nodes as n
 
 #: floats that thresholds are not compared in
 NARROW = (torch.bfloat16, torch.float16)

@@ -10,7 +10,7 @@ from ecmt_deploy.engine.elementwise import Add, Mean, Scale
 from ecmt_deploy.engine.neuron import Neuron
 from ecmt_deploy.engine.synapses import Conv, Linear, Synapses
 from ecmt_deploy.engine.wiring import Constant, Input, Output, Wiring
-from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.program import nodes as n
 
 __all__ = ["OPS", "Input", "Neuron", "Product", "Synapses"]
 

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from ecmt_deploy.engine.base import Op
 from ecmt_deploy.engine.signal import MEAN, Chunk, Signal, any_along, counted, fold
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph.shapes import convolution
+from ecmt_deploy.program import Program
+from ecmt_deploy.program.shapes import convolution
 
 
 class Synapses(Op):

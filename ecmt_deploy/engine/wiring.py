@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from ecmt_deploy.engine.base import Op, in_one_form
 from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal, fold
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import nodes as n
 
 
 class Wiring(Op):

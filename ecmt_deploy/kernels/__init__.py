@@ -6,8 +6,6 @@ The reference target and the Lava process models both run these kernels; the tor
 import nir
 import numpy as np
 
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.graph.program import Program
 from ecmt_deploy.kernels.base import Kernel, Site
 from ecmt_deploy.kernels.fixed import FIXED_KERNELS
 from ecmt_deploy.kernels.linear import AddKernel, ConvKernel, LinearKernel, MeanKernel, ScaleKernel
@@ -21,6 +19,8 @@ from ecmt_deploy.kernels.stateful import (
     ReadoutKernel,
 )
 from ecmt_deploy.kernels.streams import Stream
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.graph import Program
 
 __all__ = ["InputKernel", "Kernel", "Site", "Stream", "kernel", "kernels"]
 

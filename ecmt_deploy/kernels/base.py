@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ecmt_deploy.activity import Counts
 from ecmt_deploy.errors import NotFiniteError
-from ecmt_deploy.graph.program import Program
 from ecmt_deploy.kernels.streams import Stream
+from ecmt_deploy.program.activity import Counts
+from ecmt_deploy.program.graph import Program
 
 
 @dataclass(frozen=True)

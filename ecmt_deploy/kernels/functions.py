@@ -1,4 +1,4 @@
-"""NumPy arithmetic of the functions in :data:`ecmt_deploy.graph.functions.FUNCTIONS`, written from their formulas."""
+"""NumPy arithmetic of the functions in :data:`ecmt_deploy.program.functions.FUNCTIONS`, written from their formulas."""
 
 from collections.abc import Callable
 from typing import Any

@@ -5,10 +5,10 @@ from math import prod
 import nir
 import numpy as np
 
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.graph.shapes import convolution
 from ecmt_deploy.kernels.base import Kernel, Site, cast
 from ecmt_deploy.kernels.streams import Stream, rows
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.shapes import convolution
 
 
 class SynapseKernel(Kernel):

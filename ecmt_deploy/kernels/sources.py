@@ -3,10 +3,10 @@
 import nir
 import numpy as np
 
-from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.kernels.base import Kernel, Site, cast
 from ecmt_deploy.kernels.streams import Stream
 from ecmt_deploy.kernels.wiring import rewire
+from ecmt_deploy.program import nodes as n
 
 
 class InputKernel(Kernel):

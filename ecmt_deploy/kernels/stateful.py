@@ -8,11 +8,11 @@ from math import prod
 
 import numpy as np
 
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.graph.functions import coupled_axes
 from ecmt_deploy.kernels.base import Kernel, Site, cast
 from ecmt_deploy.kernels.functions import evaluate
 from ecmt_deploy.kernels.streams import Stream, rows
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.functions import coupled_axes
 
 
 class NeuronKernel(Kernel):

@@ -3,7 +3,7 @@
 import nir
 import numpy as np
 
-from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.program import nodes as n
 
 
 def rewire(node: nir.NIRNode, *arrays: np.ndarray) -> np.ndarray:

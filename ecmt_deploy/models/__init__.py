@@ -16,12 +16,12 @@ from typing import Any
 import msgspec
 from torch import nn
 
-from ecmt_deploy import weights as weight_files
-from ecmt_deploy import zoo
 from ecmt_deploy.errors import DataError, ModelError
+from ecmt_deploy.models import weights as weight_files
+from ecmt_deploy.models import zoo
 from ecmt_deploy.models.build import build, build_pretrained, build_with_weights, check_name, for_size, input_size
 from ecmt_deploy.models.describe import class_names_of, count_outputs, preprocessing_of
-from ecmt_deploy.preprocessing import Preprocessing, preprocessing_from
+from ecmt_deploy.program.preprocessing import Preprocessing, preprocessing_from
 
 __all__ = ["Model", "literal", "load", "parse_literal"]
 
@@ -42,7 +42,7 @@ class Model:
     name
         As it was asked for.
     weights_sha256
-        See :func:`ecmt_deploy.weights.sha256`.
+        See :func:`ecmt_deploy.models.weights.sha256`.
     preprocessing, preprocessing_origin
         What its inputs must go through, and for each field of that who said so.
     class_names, class_ids

@@ -17,9 +17,9 @@ import timm.layers
 import torch
 from torch import nn
 
-from ecmt_deploy import weights as weight_files
-from ecmt_deploy import zoo
 from ecmt_deploy.errors import ModelError
+from ecmt_deploy.models import weights as weight_files
+from ecmt_deploy.models import zoo
 
 _logger = logging.getLogger(__name__)
 
@@ -80,14 +80,14 @@ def build_with_weights(
     Parameters
     ----------
     path, held
-        The file, and what :func:`ecmt_deploy.weights.collections_in` found in it.
+        The file, and what :func:`ecmt_deploy.models.weights.collections_in` found in it.
     key
         Where in the file the weights are; None: wherever those are that fit.
 
     Raises
     ------
     ModelError
-        As :func:`build`, :func:`ecmt_deploy.weights.choose` and :func:`ecmt_deploy.weights.fit`.
+        As :func:`build`, :func:`ecmt_deploy.models.weights.choose` and :func:`ecmt_deploy.models.weights.fit`.
     """
     adapters: list[weight_files.Adapter | None] = []
 

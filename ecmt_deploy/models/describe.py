@@ -15,7 +15,7 @@ from torch import nn
 
 from ecmt_deploy.errors import DataError, ModelError
 from ecmt_deploy.models.build import SOURCES, first_line
-from ecmt_deploy.preprocessing import Preprocessing, preprocessing_from
+from ecmt_deploy.program.preprocessing import Preprocessing, preprocessing_from
 
 _logger = logging.getLogger(__name__)
 

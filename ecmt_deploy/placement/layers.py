@@ -11,10 +11,10 @@ from typing import Any
 import nir
 import numpy as np
 
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.graph.shapes import convolution
 from ecmt_deploy.placement.tiles import Grid, Tile
 from ecmt_deploy.placement.units import SYNAPSES, coupling, is_matmul
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.shapes import convolution
 
 Shape = tuple[int, ...]
 

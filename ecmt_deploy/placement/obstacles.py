@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from math import ceil
 
 from ecmt_deploy.chips import Hardware
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph import fixed as f
-from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.placement.layers import Layer, Linear, Product
 from ecmt_deploy.placement.result import Obstacle
 from ecmt_deploy.placement.terms import Terms
 from ecmt_deploy.placement.units import SYNAPSES, is_matmul
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import fixed as f
+from ecmt_deploy.program import nodes as n
 
 
 def abilities(program: Program, hardware: Hardware) -> Iterator[Obstacle]:

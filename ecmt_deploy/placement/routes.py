@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecmt_deploy.graph import Program
 from ecmt_deploy.placement.layers import Layer, Reach, elementwise
 from ecmt_deploy.placement.result import Route
 from ecmt_deploy.placement.streams import Operand
 from ecmt_deploy.placement.terms import Terms
 from ecmt_deploy.placement.tiles import Tile
 from ecmt_deploy.placement.units import Drafts
+from ecmt_deploy.program import Program
 
 #: histograms with at most so many bins are counted by index, larger ones by sorting
 MOST_BINS = 2**22

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.placement.layers import layer
 from ecmt_deploy.placement.routes import Placed, leaving
 from ecmt_deploy.placement.streams import Operand
 from ecmt_deploy.placement.terms import Terms
 from ecmt_deploy.placement.tiling import Demand, demand, fewest_cores, operand_axons
 from ecmt_deploy.placement.units import Drafts, gather, split_rows
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import nodes as n
 
 
 def settle(program: Program, read: Mapping[str, tuple[Operand, ...]], terms: Terms) -> tuple[Placed, list[Demand]]:

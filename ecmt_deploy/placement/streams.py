@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import nir
 import numpy as np
 
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.kernels.wiring import rewire
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import nodes as n
 
 
 @dataclass(frozen=True, eq=False)

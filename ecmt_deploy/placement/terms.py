@@ -8,8 +8,8 @@ import nir
 
 from ecmt_deploy.chips import Ability, Figure, Hardware
 from ecmt_deploy.errors import HardwareError
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import nodes as n
 
 #: resources of a core, and the limit of a chip each is held against
 RESOURCES = {

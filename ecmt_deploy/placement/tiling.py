@@ -9,13 +9,13 @@ from math import ceil
 import nir
 import numpy as np
 
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.placement.layers import Layer
 from ecmt_deploy.placement.streams import Operand
 from ecmt_deploy.placement.terms import Terms
 from ecmt_deploy.placement.tiles import Load, Tile, row_choices
 from ecmt_deploy.placement.units import Drafts, coupling, inherited, is_matmul
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import nodes as n
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import nir
 import numpy as np
 
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph import fixed as f
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.graph.functions import FUNCTIONS
 from ecmt_deploy.placement.streams import Operand
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import fixed as f
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.functions import FUNCTIONS
 
 SYNAPSES = (*n.LINEAR, f.FixedConv)
 

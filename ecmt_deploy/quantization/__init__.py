@@ -17,10 +17,10 @@ import numpy as np
 from ecmt_deploy.chips import Figure, Hardware
 from ecmt_deploy.door import ChipLike, ProgramLike, as_chip, as_program, as_steps
 from ecmt_deploy.errors import ConfigError, ConversionError, HardwareError
-from ecmt_deploy.graph import Program, QuantizationRecord, verify
-from ecmt_deploy.graph import fixed as f
-from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.kernels.wiring import rewire
+from ecmt_deploy.program import Program, QuantizationRecord, verify
+from ecmt_deploy.program import fixed as f
+from ecmt_deploy.program import nodes as n
 from ecmt_deploy.quantization.formats import (
     HEADROOM,
     OPERAND_HEADROOM,

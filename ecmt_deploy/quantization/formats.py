@@ -8,10 +8,10 @@ import nir
 import numpy as np
 
 from ecmt_deploy.errors import ConfigError, ProgramError
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph import fixed as f
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.graph.fixed_rules import SAME_FORMAT
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import fixed as f
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.fixed_rules import SAME_FORMAT
 
 #: a stream has room for so many times its range: what other samples, and the transients of the first steps, may need more
 HEADROOM = 4.0

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from ecmt_deploy.errors import ConversionError
-from ecmt_deploy.graph import fixed as f
-from ecmt_deploy.graph.fixed_rules import TABLES, WITHOUT_INTEGER
 from ecmt_deploy.kernels.fixed.functions import NUMERATOR_BITS, OCTAVE_BITS, RECIPROCAL_BITS, TWO_OCTAVES_BITS
 from ecmt_deploy.kernels.functions import evaluate
+from ecmt_deploy.program import fixed as f
+from ecmt_deploy.program.fixed_rules import TABLES, WITHOUT_INTEGER
 from ecmt_deploy.quantization.formats import multiplier_and_shift, multipliers_and_shifts, to_integers
 
 Parameters = dict[str, Any]

@@ -8,9 +8,9 @@ import nir
 import numpy as np
 
 from ecmt_deploy.errors import ConfigError
-from ecmt_deploy.graph import fixed as f
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.graph.shapes import convolution
+from ecmt_deploy.program import fixed as f
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.shapes import convolution
 from ecmt_deploy.quantization.formats import multipliers_and_shifts, to_integers
 
 #: bases that differ more than this from a ratio of small integers are refused

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from ecmt_deploy.intervals import interval
-from ecmt_deploy.pricing.result import Energy
+from ecmt_deploy.estimation.result import Energy
+from ecmt_deploy.evaluation.intervals import interval
 from ecmt_deploy.report.data import Cell, Table
 from ecmt_deploy.report.model import Report
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from ecmt_deploy.intervals import interval
-from ecmt_deploy.layers import grouped
+from ecmt_deploy.estimation import COMPONENTS
+from ecmt_deploy.estimation.result import NOTHING, Band, Energy, MemoryView
+from ecmt_deploy.evaluation.intervals import interval
 from ecmt_deploy.placement.result import Placement, Unit
-from ecmt_deploy.pricing import COMPONENTS
-from ecmt_deploy.pricing.result import NOTHING, Band, Energy, MemoryView
+from ecmt_deploy.program.layers import grouped
 from ecmt_deploy.report.model import AccuracyCurve, Raster
-from ecmt_deploy.text import Cell
-from ecmt_deploy.traces import Trace
+from ecmt_deploy.simulation.traces import Trace
+from ecmt_deploy.untrusted.text import Cell
 
 
 class Table(NamedTuple):

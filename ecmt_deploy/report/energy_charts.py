@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from markupsafe import Markup
 
-from ecmt_deploy.pricing import bound_mark
+from ecmt_deploy.estimation import bound_mark
 from ecmt_deploy.report.data import Cell, Table
 from ecmt_deploy.report.palette import looks
 from ecmt_deploy.report.svg import BLUE, GREEN, INK, LINE, SOFT, VERMILION, elided, figure, si, styled, svg

@@ -8,13 +8,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from msgspec.structs import replace
 
 from ecmt_deploy.chips import Source, citation
-from ecmt_deploy.intervals import measured, percent
+from ecmt_deploy.estimation import bound_mark, remarks
+from ecmt_deploy.estimation.result import Energy
+from ecmt_deploy.evaluation.intervals import measured, percent
 from ecmt_deploy.placement.result import Unit
-from ecmt_deploy.pricing import bound_mark, remarks
-from ecmt_deploy.pricing.result import Energy
 from ecmt_deploy.report import data, text
 from ecmt_deploy.report.svg import elided
-from ecmt_deploy.text import printable, to_csv
+from ecmt_deploy.untrusted.text import printable, to_csv
 
 #: rows of a table that is shown beside its chart; longer ones are only in the CSV
 SHOWN = 80
@@ -25,7 +25,7 @@ _SPACE = "\u00a0"  # where a line must not break
 def environment() -> Environment:
     """The templates; everything that is put into them is escaped, and freed of what no page may hold."""
     made = Environment(
-        loader=PackageLoader("ecmt_deploy", "templates"),
+        loader=PackageLoader("ecmt_deploy.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

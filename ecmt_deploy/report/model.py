@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from ecmt_deploy.activity import Activity
 from ecmt_deploy.chips import Figure, Hardware, Source
-from ecmt_deploy.graph import Program
-from ecmt_deploy.layers import grouped
+from ecmt_deploy.estimation.result import Energy
 from ecmt_deploy.placement.result import Placement
-from ecmt_deploy.pricing.result import Energy
-from ecmt_deploy.rundir import RunRecord
-from ecmt_deploy.target import Probe
-from ecmt_deploy.traces import Trace
+from ecmt_deploy.program import Program
+from ecmt_deploy.program.activity import Activity
+from ecmt_deploy.program.layers import grouped
+from ecmt_deploy.runs.directory import RunRecord
+from ecmt_deploy.simulation.target import Probe
+from ecmt_deploy.simulation.traces import Trace
 
 #: most rows of a raster, and samples it shows: what a page can tell apart
 RASTER_ROWS, RASTER_SAMPLES = 400, 16

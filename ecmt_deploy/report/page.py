@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ecmt_deploy.chips import Source
-from ecmt_deploy.facts import facts
+from ecmt_deploy.estimation.result import Energy, MemoryView
 from ecmt_deploy.placement.result import Placement
-from ecmt_deploy.pricing.result import Energy, MemoryView
 from ecmt_deploy.report import comparison as compare
 from ecmt_deploy.report import comparison_charts, data, energy_charts, run_charts
 from ecmt_deploy.report.comparison import Comparison
 from ecmt_deploy.report.coremap import core_map, stride
 from ecmt_deploy.report.energy_charts import Chart
 from ecmt_deploy.report.environment import environment
+from ecmt_deploy.report.facts import facts
 from ecmt_deploy.report.model import Report
 from ecmt_deploy.report.svg import si
 from ecmt_deploy.report.text import energy_tick

@@ -10,7 +10,7 @@ from ecmt_deploy.report import data
 from ecmt_deploy.report.energy_charts import Chart, bars, label_rows, number, rows_figure
 from ecmt_deploy.report.model import AccuracyCurve, Raster
 from ecmt_deploy.report.svg import BLUE, INK, VERMILION, elided, figure, si, styled, svg
-from ecmt_deploy.traces import Trace
+from ecmt_deploy.simulation.traces import Trace
 
 
 @styled

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
-from ecmt_deploy.text import printable
+from ecmt_deploy.untrusted.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ecmt_deploy.pricing.result import Band
+from ecmt_deploy.estimation.result import Band
 
 _UNITS = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (1.0, "pJ"))
 _SPACE = "\u00a0"  # where a line must not break

@@ -15,11 +15,11 @@ from math import prod
 import nir
 import numpy as np
 
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph import fixed as f
-from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.kernels import Site, Stream
 from ecmt_deploy.kernels.wiring import rewire
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import fixed as f
+from ecmt_deploy.program import nodes as n
 
 #: most streams a process receives
 MAX_PORTS = 16

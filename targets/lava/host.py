@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from ecmt_deploy.activity import Activity
 from ecmt_deploy.errors import TargetError
-from ecmt_deploy.graph import Program
-from ecmt_deploy.probes import probe_shape
-from ecmt_deploy.target import Probe, Progress, Run, Unsupported
+from ecmt_deploy.program import Program
+from ecmt_deploy.program.activity import Activity
+from ecmt_deploy.simulation.probes import probe_shape
+from ecmt_deploy.simulation.target import Probe, Progress, Run, Unsupported
 
 from . import compat
 from .groups import MAX_PORTS, Group, groups

@@ -11,11 +11,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from ecmt_deploy.activity import INTEGER_COUNTS
 from ecmt_deploy.errors import TargetError
-from ecmt_deploy.graph import Program, write
-from ecmt_deploy.probes import probe_shape
-from ecmt_deploy.target import Probe
+from ecmt_deploy.program import Program, write
+from ecmt_deploy.program.activity import INTEGER_COUNTS
+from ecmt_deploy.simulation.probes import probe_shape
+from ecmt_deploy.simulation.target import Probe
 
 
 class Settings(msgspec.Struct, frozen=True):

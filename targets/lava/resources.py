@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from ecmt_deploy.errors import TargetError
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.graph.program import parameters
-from ecmt_deploy.graph.work import work
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.graph import parameters
+from ecmt_deploy.program.work import work
 
 from .groups import Group, groups, message_dtype, message_shape
 from .session import SHARED_MEMORY

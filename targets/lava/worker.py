@@ -14,10 +14,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from ecmt_deploy.activity import INTEGER_COUNTS, Activity, Counts
-from ecmt_deploy.graph import Program, read
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.graph.work import work
+from ecmt_deploy.program import Program, read
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.activity import INTEGER_COUNTS, Activity, Counts
+from ecmt_deploy.program.work import work
 
 from . import compat
 from .groups import groups

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecmt_deploy.activity import Activity
-from ecmt_deploy.graph import Program
 from ecmt_deploy.kernels import InputKernel, Stream, kernels
-from ecmt_deploy.probes import probe_shape
-from ecmt_deploy.target import Probe, Progress, Run, Unsupported
+from ecmt_deploy.program import Program
+from ecmt_deploy.program.activity import Activity
+from ecmt_deploy.simulation.probes import probe_shape
+from ecmt_deploy.simulation.target import Probe, Progress, Run, Unsupported
 
 if TYPE_CHECKING:
     from ecmt_deploy.chips import Hardware

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecmt_deploy.activity import empty
 from ecmt_deploy.errors import TargetError
-from ecmt_deploy.graph import Program
-from ecmt_deploy.target import Probe, Progress, Run, Unsupported
+from ecmt_deploy.program import Program
+from ecmt_deploy.program.activity import empty
+from ecmt_deploy.simulation.target import Probe, Progress, Run, Unsupported
 
 if TYPE_CHECKING:
     from ecmt_deploy.chips import Hardware

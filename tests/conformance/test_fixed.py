@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.probes import parse_probes
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import nodes as n
 from ecmt_deploy.quantization import quantize
-from ecmt_deploy.simulation import simulate
+from ecmt_deploy.simulation.probes import parse_probes
+from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.targets.lava import LavaTarget
 from tests.integer_programs import random_program
 from tests.programs import images

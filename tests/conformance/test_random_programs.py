@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from ecmt_deploy.conversion import with_ranges
+from ecmt_deploy.conversion.converter import with_ranges
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConfigError, NotFiniteError, ProgramError
-from ecmt_deploy.graph import Program
-from ecmt_deploy.graph import nodes as n
-from ecmt_deploy.graph.functions import FUNCTIONS
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.functions import FUNCTIONS
 from ecmt_deploy.quantization import quantize
-from ecmt_deploy.simulation import simulate
-from ecmt_deploy.target import Run
+from ecmt_deploy.simulation.run import simulate
+from ecmt_deploy.simulation.target import Run
 from ecmt_deploy.targets.lava import LavaTarget
 from tests.random_programs import Case, random_program
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from ecmt_deploy.graph import Program
-from ecmt_deploy.simulation import simulate
-from ecmt_deploy.target import Run, available, find
+from ecmt_deploy.program import Program
+from ecmt_deploy.simulation.run import simulate
+from ecmt_deploy.simulation.target import Run, available, find
 from tests.conftest import PROGRAMS
 from tests.programs import images
 

@@ -21,15 +21,15 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from ecmt_deploy.activity import Activity, Counts
+from ecmt_deploy.evaluation.parts import Origin, Part, part_path, write_part
+from ecmt_deploy.evaluation.totals import Totals
 from ecmt_deploy.files import sha256
-from ecmt_deploy.graph import Program, write
-from ecmt_deploy.parts import Origin, Part, part_path, write_part
-from ecmt_deploy.preprocessing import Preprocessing
-from ecmt_deploy.rundir import RunRecord, save_run
-from ecmt_deploy.simulation import simulate
-from ecmt_deploy.totals import Totals
-from ecmt_deploy.traces import NodeTrace, Trace
+from ecmt_deploy.program import Program, write
+from ecmt_deploy.program.activity import Activity, Counts
+from ecmt_deploy.program.preprocessing import Preprocessing
+from ecmt_deploy.runs.directory import RunRecord, save_run
+from ecmt_deploy.simulation.run import simulate
+from ecmt_deploy.simulation.traces import NodeTrace, Trace
 from tests.fixed_vector import quantised
 from tests.format_vector import small
 from tests.programs import every_node

@@ -12,9 +12,9 @@ import numpy as np
 
 def read_program(case: Path, corpus: Path) -> None:
     """A program: read, placed, and run for one step on the reference."""
-    from ecmt_deploy import tables
-    from ecmt_deploy.graph import read
-    from ecmt_deploy.simulation import simulate
+    from ecmt_deploy.program import read
+    from ecmt_deploy.report import tables
+    from ecmt_deploy.simulation.run import simulate
 
     program = read(case / "p.nir")
     tables.program(program, None)
@@ -26,8 +26,8 @@ def read_program(case: Path, corpus: Path) -> None:
 
 def read_run(case: Path, corpus: Path) -> None:
     """A run: its outputs, and all that a report is made of."""
-    from ecmt_deploy.ledger import report_on
-    from ecmt_deploy.rundir import load_run
+    from ecmt_deploy.runs.directory import load_run
+    from ecmt_deploy.runs.ledger import report_on
 
     load_run(case).outputs()
     report_on(case, ["loihi2"], trace=case / "trace.json")
@@ -35,16 +35,16 @@ def read_run(case: Path, corpus: Path) -> None:
 
 def read_parts(case: Path, corpus: Path) -> None:
     """Parts of an evaluation: added."""
-    from ecmt_deploy.shards import merge_parts
+    from ecmt_deploy.evaluation.shards import merge_parts
 
     merge_parts([case], case / "merged.json")
 
 
 def read_sweep(case: Path, corpus: Path) -> None:
     """A sweep that goes on: which of its runs are there, and comparing them."""
-    from ecmt_deploy import sweep
     from ecmt_deploy.chips import hardware
-    from ecmt_deploy.ledger import compare_runs
+    from ecmt_deploy.runs import sweep
+    from ecmt_deploy.runs.ledger import compare_runs
 
     program, data = corpus / "program.nir", "npz:data.npz"  # the worker is in the corpus
     sweep._require_sweep(case)
@@ -58,9 +58,9 @@ def read_sweep(case: Path, corpus: Path) -> None:
 
 def read_chip(case: Path, corpus: Path) -> None:
     """A chip: shown, and a run priced on it."""
-    from ecmt_deploy import chip_tables
     from ecmt_deploy.chips import hardware
-    from ecmt_deploy.ledger import price_run
+    from ecmt_deploy.report import chip_tables
+    from ecmt_deploy.runs.ledger import price_run
 
     chip_tables.chip(hardware(str(case / "chip.toml")))
     price_run(corpus / "run", [str(case / "chip.toml")])
@@ -78,7 +78,7 @@ def read_idx(case: Path, corpus: Path) -> None:
 
 def _arrays(spec: str, shape: tuple[int, int, int]) -> None:
     from ecmt_deploy import data
-    from ecmt_deploy.preprocessing import Preprocessing
+    from ecmt_deploy.program.preprocessing import Preprocessing
 
     channels = (0.5,) * shape[0]
     taken = Preprocessing(shape, channels, channels)
@@ -89,7 +89,7 @@ def _arrays(spec: str, shape: tuple[int, int, int]) -> None:
 def read_images(case: Path, corpus: Path) -> None:
     """Pictures."""
     from ecmt_deploy.data import load_images
-    from ecmt_deploy.preprocessing import Preprocessing
+    from ecmt_deploy.program.preprocessing import Preprocessing
 
     load_images(list(case.iterdir()), Preprocessing((3, 16, 16), (0.5,) * 3, (0.5,) * 3))
 
@@ -98,7 +98,7 @@ def read_weights(case: Path, corpus: Path) -> None:
     """Weights, fitted to their model."""
     from torch import nn
 
-    from ecmt_deploy.weights import fit, read_state_dict
+    from ecmt_deploy.models.weights import fit, read_state_dict
 
     module = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5))
     for path in case.iterdir():

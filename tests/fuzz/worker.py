@@ -19,9 +19,9 @@ import warnings
 from pathlib import Path
 from random import Random
 
-from ecmt_deploy import apart
 from ecmt_deploy.errors import EcmtError
-from ecmt_deploy.text import printable
+from ecmt_deploy.untrusted import apart
+from ecmt_deploy.untrusted.text import printable
 from tests.fuzz.mutations import mutate
 from tests.fuzz.readers import READERS
 

@@ -1,6 +1,5 @@
 """One step of every integer node in NumPy: the written semantics of ``docs/fixed_point.md``."""
 
-from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.kernels.base import Kernel
 from ecmt_deploy.kernels.fixed.ecm import FixedECMKernel, FixedProductKernel
 from ecmt_deploy.kernels.fixed.linear import (
@@ -14,6 +13,7 @@ from ecmt_deploy.kernels.fixed.linear import (
 )
 from ecmt_deploy.kernels.fixed.neuron import FixedNeuronKernel
 from ecmt_deploy.kernels.fixed.synapses import FixedConvKernel, FixedLinearKernel
+from ecmt_deploy.program import fixed as f
 
 FIXED_KERNELS: dict[type, type[Kernel]] = {
     f.FixedInput: FixedInputKernel,

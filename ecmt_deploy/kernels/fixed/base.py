@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.kernels.base import Kernel, Site
+from ecmt_deploy.program import fixed as f
 
 
 class Integer(Kernel):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.kernels.fixed.arithmetic import divided, shifted
 from ecmt_deploy.kernels.fixed.base import Integer
 from ecmt_deploy.kernels.fixed.functions import evaluate
 from ecmt_deploy.kernels.stateful import ECMKernel, ProductKernel
 from ecmt_deploy.kernels.streams import Stream
+from ecmt_deploy.program import fixed as f
 
 
 class FixedECMKernel(Integer, ECMKernel):

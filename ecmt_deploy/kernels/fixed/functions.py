@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from ecmt_deploy.graph.fixed import minus_infinity
-from ecmt_deploy.graph.fixed_rules import TABLES
 from ecmt_deploy.kernels.fixed.arithmetic import (
     FRACTION_BITS,
     divided,
@@ -24,6 +22,8 @@ from ecmt_deploy.kernels.fixed.arithmetic import (
     requantised,
     shifted,
 )
+from ecmt_deploy.program.fixed import minus_infinity
+from ecmt_deploy.program.fixed_rules import TABLES
 
 Array = np.ndarray
 Parameters = dict[str, Any]

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.kernels.base import Kernel, Site
 from ecmt_deploy.kernels.fixed.arithmetic import divided, requantised, shifted
 from ecmt_deploy.kernels.fixed.base import Integer
@@ -14,6 +13,7 @@ from ecmt_deploy.kernels.linear import AddKernel, MeanKernel
 from ecmt_deploy.kernels.sources import ConstantKernel, InputKernel
 from ecmt_deploy.kernels.stateful import HoldKernel, ReadoutKernel
 from ecmt_deploy.kernels.streams import Stream, rows
+from ecmt_deploy.program import fixed as f
 
 
 class FixedInputKernel(Integer, InputKernel):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.kernels.fixed.arithmetic import highest_bit
 from ecmt_deploy.kernels.fixed.base import Integer
 from ecmt_deploy.kernels.stateful import NeuronKernel
 from ecmt_deploy.kernels.streams import Stream
+from ecmt_deploy.program import fixed as f
 
 
 class FixedNeuronKernel(Integer, NeuronKernel):

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ecmt_deploy.graph import fixed as f
 from ecmt_deploy.kernels.base import Site
 from ecmt_deploy.kernels.fixed.arithmetic import requantised
 from ecmt_deploy.kernels.fixed.base import Integer
 from ecmt_deploy.kernels.linear import ConvKernel, LinearKernel
 from ecmt_deploy.kernels.streams import Stream
+from ecmt_deploy.program import fixed as f
 
 
 class FixedSynapses(Integer):

@@ -26,10 +26,10 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lava.magma.runtime.mgmt_token_enums import MGMT_COMMAND
 
-from ecmt_deploy.activity import INTEGER_COUNTS
 from ecmt_deploy.errors import EcmtError
-from ecmt_deploy.graph import nodes as n
 from ecmt_deploy.kernels import InputKernel, Kernel, Stream, kernel
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.activity import INTEGER_COUNTS
 
 from ..groups import Group, message_dtype, message_shape, pack, unpack
 from ..job import Job

@@ -14,8 +14,8 @@ from lava.magma.core.model.py.model import PyLoihiProcessModel
 from lava.magma.core.process.process import AbstractProcess, LogConfig
 from lava.magma.core.process.variable import Var
 
-from ecmt_deploy.graph.shapes import infer
 from ecmt_deploy.kernels import Site, Stream, kernel
+from ecmt_deploy.program.shapes import infer
 
 #: sizes of the axes, or the size of a vector
 Shape = tuple[int, ...] | int

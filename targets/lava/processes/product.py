@@ -11,7 +11,7 @@ from lava.magma.core.process.process import LogConfig
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from ecmt_deploy.graph import nodes as n
+from ecmt_deploy.program import nodes as n
 from ecmt_deploy.targets.lava.processes.base import NodeModel, NodeProcess, Shape, per_element
 
 

@@ -1,0 +1,72 @@
+"""Folding expectations into a program: a neuron spikes what was not expected, and its consumers add what was.
+
+A neuron whose membrane starts at minus the expected operand mu sends spikes that sum to x - mu. A weight node is linear, so
+it lacks W mu, a constant that joins its bias; a product starts with mu in its accumulator. The analog program stays the same
+mathematics, and nothing but the spikes of what differs from the expectation crosses the synapses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import nir
+import numpy as np
+
+from ecmt_deploy.kernels import Site, Stream, kernel
+from ecmt_deploy.program import Program, verify
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.graph import unrepeated
+
+FLOAT64 = np.dtype(np.float64)
+
+
+def with_expectations(program: Program, neurons: Mapping[str, n.MultiThreshold]) -> Program:
+    """``program`` with ``neurons`` in place of its own, whose initial membranes are made up for at their consumers.
+
+    ``neurons`` names every neuron of ``program``; the program's own are without expectation.
+    """
+    nodes: dict[str, nir.NIRNode] = {**program.nodes, **neurons}
+    operands, dtype = dict(program.operands), program.dtype
+    last_taker = {source: name for name, sources in program.operands.items() for source in sources}
+    lacking: dict[str, np.ndarray] = {}  # by stream of spikes: what its consumers have yet to add, float64
+    for name, node in program.nodes.items():
+        sources = program.operands[name]
+        if name in neurons:
+            lacking[name] = np.broadcast_to(-neurons[name].initial_membrane.astype(FLOAT64), program.shapes[name])
+        elif not any(source in lacking for source in sources):
+            continue
+        elif isinstance(node, n.ECMProduct):
+            left, right = (unrepeated(lacking[source]).astype(dtype) for source in sources)
+            nodes[name] = n.ECMProduct(node.operands, node.product, node.coding, left, right)
+        else:
+            moved = kernel(node, Site.of(program, name), FLOAT64)
+            values = [Stream(lacking[source], np.ones(program.shapes[source], bool)) for source in sources]
+            result = moved.advance(1, *values).value
+            if isinstance(node, n.WIRING):
+                lacking[name] = result
+            else:
+                _add(nodes, operands, name, result.astype(dtype))
+        for source in sources:
+            if last_taker[source] == name:
+                lacking.pop(source, None)
+    edges = [(source, name) for name, sources in operands.items() for source in set(sources)]
+    return verify(nodes, edges, program.provenance)
+
+
+def _add(nodes: dict[str, nir.NIRNode], operands: dict[str, tuple[str, ...]], name: str, value: np.ndarray) -> None:
+    """Add ``value`` to the stream of ``name``, in the constant of its bias where it has one."""
+    takers = [other for other, sources in operands.items() if name in sources]
+    if len(takers) == 1 and isinstance(nodes[takers[0]], n.Add):
+        for source in operands[takers[0]]:
+            shared = sum(source in sources for sources in operands.values()) > 1
+            constant = nodes[source]
+            if isinstance(constant, n.Constant) and not shared and constant.schedule == "first":
+                nodes[source] = n.Constant(constant.value + value, "first")
+                return
+    constant_name, sum_name = f"{name}.expected", f"{name}.expected_add"
+    for taker in takers:
+        operands[taker] = tuple(sum_name if source == name else source for source in operands[taker])
+        if n.operand_names(nodes[taker]) is not None:
+            nodes[taker].operands = operands[taker]
+    nodes[constant_name], operands[constant_name] = n.Constant(value, "first"), ()
+    nodes[sum_name], operands[sum_name] = n.Add((name, constant_name)), (name, constant_name)

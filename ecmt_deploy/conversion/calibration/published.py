@@ -1,0 +1,105 @@
+"""The bases of preset ``paper``, as published.
+
+Source: *Towards High-performance Spiking Transformers from ANN to SNN Conversion* (Huang et al., ACM MM 2024): the smallest
+level at the 99th percentile of the operand (the 1st for the negative side), averaged over the calibration batches; fixed
+bases for the outputs of softmax. The details are those of the authors' code: which value of a batch the percentile is
+(:class:`ecmt_deploy.conversion.calibration.percentiles.Tails`), and bases of the inputs of an MLP's second layer that are
+fixed in plain vision transformers alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+import nir
+import numpy as np
+from torch import Tensor, nn
+
+from ecmt_deploy.config import ConvertConfig
+from ecmt_deploy.conversion.calibration.neurons import finite, largest_or_one, producer, with_nodes
+from ecmt_deploy.conversion.calibration.percentiles import Tails
+from ecmt_deploy.conversion.lowering import Lowered
+from ecmt_deploy.engine import SpikingModel
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import nodes as n
+
+SHARE = 0.99
+#: (positive, negative) bases that are not measured
+SOFTMAX_BASES, MLP_BASES = (0.0125, 0.0125), (0.25, 0.08)
+#: what a plain vision transformer is called: its class in timm, torchvision and the first publications; in transformers
+PLAIN = frozenset({"VisionTransformer", "ViTModel"})
+
+
+def mlp_bases(model: nn.Module) -> str:
+    """Setting ``mlp_bases`` of a model whose configuration does not say: ``fixed`` or ``measured``.
+
+    The authors' code fixes these bases where the name of the model contains ``vit``, and has two kinds of models: EVA and plain
+    vision transformers. A module has no such name, so that its class decides, or that of a part of it.
+    """
+    classes = {kind.__name__ for module in model.modules() for kind in type(module).__mro__}
+    return "fixed" if classes & PLAIN else "measured"
+
+
+def published(lowered: Lowered, batches: list[Tensor], config: ConvertConfig, progress: Callable[[str, int], None]) -> Program:
+    """``lowered`` with the bases of the paper; see :func:`ecmt_deploy.conversion.calibration.calibrate`.
+
+    A batch that does not fit into the engine's memory budget is computed in parts; its percentiles are those of the whole.
+
+    Raises
+    ------
+    ConversionError
+        if NaN or infinity reaches a neuron.
+    """
+    program, recipe = lowered.program, config.recipe
+    fixed = _fixed(program, config.mlp_bases == "fixed")
+    measured = [name for name in program.neurons if name not in fixed]
+    seen: dict[str, list[tuple[float, float]]] = {name: [] for name in measured}
+    largest = dict.fromkeys(measured, 0.0)
+    engine, samples = SpikingModel(program), 0
+    for batch in batches:
+        tails = {name: Tails(len(batch) * prod(program.shapes[name]), SHARE) for name in measured}
+
+        def observe(name: str, x: Tensor, tails: dict[str, Tails] = tails) -> None:
+            if name in tails:
+                tails[name].see(x)
+                largest[name] = max(largest[name], finite(name, float(x.abs().max())))
+
+        for part in batch.split(engine.plan(len(batch), 1)[0]):
+            engine.analog(part, observe)
+        for name, values in tails.items():
+            seen[name].append(values.percentiles())
+        samples += len(batch)
+        progress("calibrate", samples)
+    bases = fixed | {name: _percentiles(name, seen[name], largest[name]) for name in measured}
+    dtype = program.dtype
+    return with_nodes(program, {
+        name: n.MultiThreshold(*(np.asarray(b, dtype) for b in both), config.level_limit, recipe.rule, recipe.fraction)
+        for name, both in bases.items()
+    })  # fmt: skip
+
+
+def _fixed(program: Program, mlp: bool) -> dict[str, tuple[float, float]]:
+    """Bases of the neurons that take the output of softmax and, where ``mlp`` asks for it, feed a linear layer behind GELU."""
+    layers = (nir.Linear, n.LastAxisLinear)
+    fed = {s for name, sources in program.operands.items() if isinstance(program.nodes[name], layers) for s in sources}
+    bases = {}
+    for name in program.neurons:
+        node = program.nodes[producer(program, name)]
+        function = node.function if isinstance(node, n.ECM) else None
+        if function == "softmax":
+            bases[name] = SOFTMAX_BASES
+        elif mlp and function in ("gelu", "gelu_tanh") and name in fed:
+            bases[name] = MLP_BASES
+    return bases
+
+
+def _percentiles(name: str, batches: list[tuple[float, float]], largest: float) -> tuple[float, float]:
+    """Bases from (low, high) of every batch, and the largest magnitude of all.
+
+    A side that the data never uses takes the other side's base: its neurons may still have to correct an overshoot.
+    """
+    low, high = np.mean(batches, axis=0)
+    p, m = max(float(high), 0.0), max(-float(low), 0.0)
+    fallback = max(p, m) or largest_or_one(name, largest)
+    return p or fallback, m or fallback

@@ -1,0 +1,157 @@
+"""Programs for prices per synaptic event, and what comes of them: how far their answers are off, and how many events they take.
+
+The answer of a sample is off by a distance: that of the readout after T steps from the analog one, relative to the spread of
+the analog readouts. The mean distance is what is judged: the mean of its squares hangs on the one or two worst samples, and
+so on which samples were drawn.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import inf, isclose, prod
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ecmt_deploy.config import ConvertConfig
+from ecmt_deploy.conversion.calibration.allocation import allocate, expecting_neuron, fan_outs
+from ecmt_deploy.conversion.calibration.expectation import with_expectations
+from ecmt_deploy.conversion.calibration.neurons import with_nodes
+from ecmt_deploy.conversion.calibration.sensitivity import MOST_SAMPLES, Survey, Surveyor, misled, samples_at_once, underrated
+from ecmt_deploy.conversion.lowering import Lowered
+from ecmt_deploy.engine import SpikingModel
+from ecmt_deploy.errors import ConversionError
+from ecmt_deploy.program import Program
+
+#: error of the readout, relative to its variance, that the first price is a guess for
+FIRST_ERROR = 5e-5
+#: samples on which programs are measured, at most
+MANY = 64
+#: samples whose means differ by less say the same
+ALIKE = 0.02
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A price, and what came of it.
+
+    Attributes
+    ----------
+    price : relative squared error that one synaptic event is worth
+    distances : of every sample that was measured (N,)
+    events_per_mac : synaptic events after T steps
+    """
+
+    price: float
+    distances: np.ndarray
+    events_per_mac: float
+
+    @property
+    def distance(self) -> float:
+        """The mean distance; infinite where a readout is no number."""
+        mean = float(self.distances.mean())
+        return mean if mean < inf else inf
+
+    def __add__(self, other: Trial) -> Trial:
+        """The same on these samples and on others."""
+        weights = len(self.distances), len(other.distances)
+        events = float(np.average([self.events_per_mac, other.events_per_mac], weights=weights))
+        return Trial(self.price, np.concatenate([self.distances, other.distances]), events)
+
+    def agrees(self, other: Trial) -> bool:
+        """Whether both say nearly the same."""
+        pairs = (self.distance, other.distance), (self.events_per_mac, other.events_per_mac)
+        return all(isclose(a, b, rel_tol=ALIKE) for a, b in pairs)
+
+
+class Trials:
+    """Programs for prices, made from one survey and measured on its samples.
+
+    Attributes
+    ----------
+    first_price : a first guess
+    number : programs that were measured
+    """
+
+    def __init__(self, lowered: Lowered, x: Tensor, config: ConvertConfig, progress: Callable[[str, int], None]) -> None:
+        self.lowered, self.config = lowered, config
+        self.number, self._measured, self._progress = 0, 0, progress
+        program, surveyor = lowered.program, Surveyor(lowered.program)
+        surveyor.see(x, lambda samples: progress("calibrate", samples))
+        self.variance = _variance(_answers(surveyor.engine, x))
+        self.use(surveyor.surveys(self.variance))
+        # in an order of no meaning: the first few stand for all
+        self.x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(SEED))[:MANY]]
+        self.answers = _answers(surveyor.engine, self.x)
+        self.fan_outs = fan_outs(program)
+        # what is expected does not depend on the price: it is folded in once
+        expecting = {name: expecting_neuron(seen, program.dtype) for name, seen in self.surveys.items()}
+        self.base = with_expectations(program, expecting)
+        dense = sum(fan * prod(program.shapes[name]) for name, fan in self.fan_outs.items())
+        self.first_price = FIRST_ERROR / max(dense, 1.0)
+
+    def use(self, surveys: Mapping[str, Survey]) -> None:
+        """Make programs by these surveys from now on."""
+        self.surveys = surveys
+        self._trials: dict[tuple[float, int], Trial] = {}  # of programs by them
+
+    def program(self, price: float) -> Program:
+        """The program for a price."""
+        limit, fraction = self.config.level_limit, self.config.recipe.fraction
+        neurons = {}
+        for name, seen in self.surveys.items():
+            axis, initial = self.lowered.sites[name].channel_axis, self.base.nodes[name].initial_membrane
+            neurons[name] = allocate(seen, self.fan_outs[name], price, axis, limit, fraction, initial)
+        return with_nodes(self.base, neurons)
+
+    def attempt(self, price: float, samples: int) -> Trial:
+        """Measure the program for a price, once: on so many samples, or on half of them if these say the same as a quarter."""
+        if (price, samples) not in self._trials:
+            model, most = SpikingModel(self.program(price)), min(samples, len(self.x))
+            trial = self._measure(model, price, 0, -(-most // 4))
+            for end in (-(-most // 2), most):
+                before, trial = trial, trial + self._measure(model, price, len(trial.distances), end)
+                if before.agrees(trial):
+                    break
+            self._trials[price, samples] = trial
+            self.number += 1
+        return self._trials[price, samples]
+
+    def _measure(self, model: SpikingModel, price: float, begin: int, end: int) -> Trial:
+        """On samples ``begin`` to ``end``."""
+        counted, together = [], samples_at_once(model.program)
+        for x in self.x[begin:end].split(together):
+            counted.append(model.count(x, self.config.timesteps))
+            self._measured += len(x)
+            self._progress("tune", self._measured)
+        readouts = torch.cat([outputs[-1] for outputs, _ in counted]).double()
+        distances = (readouts - self.answers[begin:end]).flatten(1).norm(dim=1) / self.variance**0.5
+        activity = functools.reduce(operator.add, (activity for _, activity in counted))
+        return Trial(price, distances.numpy(), activity.events_per_mac(model.program.encoding) or 0.0)
+
+    def misleading(self, price: float) -> dict[str, float]:
+        """Nodes whose gradients mislead, with the sensitivities that they have at least; none where all errors are foretold."""
+        model = SpikingModel(self.program(price))
+        judged = self.x[:MOST_SAMPLES], self.answers[:MOST_SAMPLES], self.surveys, self.variance, self.config.timesteps
+        return underrated(model, *judged) if misled(model, *judged) else {}
+
+
+def _answers(engine: SpikingModel, x: Tensor) -> Tensor:
+    """The analog readouts (N, ...), float64."""
+    return torch.cat([engine.analog(part).double() for part in x.split(samples_at_once(engine.program))])
+
+
+def _variance(answers: Tensor) -> float:
+    """Of the readout over the samples, summed over its elements."""
+    variance = float(((answers - answers.mean(dim=0)) ** 2).sum()) / len(answers)
+    if not 0 < variance < inf:
+        raise ConversionError(
+            f"the readout varies by {variance:g} over the {len(answers)} calibration samples; "
+            "expected samples that the model answers differently, with finite values"
+        )
+    return variance

@@ -1,0 +1,170 @@
+"""``nn.Module`` to a graph of ATen operations with a symbolic batch, by ``torch.export``."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+from torch.nn.modules import transformer
+
+from ecmt_deploy.errors import CaptureError
+from ecmt_deploy.untrusted.text import as_name
+
+#: an upper bound of the batch, which torch.export wants to know in some releases; nothing depends on it
+MOST_SAMPLES = 2**20
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A captured model.
+
+    Attributes
+    ----------
+    graph : functional ATen graph; every node carries its shape with a symbolic batch in ``meta['val']``
+    constants : parameters, buffers and lifted tensors by placeholder name
+    input_name : name of the placeholder that takes the images
+    leaves : paths of the modules that have no children, as names of nodes
+    """
+
+    graph: fx.Graph
+    constants: dict[str, Tensor]
+    input_name: str
+    leaves: frozenset[str]
+
+
+def capture(model: nn.Module, sample: Tensor) -> Captured:
+    """Export ``model`` in eval mode.
+
+    Parameters
+    ----------
+    model : the module; it must be in eval mode
+    sample : (1 or more, C, H, W); its first sample is used, doubled, for a batch of 1 would be specialised
+
+    Raises
+    ------
+    CaptureError
+        if ``torch.export`` cannot capture the model, or the model has more than one tensor input or output.
+    """
+    require_eval(model)
+    doubled = torch.cat([sample[:1], sample[:1]])
+    try:
+        with torch.no_grad(), _tracing():
+            batch = torch.export.Dim("batch", max=MOST_SAMPLES)
+            program = torch.export.export(model, (doubled,), dynamic_shapes=({0: batch},), strict=False)
+            program = program.run_decompositions({})  # functional, yet with layer_norm, gelu, ... whole
+    except GuardOnDataDependentSymNode as error:
+        raise CaptureError(
+            f"{type(model).__name__} decides by the values of its input{place_in_code(error)}; a program does the same for"
+            " every input, so write it without that branch or loop (torch.where chooses by constants)"
+        ) from error
+    except Exception as error:  # torch.export raises whatever the model's code raises
+        reason = f"{place_in_code(error)}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise CaptureError(
+            f"torch.export cannot capture {type(model).__name__} for an input of shape {tuple(sample.shape)}{reason}"
+        ) from error
+    signature = program.graph_signature
+    if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1 or signature.buffers_to_mutate:
+        raise CaptureError(
+            f"{type(model).__name__} has {len(signature.user_inputs)} inputs, {len(signature.user_outputs)} outputs and "
+            f"changes {len(signature.buffers_to_mutate)} buffers; expected one image tensor in, one tensor out, no changes"
+        )
+    state: dict[str, Any] = {**program.state_dict, **program.constants}
+    lifted = {
+        **signature.inputs_to_parameters,
+        **signature.inputs_to_buffers,
+        **signature.inputs_to_lifted_tensor_constants,
+    }
+    return Captured(
+        graph=program.graph,
+        constants={placeholder: state[name].detach() for placeholder, name in lifted.items()},
+        input_name=signature.user_inputs[0],
+        leaves=frozenset(as_name(path) for path, module in model.named_modules() if path and not list(module.children())),
+    )
+
+
+def require_eval(model: nn.Module) -> None:
+    """Refuse a model of which any part is in training mode with a :class:`CaptureError`."""
+    if any(module.training for module in model.modules()):
+        raise CaptureError("the model is in training mode; call model.eval() before converting")
+
+
+@contextmanager
+def _tracing() -> Iterator[None]:
+    """torch.nn's encoders as they are defined: without the fused fast path, and without looking at a mask's values to see
+    whether it is causal (which is a hint for kernels; the mask is added all the same). torch's own dumps are not for users."""
+    detect, fast = transformer._detect_is_causal_mask, torch.backends.mha.get_fastpath_enabled()
+    tracer = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+    level = tracer.level
+    transformer._detect_is_causal_mask = _hint
+    torch.backends.mha.set_fastpath_enabled(False)
+    tracer.setLevel(logging.CRITICAL)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        transformer._detect_is_causal_mask = detect
+        torch.backends.mha.set_fastpath_enabled(fast)
+        tracer.setLevel(level)
+
+
+def _hint(mask: Tensor | None, is_causal: bool | None = None, size: int | None = None) -> bool:
+    return bool(is_causal)
+
+
+def place_in_code(error: BaseException) -> str:
+    """Where in the model's code an error arose: the innermost line that is neither torch's own machinery nor ours."""
+    package, own = Path(torch.__file__).parent, Path(__file__).parent
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        machinery = package in path.parents and (path.parent != package / "nn" / "modules" or path.name == "module.py")
+        if not machinery and own not in path.parents and path.is_file():
+            return f" in {frame.filename}, line {frame.lineno}: {frame.line}"
+    return ""
+
+
+def evaluate(node: fx.Node, args: Any, kwargs: Any, dtype: torch.dtype) -> Any:
+    """Value of one call; in float64 also where the model's code names a smaller floating dtype."""
+    if dtype == torch.float64:
+        args = tuple(torch.float64 if _is_smaller(a) else a for a in args)
+        kwargs = {k: torch.float64 if _is_smaller(v) else v for k, v in kwargs.items()}
+    target: Any = node.target
+    with torch.no_grad():
+        return target(*args, **kwargs)
+
+
+def _is_smaller(argument: Any) -> bool:
+    return isinstance(argument, torch.dtype) and argument in (torch.float32, torch.float16, torch.bfloat16)
+
+
+def constant_in(value: Any, dtype: torch.dtype) -> Any:
+    """A value for a computation in ``dtype``: floating tensors are promoted to float64, all else stays."""
+    promoted = dtype == torch.float64 and isinstance(value, Tensor) and value.is_floating_point()
+    return value.double() if promoted else value
+
+
+def last_uses(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
+    """For every node, the values that nobody needs after it, its own among them where nobody takes it."""
+    finished: dict[fx.Node, list[fx.Node]] = {}
+    seen: set[fx.Node] = set()
+    for node in reversed(graph.nodes):
+        finished[node] = [value for value in (*node.all_input_nodes, node) if value not in seen]
+        seen.update(finished[node])
+    return finished
+
+
+def module_path(node: fx.Node) -> str:
+    """Path of the module whose code produced ``node``, as a name of nodes; empty for the root."""
+    stack = node.meta.get("nn_module_stack") or {}
+    paths = [path for path, _ in stack.values() if isinstance(path, str)]
+    path = paths[-1] if paths else ""
+    return "" if path.startswith("_") else as_name(path)

@@ -1,0 +1,207 @@
+"""The converter: a module and calibration samples in, a verified spiking program out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from ecmt_deploy.config import ConvertConfig
+from ecmt_deploy.conversion.calibration import calibrate
+from ecmt_deploy.conversion.calibration.published import mlp_bases
+from ecmt_deploy.conversion.calibration.sensitivity import samples_at_once
+from ecmt_deploy.conversion.capture import capture
+from ecmt_deploy.conversion.convertible import require_answer, require_convertible
+from ecmt_deploy.conversion.lowering import lower
+from ecmt_deploy.conversion.self_check import self_check
+from ecmt_deploy.door import batches as batches_of
+from ecmt_deploy.engine import SpikingModel
+from ecmt_deploy.errors import ConfigError, DataError
+from ecmt_deploy.models import weights
+from ecmt_deploy.program import CalibrationRecord, Provenance
+from ecmt_deploy.program.preprocessing import Preprocessing, preprocessing_from
+
+#: called with a stage (``capture``, ``check``, ``calibrate``, ``tune``) and how many samples it has seen
+Progress = Callable[[str, int], None]
+BATCH = 16
+#: calibration values this many times beyond those of normalised images are another kind of data
+FAR_OUTSIDE = 8.0
+
+
+@torch.inference_mode(False)  # calibration takes gradients, whatever mode the caller is in
+def convert(
+    model: nn.Module,
+    calibration: Any,
+    config: ConvertConfig | None = None,
+    provenance: Provenance | None = None,
+    progress: Progress | None = None,
+    *,
+    preprocessing: Preprocessing | Mapping[str, Any] | None = None,
+    class_names: Sequence[str] | None = None,
+    data: str | None = None,
+) -> SpikingModel:
+    """Convert a module to a spiking program, without training.
+
+    Parameters
+    ----------
+    model : any ``nn.Module`` in eval mode that maps (B, C, H, W) to (B, classes)
+    calibration : samples (N, C, H, W), at least two different ones: an array or tensor, an iterable of batches, or whatever
+        :func:`ecmt_deploy.door.batches` takes; all are used (a few hundred are enough), labels are left alone
+    config : how; every field has a default
+    provenance : what is known of the origin; digests of weights and samples are filled in here
+    progress : called as the work goes on
+    preprocessing : what images go through to become such samples, so that the program can read images: ``mean``, ``std``,
+        ``crop_pct``, .. as a :class:`~ecmt_deploy.program.preprocessing.Preprocessing` or as a dict, such as timm's
+        ``resolve_data_config`` gives
+    class_names : one for each output; labels of datasets are then matched by name
+    data : what to call the data that the samples are of
+
+    Returns
+    -------
+    SpikingModel
+
+    Raises
+    ------
+    DataError
+        if the calibration samples are empty, constant, not finite, of several shapes, not normalised, or not what the model
+        takes; or if ``preprocessing``, ``class_names`` or ``data`` do not fit them or the model.
+    ConfigError
+        if ``config`` is none.
+    ModelError
+        if the model is no module, or not as it can be converted (half precision, on a GPU).
+    CaptureError
+        if the model has operations outside the table, all of which are listed; is wrapped, or does not answer with one tensor.
+    ConversionError
+        if the analog program does not reproduce the model.
+    """
+    config = config or ConvertConfig()
+    if not isinstance(config, ConvertConfig):
+        raise ConfigError(f"config is {config!r}; pass ecmt_deploy.ConvertConfig(preset=.., timesteps=..)")
+    report = progress or (lambda stage, samples: None)
+    recipe = config.recipe
+    base = provenance or Provenance(tool_version=version("ecmt-deploy"))
+    require_convertible(model)
+    batches = _batches(calibration, next((p.dtype for p in model.parameters() if p.is_floating_point()), None))
+    base = _described(base, tuple(batches[0].shape[1:]), preprocessing, class_names)
+    _check_range(batches, model, base)
+    require_answer(model, batches[0])
+    if recipe.bases == "published" and config.mlp_bases is None:  # settled here, so that the program tells
+        config = msgspec.structs.replace(config, mlp_bases=mlp_bases(model))
+    base = msgspec.structs.replace(
+        base,
+        config=msgspec.to_builtins(config),
+        weights_sha256=base.weights_sha256 or weights.sha256(model),
+        calibration=base.calibration or _given(batches, data),
+    )
+    report("capture", 0)
+    captured = capture(model, batches[0])
+    lowered = lower(captured, recipe.coding, batches[0].dtype, base, recipe.analog_readout_layer)
+    report("check", 0)
+    self_check(model, captured, lowered, _different_samples(batches))
+    del captured
+    report("calibrate", 0)
+    return with_ranges(SpikingModel(calibrate(lowered, batches, config, report)), batches)
+
+
+def with_ranges(model: SpikingModel, batches: list[Tensor]) -> SpikingModel:
+    """The same with the range of every analog stream over the calibration samples, from which fixed-point formats follow."""
+    program = model.program
+    ranges = dict.fromkeys((name for name in program.nodes if name not in program.spiking), 0.0)
+
+    def observe(name: str, x: Tensor) -> None:
+        if name in ranges:
+            largest = x.abs().where(x.isfinite(), 0).max() if x.numel() else 0.0
+            ranges[name] = max(ranges[name], float(largest))
+
+    for batch in batches:
+        for part in batch.split(samples_at_once(program)):
+            model.trace(part, observe)
+    return SpikingModel(replace(program, provenance=msgspec.structs.replace(program.provenance, ranges=ranges)))
+
+
+def _batches(calibration: Any, dtype: torch.dtype | None) -> list[Tensor]:
+    """The samples in the dtype of the model, if it has one, in the batches they come in."""
+    batches = [torch.from_numpy(x).to(dtype) for x, _ in batches_of(calibration) if len(x)]
+    if len(batches) == 1:  # nobody divided them
+        batches = list(batches[0].split(BATCH))
+    if not batches:
+        raise DataError("the calibration data is empty; pass at least two samples (N, C, H, W)")
+    shapes = sorted({tuple(batch.shape[1:]) for batch in batches})
+    if len(shapes) > 1:
+        raise DataError(f"calibration batches hold samples of shapes {shapes}; expected one shape, as the model takes it")
+    first = batches[0].flatten()[0]
+    if all(bool((batch == first).all()) for batch in batches):
+        raise DataError(f"the calibration data is the constant {float(first):g} everywhere; pass real samples, normalised")
+    return batches
+
+
+def _check_range(batches: list[Tensor], model: nn.Module, provenance: Provenance) -> None:
+    """Refuse samples that are far outside what the model's preprocessing makes: pixels of 0 to 255, mostly."""
+    preprocessing = provenance.preprocessing
+    configured = getattr(model, "pretrained_cfg", None) or {}  # timm's models know their own
+    mean = preprocessing.mean if preprocessing else configured.get("mean")
+    std = preprocessing.std if preprocessing else configured.get("std")
+    if not mean or not std:
+        return
+    lowest = min((0 - m) / s for m, s in zip(mean, std, strict=True))
+    highest = max((1 - m) / s for m, s in zip(mean, std, strict=True))
+    found = max(float(batch.abs().max()) for batch in batches)
+    if found > FAR_OUTSIDE * max(-lowest, highest):
+        raise DataError(
+            f"the calibration data reaches {found:g}; expected normalised images, about {lowest:.2g} to {highest:.2g}"
+            " (pixels scaled to 0..1, minus the model's mean, over its std)"
+        )
+
+
+def _different_samples(batches: list[Tensor]) -> Tensor:
+    """Two samples that differ; where there is only one, its negative is the second."""
+    first = batches[0][:1]
+    for batch in batches:
+        for sample in batch.split(1):
+            if not torch.equal(sample, first):
+                return torch.cat([first, sample])
+    return torch.cat([first, -first])
+
+
+def _described(
+    base: Provenance,
+    shape: tuple[int, ...],
+    preprocessing: Preprocessing | Mapping[str, Any] | None,
+    class_names: Sequence[str] | None,
+) -> Provenance:
+    """With what the caller says of inputs and outputs; whether names and outputs are as many, verification finds out."""
+    if preprocessing is not None:
+        if isinstance(preprocessing, Mapping):
+            preprocessing = preprocessing_from(preprocessing, shape)
+        if not isinstance(preprocessing, Preprocessing):
+            raise DataError(
+                f"preprocessing is a {type(preprocessing).__name__}; expected a dict such as {{'mean': .5, 'std': .5}}"
+            )
+        if preprocessing.input_size != shape:
+            found = f"preprocessing makes samples {preprocessing.input_size}, the calibration data has {shape}"
+            raise DataError(f"{found}; input_size may be left out")
+        base = msgspec.structs.replace(base, preprocessing=preprocessing, preprocessing_origin=None)
+    if class_names is not None:
+        names = () if isinstance(class_names, str) or not isinstance(class_names, Iterable) else tuple(class_names)
+        if not names or not all(isinstance(name, str) for name in names):
+            raise DataError(f"class_names is {str(class_names)[:40]!r}; expected a list of one name for each output")
+        names = tuple(map(str, names))  # NumPy's strings are strings, and no JSON
+        base = msgspec.structs.replace(base, class_names=names, class_ids=None)
+    return base
+
+
+def _given(batches: list[Tensor], data: str | None) -> CalibrationRecord:
+    """Record of calibration samples that came as tensors, of data that goes by a name."""
+    if not isinstance(data, str | None):
+        raise DataError(f"data is a {type(data).__name__}; expected what to call the calibration data, such as 'folder:pets'")
+    digest = hashlib.sha256()
+    for batch in batches:
+        digest.update(batch.numpy().reshape(-1).data.cast("B"))
+    indices = tuple(range(sum(map(len, batches))))
+    return CalibrationRecord(data or "array", "given", None, indices, (), digest.hexdigest())

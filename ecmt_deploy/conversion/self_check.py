@@ -1,0 +1,153 @@
+"""The analog program against the original model: conversion never changes the mathematics.
+
+Two comparisons on at least two different samples. Lowered to float64, the program must reproduce every captured operation to
+rounding, which tells exactly where a lowering is wrong; in the model's own dtype it must reproduce the module that was given,
+which tells whether the capture is. The first never holds the model in float64: the captured graph and the program made of it
+are computed side by side, operation by operation, and weights last as long as their operation.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import nir
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+
+from ecmt_deploy.conversion.capture import Captured, constant_in, evaluate, last_uses, module_path
+from ecmt_deploy.conversion.lowering import Lowered, steps
+from ecmt_deploy.conversion.lowering.builder import Activation, Builder, exact
+from ecmt_deploy.engine import SpikingModel
+from ecmt_deploy.errors import ConversionError
+from ecmt_deploy.kernels import Site, Stream, kernel
+from ecmt_deploy.program import nodes as n
+
+#: relative to the largest magnitude of the tensor compared
+FLOAT64_TOLERANCE = 1e-9
+#: deep networks lose digits in float32; measured against the same computation in float64, see :func:`self_check`
+FLOAT32_FLOOR = 1e-4
+ROUNDING_FACTOR = 20.0
+FLOAT64 = np.dtype(np.float64)
+
+
+def self_check(model: nn.Module, captured: Captured, lowered: Lowered, samples: Tensor) -> None:
+    """Compare the analog program with the captured graph and with the model itself.
+
+    Parameters
+    ----------
+    lowered : the captured model lowered to its own dtype; it is lowered to float64 anew here
+    samples : (2 or more, C, H, W)
+
+    Raises
+    ------
+    ConversionError
+        naming the first node that diverges, or the output.
+    """
+    in_double = _check_operations(captured, lowered, samples.double())
+    with torch.no_grad():
+        expected = model(samples)
+    found = SpikingModel(lowered.program).analog(samples)
+    scale = max(float(expected.abs().max()), 1e-30)
+    error = float((found - expected).abs().max()) / scale
+    allowed = max(FLOAT32_FLOOR, ROUNDING_FACTOR * float((found - in_double).abs().max()) / scale)
+    if not error <= allowed:
+        raise ConversionError(
+            f"the analog program differs from the model by {error:.1e} of its largest output (allowed {allowed:.1e}) although"
+            " every captured operation agrees; torch.export captured something else than the model computes"
+        )
+
+
+def _check_operations(captured: Captured, lowered: Lowered, samples: Tensor) -> Tensor:
+    """Check every captured operation in float64; the readouts (B, ...).
+
+    The samples are computed one by one: where the batch is part of a longer axis, the sample is that axis.
+    """
+    parts = samples.split(1)
+    builder = _Running(captured, lowered, [part[0].numpy() for part in parts])
+    values: dict[fx.Node, list[Any]] = {}  # of the captured graph, for every sample
+    finished = last_uses(captured.graph)
+    readouts: list[Tensor] = []
+    for node, activation in steps(captured, builder):
+        if node.op == "placeholder":
+            given = node.name == captured.input_name
+            values[node] = list(parts) if given else [captured.constants[node.name]] * len(parts)
+        elif node.op == "output":
+            readouts = [value.movedim(activation.batch, 0) for value in values[node.all_input_nodes[0]]]
+        else:
+            operands = {operand: _in_double(values[operand]) for operand in node.all_input_nodes}
+            values[node] = [_evaluated(node, operands, i) for i in range(len(parts))]
+            if isinstance(activation, Activation):
+                for found, value in zip(builder.take(activation.name), values[node], strict=True):
+                    expected = value if activation.batch is None else value.squeeze(activation.batch)
+                    _compare(node, activation.name, found, expected.numpy())
+        for name in finished[node]:
+            values.pop(name, None)
+    return torch.cat(readouts)
+
+
+def _in_double(values: list[Any]) -> list[Any]:
+    """One value for every sample, in float64; a constant, which all share, is converted once."""
+    made = {id(value): constant_in(value, torch.float64) for value in values}
+    return [made[id(value)] for value in values]
+
+
+def _evaluated(node: fx.Node, operands: dict[fx.Node, list[Any]], sample: int) -> Any:
+    """Value of one captured call for one sample."""
+    args, kwargs = fx.map_arg((node.args, node.kwargs), lambda a: operands[a][sample])
+    return evaluate(node, args, kwargs, torch.float64)
+
+
+class _Running(Builder):
+    """Builds the program in float64 and runs each node on every sample as soon as it is placed, neurons as identity.
+
+    Arrays are let go once their node has run, streams once all have used them that ``lowered`` knows of.
+    """
+
+    def __init__(self, captured: Captured, lowered: Lowered, samples: Sequence[np.ndarray]) -> None:
+        super().__init__(lowered.program.coding, torch.float64, captured.leaves)
+        self.samples = samples
+        self.streams: dict[str, list[np.ndarray]] = {}
+        taken = [source for sources in lowered.placed.values() for source in sources]
+        self.uses = Counter([*taken, *(trace.name for trace in lowered.traces.values())])
+
+    def array(self, value: Tensor | float | bool) -> np.ndarray:
+        """A constant in float64, not copied: nothing lasts long enough here for the model to change."""
+        return exact(value).detach().to(self.dtype).contiguous().numpy()
+
+    def _place(self, name: str, node: nir.NIRNode, operands: tuple[str, ...]) -> None:
+        super()._place(name, node, operands)
+        self.nodes[name] = n.Hold()  # a name that is taken, and no more
+        shapes = tuple(self.shapes[operand] for operand in operands)
+        site = Site(shapes, self.shapes[name], (False,) * len(shapes), False)
+        sources = list(zip(*(self.take(operand) for operand in operands), strict=True)) or [()] * len(self.samples)
+        if isinstance(node, nir.Input):
+            self.streams[name] = list(self.samples)
+            return
+        with np.errstate(all="ignore"):  # what the model's own arithmetic would say nothing of
+            run = [kernel(node, site, FLOAT64, identity_neurons=True).advance(1, *map(_reached, values)) for values in sources]
+            self.streams[name] = [stream.value for stream in run]
+
+    def take(self, name: str) -> list[np.ndarray]:
+        """The stream of a node, for every sample; it is forgotten when nobody takes it again."""
+        self.uses[name] -= 1
+        return self.streams[name] if self.uses[name] else self.streams.pop(name)
+
+
+def _reached(value: np.ndarray) -> Stream:
+    return Stream(value, np.broadcast_to(np.True_, value.shape))
+
+
+def _compare(node: fx.Node, name: str, found: np.ndarray, expected: np.ndarray) -> None:
+    with np.errstate(invalid="ignore"):
+        difference = np.where(found == expected, 0.0, np.abs(found - expected))  # infinities of masks
+    finite = np.abs(expected[np.isfinite(expected)])
+    scale = float(finite.max()) if finite.size else 1.0
+    error = float(difference.max()) / max(scale, 1e-30) if difference.size else 0.0
+    if not error <= FLOAT64_TOLERANCE:
+        raise ConversionError(
+            f"node {name} (operation {node.name} in {module_path(node) or 'the model itself'}) is the first that"
+            f" differs from the model: by {error:.1e} of its largest value, allowed {FLOAT64_TOLERANCE:.0e}"
+        )

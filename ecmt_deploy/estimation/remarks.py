@@ -1,0 +1,69 @@
+"""What a reader of the totals must know, in sentences computed from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from ecmt_deploy.estimation.paper import PAPER_MAC_PJ
+from ecmt_deploy.estimation.result import Energy
+
+#: obstacles said one by one; how many more there are is said too
+MOST_OBSTACLES = 3
+
+
+def bound_mark(bounds: Iterable[str]) -> str:
+    """Sign before a sum of prices with these bounds: at most, at least, or about."""
+    found = tuple(sorted(set(bounds) - {"exact"}))
+    return {(): "", ("upper",): "≤ ", ("lower",): "≥ "}.get(found, "~ ")
+
+
+def remarks(result: Energy) -> list[str]:
+    """A line for each remark on one chip; every line begins with the chip."""
+    return [f"{result.hardware}: {line}" for line in _lines(result)]
+
+
+def notes(results: Sequence[Energy]) -> list[str]:
+    """The remarks on several chips, each said once, with the chips it is about."""
+    about: dict[str, list[str]] = {}
+    for result in results:
+        for line in _lines(result):
+            about.setdefault(line, []).append(result.hardware)
+    everywhere = len(results)
+    return [f"{'all' if len(chips) == everywhere > 1 else ', '.join(chips)}: {line}" for line, chips in about.items()]
+
+
+def _lines(result: Energy) -> Iterator[str]:
+    for obstacle in result.obstacles[:MOST_OBSTACLES]:
+        yield f"priced as if it could: {obstacle}."
+    if more := result.obstacles[MOST_OBSTACLES:]:
+        yield f"priced as if it could: {len(more)} more; `ecmt-deploy inspect --hardware NAME` lists them."
+    if result.unpriced:
+        yield f"the total leaves out, per inference, for want of a price: {_listed(result.unpriced)}."
+    for what in result.left_out:
+        yield f"not priced: {what}."
+    if set(result.bounds) - {"exact"}:
+        yield f"prices include {' and '.join(b for b in result.bounds if b != 'exact')} bounds."
+    if "product" in result.components_pj:
+        yield "an event of a product of activations costs a synaptic event: it reads a state in place of a weight."
+    if "static" in result.components_pj:
+        yield "static power is over the time of an inference in a full pipeline; up to its whole latency in the band."
+    if result.timing is not None:
+        yield from (f"time: {assumption}" for assumption in result.timing.assumptions)
+        if result.timing.unknown:
+            yield f"time is a lower bound; per step, without a published time: {_listed(result.timing.unknown)}."
+    if result.events_per_mac is not None and result.synop_pj is not None:
+        cost = result.events_per_mac * result.synop_pj
+        verdict = "more than" if cost > PAPER_MAC_PJ else "at most"
+        yield (
+            f"{result.events_per_mac:.2f} events per MAC at {result.synop_pj:g} pJ each cost {cost:.2f} pJ"
+            f" for each MAC of the ANN: {verdict} the {PAPER_MAC_PJ:g} pJ of an fp32 MAC at 45 nm."
+        )
+
+
+def _listed(amounts: dict[str, float]) -> str:
+    """Counts by name, those of functions in one."""
+    functions = {name.removeprefix("ecm_ops."): n for name, n in sorted(amounts.items()) if name.startswith("ecm_ops.")}
+    said = [f"{name} ({amount:,.0f})" for name, amount in sorted(amounts.items()) if not name.startswith("ecm_ops.")]
+    if functions:
+        said.append(f"ecm_ops ({sum(functions.values()):,.0f}: {', '.join(functions)})")
+    return ", ".join(said)

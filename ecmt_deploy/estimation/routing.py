@@ -1,0 +1,90 @@
+"""Packets, hops and crossings: messages of a run along the routes of a placement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import ceil, log2
+
+import msgspec
+import nir
+
+from ecmt_deploy.chips import Hardware, Limits
+from ecmt_deploy.placement.result import Placement, Route
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import fixed as f
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.activity import Activity
+
+
+class Traffic(msgspec.Struct, frozen=True):
+    """What goes along one route, per inference, all steps together."""
+
+    route: Route
+    analog: bool
+    packets: float
+    within_tile: float
+    hops_ew: float
+    hops_ns: float
+    chip_crossings: float
+
+
+def binary(hardware: Hardware) -> bool:
+    """Whether the chip's spikes carry nothing: which level fired is in the address."""
+    payload = hardware.limits.graded_payload_bits
+    return payload is not None and payload.value == 1
+
+
+def message_bits(node: nir.NIRNode, hardware: Hardware) -> int | None:
+    """Payload of one message of a node: level and sign of a spike (in integer programs the payload itself), the state of an
+    analog value; ``None`` where unknown.
+    """
+    if isinstance(node, n.MultiThreshold):
+        if binary(hardware):
+            return 0
+        return int(node.payload_bits) if isinstance(node, f.FixedMultiThreshold) else ceil(log2(2 * int(node.levels) + 1))
+    if isinstance(node, f.Fixed):
+        return int(node.state_bits)
+    state = hardware.limits.state_bits
+    return None if state is None else int(state.value)
+
+
+def packets_per_message(node: nir.NIRNode, hardware: Hardware) -> int:
+    """Packets that one message takes; 1 where its payload, or what a packet carries, is unknown."""
+    room, bits = hardware.limits.payload_bits_per_packet, message_bits(node, hardware)
+    return 1 if room is None or bits is None else max(ceil(bits / room.value), 1)
+
+
+def routed(hardware: Hardware, placement: Placement) -> bool:
+    """Whether the placement is on cores: a file without limits describes none."""
+    return placement.cores > 0 and hardware.limits != Limits()
+
+
+def stranded(program: Program, placement: Placement) -> frozenset[str]:
+    """Nodes that send to, or from, a unit that no core can hold: at least part of their messages has no way."""
+    coreless = {node for unit in placement.units if not unit.cores for node in unit.nodes}
+    emitters: dict[str, frozenset[str]] = {}  # of each stream, through wiring
+    found = set(coreless)
+    for name, operands in program.operands.items():
+        arriving = frozenset[str]().union(*(emitters[operand] for operand in operands))
+        if name in coreless:
+            found |= arriving
+        emitters[name] = arriving if isinstance(program.nodes[name], n.WIRING) else frozenset({name})
+    return frozenset(found)
+
+
+def traffic(activity: Activity, program: Program, hardware: Hardware, placement: Placement) -> Iterator[Traffic]:
+    """What goes along every route; routes without messages are left out."""
+    for route in placement.routes:
+        counts, node = activity[route.source], program.nodes[route.source]
+        messages = counts.messages + counts.analog_messages
+        if messages:
+            packets = messages * packets_per_message(node, hardware) / activity.n_samples
+            yield Traffic(
+                route,
+                not isinstance(node, n.MultiThreshold),
+                packets * route.packets,
+                packets * route.within_tile,
+                packets * route.hops_ew,
+                packets * route.hops_ns,
+                packets * route.chip_crossings,
+            )

@@ -1,0 +1,168 @@
+"""A verified program: the NIR graph in topological order, with what every engine needs to know about its streams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import nir
+import numpy as np
+
+from ecmt_deploy.errors import ConfigError
+from ecmt_deploy.program import fixed as f
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.functions import FUNCTIONS
+from ecmt_deploy.program.provenance import Provenance
+
+
+@dataclass(frozen=True)
+class Program:
+    """What runs. Made by :func:`ecmt_deploy.program.verify`, never by hand.
+
+    Attributes
+    ----------
+    nodes : node by name, in topological order (the same everywhere)
+    operands : names of the operands of each node, in order
+    shapes : shape of each node's output stream for one sample
+    spiking : names of the streams that hold nothing but spikes (neurons, and wiring of neurons)
+    masked : names of the streams that may hold infinities: constants that mask, and wiring and sums of those
+    encoding : names of the linear nodes that take the analog image, once per inference
+    provenance : where the program comes from
+    exponents : of an integer program, the exponent of each analog stream: value = integer * 2**exponent
+    """
+
+    nodes: Mapping[str, nir.NIRNode]
+    operands: Mapping[str, tuple[str, ...]]
+    shapes: Mapping[str, tuple[int, ...]]
+    spiking: frozenset[str]
+    masked: frozenset[str]
+    encoding: frozenset[str]
+    provenance: Provenance
+    exponents: Mapping[str, int] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Program({self.summary})"
+
+    @property
+    def summary(self) -> str:
+        """What a person wants to know first, in one line."""
+        kind = "integer" if self.integer else self.dtype.name
+        return (
+            f"{self.provenance.model or 'unnamed'!r}, {len(self.nodes)} nodes, {self.input_shape} to {self.output_shape}, "
+            f"{self.coding} coding, T = {self.timesteps}, {kind}"
+        )
+
+    @property
+    def integer(self) -> bool:
+        """Whether this is an integer program (``docs/fixed_point.md``)."""
+        return isinstance(self.nodes[self.input_name], f.FixedInput)
+
+    @property
+    def input_name(self) -> str:
+        """Name of the ``Input`` node."""
+        return next(name for name, node in self.nodes.items() if isinstance(node, nir.Input))
+
+    @property
+    def output_name(self) -> str:
+        """Name of the ``Output`` node."""
+        return next(name for name, node in self.nodes.items() if isinstance(node, nir.Output))
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one sample, (C, H, W) for images."""
+        return self.shapes[self.input_name]
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of one readout, (classes,) for a classifier."""
+        return self.shapes[self.output_name]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Widest floating dtype among weights, constants and bases: the dtype it was converted in; int64 for integer
+        programs."""
+        if self.integer:
+            return np.dtype(np.int64)
+        arrays = [array for node in self.nodes.values() if not isinstance(node, n.ECM) for array in parameters(node)]
+        kinds = {array.dtype for array in arrays if array.dtype.kind == "f"}
+        return np.result_type(*kinds) if kinds else np.dtype(np.float32)
+
+    @property
+    def coding(self) -> str:
+        """The coding of the readout, ``rate`` or ``differential``."""
+        return next(node.coding for node in self.nodes.values() if isinstance(node, n.Readout))
+
+    @property
+    def timesteps(self) -> int:
+        """The number of steps the program was converted for (4 where it does not say)."""
+        return int((self.provenance.config or {}).get("timesteps") or 4)
+
+    @property
+    def neurons(self) -> tuple[str, ...]:
+        """Names of the multi-threshold neuron nodes."""
+        return tuple(name for name, node in self.nodes.items() if isinstance(node, n.MultiThreshold))
+
+    def require_range(self, dtype: np.dtype) -> None:
+        """Refuse to run in a dtype in which a neuron's levels are no normal numbers, which float64 programs may have.
+
+        Raises
+        ------
+        ConfigError
+            naming the neuron.
+        """
+        limits = np.finfo(dtype)
+        for name, (least, most) in self._levels.items():
+            if least < 2 * limits.tiny or most > limits.max:
+                raise ConfigError(
+                    f"node {name}: its levels, {least:g} to {most:g}, leave the range of {limits.dtype}; run it in float64"
+                )
+
+    @cached_property
+    def _levels(self) -> dict[str, tuple[float, float]]:
+        """Smallest base and largest level of every neuron node of a float program."""
+        found = {}
+        for name in self.neurons if not self.integer else ():
+            bases = (self.nodes[name].positive_base, self.nodes[name].negative_base)
+            most = float(max(base.max() for base in bases)) * 2.0 ** (self.nodes[name].levels - 1)
+            found[name] = float(min(base.min() for base in bases)), most
+        return found
+
+    def must_be_finite(self, name: str) -> tuple[str, ...]:
+        """Operands of a node that a run may not go on with once they are infinite or no number.
+
+        What overflows travels on through weights, products and sums. It is looked for where it could end unseen: in neurons,
+        which would fire or fall silent, in functions, which may have a value there, beside masks, and in the readout.
+        """
+        node = self.nodes[name]
+        ends = isinstance(node, n.MultiThreshold | n.ECM | n.Readout) or name in self.masked
+        operands = self.operands[name] if ends and not self.integer else ()
+        return tuple(s for s in operands if not (s in self.masked or s in self.spiking or self._stays_finite(s)))
+
+    def _stays_finite(self, name: str) -> bool:
+        """Whether a stream is finite because the operands of its function are, which a run makes sure of."""
+        node = self.nodes[name]
+        return isinstance(node, n.ECM) and FUNCTIONS[node.function].finite and not self.masked.intersection(self.operands[name])
+
+    def graph(self) -> nir.NIRGraph:
+        """The program as a NIR graph, nodes and edges sorted by name, without type inference (the dialect has its own)."""
+        edges = sorted({(source, name) for name, sources in self.operands.items() for source in sources})
+        return nir.NIRGraph({name: self.nodes[name] for name in sorted(self.nodes)}, edges, type_check=False)
+
+
+def named_parameters(node: nir.NIRNode) -> dict[str, np.ndarray]:
+    """The arrays a node holds (weights, constants, bases, function parameters) by field, not its shape."""
+    own = {k: v for k, v in vars(node).items() if k not in ("input_type", "output_type", "metadata", "parameters")}
+    scalars_and_arrays = getattr(node, "parameters", {})
+    every = {**own, **{key: scalars_and_arrays[key] for key in sorted(scalars_and_arrays)}}
+    return {key: value for key, value in every.items() if isinstance(value, np.ndarray)}
+
+
+def parameters(node: nir.NIRNode) -> list[np.ndarray]:
+    """The arrays of :func:`named_parameters`."""
+    return list(named_parameters(node).values())
+
+
+def unrepeated(array: np.ndarray) -> np.ndarray:
+    """An array that was broadcast, with each axis along which it repeats itself as one; any other as it is."""
+    return array[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in array.strides)]

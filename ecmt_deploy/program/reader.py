@@ -1,0 +1,183 @@
+"""Read a program from a file. The file is hostile until read: nothing in it is followed, executed or believed.
+
+NIR's own reader has a closed list of node types; this one takes the file's arrays (:mod:`ecmt_deploy.untrusted.hdf5`), knows
+the same standard nodes and the dialect's, and takes nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import nir
+import numpy as np
+
+from ecmt_deploy.errors import ProgramError, reading
+from ecmt_deploy.program.fields import FIELDS, PROVENANCE_KEY
+from ecmt_deploy.program.fixed import FixedInput
+from ecmt_deploy.program.graph import Program
+from ecmt_deploy.program.provenance import DIALECT_VERSION, READ_VERSIONS, Provenance
+from ecmt_deploy.program.verification import verify
+from ecmt_deploy.untrusted.hdf5 import Tree, read_tree
+
+_TYPES = {cls.__name__: cls for cls in FIELDS}
+_WORDS = {"i": "integer", "f": "floating point", "b": "boolean"}
+
+
+def read(path: str | os.PathLike[str]) -> Program:
+    """Read and verify a program; torch is not needed.
+
+    Raises
+    ------
+    ProgramError
+        if the file is missing or damaged, follows links out of itself, or breaks a rule of the dialect; the message names
+        file, node, field, what was found and what was expected.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ProgramError(f"{path}: no such file; expected a program, as `ecmt-deploy convert` writes it")
+    with reading(ProgramError, f"{path}: not a readable program file", "write it again"):
+        tree = read_tree(path)
+    try:
+        with reading(ProgramError, "breaks a rule of the dialect", "write it again"):
+            return verify(*_graph(_group(tree, "node", "the file")))
+    except ProgramError as error:
+        raise ProgramError(f"{path}: {error}") from error.__cause__
+
+
+def _graph(root: Tree) -> tuple[dict[str, nir.NIRNode], list[tuple[str, str]], Provenance]:
+    """Nodes, edges and provenance."""
+    kind = _text(root, "type", "graph")
+    if kind != "NIRGraph":
+        raise ProgramError(f"graph: type is {kind!r}, expected 'NIRGraph'")
+    _only(root, "graph", {"type", "edges", "nodes", "metadata"})
+    provenance = _provenance(_text(_group(root, "metadata", "graph"), PROVENANCE_KEY, "graph metadata"))
+    entries = _group(root, "nodes", "graph")
+    nodes = {name: _node(_group(entries, name, "graph"), name) for name in sorted(entries)}
+    edges = _strings(root, "edges", "graph")
+    if edges.ndim != 2 or edges.shape[1] != 2:
+        raise ProgramError(f"graph: edges has shape {edges.shape}, expected (edges, 2)")
+    return nodes, [(a, b) for a, b in edges.tolist()], provenance
+
+
+def _provenance(content: str) -> Provenance:
+    """The provenance, strictly decoded."""
+    with reading(ProgramError, "provenance: not readable", "convert again"):
+        version = msgspec.json.decode(content, type=dict).get("dialect_version")
+    if version not in READ_VERSIONS:
+        known = " and ".join(map(str, READ_VERSIONS))
+        raise ProgramError(f"dialect version is {version}, this tool reads {known}; use a matching version of ecmt-deploy")
+    with reading(ProgramError, "provenance: not readable", "convert again"):
+        found = msgspec.json.decode(content, type=Provenance)
+    return msgspec.structs.replace(found, dialect_version=DIALECT_VERSION)
+
+
+def _node(group: Tree, name: str) -> nir.NIRNode:
+    """One node, by its declared fields."""
+    where = f"node {name}"
+    kind = _text(group, "type", where)
+    cls = _TYPES.get(kind)
+    if cls is None:
+        raise ProgramError(f"{where}: unknown type {kind!r}, expected one of {', '.join(sorted(_TYPES))}")
+    fields = FIELDS[cls]
+    _only(group, where, {"type", *fields})
+    values = {field: _field(group, field, kind_, f"{where} ({kind})") for field, kind_ in fields.items()}
+    with reading(ProgramError, f"{where} ({kind}): not a node", "write it again"):
+        return _build(cls, values)
+
+
+def _field(group: Tree, field: str, kind: str, where: str) -> Any:
+    """One field, of the declared kind."""
+    if kind == "string":
+        return _text(group, field, where)
+    if kind == "names":
+        names = _strings(group, field, where)
+        if names.ndim != 1:
+            raise ProgramError(f"{where}: {field} has shape {names.shape}, expected a vector of names")
+        return tuple(names.tolist())
+    if kind == "parameters":
+        inner = _group(group, field, where)
+        return {key: _numbers(inner, key, f"{where} parameter", "fi") for key in sorted(inner)}
+    letters = {"int": "i", "ints": "i", "integers": "i", "float": "f", "floats": "f", "bool": "b"}[kind]
+    array = _numbers(group, field, where, letters)
+    if kind in ("int", "float", "bool"):
+        if array.ndim:
+            raise ProgramError(f"{where}: {field} has shape {array.shape}, expected a single {kind}")
+        return array.item()
+    return array
+
+
+def _only(group: Tree, where: str, expected: set[str]) -> None:
+    """Refuse members that mean nothing here."""
+    unknown = sorted(set(group) - expected)
+    if unknown:
+        raise ProgramError(f"{where}: unknown field {unknown[0]!r}, expected {', '.join(sorted(expected))}")
+
+
+def _member(group: Tree, name: str, where: str) -> Any:
+    if name not in group:
+        raise ProgramError(f"{where}: {name} is missing")
+    return group[name]
+
+
+def _group(group: Tree, name: str, where: str) -> Tree:
+    found = _member(group, name, where)
+    if not isinstance(found, dict):
+        raise ProgramError(f"{where}: {name} is a dataset, expected a group")
+    return found
+
+
+def _dataset(group: Tree, name: str, where: str) -> np.ndarray:
+    found = _member(group, name, where)
+    if isinstance(found, dict):
+        raise ProgramError(f"{where}: {name} is a group, expected a dataset")
+    return found
+
+
+def _numbers(group: Tree, name: str, where: str, kinds: str) -> np.ndarray:
+    """A numeric array of one of the dtype kinds."""
+    found = _dataset(group, name, where)
+    if found.dtype.kind not in kinds:
+        expected = " or ".join(_WORDS[kind] for kind in kinds)
+        dtype = "text" if found.dtype == object else found.dtype
+        raise ProgramError(f"{where}: {name} has dtype {dtype}, expected {expected}")
+    return found
+
+
+def _strings(group: Tree, name: str, where: str) -> np.ndarray:
+    """An array of strings."""
+    found = _dataset(group, name, where)
+    if found.dtype != object:
+        raise ProgramError(f"{where}: {name} has dtype {found.dtype}, expected strings")
+    return found
+
+
+def _text(group: Tree, name: str, where: str) -> str:
+    """One string."""
+    found = _strings(group, name, where)
+    if found.ndim:
+        raise ProgramError(f"{where}: {name} has shape {found.shape}, expected one string")
+    return str(found.item())
+
+
+def _build(cls: type, values: dict[str, Any]) -> nir.NIRNode:
+    if cls is nir.Input:
+        return nir.Input(input_type={"input": values["shape"]})
+    if cls is FixedInput:
+        return FixedInput(input_type={"input": values.pop("shape")}, **values)
+    if cls is nir.Output:
+        return nir.Output(output_type={"output": values["shape"]})
+    if cls in (nir.Conv1d, nir.Conv2d):
+        axes = 1 if cls is nir.Conv1d else 2
+        for field in ("stride", "padding", "dilation"):
+            sound = values[field].shape in ((), (axes,)) and (values[field] >= (0 if field == "padding" else 1)).all()
+            if not sound:
+                raise ProgramError(f"{cls.__name__}: {field} is {values[field].tolist()}, expected {axes} positive integers")
+            values[field] = tuple(np.broadcast_to(values[field], (axes,)).tolist())
+        if cls is nir.Conv2d:
+            values["input_shape"] = tuple(values["input_shape"].ravel().tolist())
+        if values["weight"].ndim != axes + 2 or values["groups"] < 1:
+            raise ProgramError(f"{cls.__name__}: weight of shape {values['weight'].shape} in {values['groups']} groups")
+    return cls(**values)

@@ -1,0 +1,103 @@
+"""What the terminal shows of a placement: units on cores, and the lines that go with them."""
+
+from __future__ import annotations
+
+from math import prod
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from ecmt_deploy.placement import Placement, Unit
+from ecmt_deploy.program import Program
+from ecmt_deploy.report.tables import PlainTable, cores_of
+
+#: heading of each resource
+_HEADINGS = {
+    "neurons": "neurons",
+    "synaptic_memory_bytes": "weights",
+    "state_memory_bytes": "states",
+    "memory_bytes": "memory",
+    "input_axons": "axons in",
+    "output_axons": "axons out",
+    "fan_in": "fan-in",
+}
+
+
+def units(placement: Placement, width: int) -> Table:
+    """Every unit: its cores, and what the fullest of them uses of each resource; a column for each if ``width`` allows, else
+    those whose limit is known, over several lines."""
+    limits = {name: unit.use[name].limit for unit in placement.units for name in _HEADINGS if name in unit.use}
+    shown = [name for name in _HEADINGS if name in limits]
+    cells = [[_use(unit, name) for name in shown] for unit in placement.units]
+    headings = [f"{_HEADINGS[name]}\nof {_amount(name, limits[name])}" for name in shown]
+    table = _table(f"Cores of {placement.hardware}, and what the fullest core of each unit uses")
+    if _NAMES + sum(_widest(column) for column in zip(headings, *cells, strict=True)) <= width:
+        for heading in headings:
+            table.add_column(Text(heading, justify="right"), justify="right", no_wrap=True)
+    else:
+        known = [name for name in shown if limits[name] is not None] or shown
+        table.add_column("used / limit")
+        cells = [[", ".join(_of_limit(unit, name) for name in known if name in unit.use)] for unit in placement.units]
+    for unit, row in zip(placement.units, cells, strict=True):
+        more = f" +{len(unit.nodes) - 1}" if len(unit.nodes) > 1 else ""
+        table.add_row(unit.name + more, cores_of(unit), f"{unit.rows_per_core}x{unit.columns_per_core}", *row)
+    return table
+
+
+#: columns of the terminal for a unit's name, its cores and its tile
+_NAMES = 26 + 10 + 9
+
+
+def _table(title: str) -> PlainTable:
+    table = PlainTable(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table.min_width = 78
+    table.add_column("unit", overflow="fold", min_width=16)
+    for heading in ("cores", "tile"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.caption = Text(
+        "+n: nodes that joined it   tile: rows x columns of its outputs on a core\n"
+        "weights, states, memory in KiB   * decides how many cores   ! more than a core has"
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def _widest(column: tuple[str, ...]) -> int:
+    return 1 + max(len(line) for cell in column for line in cell.split("\n"))
+
+
+def _amount(name: str, amount: int | None) -> str:
+    if amount is None:
+        return "?"
+    return f"{amount / 1024:,.1f}" if name.endswith("bytes") else f"{amount:,}"
+
+
+def _use(unit: Unit, name: str) -> str:
+    use = unit.use.get(name)
+    return "" if use is None else _amount(name, use.used) + (_mark(unit, name) or " ")
+
+
+def _of_limit(unit: Unit, name: str) -> str:
+    use = unit.use[name]
+    return f"{_HEADINGS[name]} {_amount(name, use.used)}/{_amount(name, use.limit)}{_mark(unit, name)}"
+
+
+def _mark(unit: Unit, name: str) -> str:
+    limit = unit.use[name].limit
+    return "!" if limit is not None and unit.use[name].used > limit else "*" if unit.binding == name else ""
+
+
+def remarks(placement: Placement, program: Program) -> list[str]:
+    """The sum, what does not fit, and the assumptions, a line each."""
+    line = placement.verdict
+    sent = {route.source: prod(program.shapes[route.source]) for route in placement.routes}
+    packets = sum(route.packets * sent[route.source] for route in placement.routes)
+    if packets and placement.mesh is not None:
+        hops = sum((route.hops_ew + route.hops_ns) * sent[route.source] for route in placement.routes)
+        crossings = sum(route.chip_crossings * sent[route.source] for route in placement.routes)
+        line += (
+            f"; a packet takes {hops / packets:,.1f} hops and crosses {crossings / packets:,.2f} borders of chips "
+            "(mean, if every element sent one message)"
+        )
+    return [line, *(f"! {obstacle.sentence}" for obstacle in placement.obstacles), *placement.assumptions]

@@ -1,0 +1,122 @@
+"""The whole road with the bundled model, on real data: what ``make demo`` runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ecmt_deploy import chips
+from ecmt_deploy.config import ConvertConfig
+from ecmt_deploy.errors import ProgramError, RunError, TargetError
+from ecmt_deploy.estimation import notes, to_csv
+from ecmt_deploy.evaluation.divided import evaluate_file
+from ecmt_deploy.evaluation.intervals import measured
+from ecmt_deploy.files import require_parent, write_atomically
+from ecmt_deploy.program import read
+from ecmt_deploy.report import AccuracyCurve, energy_tables, render_html, tables
+from ecmt_deploy.report.terminal import Terminal
+from ecmt_deploy.runs.ledger import as_json, price_run, report_on
+from ecmt_deploy.runs.pipeline import convert_named, simulate_file, trace_file
+from ecmt_deploy.simulation.target import find
+
+MODEL, DATA = "zoo:vit_digits", "digits"
+#: what a demo leaves in its directory
+FILES = ("program.nir", "eval.json", "run", "energy.json", "energy.csv", "trace.json", "report.json", "report.html")
+TIMESTEPS, LAVA_TIMESTEPS, LAVA_SAMPLES = 8, 4, 32
+
+
+def demo(out: Path) -> None:
+    """Convert, evaluate, simulate on Lava (on the reference where Lava is not installed), price, report.
+
+    All on one thread: with several, sums are rounded in an order that depends on how many there are, which moves an image or
+    two, and the demo is to say the same on every machine.
+
+    Parameters
+    ----------
+    out : directory that takes :data:`FILES`; those of an earlier demo are replaced, anybody else's are not
+
+    Raises
+    ------
+    RunError
+        if the directory cannot be had, or holds a file of one of these names that no demo wrote.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        _demo(out)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _demo(out: Path) -> None:
+    console = Terminal()
+    _require_own(out)
+    try:
+        out.mkdir(exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{out}: cannot be made: {error.strerror}; choose another --out") from None
+    program = out / "program.nir"
+
+    console.rule("convert", align="left")
+    spiking = convert_named(MODEL, DATA, program, ConvertConfig())
+    console.print(tables.converted(spiking.program, program), markup=False)
+
+    console.rule("evaluate: the whole test split, torch engine", align="left")
+    result = evaluate_file(program, DATA, TIMESTEPS, out=out / "eval.json")
+    console.print(tables.accuracy(result.accuracy, result.agreement, result.analog_accuracy, result.n_samples))
+
+    target, left_out = "lava", None
+    try:
+        find(target)
+    except TargetError as error:
+        target, left_out = "reference", f"left out: the run on Lava (the reference runs instead). {error}"
+    console.rule(f"simulate: {LAVA_SAMPLES} test images on {target}", align="left")
+    if left_out:
+        console.print(left_out, soft_wrap=True, markup=False)
+    record = simulate_file(
+        program, target, DATA, out / "run", LAVA_SAMPLES, LAVA_TIMESTEPS, conformance=target != "reference", overwrite=True
+    ).record
+    sure = measured(record.accuracy[-1], record.n_samples)
+    console.print(f"T = {record.timesteps}: accuracy {100 * record.accuracy[-1]:.2f} %, {sure}")
+    if record.conformance:
+        compared = record.conformance
+        console.print(
+            f"against the reference on the same images: spikes {_equal(compared.spikes_equal)}, "
+            f"all counts {_equal(compared.counts_equal)}, readouts within {compared.max_abs_logit_difference:.1e}"
+        )
+        for line in compared.differences[:5]:
+            console.print(f"  {line}", markup=False)
+
+    console.rule("energy", align="left")
+    energies = price_run(out / "run", chips.available(), out / "energy.json")
+    write_atomically(out / "energy.csv", to_csv(energies))
+    console.print(energy_tables.energy(energies, console.width))
+    for line in notes(energies):
+        console.print(f"- {line}", highlight=False, markup=False)
+
+    curve = AccuracyCurve("torch", result.n_samples, list(result.accuracy), result.analog_accuracy)
+    trace_file(program, DATA, LAVA_TIMESTEPS, LAVA_SAMPLES, out / "trace.json")
+    report = report_on(out / "run", curve=curve, trace=out / "trace.json")
+    write_atomically(out / "report.json", as_json(report))
+    write_atomically(out / "report.html", render_html(report))
+    console.rule("report", align="left")
+    console.print(f"wrote {out / 'report.html'}", markup=False)
+
+
+def _require_own(out: Path) -> None:
+    """Refuse a directory in which a demo would replace what is not a demo's."""
+    require_parent(out)
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out}: exists and is no directory; choose another --out")
+    there = [name for name in FILES if (out / name).exists()]
+    try:
+        own = not there or read(out / "program.nir").provenance.model == MODEL
+    except ProgramError:
+        own = False
+    if not own:
+        raise RunError(f"{out}: holds {there[0]}, which no demo wrote; choose another --out")
+
+
+def _equal(same: bool) -> str:
+    return "equal" if same else "[bold red]NOT equal[/]"

@@ -1,0 +1,299 @@
+"""A run as a directory: record, counts, outputs, and the program itself, complete or not there at all.
+
+What is read is not believed: everything in the directory is held against everything else, and against what can be.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+
+from ecmt_deploy.errors import ConfigError, ProgramError, RunError, reading
+from ecmt_deploy.files import read_json, require_parent, sha256
+from ecmt_deploy.program import Program, Provenance, read, write
+from ecmt_deploy.program.activity import Activity
+from ecmt_deploy.program.audit import MOST, contradiction, impossible
+from ecmt_deploy.simulation.probes import load_probes, parse_probes, probe_shape, save_probes
+from ecmt_deploy.simulation.target import Probe, Run
+
+#: a number of things, as far as 64 bits go
+Whole = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
+RECORD, ACTIVITY, OUTPUTS, PROGRAM, PROBES = "run.json", "activity.json", "outputs.npy", "program.nir", "probes.h5"
+
+
+class Conformance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A run compared with another target's on the same samples.
+
+    Attributes
+    ----------
+    reference_target, samples : with what, on how many
+    spikes_equal, counts_equal : whether every node's spikes, and every count of every node, are equal
+    max_abs_logit_difference : of the readouts, over samples, steps and classes
+    differences : one line per count that differs
+    """
+
+    reference_target: str
+    samples: Whole
+    spikes_equal: bool
+    counts_equal: bool
+    max_abs_logit_difference: float
+    differences: list[str]
+
+
+class Shard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which part of a longer run this is, and what it takes to add the parts.
+
+    Attributes
+    ----------
+    index, count : shard ``index`` of ``count``: samples index - 1, index - 1 + count, .. of the whole
+    total, samples_sha256 : number of samples of the whole, and digest of which they are
+    right, agreeing : samples right, and samples on which the analog program chooses the same, after every step
+    analog_right : samples the analog program gets right
+        (``None``, and none agreeing, where the file holds an integer program, which has no analog one)
+    """
+
+    index: Whole
+    count: Whole
+    total: Whole
+    samples_sha256: str
+    right: list[Whole]
+    agreeing: list[Whole] | None
+    analog_right: Whole | None
+
+
+class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a run was, and how well it did.
+
+    Attributes
+    ----------
+    tool_version, target, precision, dtype : how it ran
+    timesteps, n_samples, data, labels : on what, and whether classes were matched by ``name`` or by ``position``; ``None`` in
+        runs from before that was asked
+    program_sha256, provenance : what ran: digest of the run's own file of the program, and what it says of its origin
+    accuracy, agreement : share of samples right, and share on which the analog program chooses the same, after every step
+    analog_accuracy : share the analog program gets right
+        (``None``, and no agreement, where the file holds an integer program, which has no analog one)
+    conformance : comparison with the reference, if one was made
+    build_seconds, run_seconds : to make the target ready, and to run; summed over shards; ``None`` where it is not known
+    shard : which part of a longer run this is, if it is one
+    hardware, obstacles : the chip the program was placed on, and what did not fit there, a sentence each: it ran all the same
+    """
+
+    tool_version: str
+    target: str
+    precision: str
+    dtype: str
+    timesteps: Whole
+    n_samples: Whole
+    data: str
+    program_sha256: str
+    provenance: Provenance
+    accuracy: list[float]
+    analog_accuracy: float | None
+    agreement: list[float] | None
+    conformance: Conformance | None = None
+    build_seconds: float | None = None
+    run_seconds: float | None = None
+    shard: Shard | None = None
+    labels: str | None = None
+    hardware: str | None = None
+    obstacles: list[str] = []
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run in its directory; record, counts and program belong together.
+
+    Attributes
+    ----------
+    path : the directory
+    record, activity, program : what was run, what it counted, what ran
+    """
+
+    path: Path
+    record: RunRecord
+    activity: Activity
+    program: Program
+
+    def outputs(self) -> np.ndarray:
+        """The readout after every step, (T, N, *output_shape).
+
+        Raises
+        ------
+        RunError
+            if the file is missing, damaged, or does not fit the record.
+        """
+        return _outputs(self.path / OUTPUTS, self.record, self.program)
+
+    def probes(self) -> dict[Probe, np.ndarray]:
+        """Time series (N, T, neurons) of what was probed.
+
+        Raises
+        ------
+        RunError
+            if the file is damaged, or holds what this run cannot have recorded.
+        """
+        path = self.path / PROBES
+        if path.exists():
+            _require_file(path)
+        series = load_probes(path)
+        for probe, values in series.items():
+            try:
+                parse_probes(self.program, [probe])
+            except ConfigError as error:
+                raise RunError(f"{path}: {error}; simulate again") from None
+            expected = (self.record.n_samples, self.record.timesteps, prod(probe_shape(self.program, probe)))
+            if values.shape != expected:
+                raise RunError(f"{path}: {probe} has shape {values.shape}, expected {expected}; simulate again")
+            spikes = self.activity[probe.node].spikes
+            if probe.kind == "spikes" and np.count_nonzero(values) != spikes:
+                raise RunError(f"{path}: {probe} holds other spikes than the {spikes:,} that were counted; simulate again")
+        return series
+
+
+def require_writable(path: Path, overwrite: bool = False) -> None:
+    """Fail before long work where a run could not be kept; ``overwrite`` allows an earlier run there to be replaced.
+
+    Raises
+    ------
+    RunError
+        if the parent does not exist or cannot be written to, or something is in the way.
+    """
+    require_parent(path)
+    if path.exists() and not (path.is_dir() and ((path / RECORD).is_file() or not any(path.iterdir()))):
+        raise RunError(f"{path}: exists and is no run directory; choose another --out")
+    if (path / RECORD).is_file() and not overwrite:
+        raise RunError(f"{path}: holds a run already; choose another --out, or replace it with --overwrite")
+
+
+def save_run(
+    path: Path, record: RunRecord, run: Run, program: Program, source: Path | None = None, overwrite: bool = False
+) -> StoredRun:
+    """Write a run, whole or not at all.
+
+    Parameters
+    ----------
+    program : what ran
+    source : the file it was read from, if it was: the run keeps a copy, as long as the file is still the one in the record
+    overwrite : whether an earlier run there is replaced
+
+    Returns
+    -------
+    the run as it was kept; the digest in its record is that of its own file of the program
+
+    Raises
+    ------
+    RunError
+        if something is in the way, or the run cannot be written.
+    """
+    require_writable(path, overwrite)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent) as name:
+            made, replaced = Path(name) / "run", Path(name) / "replaced"
+            made.mkdir()
+            if source is None or _copy(source, made / PROGRAM) != record.program_sha256:
+                write(program, made / PROGRAM)
+            record = msgspec.structs.replace(record, program_sha256=sha256(made / PROGRAM))
+            (made / ACTIVITY).write_bytes(msgspec.json.format(msgspec.json.encode(run.activity), indent=1))
+            np.save(made / OUTPUTS, run.outputs)
+            if run.probes:
+                save_probes(made / PROBES, run.probes)
+            (made / RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1))
+            if path.exists():
+                path.rename(replaced)
+            try:
+                made.rename(path)
+            except OSError:
+                if replaced.exists():
+                    replaced.rename(path)
+                raise
+    except OSError as error:
+        raise RunError(f"{path}: the run cannot be written: {error.strerror or error}; choose another --out") from None
+    return StoredRun(path, record, run.activity, program)
+
+
+def _copy(source: Path, to: Path) -> str | None:
+    """Copy a file and return the digest of the copy; ``None`` where the file is gone."""
+    try:
+        shutil.copyfile(source, to)
+    except FileNotFoundError:
+        return None
+    return sha256(to)
+
+
+def load_run(path: Path, last: StoredRun | None = None) -> StoredRun:
+    """A run, after a check that it can be one.
+
+    Parameters
+    ----------
+    last : another run; if it is of the same program, that is not read again
+
+    Raises
+    ------
+    RunError
+        if the directory is missing or incomplete, a file of it is malformed or was edited, or they contradict one another.
+    """
+    if not path.is_dir():
+        raise RunError(f"{path}: no such run directory; `ecmt-deploy simulate ... --out {path}` makes one")
+    for name in (RECORD, ACTIVITY):
+        _require_file(path / name)
+    record = read_json(path / RECORD, RunRecord, "simulate again")
+    activity = read_json(path / ACTIVITY, Activity, "simulate again")
+    program = _program(path / PROGRAM, record, last)
+    if wrong := contradiction(record, program):
+        raise RunError(f"{path / RECORD}: {wrong}; simulate again")
+    if (activity.n_samples, activity.timesteps) != (record.n_samples, record.timesteps):
+        raise RunError(
+            f"{path / ACTIVITY}: counts over {activity.n_samples} samples of {activity.timesteps} steps, but {RECORD} says "
+            f"{record.n_samples} of {record.timesteps}; simulate again"
+        )
+    if wrong := impossible(program, activity):
+        raise RunError(f"{path / ACTIVITY}: {wrong}; simulate again")
+    if (path / OUTPUTS).is_file():  # who needs them reads them; here they must only belong to the run
+        _outputs(path / OUTPUTS, record, program)
+    return StoredRun(path, record, activity, program)
+
+
+def _program(path: Path, record: RunRecord, last: StoredRun | None) -> Program:
+    _require_file(path)
+    try:
+        digest = sha256(path)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {error.strerror}") from None
+    if digest != record.program_sha256:
+        raise RunError(
+            f"{path}: is not the program that ran: its digest is {digest[:12]}, {RECORD} says {record.program_sha256[:12]}; "
+            "simulate again"
+        )
+    if last is not None and last.record.program_sha256 == digest:
+        return last.program
+    try:
+        return read(path)
+    except ProgramError as error:
+        raise RunError(f"{error}; convert and simulate again with this version") from None
+
+
+def _outputs(path: Path, record: RunRecord, program: Program) -> np.ndarray:
+    """The readouts, as an array that stays in its file until it is used."""
+    _require_file(path)
+    with reading(RunError, f"{path}: cannot be read", "simulate again"):
+        outputs = np.load(path, mmap_mode="r", allow_pickle=False)
+    expected = (record.timesteps, record.n_samples, *program.output_shape)
+    dtype = "float64" if program.integer else record.dtype
+    if not isinstance(outputs, np.ndarray) or outputs.shape != expected or outputs.dtype.name != dtype:
+        found = f"{outputs.dtype} of shape {outputs.shape}" if isinstance(outputs, np.ndarray) else "no array"
+        raise RunError(f"{path}: {found}, expected {dtype} of shape {expected}; simulate again")
+    return outputs
+
+
+def _require_file(path: Path) -> None:
+    """Refuse what is missing, and what is no file: a pipe would be waited for."""
+    if not path.is_file():
+        raise RunError(f"{path}: {'is no file' if path.exists() else 'missing'}; the run is incomplete, simulate again")

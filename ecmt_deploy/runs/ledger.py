@@ -1,0 +1,177 @@
+"""Runs that are already made: price them, report on them. No torch is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from ecmt_deploy.chips import available, bibtex, hardware
+from ecmt_deploy.errors import ConfigError, RunError
+from ecmt_deploy.estimation import Energy, energy, to_csv
+from ecmt_deploy.files import require_out, write_atomically
+from ecmt_deploy.placement import Placement, place
+from ecmt_deploy.report import AccuracyCurve, Comparison, Entry, Report, make_report, render_comparison, render_html
+from ecmt_deploy.runs.directory import ACTIVITY, PROGRAM, RECORD, RunRecord, StoredRun, load_run
+from ecmt_deploy.simulation.traces import load_trace
+
+
+def price_run(run: Path, names: Sequence[str], out: Path | None = None) -> list[Energy]:
+    """Price a run on chips by name; ``out`` ends in ``.json`` or ``.csv``."""
+    if not names:
+        raise ConfigError(f"no chip is named; give --hardware NAME [NAME ...], from {', '.join(available())}")
+    suffix = None if out is None else require_out(out, ".json", ".csv", reads=_files([run]))
+    chips = [hardware(name) for name in names]
+    stored = load_run(run)
+    results = [energy(stored.activity, stored.program, chip) for chip in chips]
+    if out is not None:
+        as_json = msgspec.json.format(msgspec.json.encode(results), indent=1)
+        write_atomically(out, to_csv(results) if suffix == ".csv" else as_json)
+    return results
+
+
+def report_on(
+    run: Path,
+    names: Sequence[str] = (),
+    curve: AccuracyCurve | None = None,
+    trace: Path | None = None,
+    placed: Placed | None = None,
+) -> Report:
+    """The report of a run.
+
+    Parameters
+    ----------
+    names : chips to price it on, by default those that come with the project
+    curve : replaces the run's own accuracy
+    trace : file with a trace of the same program
+    placed : programs that are read and placed already, where several runs are of one program
+
+    Raises
+    ------
+    RunError
+        if the trace is of another program.
+    """
+    placed = placed or Placed(names)
+    stored, placements = placed.load(run)
+    traced = load_trace(trace) if trace is not None else None
+    if traced is not None and traced.program_sha256 != stored.record.program_sha256:
+        raise RunError(f"{trace}: a trace of another program than that of {run}; trace {run / PROGRAM}")
+    if traced is not None and (strange := [node.node for node in traced.nodes if node.node not in stored.program.nodes]):
+        raise RunError(f"{trace}: measures a node {strange[0]!r}, which is not in the program; trace again")
+    chips = [
+        (chip, placement, energy(stored.activity, stored.program, chip, placement))
+        for chip, placement in zip(placed.chips, placements, strict=True)
+    ]
+    return make_report(stored.record, stored.activity, stored.program, chips, curve, traced, stored.probes())
+
+
+class Placed:
+    """Chips, and the last run with its program placed on them: runs of one program share both."""
+
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        self.chips = [hardware(name) for name in names or available()]
+        self._last: StoredRun | None = None
+        self._placements: list[Placement] = []
+
+    def load(self, path: Path) -> tuple[StoredRun, list[Placement]]:
+        """A run, and where its program is on every chip."""
+        run = load_run(path, self._last)
+        if self._last is None or run.program is not self._last.program:
+            self._placements = [place(run.program, chip) for chip in self.chips]
+        self._last = run
+        return run, self._placements
+
+
+def compare_runs(
+    runs: Sequence[Path], names: Sequence[str] = (), labels: Sequence[str] | None = None, series: Sequence[str] | None = None
+) -> Comparison:
+    """Several runs side by side.
+
+    Parameters
+    ----------
+    names : chips to price them on, by default those that come with the project
+    labels : one a run; by default what of its path tells it apart
+    series : one a run, the same for runs of one program that differ in their steps alone; by default told from the programs
+
+    Raises
+    ------
+    ConfigError
+        if a run is given twice.
+    """
+    labels = labels or _labels(runs)
+    placed = Placed(names)
+    reports = [report_on(run, placed=placed) for run in runs]
+    series = series or _series([report.record for report in reports], labels)
+    return Comparison([Entry(*each) for each in zip(labels, series, reports, strict=True)])
+
+
+def _labels(runs: Sequence[Path]) -> list[str]:
+    """The last parts of each path, as many as tell the runs apart."""
+    parts = [run.resolve().parts for run in runs]
+    for i, mine in enumerate(parts):
+        if mine in parts[:i]:
+            raise ConfigError(f"{runs[i]}: given twice; name every run once")
+    depth = next(n for n in range(1, max(map(len, parts)) + 1) if len({mine[-n:] for mine in parts}) == len(parts))
+    return ["/".join(mine[-depth:]) for mine in parts]
+
+
+def _series(records: Sequence[RunRecord], labels: Sequence[str]) -> list[str]:
+    """Model and preset; of programs alike in that, the label of the first run besides."""
+    names: dict[bytes, str] = {}
+    for record, label in zip(records, labels, strict=True):
+        key = _program_key(record)
+        config = record.provenance.config or {}
+        words = [
+            record.provenance.model or "program",
+            config.get("preset"),
+            *(["fixed"] if record.precision == "fixed" else []),
+        ]
+        name = ", ".join(str(word) for word in words if word)
+        names.setdefault(key, f"{name} ({label})" if name in names.values() else name)
+    return [names[_program_key(record)] for record in records]
+
+
+def _program_key(record: RunRecord) -> bytes:
+    """What runs of one program have in common, whatever their number of steps."""
+    source = record.provenance
+    if source.quantization:
+        source = replace(source, quantization=replace(source.quantization, timesteps=0))
+    return msgspec.json.encode((source, record.target, record.precision, record.data, record.n_samples))
+
+
+def write_report(runs: Sequence[Path], out: Path, names: Sequence[str] = (), trace: Path | None = None) -> None:
+    """Write the page about a run, or about several side by side; with the suffix ``.json`` what the page is made of.
+
+    Raises
+    ------
+    ConfigError
+        if there is no run, a trace for several, or the name of the page is that of no page.
+    """
+    if not runs:
+        raise ConfigError("no run is named; give RUN [RUN ...], directories that simulate wrote")
+    if len(runs) > 1 and trace is not None:
+        raise ConfigError(f"--trace {trace}: a trace belongs to one run, and {len(runs)} are given; report on that run alone")
+    suffix = require_out(out, ".html", ".json", reads=[*_files(runs), *([trace] if trace else [])])
+    if len(runs) == 1:
+        report = report_on(runs[0], names, trace=trace)
+        write_atomically(out, as_json(report) if suffix == ".json" else render_html(report))
+    else:
+        comparison = compare_runs(runs, names)
+        write_atomically(out, as_json(comparison) if suffix == ".json" else render_comparison(comparison))
+
+
+def _files(runs: Sequence[Path]) -> list[Path]:
+    """The files of runs that have a name a result could have."""
+    return [run / name for run in runs for name in (RECORD, ACTIVITY)]
+
+
+def as_json(document: Report | Comparison) -> str:
+    """A report or comparison as its file."""
+    return msgspec.json.format(msgspec.json.encode(document), indent=1).decode()
+
+
+def bibliography(names: Sequence[str] = ()) -> str:
+    """BibTeX of all sources of these chips, by default of those that come with the project."""
+    return bibtex(hardware(name) for name in names or available())

@@ -1,0 +1,302 @@
+"""The design space: programs x steps x chips. Every run is kept, so an interrupted sweep goes on where it stopped."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from ecmt_deploy.chips import Hardware, available, hardware
+from ecmt_deploy.config import require_timesteps
+from ecmt_deploy.data import Labels
+from ecmt_deploy.errors import ConfigError, DataError, EcmtError, HardwareError, RunError
+from ecmt_deploy.files import require_parent, sha256, write_atomically
+from ecmt_deploy.program import Program, read, write
+from ecmt_deploy.quantization import quantize
+from ecmt_deploy.report import Comparison, render_comparison, summary
+from ecmt_deploy.runs.directory import PROGRAM, load_run, require_writable
+from ecmt_deploy.runs.ledger import compare_runs
+from ecmt_deploy.simulation.target import find
+from ecmt_deploy.untrusted.text import to_csv
+
+_logger = logging.getLogger(__name__)
+#: what tells a sweep's directory from any other
+RECORD = "sweep.json"
+SUMMARY_CSV, SUMMARY_JSON, PAGE = "summary.csv", "summary.json", "report.html"
+#: most numbers of steps of one sweep: more are a slip of the keyboard
+MOST = 1000
+
+
+class SweepRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What was swept last; ``programs`` are digests by name, ``limit`` the most samples of each run."""
+
+    programs: dict[str, str]
+    timesteps: list[int]
+    hardware: list[str]
+    data: dict[str, str]
+    limit: int | None
+    target: str
+    precision: str
+
+
+class Planned(NamedTuple):
+    """One run of a sweep.
+
+    Attributes
+    ----------
+    program, name : the file, and the directory below ``out`` that is named after it
+    path : of the run
+    timesteps, data, samples : T, which data, how many samples of it
+    chip : for which the program is made an integer program; ``None`` where it runs as it is
+    made : whether the run is there already
+    """
+
+    program: Path
+    name: str
+    path: Path
+    timesteps: int
+    data: str
+    samples: int
+    chip: str | None
+    made: bool
+
+
+def parse_timesteps(text: str) -> list[int]:
+    """Numbers of steps in ascending order: ``1:8`` (both ends included), ``1:8:2``, ``1,2,4``, or these joined by commas.
+
+    Raises
+    ------
+    ConfigError
+        if it is none of these.
+    """
+    wrong = ConfigError(f"--timesteps {text}: expected whole numbers from 1 on: 1:8 (1 to 8), 1:8:2 (1, 3, 5, 7) or 1,2,4")
+    found: set[int] = set()
+    for part in text.split(","):
+        numbers = part.strip().split(":")
+        if not 1 <= len(numbers) <= 3 or not all(
+            number.isascii() and number.isdigit() and len(number) < 10 for number in numbers
+        ):
+            raise wrong
+        first, last, step = [int(number) for number in (*numbers, *(numbers[:1] if len(numbers) == 1 else []), "1")][:3]
+        steps = range(first, last + 1, step) if step else range(0)
+        if first < 1 or not steps:
+            raise wrong
+        if len(steps) > MOST:
+            raise ConfigError(f"--timesteps {text}: {len(steps):,} numbers of steps; at most {MOST:,} make one sweep")
+        found.update(steps)
+    return sorted(found)
+
+
+def sweep(
+    programs: Sequence[Path],
+    names: Sequence[str],
+    timesteps: Sequence[int],
+    out: Path,
+    data: str | None = None,
+    limit: int | None = None,
+    target: str = "torch",
+    precision: str = "float",
+    say: Callable[[str], None] = lambda line: None,
+    labels: Labels = "name",
+) -> Comparison:
+    """Run every program at every number of steps, price every run on every chip, and compare them.
+
+    Parameters
+    ----------
+    programs : ``.nir`` files of different names
+    names : chips, or ``.toml`` files; with precision ``fixed``, float programs are quantised for the first with widths
+    timesteps : numbers of steps T
+    out : directory that takes ``<program>/T<t>/`` (runs, as ``simulate`` keeps them), ``summary.csv``, ``summary.json`` and
+        ``report.html``. Runs that are there already and are the ones asked for are not made again.
+    data : what to run on, by default the data each program was calibrated on, its evaluation split
+    limit : at most so many samples
+    say : called with a line before every run
+    labels : how labels find their output, by ``name`` or by ``position``
+
+    Raises
+    ------
+    EcmtError
+        before anything runs, if an argument makes no sense, or a run directory in the way is of another program, data, number
+        of samples, target or precision; later if a run fails.
+    """
+    if not programs:
+        raise ConfigError("no program is named; give P.nir [P.nir ...]")
+    if not names:
+        raise ConfigError(f"no chip is named; give --hardware NAME [NAME ...], from {', '.join(available())}")
+    if not timesteps:
+        raise ConfigError("no number of steps is named; give --timesteps, such as 1:8")
+    for t in timesteps:
+        require_timesteps(t)
+    timesteps = sorted(set(timesteps))
+    chips = [hardware(name) for name in names]
+    find(target)
+    _require_sweep(out)
+    named = _named(programs)
+    plan = [
+        run for name, path in named.items()
+        for run in _planned(path, name, out / name, timesteps, data, limit, target, precision, chips, names, labels)
+    ]  # fmt: skip
+    _record(out, plan, names, limit, target, precision)
+    _run(plan, target, precision, limit, say, labels)
+    say(f"pricing {len(plan)} runs on {len(names)} chips")
+    titles = [f"{run.name} T={run.timesteps}" for run in plan]
+    compared = compare_runs([run.path for run in plan], names, titles, [run.name for run in plan])
+    table = summary(compared)
+    rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]
+    write_atomically(out / SUMMARY_CSV, to_csv(*table))
+    write_atomically(out / SUMMARY_JSON, msgspec.json.format(msgspec.json.encode(rows), indent=1))
+    write_atomically(out / PAGE, render_comparison(compared))
+    return compared
+
+
+def _require_sweep(out: Path) -> None:
+    """Fail before long work where its results could not be kept, or are not alone."""
+    require_parent(out)
+    if out.exists() and not (out.is_dir() and ((out / RECORD).is_file() or not any(out.iterdir()))):
+        raise RunError(f"{out}: exists and is no sweep's directory; choose another --out")
+
+
+def _named(programs: Sequence[Path]) -> dict[str, Path]:
+    """Programs by the names of their directories."""
+    named: dict[str, Path] = {}
+    for path in programs:
+        if path.stem in named:
+            raise ConfigError(f"{path}: its runs would be kept as {path.stem}, as those of {named[path.stem]}; rename one")
+        if path.stem in (RECORD, SUMMARY_CSV, SUMMARY_JSON, PAGE):
+            raise ConfigError(f"{path}: a sweep writes a file {path.stem}; rename the program")
+        named[path.stem] = path
+    return named
+
+
+def _planned(
+    path: Path, name: str, directory: Path, timesteps: Sequence[int], data: str | None, limit: int | None, target: str,
+    precision: str, chips: Sequence[Hardware], names: Sequence[str], labels: Labels,
+) -> list[Planned]:  # fmt: skip
+    """The runs of one program, each with whether it is there already."""
+    from ecmt_deploy.runs.pipeline import evaluation_data
+
+    program = read(path)
+    if precision == "float" and program.integer:
+        raise ConfigError(f"{path}: an integer program; run it with --precision fixed")
+    calibration = program.provenance.calibration
+    if data is None and (calibration is None or calibration.split == "given"):
+        raise DataError(f"{path}: the program does not say what it was calibrated on; give --data")
+    spec = data or (calibration.spec if calibration else "")
+    try:
+        samples = len(evaluation_data(program, spec, limit, labels))
+    except DataError as error:
+        if data is not None:
+            raise
+        raise DataError(
+            f"{path}: was calibrated on {spec}, and a relative path is looked for in {Path.cwd()}: {error}; run the sweep "
+            "where the program was converted, or say with --data where the data is"
+        ) from None
+    chip = _chip(program, chips, names) if precision == "fixed" and not program.integer else None
+    digests: dict[int, str] = {}
+    runs = []
+    for t in timesteps:
+        run = Planned(path, name, directory / f"T{t}", t, spec, samples, chip, False)
+        if run.path.exists():
+            steps = max(t, program.timesteps) if chip else 0  # an integer program has room for its own steps at least
+            if steps not in digests:
+                digests[steps] = _digest(program, chip, t) if chip else sha256(path)
+            run = run._replace(made=_belongs(run, digests[steps], target, precision, labels))
+        runs.append(run)
+    return runs
+
+
+def _chip(program: Program, chips: Sequence[Hardware], names: Sequence[str]) -> str:
+    """The first chip a float program can be quantised for."""
+    failure: HardwareError | None = None
+    for chip, name in zip(chips, names, strict=True):
+        try:
+            quantize(program, chip)
+        except HardwareError as error:
+            failure = failure or error
+        else:
+            return name
+    assert failure is not None
+    raise failure
+
+
+def _digest(program: Program, chip: str, timesteps: int) -> str:
+    """Digest of the integer program that a run of it keeps."""
+    with tempfile.TemporaryDirectory() as directory:
+        write(quantize(program, hardware(chip), timesteps), Path(directory) / PROGRAM)
+        return sha256(Path(directory) / PROGRAM)
+
+
+def _belongs(run: Planned, digest: str, target: str, precision: str, labels: Labels) -> bool:
+    """Whether a run directory holds that run whole; ``False`` where it is incomplete, and is made again.
+
+    Raises
+    ------
+    RunError
+        if it holds another run, or something else: nothing of that is replaced.
+    """
+    require_writable(run.path, overwrite=True)
+    try:
+        stored = load_run(run.path)
+        stored.outputs()
+        record = stored.record
+    except RunError as error:
+        _logger.warning("%s: not whole, made again (%s)", run.path, error)
+        return False
+    for what, found, expected in (
+        ("program", record.program_sha256[:12], digest[:12]),
+        ("T", record.timesteps, run.timesteps),
+        ("data", record.data, run.data),
+        ("number of samples", record.n_samples, run.samples),
+        ("target", record.target, target),
+        ("precision", record.precision, precision),
+        ("matching of labels", record.labels or "unknown", labels),
+    ):
+        if found != expected:
+            raise RunError(f"{run.path}: a run of another {what} ({found}, not {expected}); choose another --out, or remove it")
+    return True
+
+
+def _record(out: Path, plan: Sequence[Planned], names: Sequence[str], limit: int | None, target: str, precision: str) -> None:
+    """Make the directory a sweep's."""
+    try:
+        out.mkdir(exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{out}: cannot be made: {error.strerror}; choose another --out") from None
+    record = SweepRecord(
+        programs={run.name: sha256(run.program) for run in {run.name: run for run in plan}.values()},
+        timesteps=sorted({run.timesteps for run in plan}),
+        hardware=list(names),
+        data={run.name: run.data for run in plan},
+        limit=limit,
+        target=target,
+        precision=precision,
+    )
+    write_atomically(out / RECORD, msgspec.json.format(msgspec.json.encode(record), indent=1))
+
+
+def _run(
+    plan: Sequence[Planned], target: str, precision: str, limit: int | None, say: Callable[[str], None], labels: Labels
+) -> None:
+    """Make the runs that are not there."""
+    from ecmt_deploy.runs.pipeline import simulate_file
+
+    missing = [run for run in plan if not run.made]
+    if len(missing) < len(plan):
+        say(f"{len(plan) - len(missing)} of {len(plan)} runs are there already")
+    for i, run in enumerate(missing, start=1):
+        say(f"run {i} of {len(missing)}: {run.name}, T = {run.timesteps}, {run.samples} samples on {target}")
+        try:
+            run.path.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{run.path.parent}: cannot be made: {error.strerror}; choose another --out") from None
+        try:
+            simulate_file(
+                run.program, target, run.data, run.path, limit, run.timesteps, precision, run.chip, labels=labels,
+                allow_misfit=True, overwrite=True,  # what is there is not whole
+            )  # fmt: skip
+        except EcmtError as error:
+            raise type(error)(f"{run.name}, T = {run.timesteps}: {error}") from None

@@ -1,0 +1,145 @@
+"""The Target protocol, and how targets are found: by entry points, so that the library never imports one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+import numpy as np
+
+from ecmt_deploy.door import ChipLike
+from ecmt_deploy.errors import TargetError
+from ecmt_deploy.program import Program
+from ecmt_deploy.program.activity import Activity
+
+if TYPE_CHECKING:
+    from ecmt_deploy.chips import Hardware
+    from ecmt_deploy.estimation import Energy
+
+GROUP = "ecmt_deploy.targets"
+
+#: called with the number of steps finished so far, of all samples together: T for each sample
+Progress = Callable[[int], None]
+PROBE_KINDS = ("spikes", "membrane", "state")
+
+
+class Probe(msgspec.Struct, frozen=True):
+    """What to record of a node at every step: of a neuron its ``spikes`` or its ``membrane`` (after the spikes left it), of any
+    node with a memory its ``state``: membrane, accumulators and what was sent so far, one after another in row-major order."""
+
+    node: str
+    kind: str = "spikes"
+
+    def __str__(self) -> str:
+        return f"{self.node}:{self.kind}"
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """One reason why a target cannot run a program: the node, and what about it."""
+
+    node: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a target returns.
+
+    Attributes
+    ----------
+    outputs : (T, N, classes), the readout after every step
+    activity : counts per node
+    probes : time series (N, T, *shape) of what was probed
+    build_seconds, run_seconds : to make the machine ready, and to run; ``None`` where the target does not tell them apart
+    processes : operating system processes that ran the program, where there are several
+    program : what ran; ``None`` as targets return it, :func:`ecmt_deploy.simulate` adds it
+    """
+
+    outputs: np.ndarray
+    activity: Activity
+    probes: Mapping[Probe, np.ndarray] = field(default_factory=dict)
+    build_seconds: float | None = None
+    run_seconds: float | None = None
+    processes: int | None = None
+    program: Program | None = None
+
+    def energy(self, hardware: ChipLike) -> Energy:
+        """The energy of this run on a chip, given by name, file or object; see :func:`ecmt_deploy.energy`."""
+        import ecmt_deploy  # the verb, which builds on runs
+
+        return ecmt_deploy.energy(self, hardware)
+
+    def __repr__(self) -> str:
+        steps, samples, *readout = self.outputs.shape
+        events = None if self.program is None else self.activity.events_per_mac(self.program.encoding)
+        counted = "" if events is None else f", {events:.3g} events per MAC"
+        probed = f", {len(self.probes)} probes" if self.probes else ""
+        return f"Run({samples} samples, T = {steps}, readout {tuple(readout)}{counted}{probed})"
+
+
+class Target(Protocol):
+    """A machine that executes programs and counts."""
+
+    name: str
+
+    def missing(self) -> str | None:
+        """What is not installed that this target needs, as a sentence that says how to install it; ``None`` if ready."""
+
+    def check(self, program: Program, hardware: Hardware | None) -> list[Unsupported]:
+        """All reasons at once why ``program`` cannot run here; empty where it can.
+
+        ``hardware`` is the chip that whoever calls named. Whether the program fits it is not asked here: the core places it,
+        for every target alike. A target adds what it cannot honour of that chip itself.
+        """
+
+    def run(
+        self,
+        program: Program,
+        inputs: np.ndarray,
+        timesteps: int,
+        *,
+        dtype: np.dtype,
+        progress: Progress | None = None,
+        probes: Sequence[Probe] = (),
+    ) -> Run:
+        """Run every sample of ``inputs`` (N, *input_shape) for ``timesteps`` steps in ``dtype``.
+
+        Of an integer program ``dtype`` is int64, and so are inputs and outputs: whoever calls quantises and scales back.
+        ``probes`` name neuron nodes; a target that cannot record refuses them with a :class:`TargetError`. What is returned is
+        checked: counts that no run of the program can have are an error of the target.
+        """
+
+
+def available() -> list[str]:
+    """Names of the targets that are registered, whether or not what they need is installed."""
+    return sorted(entry.name for entry in entry_points(group=GROUP))
+
+
+def find(name: str) -> Target:
+    """The target registered as ``name``.
+
+    Raises
+    ------
+    TargetError
+        if there is none of that name, or what it needs is not installed (the message says how to install it).
+    """
+    entries = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if not isinstance(name, str) or name not in entries:
+        raise TargetError(f"unknown target {name!r}; registered: {', '.join(sorted(entries)) or 'none'}")
+    target: Target = entries[name].load()()
+    missing = target.missing()
+    if missing:
+        raise TargetError(missing)
+    return target
+
+
+def require_runnable(target: Target, program: Program, hardware: Hardware | None) -> None:
+    """Raise one :class:`TargetError` that lists every problem ``target`` has with ``program``."""
+    problems = target.check(program, hardware)
+    if problems:
+        listed = "; ".join(f"{p.node}: {p.reason}" for p in problems)
+        raise TargetError(f"target {target.name} cannot run this program: {listed}")

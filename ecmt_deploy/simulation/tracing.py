@@ -1,0 +1,182 @@
+"""The verb ``trace``: run a program beside its analog self and measure every node, to find the layer that breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import chain, islice
+from math import prod
+from typing import Any
+
+import nir
+import torch
+from torch import Tensor
+
+from ecmt_deploy.door import ProgramLike, as_steps, batches
+from ecmt_deploy.engine import SpikingModel, load
+from ecmt_deploy.errors import DataError
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.simulation.traces import NodeTrace, Trace
+
+#: nodes that only move values, or hold what does not depend on the input
+_SILENT = (*n.WIRING, n.Constant, n.Hold, nir.Input, nir.Output)
+#: samples at once: the analog streams of a batch are kept
+BATCH = 4
+#: samples that tell which rows the readout depends on
+PROBES = 16
+
+
+def trace(
+    model: ProgramLike,
+    x: Any,
+    timesteps: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Trace:
+    """Compare every node's value so far with its analog value, after every step.
+
+    Parameters
+    ----------
+    model : the program: a ``SpikingModel``, a ``Program``, the path of a file, or a ``Run``
+    x : samples (N, *input_shape), or an iterable of such batches, or whatever :func:`ecmt_deploy.door.batches` takes
+    timesteps : steps T; by default those the program was converted for
+    progress : called with the number of samples finished
+
+    Raises
+    ------
+    ConfigError
+        if ``timesteps`` is below 1.
+    DataError
+        if there are no samples, or they do not have the program's input shape.
+    """
+    model = load(model)
+    steps = as_steps(timesteps, model.program)
+    samples = chain.from_iterable(torch.from_numpy(batch.x) for batch in batches(x, model.program.input_shape))
+    probes = list(islice(samples, PROBES))
+    if not probes:
+        raise DataError("there are no samples to trace; pass at least one")
+    meters = _meters(model.program, steps)
+    needed = _needed_rows(SpikingModel(model.program).to(model.device).double(), _batches(probes), meters)
+    for name, meter in meters.items():
+        meter.needed = needed[name]
+    done = 0
+    for batch in _batches(chain(probes, samples)):
+        model.trace(batch, lambda name, value: meters[name].expect(value) if name in meters else None)
+        model.watch(batch, steps, lambda name, value: meters[name].see(value) if name in meters else None)
+        done += len(batch)
+        if progress:
+            progress(done)
+    return Trace(done, steps, model.program.coding, tuple(meter.result(done) for meter in meters.values()))
+
+
+def _meters(program: Program, steps: int) -> dict[str, _Meter]:
+    repeating = _repeating(program)
+    return {
+        name: _Meter(program, name, steps, name in repeating)
+        for name, node in program.nodes.items()
+        if not isinstance(node, _SILENT) and not _of_constants(program, name)
+    }
+
+
+def _batches(samples: Iterable[Tensor]) -> Iterator[Tensor]:
+    remaining = iter(samples)
+    while batch := list(islice(remaining, BATCH)):
+        yield torch.stack(batch)
+
+
+def _needed_rows(exact: SpikingModel, batches: Iterable[Tensor], names: Collection[str]) -> dict[str, Tensor]:
+    """For every node, whether the readout depends on a row (last axis) for any sample: arrays of shape (*rows, 1), bool.
+
+    By gradients in float64. What nothing depends on (patch tokens behind the last attention of a class-token model) may fall
+    silent, and is no error.
+    """
+    rows: dict[str, Tensor] = {}
+    for batch in batches:
+        streams: dict[str, Tensor] = {}
+
+        def keep(name: str, value: Tensor, streams: dict[str, Tensor] = streams) -> None:
+            if name in names and value.requires_grad:
+                value.retain_grad()
+                streams[name] = value
+
+        exact.backward(batch.double(), torch.Generator().manual_seed(0), trace=keep)
+        for name, value in streams.items():
+            gradient = torch.zeros_like(value) if value.grad is None else value.grad
+            seen = (gradient != 0).any(dim=0).any(dim=-1, keepdim=True)
+            rows[name] = rows[name] | seen if name in rows else seen
+    return rows
+
+
+def _repeating(program: Program) -> set[str]:
+    """Streams of rate coding that say the same at every step, so that their mean is their value."""
+    found: set[str] = set()
+    for name, node in program.nodes.items():
+        source = isinstance(node, n.Hold) or (isinstance(node, n.Constant) and node.schedule == "every")
+        if source or any(operand in found for operand in program.operands[name]):
+            found.add(name)
+    return found
+
+
+def _of_constants(program: Program, name: str) -> bool:
+    sources = program.operands[name]
+    return all(isinstance(program.nodes[s], n.Constant) or (program.operands[s] and _of_constants(program, s)) for s in sources)
+
+
+class _Meter:
+    """Running sums of one node, and the squared errors of every sample."""
+
+    def __init__(self, program: Program, name: str, steps: int, repeating: bool) -> None:
+        self.name, self.node, self.steps, self.repeating = name, program.nodes[name], steps, repeating
+        self.size = prod(program.shapes[name])
+        self.needed = torch.ones((), dtype=torch.bool)
+        self.squared_errors: list[list[Tensor]] = [[] for _ in range(steps)]
+        self.squares: list[Tensor] = []
+        self.spikes, self.highest = [0] * steps, [0] * steps
+
+    def expect(self, analog: Tensor) -> None:
+        """Begin a batch with its analog stream."""
+        self.analog, self.total, self.t = analog.double(), torch.zeros_like(analog, dtype=torch.float64), 0
+        self.counted = self.analog.isfinite() & self.needed
+        self.squares.append(self._squares(self._whole(self.analog)))
+
+    def see(self, value: Tensor) -> None:
+        """The next step of the batch."""
+        value = value.double()
+        self.total = value if isinstance(self.node, n.Readout) else self.total + value
+        so_far = self.total / (self.t + 1) if self.repeating and not isinstance(self.node, n.Readout) else self.total
+        self.squared_errors[self.t].append(self._squares(so_far - self.analog))
+        if isinstance(self.node, n.MultiThreshold):
+            top = 2.0 ** (int(self.node.levels) - 1)
+            bases = [torch.from_numpy(b).to(value) * top for b in (self.node.positive_base, self.node.negative_base)]
+            self.spikes[self.t] += int((value != 0).sum())
+            self.highest[self.t] += int(((value >= bases[0]) | (-value >= bases[1])).sum())
+        self.t += 1
+        if self.t == self.steps:
+            del self.analog, self.total, self.counted
+
+    def _squares(self, value: Tensor) -> Tensor:
+        """Of the elements that count, summed over each sample (B,)."""
+        return value.where(self.counted, 0.0).square().reshape(len(value), -1).sum(dim=1).cpu()
+
+    def _whole(self, value: Tensor) -> Tensor:
+        """A neuron's stream lacks what was expected; its error is measured against the whole operand."""
+        if not isinstance(self.node, n.MultiThreshold):
+            return value
+        return value - torch.from_numpy(self.node.initial_membrane).to(value)
+
+    def result(self, samples: int) -> NodeTrace:
+        squares = torch.cat(self.squares)
+        total = float(squares.sum()) or 1.0
+        own = squares.where(squares > 0, total / samples)  # a sample of zeros is measured by the others
+        errors = [torch.cat(batches) for batches in self.squared_errors]
+        ordered = [(error / own).sqrt().sort(descending=True).values.tolist() for error in errors]
+        updates = samples * self.size
+        spiking = isinstance(self.node, n.MultiThreshold)
+        return NodeTrace(
+            self.name,
+            str(getattr(self.node, "function", getattr(self.node, "product", type(self.node).__name__))),
+            tuple((float(error.sum()) / total) ** 0.5 for error in errors),
+            tuple(count / updates for count in self.spikes) if spiking else (),
+            tuple(count / updates for count in self.highest) if spiking else (),
+            tuple(worst_first[-(-samples // 20) - 1] for worst_first in ordered),
+            tuple(worst_first[0] for worst_first in ordered),
+        )
