@@ -95,15 +95,15 @@ $(FASHION_WEIGHTS): | setup
 	$(BIN)/python -m benchmarks.train_vit_fashion $(FASHION) --out $@
 
 figures: setup $(if $(FASHION),$(FASHION_WEIGHTS))
-	$(BIN)/python -m benchmarks.digits
-	$(BIN)/python -m benchmarks.accuracy $(WITH_FASHION)
-	$(BIN)/python -m benchmarks.fixed $(WITH_FASHION)
-	$(BIN)/python -m benchmarks.ablation
-	$(BIN)/python -m benchmarks.chips
-	$(BIN)/python -m benchmarks.printed
-	$(BIN)/python -m tests.families
-	$(BIN)/python -m tests.format_vector
-	$(BIN)/python -m tests.fixed_vector
+	$(BIN)/python -m docs.generate.digits
+	$(BIN)/python -m docs.generate.accuracy $(WITH_FASHION)
+	$(BIN)/python -m docs.generate.fixed $(WITH_FASHION)
+	$(BIN)/python -m docs.generate.ablation
+	$(BIN)/python -m docs.generate.chips
+	$(BIN)/python -m docs.generate.printed
+	$(BIN)/python -m tests.support.families
+	$(BIN)/python -m tests.support.format_vector
+	$(BIN)/python -m tests.support.fixed_vector
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.large
 	$(BIN)/python -m benchmarks.large budgets

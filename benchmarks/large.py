@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.documents import put, table
+from docs.generate.documents import put, table
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 MODEL, PRESETS = "vit_large_patch16_224", ("paper", "accurate")

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.documents import put
+from docs.generate.documents import put
 from ecmt_deploy import models
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion.converter import convert

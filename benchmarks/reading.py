@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.documents import put
+from docs.generate.documents import put
 from ecmt_deploy import data
 from ecmt_deploy.program.preprocessing import Preprocessing
 

@@ -24,8 +24,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.documents import put
 from benchmarks.lava import program
+from docs.generate.documents import put
 from ecmt_deploy.config import Execution
 from ecmt_deploy.engine import SpikingModel, load
 from ecmt_deploy.program import write

@@ -15,7 +15,7 @@ import torch
 from hypothesis import settings
 
 from ecmt_deploy.program import Program
-from tests import programs
+from tests.support import programs
 
 torch.set_num_threads(1)
 # how long an example takes says more about what else runs

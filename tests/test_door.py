@@ -18,7 +18,7 @@ from ecmt_deploy import door
 from ecmt_deploy.data.core import ArraySource, whole
 from ecmt_deploy.errors import ConfigError, DataError, HardwareError, RunError
 from ecmt_deploy.program.preprocessing import Preprocessing
-from tests.programs import TinyTransformer, images
+from tests.support.programs import TinyTransformer, images
 
 SHAPE, CLASSES, SAMPLES = (2, 4, 4), 5, 20
 X, Y = images(SAMPLES), np.arange(SAMPLES) % CLASSES

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import accuracy, chips, digits, fixed
-from benchmarks.documents import block
+from docs.generate import accuracy, chips, digits, fixed
+from docs.generate.documents import block
 from ecmt_deploy import models
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.evaluation.divided import evaluate_file
 from ecmt_deploy.evaluation.intervals import interval, percent
 from ecmt_deploy.runs.demo import DATA, MODEL, TIMESTEPS
 from ecmt_deploy.runs.pipeline import convert_named
-from tests.documents import require_alike
+from tests.support.documents import require_alike
 
 ROOT = Path(__file__).parent.parent
 #: rounding differs between machines, and moves a spike here and there: images of 360, and shares of a count or an energy

@@ -9,8 +9,8 @@ from ecmt_deploy.quantization import quantize
 from ecmt_deploy.simulation.probes import parse_probes
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.targets.lava import LavaTarget
-from tests.integer_programs import random_program
-from tests.programs import images
+from tests.support.integer_programs import random_program
+from tests.support.programs import images
 
 pytestmark = pytest.mark.skipif(LavaTarget().missing() is not None, reason=str(LavaTarget().missing()))
 

@@ -18,7 +18,7 @@ from ecmt_deploy.quantization import quantize
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.simulation.target import Run
 from ecmt_deploy.targets.lava import LavaTarget
-from tests.random_programs import Case, random_program
+from tests.support.random_programs import Case, random_program
 
 #: fixed seeds, so that a failure can be run again; `make test-all` runs the many
 SEEDS, MANY_SEEDS = range(60), range(60, 2060)

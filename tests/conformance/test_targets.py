@@ -7,7 +7,7 @@ from ecmt_deploy.program import Program
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.simulation.target import Run, available, find
 from tests.conftest import PROGRAMS
-from tests.programs import images
+from tests.support.programs import images
 
 TIMESTEPS = 4
 OTHERS = [name for name in available() if name != "reference"]

@@ -30,9 +30,9 @@ from ecmt_deploy.program.preprocessing import Preprocessing
 from ecmt_deploy.runs.directory import RunRecord, save_run
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.simulation.traces import NodeTrace, Trace
-from tests.fixed_vector import quantised
-from tests.format_vector import small
-from tests.programs import every_node
+from tests.support.fixed_vector import quantised
+from tests.support.format_vector import small
+from tests.support.programs import every_node
 
 
 def make(corpus: Path) -> Path:

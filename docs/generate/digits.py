@@ -1,0 +1,145 @@
+"""The bundled digits transformer, trained: its energy on every chip (README.md), and one layer's bill line by line
+(docs/energy.md).
+
+    python -m docs.generate.digits
+
+Preset ``accurate``, T = 4, the first 64 test samples on the torch engine: what the commands of docs/energy.md run. On one
+thread, as several round in another order.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from docs.generate.documents import put, table
+from ecmt_deploy.chips import Figure, available, hardware
+from ecmt_deploy.config import ConvertConfig
+from ecmt_deploy.estimation import Energy, bound_mark, energy
+from ecmt_deploy.estimation.routing import packets_per_message, traffic
+from ecmt_deploy.evaluation.intervals import measured
+from ecmt_deploy.placement import place
+from ecmt_deploy.report import text
+from ecmt_deploy.runs.directory import StoredRun
+from ecmt_deploy.runs.pipeline import convert_named, simulate_file
+
+ROOT = Path(__file__).parents[2]
+README, ENERGY = ROOT / "README.md", ROOT / "docs" / "energy.md"
+SAMPLES, STEPS = 64, 4
+CHIP, LAYER = "loihi1_sanafe", "blocks.0.attn.qkv"
+
+
+def run() -> StoredRun:
+    """The run that both tables are about."""
+    with TemporaryDirectory() as directory:
+        program = Path(directory) / "p.nir"
+        convert_named("zoo:vit_digits", "digits", program, ConvertConfig())
+        return simulate_file(program, "torch", "digits", Path(directory) / "run", SAMPLES, STEPS)
+
+
+def on_chips(done: StoredRun) -> list[str]:
+    """Energy of the run on every chip, and what the other two views say."""
+    energies = [energy(done.activity, done.program, chip) for chip in available()]
+    heads = ["chip", "cores", "chips", "energy", "without a price", "latency", "fits"]
+    first = energies[0]
+    memory = [sum(side.values()) for side in (first.memory.snn_pj, first.memory.ann_pj)]
+    return [
+        *table(heads, [_on_chip(each) for each in energies]),
+        "",
+        f"Top-1 {100 * done.record.accuracy[-1]:.2f} % ({measured(done.record.accuracy[-1], first.n_samples)}) at"
+        f" {first.events_per_mac:.2f} events per MAC. At 45 nm, as the papers count it takes {_plain(first.paper.snn_pj)}"
+        f" against the ANN's {_plain(first.paper.ann_pj)}; with what that leaves out, {_plain(first.paper.total_pj)}."
+        f" With memory it is {_plain(memory[0])} against {_plain(memory[1])} of the ANN quantised to"
+        f" {first.memory.ann_bits} bits.",
+    ]
+
+
+def _on_chip(e: Energy) -> list[str]:
+    total = f"{bound_mark(e.bounds)}{_plain(e.total_pj.value)}" if e.components_pj else "unknown"
+    unpriced = sorted({name.partition(".")[0] for name in e.unpriced})
+    latency = "unknown"
+    if e.timing is not None:
+        latency = f"{'≥ ' if e.timing.unknown else ''}{_plain(text.duration_band(e.timing.latency_us))}"
+    more = [", ".join(unpriced), latency]
+    cores, chips = ("unknown" if number is None else f"{number:,}" for number in (e.cores, e.chips))
+    if e.obstacles:
+        more.append(f"no: {len(e.obstacles)} obstacles{'; priced as if it did' if e.components_pj else ''}")
+    else:
+        more.append(e.fits)
+    return [e.hardware, cores, chips, total, *more]
+
+
+def _plain(value: float | str) -> str:
+    return (text.energy(value) if isinstance(value, float) else value).replace("\u00a0", " ")
+
+
+def bill(done: StoredRun) -> list[str]:
+    """What one layer and its neuron cost, count by count."""
+    chip, neuron = hardware(CHIP), f"{LAYER}.neuron"
+    placement = place(done.program, chip)
+    counts, fired = done.activity[LAYER], done.activity[neuron]
+    sent = [each for each in traffic(done.activity, done.program, chip, placement) if each.route.source == neuron]
+    packets, east_west, north_south = (
+        sum(getattr(each, name) for each in sent) * SAMPLES for name in ("packets", "hops_ew", "hops_ns")
+    )
+    a_message = packets_per_message(done.program.nodes[neuron], chip) * sum(each.route.packets for each in sent)
+    prices = chip.prices
+    lines = [
+        ("`qkv`: synaptic events", counts.synops, prices.synop_pj),
+        ("`qkv.neuron`: active updates", fired.neuron_updates_active, prices.neuron_update_active_pj),
+        ("idle updates", fired.neuron_updates_idle, prices.neuron_update_idle_pj),
+        ("spikes", fired.spikes, prices.spike_pj),
+        (f"messages, x {a_message:g} packets", packets, prices.message_pj),
+        (f"x {east_west / packets:.3g} hops east-west", east_west, prices.hop_ew_pj),
+        (f"x {north_south / packets:.3g} hops north-south", north_south, prices.hop_ns_pj),
+    ]
+    e = energy(done.activity, done.program, CHIP)
+    rows = [row for row in e.rows if row.node in (LAYER, neuron)]
+    total = sum(amount / SAMPLES * _price(figure) for _, amount, figure in lines)
+    charged = sum(row.priced_pj.value for row in rows)
+    if abs(total - charged) > 1e-9 * charged:
+        raise ValueError(f"the lines add up to {total} pJ, and {charged} are charged: a line is missing")
+    unit = next(unit for unit in placement.units if LAYER in unit.nodes)
+    columns = -(-done.program.shapes[LAYER][-1] // unit.columns_per_core)
+    view = e.memory.rows[LAYER]
+    even = "never breaks even" if view.break_even_events_per_mac is None else (
+        f"breaks even at {view.break_even_events_per_mac:.3f}"
+    )  # fmt: skip
+    return [
+        *table(
+            ["count", f"over {SAMPLES} samples", f"x price (`{CHIP}`)", "pJ per inference"],
+            [
+                [name, f"{amount:,.0f}", f"{_price(figure):g}", f"{amount / SAMPLES * _price(figure):,.0f}"]
+                for name, amount, figure in lines
+            ]
+            + [["together", "", "", f"{charged:,.0f}"]],
+        ),
+        "",
+        f"A message takes {a_message:g} packets, as `qkv` takes {unit.cores} cores, a tile of {unit.rows_per_core} x"
+        f" {unit.columns_per_core} outputs on each, {columns} side by side (`ecmt-deploy inspect p.nir --hardware {CHIP}`)."
+        f" In view (c) the layer has {view.events_per_mac:.2f} events per MAC and {even}: its states lie in a memory and are"
+        " read and written at every event, while the ANN adds up in a register. That, and not arithmetic, is what spiking"
+        f" pays for; the papers' ratio of this run is {e.paper.ratio:.2f}, and with all that it leaves out"
+        f" {e.paper.total_pj / e.paper.ann_pj:.1f}.",
+    ]
+
+
+def _price(figure: Figure | None) -> float:
+    if figure is None:
+        raise ValueError(f"{CHIP} has no price of this count")
+    return figure.value
+
+
+def main() -> None:
+    """Run, print, and write both."""
+    torch.set_num_threads(1)
+    done = run()
+    for document, name, lines in ((README, "energy", on_chips(done)), (ENERGY, "bill", bill(done))):
+        print("\n".join(lines))
+        put(document, name, lines)
+
+
+if __name__ == "__main__":
+    main()

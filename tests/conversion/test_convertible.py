@@ -1,0 +1,210 @@
+"""What a model must be to be converted: what people have instead is refused in one line that helps."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import operator
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import ecmt_deploy as ecmt
+from ecmt_deploy.conversion.convertible import require_answer, require_convertible
+from ecmt_deploy.errors import CaptureError, DataError, EcmtError, ModelError
+from tests.support.programs import TinyTransformer, images
+
+X = torch.from_numpy(images(8, seed=1))
+Pair = collections.namedtuple("Pair", "logits features")
+
+
+@dataclasses.dataclass
+class Output:
+    logits: torch.Tensor
+
+
+class Answers(nn.Module):
+    """A model whose answer is made of the logits."""
+
+    def __init__(self, form=lambda y: y) -> None:
+        super().__init__()
+        self.model, self.form = TinyTransformer(), form
+
+    def forward(self, x):
+        return self.form(self.model(x))
+
+
+def answering(form) -> nn.Module:
+    return Answers(form).eval()
+
+
+def refused(model, x=X) -> str:
+    with pytest.raises(EcmtError) as caught:
+        ecmt.convert(model, calibration=x)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+NOT_MODULES = {
+    "a name": ("vit_tiny", "pass ecmt_deploy.models.load('vit_tiny').module, or use `ecmt-deploy convert vit_tiny --data"),
+    "a class": (TinyTransformer, "TinyTransformer is a class, not a module; make a model of it, load its weights"),
+    "weights": (TinyTransformer().state_dict(), "these are weights, not a module; load them into one"),
+    "nothing": (None, "NoneType is not a module; pass an nn.Module in eval mode"),
+    "a function": (ecmt.convert, "function is not a module; pass an nn.Module in eval mode"),
+}
+
+
+@pytest.mark.parametrize(("model", "message"), NOT_MODULES.values(), ids=NOT_MODULES)
+def test_what_is_no_module_is_refused(model, message):
+    assert message in refused(model)
+
+
+def test_a_named_model_is_refused_with_its_module():
+    named = ecmt.models.load("zoo:vit_digits")
+    assert refused(named) == "Model is not a module; pass its .module"
+    require_convertible(named.module)
+
+
+def test_a_converted_model_is_refused(all_programs):
+    converted = ecmt.SpikingModel(all_programs["transformer, accurate"])
+    assert "SpikingModel is a converted model already" in refused(converted)
+
+
+class Inside(nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return self.inner(x)
+
+
+WRAPPERS = {
+    "compiled": (torch.compile, "OptimizedModule", "model._orig_mod"),
+    "data parallel": (nn.DataParallel, "DataParallel", "model.module"),
+    "averaged": (torch.optim.swa_utils.AveragedModel, "AveragedModel", "model.module"),
+    "compiled data parallel": (lambda model: torch.compile(nn.DataParallel(model)), "OptimizedModule", "model._orig_mod"),
+    "data parallel inside": (lambda model: Inside(nn.DataParallel(model)), "DataParallel", "model.inner.module"),
+    "compiled inside": (lambda model: Inside(torch.compile(model)), "OptimizedModule", "model.inner._orig_mod"),
+}
+
+
+@pytest.mark.parametrize(("wrap", "name", "mend"), WRAPPERS.values(), ids=WRAPPERS)
+def test_wrapped_models_are_refused_with_what_is_in_them(wrap, name, mend):
+    model = wrap(TinyTransformer()).eval()
+    where = mend.rpartition(".")[0]
+    assert refused(model) == f"{where} is wrapped in {name}; pass {mend} in its place"
+    assert isinstance(operator.attrgetter(mend.partition(".")[2])(model), nn.Module)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_torchscript_is_refused():
+    assert "is TorchScript, which is no longer a module" in refused(torch.jit.trace(TinyTransformer(), X[:1]))
+
+
+NUMBERS = {
+    "bfloat16": (
+        lambda m: m.bfloat16(),
+        "token is torch.bfloat16; conversion takes single or double precision",
+    ),
+    "float16": (lambda m: m.half(), "token is torch.float16"),
+    "one layer in bfloat16": (lambda m: m.fc2.bfloat16(), "fc2.weight is torch.bfloat16"),
+    "a buffer in float16": (lambda m: m.register_buffer("scale", torch.ones(1).half()), "scale is torch.float16"),
+    "no memory": (lambda m: m.to("meta"), "token is on meta; conversion takes place on the CPU, pass model.cpu()"),
+    "a sparse buffer": (lambda m: m.register_buffer("mask", torch.eye(3).to_sparse()), "mask is sparse or quantized"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), NUMBERS.values(), ids=NUMBERS)
+def test_numbers_that_do_not_convert_are_refused_by_name(change, message):
+    model = TinyTransformer()
+    change(model)
+    assert message in refused(model)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_float_makes_of_half_precision_converts(dtype):
+    """The mend that the refusal names, and double precision as it is."""
+    model = TinyTransformer().bfloat16().to(dtype)
+    spiking = ecmt.convert(model, X, ecmt.ConvertConfig(preset="paper"))
+    assert spiking.dtype == dtype
+
+
+ANSWERS = {
+    "a tuple": (lambda y: (y,), "tuple", "[0]"),
+    "a list of several": (lambda y: ["text", y, 2 * y], "list", "[1]"),
+    "a dict": (lambda y: {"loss": None, "logits": y}, "dict", "['logits']"),
+    "an ordered dict": (lambda y: collections.OrderedDict(out=y), "OrderedDict", "['out']"),
+    "a named tuple": (lambda y: Pair(y, 2 * y), "Pair", "[0]"),
+    "a dataclass": (Output, "Output", ".logits"),
+}
+
+
+@pytest.mark.parametrize(("form", "name", "access"), ANSWERS.values(), ids=ANSWERS)
+def test_answers_that_are_not_one_tensor_are_refused_with_how_to_take_one(form, name, access):
+    expected = f"Answers answers with {name}, expected one tensor; wrap it in an nn.Module whose forward returns one, such as "
+    assert refused(answering(form)) == f"{expected}self.model(x){access}"
+
+
+ODD_ANSWERS = {
+    "nothing": (
+        lambda y: None,
+        "answers with NoneType, expected one tensor; wrap it in an nn.Module",
+    ),
+    "an array": (lambda y: y.detach().numpy(), "answers with ndarray, expected one tensor"),
+    "classes": (lambda y: y.argmax(-1), "answers with torch.int64; expected logits or features, floating point"),
+    "no axis for a single sample": (torch.squeeze, "answers one sample with shape (5,) and two with (2, 5); name the axis"),
+}
+
+
+@pytest.mark.parametrize(("form", "message"), ODD_ANSWERS.values(), ids=ODD_ANSWERS)
+def test_other_answers_are_refused(form, message):
+    assert message in refused(answering(form))
+
+
+def fails(error: BaseException):
+    def form(y):
+        raise error
+
+    return form
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), ZeroDivisionError("so\nit is"), NotImplementedError(), Exception("own")])
+def test_whatever_a_model_raises_is_one_line_that_says_where(error):
+    message = refused(answering(fails(error)))
+    assert message.startswith("Answers does not take calibration samples of shape (2, 4, 4); its code says what it expects: ")
+    assert type(error).__name__ in message
+    assert f"in {__file__}, line " in message
+    assert message.endswith(": raise error")
+
+
+def test_a_model_that_asks_for_more_than_samples_is_refused():
+    class Two(nn.Module):
+        def forward(self, x, mask):
+            return x
+
+    message = refused(Two().eval())
+    assert "missing 1 required positional argument: 'mask'" in message
+    assert "convertible.py" not in message
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_a_model_that_is_stopped_stops(stop):
+    with pytest.raises(stop):
+        require_answer(answering(fails(stop())), X)
+
+
+def test_errors_have_their_kinds():
+    for error, call in (
+        (ModelError, lambda: require_convertible("x")),
+        (ModelError, lambda: require_convertible(TinyTransformer().half())),
+        (CaptureError, lambda: require_convertible(nn.DataParallel(TinyTransformer()).eval())),
+        (CaptureError, lambda: require_convertible(TinyTransformer().train())),
+        (CaptureError, lambda: require_answer(answering(Output), X)),
+        (DataError, lambda: require_answer(TinyTransformer(), torch.zeros(1, 3))),
+        (DataError, lambda: ecmt.convert(TinyTransformer(), np.zeros((4, 2, 4, 4), np.uint8))),
+    ):
+        with pytest.raises(error):
+            call()

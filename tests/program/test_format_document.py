@@ -1,0 +1,47 @@
+"""docs/format.md says what the code does: its generated parts are those the code generates now."""
+
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.fields import FIELDS
+from ecmt_deploy.program.fixed import FIXED
+from tests.support import fixed_vector
+from tests.support.documents import require_alike
+from tests.support.format_vector import DOCUMENT, renewed, small
+
+
+def test_the_test_vector_and_the_functions_are_current():
+    text = DOCUMENT.read_text()
+    assert renewed(text) == text
+
+
+def test_every_node_type_and_field_is_in_the_document():
+    text = DOCUMENT.read_text() + DOCUMENT.with_name("fixed_point.md").read_text()
+    for kind, fields in FIELDS.items():
+        assert f"`{kind.__name__}`" in text, kind
+        for field in fields:
+            assert f"`{field}`" in text, (kind, field)
+    assert set(FIELDS) == {*n.DIALECT.values(), *n.STANDARD.values(), *FIXED.values()}
+
+
+def test_the_vector_spikes():
+    """A vector of zeros would test nothing."""
+    assert "neuron" in small("rate").neurons
+    rows = [row for row in DOCUMENT.read_text().splitlines() if row.startswith("| `neuron`")]
+    assert len(rows) == 2
+    assert all("0.5" in row or "0.25" in row or "1" in row for row in rows)
+
+
+def test_the_fixed_point_vector_and_errors_are_current():
+    said = fixed_vector.DOCUMENT.read_text().splitlines()
+    found = fixed_vector.renewed("\n".join(said)).splitlines()
+    # entries of tables are rounded results of NumPy, whose last digit differs from version to version, and errors with it
+    errors = [i for i, line in enumerate(said) if "` | 2^" in line]
+    require_alike([said[i] for i in errors], [found[i] for i in errors], 0.05)
+    assert [line for i, line in enumerate(found) if i not in errors] == [line for i, line in enumerate(said) if i not in errors]
+
+
+def test_the_fixed_point_vector_spikes():
+    for coding in n.CODINGS:
+        assert fixed_vector.quantised(coding).integer
+    rows = [row for row in fixed_vector.DOCUMENT.read_text().splitlines() if row.startswith("| `neuron`")]
+    assert len(rows) == 2
+    assert all("[88, 88]" in row for row in rows)

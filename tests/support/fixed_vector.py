@@ -1,0 +1,70 @@
+"""The test vector of docs/fixed_point.md: a small program quantised, and every integer it computes. Run it to write it anew."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from ecmt_deploy.kernels import Stream, kernels
+from ecmt_deploy.program import Program, verify
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.quantization import quantize
+from ecmt_deploy.simulation.run import integers
+from tests.support.fixed_functions import DOCUMENT, table
+from tests.support.format_vector import SAMPLE, STEPS, small
+
+RANGES = {"input": 1.0, "encode": 1.5, "hold": 1.5, "add": 1.5, "gelu": 1.5, "head": 1.5, "readout": 1.5}
+
+
+def quantised(coding: str) -> Program:
+    """The program of docs/format.md with GELU for ReLU, in integers."""
+    source = small(coding)
+    nodes = {("gelu" if name == "relu" else name): node for name, node in source.nodes.items()}
+    nodes["gelu"] = n.ECM(("add",), "gelu", coding, {})
+    names = {"relu": "gelu"}
+    edges = [(names.get(s, s), names.get(name, name)) for name, sources in source.operands.items() for s in sources]
+    return quantize(verify(nodes, edges, msgspec.structs.replace(source.provenance, ranges=RANGES)))
+
+
+def vector() -> str:
+    """Fields and streams of every node, both codings."""
+    parts = [f"Sample {SAMPLE.tolist()}, {STEPS} steps; the entries of the tables of `gelu` are left out here."]
+    for coding in n.CODINGS:
+        made = quantised(coding)
+        running = kernels(made, made.dtype)
+        running["input"].present(integers(made, SAMPLE))
+        columns: dict[str, list[str]] = {name: [] for name in made.nodes}
+        for t in range(1, STEPS + 1):
+            streams: dict[str, Stream] = {}
+            for name, kernel in running.items():
+                streams[name] = kernel.step(t, *(streams[source] for source in made.operands[name]))
+                columns[name].append(str(streams[name].value.tolist()))
+        lines = [
+            f"| node | type, fields | {' | '.join(f't = {t}' for t in range(1, STEPS + 1))} |",
+            "|---|---|" + "---|" * STEPS,
+        ]
+        lines += [f"| `{name}` | {describe(made, name)} | {' | '.join(values)} |" for name, values in columns.items()]
+        parts.append(f"**{coding} coding**\n\n" + "\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def describe(made: Program, name: str) -> str:
+    node = made.nodes[name]
+    shown = {
+        k: v for k, v in vars(node).items() if k not in ("input_type", "output_type", "metadata", "parameters", "operands")
+    }
+    shown |= {k: v for k, v in getattr(node, "parameters", {}).items() if np.ndim(v) == 0}
+    fields = ", ".join(f"{k} = {v.tolist() if isinstance(v, np.ndarray) else v}" for k, v in shown.items())
+    return f"{type(node).__name__} {fields} of {', '.join(made.operands[name]) or 'nothing'}"
+
+
+def renewed(text: str) -> str:
+    """The document with its generated parts made anew, the benchmark's left alone."""
+    for key, content in {"functions": table(), "vector": vector()}.items():
+        begin, end = f"<!-- generated: {key} -->", f"<!-- end: {key} -->"
+        text = text[: text.index(begin)] + f"{begin}\n\n{content}\n\n{end}" + text[text.index(end) + len(end) :]
+    return text
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(renewed(DOCUMENT.read_text()))

@@ -1,0 +1,98 @@
+"""The generated parts of docs/format.md: the table of functions and the test vector. Run it to write them anew."""
+
+from pathlib import Path
+
+import nir
+import numpy as np
+
+from ecmt_deploy.kernels import kernels
+from ecmt_deploy.program import Program
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.functions import FUNCTIONS
+from tests.support.programs import program
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "format.md"
+SAMPLE = np.array([1.0, -0.6, 0.3])
+STEPS = 3
+BEGIN, END = "<!-- generated: {} -->", "<!-- end: {} -->"
+
+
+def small(coding: str) -> Program:
+    """Input, weights, bias, ReLU, neurons, weights: one of each."""
+    rate = coding == "rate"
+    neuron = n.MultiThreshold(np.array(0.11), np.array(0.13), 4, "nearest", 0.74)
+    nodes = {
+        "input": nir.Input(input_type={"input": np.array([3])}),
+        "encode": nir.Linear(np.array([[0.5, -1.0, 0.2], [1.5, 0.4, -0.3]])),
+        "bias": n.Constant(np.array([0.1, -0.2]), "every" if rate else "first"),
+        "add": n.Add(("hold" if rate else "encode", "bias")),
+        "relu": n.ECM(("add",), "relu", coding, {}),
+        "neuron": neuron,
+        "head": nir.Linear(np.array([[1.0, -0.7], [0.3, 0.8]])),
+        "readout": n.Readout(coding),
+        "output": nir.Output(output_type={"output": np.array([2])}),
+    }
+    edges = [("input", "encode"), ("bias", "add"), ("add", "relu"), ("relu", "neuron"), ("neuron", "head")]
+    edges += [("head", "readout"), ("readout", "output")]
+    if rate:
+        nodes["hold"] = n.Hold()
+        edges += [("encode", "hold"), ("hold", "add")]
+    else:
+        edges += [("encode", "add")]
+    return program(nodes, edges)
+
+
+def vector() -> str:
+    """Every node's output at every step, both codings, sample, and the fields that are not in the text."""
+    parts = [f"Sample {SAMPLE.tolist()}, float64, {STEPS} steps."]
+    for coding in n.CODINGS:
+        made = small(coding)
+        running = kernels(made, np.dtype(np.float64))
+        running["input"].present(SAMPLE)
+        columns: dict[str, list[str]] = {name: [] for name in made.nodes}
+        for t in range(1, STEPS + 1):
+            streams: dict = {}
+            for name, kernel in running.items():
+                streams[name] = kernel.step(t, *(streams[source] for source in made.operands[name]))
+                columns[name].append("[" + ", ".join(f"{v:.6g}" for v in np.round(streams[name].value, 12) + 0.0) + "]")
+        parts.append(f"**{coding} coding**\n\n| node | type, fields | {' | '.join(f't = {t}' for t in range(1, STEPS + 1))} |")
+        parts[-1] += "\n|---|---|" + "---|" * STEPS
+        for name, values in columns.items():
+            parts[-1] += f"\n| `{name}` | {describe(made, name)} | {' | '.join(values)} |"
+    return "\n\n".join(parts)
+
+
+def describe(made: Program, name: str) -> str:
+    node = made.nodes[name]
+    shown = {k: v for k, v in vars(node).items() if k not in ("input_type", "output_type", "metadata", "parameters")}
+    fields = ", ".join(f"{k} = {v.tolist() if isinstance(v, np.ndarray) else v}" for k, v in shown.items())
+    return f"{type(node).__name__} {fields} of {', '.join(made.operands[name]) or 'nothing'}"
+
+
+def functions() -> str:
+    rows = ["| function | definition | parameters |", "|---|---|---|"]
+    for name, f in FUNCTIONS.items():
+        described = [f"{p.name if p.required else f'[{p.name}]'}: {p.expected}" for p in f.parameters]
+        formula = f.formula.replace("|", "\\|")
+        rows.append(f"| `{name}` | {formula} | {'; '.join(described)} |")
+    return "\n".join(rows)
+
+
+def generated() -> dict[str, str]:
+    return {"functions": functions(), "vector": vector()}
+
+
+def renewed(text: str) -> str:
+    """The document with its generated parts made anew."""
+    for key, content in generated().items():
+        begin, end = BEGIN.format(key), END.format(key)
+        block = f"{begin}\n\n{content}\n\n{end}"
+        if "{" + key + "}" in text:
+            text = text.replace("{" + key + "}", block)
+        else:
+            text = text[: text.index(begin)] + block + text[text.index(end) + len(end) :]
+    return text
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(renewed(DOCUMENT.read_text()))

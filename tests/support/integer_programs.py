@@ -1,0 +1,267 @@
+"""Random integer programs: every node type and function, weights at the extremes, inputs that saturate.
+
+``random_program(seed)`` is a plain function of its seed. Targets must agree on it bit for bit.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import nir
+import numpy as np
+
+from ecmt_deploy.program import Program, Provenance, verify
+from ecmt_deploy.program import fixed as f
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.fixed_rules import SAME_FORMAT
+from ecmt_deploy.quantization.functions import parameters_for
+from tests.support.functions import INTEGER, SCALARS
+
+STATE, WEIGHT, PAYLOAD = 24, 8, 16
+LARGEST = f.limit(STATE)
+#: parameters of functions in float, from which the integer ones are made
+GIVEN: dict[str, dict[str, Any]] = {
+    "softmax": {"axis": -1}, "layer_norm": {"eps": 1e-6, "normalized_axes": 1}, "rms_norm": {"eps": 1e-5, "normalized_axes": 1},
+    "group_norm": {"eps": 1e-5, "groups": 1}, "l2_norm": {"axis": -1}, **SCALARS,
+}  # fmt: skip
+
+
+class Builder:
+    """A program in the making; ``stream`` is the end of its chain."""
+
+    def __init__(self, seed: int) -> None:
+        self.r = np.random.default_rng(seed)
+        self.coding = ("rate", "differential")[int(self.r.integers(2))]
+        self.nodes: dict[str, nir.NIRNode] = {}
+        self.edges: list[tuple[str, str]] = []
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.exponents: dict[str, int] = {}
+        self.stream = ""
+
+    def add(self, node: nir.NIRNode, *sources: str, shape: tuple[int, ...] | None = None, exponent: int | None = None) -> str:
+        name = f"{len(self.nodes):02}.{type(node).__name__.lower()}"
+        self.nodes[name] = node
+        self.edges += sorted({(source, name) for source in sources})
+        self.shapes[name] = self.shapes[sources[0]] if shape is None else shape
+        self.exponents[name] = getattr(node, "exponent", exponent if exponent is not None else 0)
+        self.stream = name
+        return name
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.shapes[self.stream]
+
+    def format(self, exponent: int | None = None) -> dict[str, int]:
+        """A format of its own, or with a given exponent."""
+        return {"exponent": int(self.r.integers(-18, -8)) if exponent is None else exponent, "state_bits": STATE}
+
+    def integers(self, shape: tuple[int, ...], largest: int = LARGEST) -> np.ndarray:
+        """Mostly moderate, some at the extremes."""
+        values = (self.r.normal(size=shape) * largest / 16).clip(-largest, largest)
+        extreme = self.r.random(shape) < 0.05
+        return np.asarray(np.where(extreme, self.r.choice([-largest, largest], size=shape), np.rint(values)), np.int32)
+
+    def weights(self, shape: tuple[int, ...]) -> np.ndarray:
+        values = self.r.integers(-128, 128, size=shape)
+        extreme = self.r.random(shape) < 0.3
+        return np.where(extreme, self.r.choice([-128, 127], size=shape), values).astype(np.int8)
+
+    def requantisation(self, shape: tuple[int, ...], shifts: tuple[int, int]) -> dict[str, np.ndarray]:
+        multiplier = np.asarray(self.r.integers(2**14, 2**15, size=shape), np.int16)
+        return {"multiplier": multiplier, "shift": np.asarray(self.r.integers(*shifts, size=shape), np.int8)}
+
+    def neuron(self) -> str:
+        levels = int(self.r.integers(1, 9))
+        shape = (self.shape[-1],) if self.r.random() < 0.5 else ()
+        unit = np.asarray(self.r.integers(1, 2 ** int(self.r.integers(2, 15)), size=shape), np.int32)
+        a, b = self.r.integers(1, 1 + min(31, (f.limit(PAYLOAD) >> (levels - 1)), LARGEST // int(unit.max())), size=2)
+        return self.add(f.FixedMultiThreshold(
+            positive_base=np.asarray(unit * a, np.int32), negative_base=np.asarray(unit * b, np.int32), unit=unit,
+            levels=levels,
+            rule=str(self.r.choice(n.RULES)), fraction=int(self.r.integers(128, 256)) / 256,
+            lowest_level=np.asarray(self.r.integers(0, levels + 1, size=shape), np.int8),
+            initial_membrane=np.asarray(self.integers(self.shape) // 4), payload_bits=PAYLOAD,
+            **self.format(self.exponents[self.stream]),
+        ), self.stream)  # fmt: skip
+
+    def linear(self) -> None:
+        source = self.stream
+        if self.r.random() < 0.85:
+            source = self.neuron()
+        out = int(self.r.integers(1, 6))
+        node = f.FixedLinear(
+            weight=self.weights((out, self.shape[-1])),
+            weight_bits=WEIGHT,
+            **self.requantisation((out,), (6, 22)),
+            **self.format(),
+        )
+        self.add(node, source, shape=(*self.shape[:-1], out))
+
+    def conv(self) -> None:
+        self.as_matrix()
+        channels, length = self.shape
+        self.neuron()
+        two = self.r.random() < 0.5
+        if two:
+            shape = (channels, 1, length)
+            self.add(n.Reshape(np.array(shape)), self.stream, shape=shape)
+        groups = channels if channels > 1 and self.r.random() < 0.5 else 1
+        out = groups * int(self.r.integers(1, 3))
+        node = f.FixedConv(
+            weight=self.weights((out, channels // groups, *((1, 2) if two else (2,)))), weight_bits=WEIGHT, groups=groups,
+            stride=np.array([1, 1] if two else [1]), padding=np.array([0, 1] if two else [1]),
+            dilation=np.array([1, 1] if two else [1]), **self.requantisation((out,), (6, 22)), **self.format(),
+        )  # fmt: skip
+        self.add(node, self.stream, shape=(out, 1, length + 1) if two else (out, length + 1))
+
+    def as_matrix(self) -> None:
+        if len(self.shape) != 2:
+            shape = (max(prod(self.shape[:-1]), 1), self.shape[-1])
+            self.add(n.Reshape(np.array(shape)), self.stream, shape=shape, exponent=self.exponents[self.stream])
+
+    def constant(self, exponent: int, shape: tuple[int, ...], masked: bool = False) -> str:
+        value = self.integers(shape)
+        if masked:
+            value = np.where(self.r.random(shape) < 0.3, f.minus_infinity(STATE), value).astype(np.int32)
+        node = f.FixedConstant(value=value, schedule="every" if self.coding == "rate" else "first", **self.format(exponent))
+        return self.add(node, shape=shape)
+
+    def sum(self, masked: bool = False) -> None:
+        left = self.stream
+        shape = self.shape
+        right = self.constant(int(self.r.integers(-18, -8)), shape, masked) if masked or self.r.random() < 0.5 else left
+        found = np.array([self.exponents[left], self.exponents[right]])
+        node = f.FixedAdd(operands=(left, right), operand_exponents=found, **self.format())
+        self.add(node, left, right, shape=shape)
+
+    def function(self, function: str | None = None) -> None:
+        function = function or str(self.r.choice([name for name in INTEGER if name != "divide"]))
+        operand = self.exponents[self.stream]
+        same = function in SAME_FORMAT
+        result = self.format(operand if same else None)
+        shape, given = self.shape, dict(GIVEN.get(function, {}))
+        channels = shape[0] if function == "group_norm" else shape[-1]
+        if function.endswith("norm") and function != "l2_norm":
+            given["weight"] = self.r.normal(size=channels)
+            if function != "rms_norm":
+                given["bias"] = self.r.normal(size=channels)
+        if function == "power":
+            given["exponent"] = float(self.r.choice([0.5, 1.5, 2, 3, -1, -2]))
+        magnitude = float(self.r.uniform(0.1, 20))
+        made = parameters_for(function, given, [operand], result["exponent"], magnitude, STATE, shape)
+        node = f.FixedECM(
+            operands=(self.stream,), function=function, coding=self.coding, parameters=made,
+            operand_exponents=np.array([operand]),
+            **result,
+        )  # fmt: skip
+        self.add(node, self.stream, shape=(*shape[:-1], 1) if function == "l2_norm" else shape)
+
+    def mask(self) -> None:
+        self.sum(masked=True)
+        self.function("softmax")
+
+    def quotient(self) -> None:
+        x, (ex, ey) = self.stream, (self.exponents[self.stream],) * 2
+        result = self.format()
+        made = parameters_for("divide", {}, [ex, ey], result["exponent"], 1.0, STATE, self.shape)
+        node = f.FixedECM(
+            operands=(x, x),
+            function="divide",
+            coding=self.coding,
+            parameters=made,
+            operand_exponents=np.array([ex, ey]),
+            **result,
+        )
+        self.add(node, x)
+
+    def product(self) -> None:
+        self.as_matrix()
+        source, (tokens, channels) = self.stream, self.shape
+        kind = str(self.r.choice(n.PRODUCTS))
+        left = self.neuron()
+        self.stream = source
+        if kind == "matmul":
+            self.add(n.Permute(np.array([1, 0])), source, shape=(channels, tokens), exponent=self.exponents[source])
+        right = self.neuron() if self.r.random() < 0.8 else self.stream
+        initial = self.coding == "differential"
+        units = [self.nodes[side].unit if side != source and hasattr(self.nodes[side], "unit") else np.ones((), np.int32)
+                 for side in (left, right)]  # fmt: skip
+        node = f.FixedECMProduct(
+            operands=(left, right), product=kind, coding=self.coding, operand_bits=PAYLOAD, shift=int(self.r.integers(4, 16)),
+            left_initial=np.asarray(self.integers((channels,) if initial else ()) * initial), left_unit=units[0],
+            right_unit=units[1],
+            right_initial=np.asarray(self.integers(self.shapes[right] if initial else ()) * initial),
+            left_shift=int(self.r.integers(4, 10)),
+            right_shift=int(self.r.integers(4, 10)), **self.format(),
+        )  # fmt: skip
+        self.add(node, left, right, shape=(tokens, tokens) if kind == "matmul" else (tokens, channels))
+
+    def scale(self) -> None:
+        values = self.requantisation((self.shape[-1],), (12, 18))
+        values["multiplier"] = values["multiplier"] * self.r.choice([-1, 1], size=self.shape[-1]).astype(np.int16)
+        self.add(f.FixedScale(**values, **self.format()), self.stream)
+
+    def mean(self) -> None:
+        self.as_matrix()
+        one = self.requantisation((), (14, 17))
+        node = f.FixedMean(axes=np.array([0]), keepdims=True, **one, **self.format())
+        self.add(node, self.stream, shape=(1, self.shape[1]))
+
+    def hold(self) -> None:
+        self.add(f.FixedHold(**self.format(self.exponents[self.stream])), self.stream)
+
+    def wiring(self) -> None:
+        self.as_matrix()
+        rows, channels = self.shape
+        exponent, source = self.exponents[self.stream], self.stream
+        match int(self.r.integers(6)):
+            case 0:
+                self.add(n.Permute(np.array([1, 0])), source, shape=(channels, rows), exponent=exponent)
+            case 1:
+                self.add(n.Slice(1, 0, channels, 2), source, shape=(rows, (channels + 1) // 2), exponent=exponent)
+            case 2:
+                self.add(n.Take(0, np.array([rows - 1, 0])), source, shape=(2, channels), exponent=exponent)
+            case 3:
+                self.add(n.Pad(np.array([[1, 0], [0, 1]])), source, shape=(rows + 1, channels + 1), exponent=exponent)
+            case 4:
+                other = self.constant(exponent, (1, channels))
+                node = n.Concat((other, source), 0)
+                self.add(node, other, source, shape=(rows + 1, channels), exponent=exponent)
+            case _:
+                self.add(n.Reshape(np.array([1, rows, channels])), source, shape=(1, rows, channels), exponent=exponent)
+                self.add(n.Expand(np.array([2, rows, channels])), self.stream, shape=(2, rows, channels), exponent=exponent)
+
+    def finish(self) -> Program:
+        size = prod(self.shape)
+        self.add(n.Reshape(np.array([size])), self.stream, shape=(size,), exponent=self.exponents[self.stream])
+        self.add(f.FixedReadout(coding=self.coding, **self.format(self.exponents[self.stream])), self.stream)
+        self.add(nir.Output(output_type={"output": np.array(self.shape)}), self.stream)
+        return verify(self.nodes, self.edges, Provenance(tool_version="test"))
+
+
+STAGES = ("linear", "linear", "conv", "sum", "function", "function", "mask", "quotient", "product", "product", "scale", "mean",
+          "hold", "wiring")  # fmt: skip
+
+
+def random_program(seed: int) -> tuple[Program, np.ndarray, int]:
+    """A program, inputs (N, *input_shape) as :func:`ecmt_deploy.simulate` takes them (floats), and a number of steps."""
+    b = Builder(seed)
+    shape = tuple(int(size) for size in b.r.integers(1, 6, size=2))
+    exponent = int(b.r.integers(-14, -6))
+    node = f.FixedInput(input_type={"input": np.array(shape)}, exponent=exponent, state_bits=PAYLOAD)
+    source = b.add(node, shape=shape)
+    out = int(b.r.integers(2, 6))
+    encode = f.FixedLinear(
+        weight=b.weights((out, shape[-1])), weight_bits=WEIGHT, **b.requantisation((out,), (10, 20)), **b.format()
+    )
+    b.add(encode, source, shape=(shape[0], out))
+    if b.coding == "rate":
+        b.hold()
+    goal = int(b.r.integers(8, 16))
+    while len(b.nodes) < goal:
+        getattr(b, str(b.r.choice(STAGES)))()
+        if prod(b.shape) > 200:
+            b.mean()
+    inputs = b.r.normal(size=(2, *shape)) * f.limit(PAYLOAD) * 2.0**exponent * float(b.r.choice([0.1, 0.5, 2.0]))
+    return b.finish(), inputs, int(b.r.integers(1, 6))

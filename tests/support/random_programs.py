@@ -1,0 +1,409 @@
+"""Random float programs: whatever verification lets through, drawn from a seed.
+
+Streams of any rank from 0, every node with every parameter that its rules allow, both codings (also mixed in one program),
+neurons with bases of every shape that broadcasts, samples and weights from denormal to huge. Neurons get bases of the size of
+what reaches them, as conversion gives them: far smaller ones would answer to rounding. ``random_program(seed)`` is a plain
+function of its seed.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any, NamedTuple
+
+import nir
+import numpy as np
+
+from ecmt_deploy.errors import ProgramError
+from ecmt_deploy.kernels import InputKernel, Site, Stream, kernel
+from ecmt_deploy.program import Program, Provenance, verify
+from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.functions import FUNCTIONS
+from ecmt_deploy.program.shapes import ShapeError, infer
+from tests.support.functions import SCALARS
+
+Shape = tuple[int, ...]
+FLOAT64 = np.dtype(np.float64)
+#: no stream grows beyond this
+MOST_ELEMENTS = 240
+#: a mean that is smaller than this share of its terms is rounding: that of normalised rows, say
+CANCELLED = 1e-9
+#: functions that take rows
+COUPLING = ("softmax", "l2_norm", "layer_norm", "rms_norm", "group_norm")
+MOST_STEPS, MOST_SAMPLES = 32, 7
+
+
+class Case(NamedTuple):
+    """A program, samples (N, *input_shape) and a number of steps."""
+
+    program: Program
+    inputs: np.ndarray
+    timesteps: int
+
+
+class Builder:
+    """A program in the making: its streams so far, with what each is on one sample when neurons pass everything on."""
+
+    def __init__(self, seed: int, quantisable: bool) -> None:
+        self.r = np.random.default_rng(seed)
+        self.quantisable = quantisable
+        self.coding = str(self.r.choice(n.CODINGS))
+        self.mixed = not quantisable and self.chance(0.15)
+        self.nodes: dict[str, nir.NIRNode] = {}
+        self.edges: list[tuple[str, str]] = []
+        self.values: dict[str, np.ndarray] = {}
+        self.spiking: set[str] = set()
+        self.masked: set[str] = set()
+        self.most_elements: float = MOST_ELEMENTS
+        self.finishing = False
+
+    # --- drawing ------------------------------------------------------------------------------------------------------
+
+    def chance(self, probability: float) -> bool:
+        return bool(self.r.random() < probability)
+
+    def integer(self, low: int, high: int) -> int:
+        """From ``low`` to ``high``, both included."""
+        return int(self.r.integers(low, high + 1))
+
+    def shape(self, least: int = 0, most: int = 4) -> Shape:
+        return tuple(self.integer(1, 4) for _ in range(self.integer(least, most)))
+
+    def numbers(self, shape: Shape, size: float = 1.0) -> np.ndarray:
+        """Normal ones of about this size, some of them zero."""
+        return np.asarray(self.r.normal(size=shape) * size * (self.r.random(shape) > 0.05))
+
+    def size(self) -> float:
+        """Mostly about one, sometimes denormal or huge."""
+        if self.quantisable:
+            return float(self.r.uniform(0.3, 3))
+        return float(10.0 ** self.r.choice([0, 0, 0, 0, 0, 0, -3, 4, 40, -40, -310]))
+
+    def axis(self, ndim: int) -> int:
+        """Of so many axes, counted from either end."""
+        return self.integer(-ndim, ndim - 1)
+
+    def broadcasting(self, shape: Shape) -> Shape:
+        """A shape that broadcasts to ``shape``."""
+        kept = shape[self.integer(0, len(shape)) :]
+        return tuple(1 if self.chance(0.4) else size for size in kept)
+
+    def own_coding(self) -> str:
+        return str(self.r.choice(n.CODINGS)) if self.mixed else self.coding
+
+    def stream(self, least_rank: int = 0, spikes: bool = True) -> str:
+        """A stream, mostly a late one; ``spikes`` says whether integers may take it where it holds spikes."""
+        without = self.masked | (self.spiking if self.quantisable and not spikes else set())
+        fitting = [s for s, v in self.values.items() if v.ndim >= least_rank and s not in without]
+        if not fitting:
+            return self.add(n.Reshape(np.array([1] * least_rank)), self.scalar())
+        return fitting[-1 - min(int(self.r.exponential(3)), len(fitting) - 1)]
+
+    def scalar(self) -> str:
+        source = self.stream(spikes=False)
+        return source if self.values[source].size == 1 else self.mean(source, tuple(range(self.values[source].ndim)))
+
+    # --- building -----------------------------------------------------------------------------------------------------
+
+    def add(self, node: nir.NIRNode, *sources: str) -> str:
+        """Add a node over streams; its name."""
+        shapes = tuple(self.values[source].shape for source in sources)
+        site = Site(shapes, infer(node, list(shapes)), tuple(source in self.spiking for source in sources), False)
+        running = kernel(node, site, FLOAT64, identity_neurons=True)
+        if isinstance(running, InputKernel):
+            running.present(self.sample)
+        with np.errstate(all="ignore"):
+            value = running.step(1, *(Stream(self.values[s], np.ones(self.values[s].shape, bool)) for s in sources)).value
+        name = f"{len(self.nodes):02}.{type(node).__name__.lower()}"
+        carries_mask = bool({*sources} & self.masked) and isinstance(node, (*n.WIRING, n.Add))
+        finite = carries_mask or isinstance(node, n.Constant) or np.isfinite(value).all()
+        if not finite and not self.finishing and self.chance(0.95):
+            raise ProgramError("the value is not finite")
+        if isinstance(node, n.Mean) and np.abs(value).max() < CANCELLED * np.abs(self.values[sources[0]]).max():
+            raise ProgramError("the mean is zero but for rounding, which no two engines share")
+        if prod(value.shape) > self.most_elements:
+            raise ProgramError("the stream is too large for a test")
+        self.nodes[name] = node
+        self.edges += sorted({(source, name) for source in sources})
+        self.values[name] = value
+        if carries_mask:
+            self.masked.add(name)
+        if isinstance(node, n.MultiThreshold) or (sources and isinstance(node, n.WIRING) and {*sources} <= self.spiking):
+            self.spiking.add(name)
+        return name
+
+    def neuron(self, source: str | None = None) -> str:
+        source = source or self.stream(spikes=False)
+        x = self.values[source]
+        size = float(np.clip(np.abs(x).max() or 1.0, 1e-300, 1e290))
+        levels = self.integer(1, 15)
+        low = size / 2.0 ** self.integer(0, min(levels, 8))
+
+        def bases() -> np.ndarray:
+            shape = self.broadcasting(x.shape) if not self.quantisable else x.shape[-1:] if self.chance(0.4) else ()
+            return np.asarray(low * self.r.uniform(0.3, 1.7, size=shape))
+
+        node = n.MultiThreshold(bases(), bases(), levels, str(self.r.choice(n.RULES)), float(self.r.uniform(0.5, 0.999)))
+        if self.quantisable or self.chance(0.2):
+            node.negative_base = node.positive_base
+        if self.chance(0.4):
+            node.lowest_level = self.r.integers(0, levels + 1, size=self.broadcasting(x.shape)).astype(
+                self.r.choice(["i1", "i4", "i8"])
+            )
+        if self.chance(0.4):
+            node.initial_membrane = self.numbers(self.broadcasting(x.shape), size)
+        return self.add(node, source)
+
+    def operand(self, least_rank: int = 0) -> str:
+        """What a linear node or a product takes: mostly spikes."""
+        source = self.stream(least_rank)
+        return source if source in self.spiking or self.chance(0.2) else self.neuron(source)
+
+    def linear(self) -> str:
+        source = self.operand(1)
+        x = self.values[source]
+        weight = self.numbers((self.integer(1, 5), x.shape[-1]), self.size())
+        return self.add(nir.Linear(weight) if x.ndim == 1 and self.chance(0.5) else n.LastAxisLinear(weight), source)
+
+    def convolution(self) -> str:
+        source = self.operand(2)
+        axes = self.integer(1, 2)
+        if self.values[source].ndim != axes + 1:
+            shape = (*self.values[source].shape, 1)[: axes + 1]
+            shape = (*shape[:axes], self.values[source].size // prod(shape[:axes]))
+            source = self.add(n.Reshape(np.array(shape)), source)
+        channels, *plane = self.values[source].shape
+        groups = channels if self.chance(0.3) else 1
+        out = groups * self.integer(1, 3)
+        weight = self.numbers((out, channels // groups, *(self.integer(1, 3) for _ in range(axes))))
+        stride, padding, dilation = (
+            tuple(self.integer(low, high) for _ in range(axes)) for low, high in ((1, 3), (0, 2), (1, 2))
+        )
+        if axes == 1:
+            node = nir.Conv1d(plane[0], weight, *(v[0] for v in (stride, padding, dilation)), groups, np.zeros(out))
+        else:
+            node = nir.Conv2d(tuple(plane), weight, stride, padding, dilation, groups, np.zeros(out))
+        return self.add(node, source)
+
+    def scale(self) -> str:
+        source = self.stream(spikes=False)
+        shape = self.values[source].shape
+        if self.chance(0.3):
+            return self.add(nir.Scale(self.numbers(shape, self.size())), source)
+        return self.add(n.BroadcastScale(self.numbers(self.broadcasting(shape), self.size())), source)
+
+    def constant(self, shape: Shape, size: float = 1.0, mask: bool = False) -> str:
+        value = self.numbers(shape, size)
+        if mask:
+            value = np.where(self.r.random(shape) < 0.3, -np.inf, value)
+        schedule = str(self.r.choice(n.SCHEDULES)) if self.mixed else {"rate": "every"}.get(self.coding, "first")
+        return self.add(n.Constant(value, schedule))
+
+    def alike(self, shape: Shape, spikes: bool = False) -> list[str]:
+        """Streams of a shape."""
+        without = self.masked | (self.spiking if self.quantisable and not spikes else set())
+        return [s for s, v in self.values.items() if v.shape == shape and s not in without]
+
+    def sum(self) -> str:
+        source = self.stream(spikes=False)
+        shape = self.values[source].shape
+        alike = self.alike(shape)
+        others = [str(self.r.choice(alike)) if self.chance(0.5) else self.constant(shape) for _ in range(self.integer(0, 2))]
+        sources = tuple(self.r.permutation([source, *others]).tolist())
+        return self.add(n.Add(sources), *sources)
+
+    def mean(self, source: str | None = None, axes: tuple[int, ...] | None = None) -> str:
+        source = source or self.stream(1, spikes=False)
+        ndim = self.values[source].ndim
+        if axes is None:
+            axes = tuple(self.r.permutation(ndim)[: self.integer(1, ndim)].tolist())
+        signed = [axis - ndim if self.chance(0.5) else axis for axis in axes]
+        return self.add(n.Mean(np.array(signed), self.chance(0.5)), source) if axes else source
+
+    def hold(self) -> str:
+        return self.add(n.Hold(), self.stream(spikes=False))
+
+    def function(self, name: str | None = None, source: str | None = None) -> str:
+        name = name or str(self.r.choice(list(FUNCTIONS)))
+        source = source or self.stream(1 if name in COUPLING else 0, spikes=False)
+        x = self.values[source]
+        if name in ("sqrt", "rsqrt", "reciprocal", "power", "divide"):
+            source = self.positive(source)
+        sources = (source,)
+        if name == "divide":
+            shape = self.broadcasting(x.shape)
+            alike = self.alike(x.shape)
+            sources = (str(self.r.choice(alike)) if alike and self.chance(0.5) else self.constant(shape), source)
+        return self.add(n.ECM(sources, name, self.own_coding(), self.parameters(name, x.shape)), *sources)
+
+    def positive(self, source: str) -> str:
+        """The stream kept away from zero, where quotients and roots have no value."""
+        low, high = np.asarray(0.05), np.asarray(30.0)
+        return self.add(n.ECM((source,), "clamp", self.own_coding(), {"low": low, "high": high}), source)
+
+    def parameters(self, name: str, shape: Shape) -> dict[str, Any]:
+        ndim = len(shape)
+        drawn: dict[str, Any] = {key: np.asarray(value) for key, value in SCALARS.get(name, {}).items()}
+        if name in ("softmax", "l2_norm"):
+            drawn["axis"] = np.asarray(self.axis(ndim))
+        if name in ("layer_norm", "rms_norm"):
+            drawn["normalized_axes"] = np.asarray(self.integer(1, ndim))
+            per = shape[ndim - int(drawn["normalized_axes"]) :]
+        if name == "group_norm":
+            drawn["groups"] = np.asarray(self.r.choice([g for g in range(1, shape[0] + 1) if shape[0] % g == 0]))
+            per = shape[:1]
+        if name.endswith("norm") and name != "l2_norm":
+            drawn["eps"] = np.asarray(float(self.r.choice([1e-6, 1e-5, 0.1])))
+            for key in (p.name for p in FUNCTIONS[name].parameters if not p.required):
+                if self.chance(0.6):
+                    drawn[key] = self.numbers(per)
+        if name == "clamp":
+            drawn["low"], drawn["high"] = np.asarray(-self.r.random()), np.asarray(self.r.random())
+        if name == "leaky_relu":
+            drawn["slope"] = np.asarray(self.r.normal())
+        if name == "power":
+            drawn["exponent"] = np.asarray(self.r.choice([2.0, 3.0, 0.5, -1.0, 1.7]))
+        return drawn
+
+    def attention_mask(self) -> str:
+        source = self.stream(1, spikes=False)
+        shape = self.values[source].shape
+        mask = self.constant(shape, mask=True)
+        self.masked.add(mask)
+        both = self.add(n.Add((source, mask)), source, mask)
+        if self.chance(0.3):
+            both = self.rewired(both)
+        return self.function(str(self.r.choice(["softmax", "relu", "exp", "sigmoid", "clamp", "tanh"])), both)
+
+    def product(self) -> str:
+        left = self.operand()
+        x = self.values[left]
+        if x.ndim >= 2 and self.chance(0.6):
+            fitting = [s for s, v in self.values.items() if v.ndim >= 2 and v.shape[-2] == x.shape[-1] and s not in self.masked]
+            if fitting and self.chance(0.5):
+                right = str(self.r.choice(fitting))
+            else:
+                turned = [*range(x.ndim - 2), x.ndim - 1, x.ndim - 2]
+                right = self.add(n.Permute(np.array(turned)), left)
+            kind = "matmul"
+        else:
+            shape = self.broadcasting(x.shape)
+            alike = [s for each in (shape, x.shape, (*x.shape[:-1], 1)) for s in self.alike(each, spikes=True)]
+            right, kind = str(self.r.choice([*alike, left])), "multiply"
+        if right not in self.spiking and self.chance(0.7):
+            right = self.neuron(right)
+        if self.chance(0.5) and kind == "multiply":
+            left, right = right, left
+        coding, initial = self.own_coding(), {}
+        if coding == "differential":
+            for side, source in (("left", left), ("right", right)):
+                if self.chance(0.4):
+                    initial[f"{side}_initial"] = self.numbers(self.broadcasting(self.values[source].shape))
+        return self.add(n.ECMProduct((left, right), kind, coding, **initial), left, right)
+
+    def wiring(self) -> str:
+        return self.rewired(self.stream())
+
+    def rewired(self, source: str) -> str:
+        shape = self.values[source].shape
+        ndim, size = len(shape), self.values[source].size
+        kind = str(self.r.choice(["reshape", "permute", "slice", "take", "expand", "pad", "concat"]))
+        if kind == "reshape":
+            new: list[int] = []
+            while size > 1 and len(new) < 3:
+                new.append(int(self.r.choice([d for d in range(1, size + 1) if size % d == 0])))
+                size //= new[-1]
+            new += [size] if size > 1 else [1] * self.integer(0, 1)
+            return self.add(n.Reshape(np.array(new, np.int64)), source)
+        if kind == "permute":
+            return self.add(n.Permute(self.r.permutation(ndim)), source)
+        if kind == "expand":
+            lead = [self.integer(1, 3) for _ in range(self.integer(0, 2))]
+            kept = [self.integer(1, 3) if s == 1 else s for s in shape]
+            return self.add(n.Expand(np.array(lead + kept, np.int64)), source)
+        if kind == "pad" and source not in self.masked:
+            return self.add(n.Pad(self.r.integers(0, 3, size=(ndim, 2)).astype(np.int64)), source)
+        if ndim == 0:
+            return source
+        axis = self.axis(ndim)
+        if kind == "slice":
+            start = self.integer(0, shape[axis] - 1)
+            return self.add(n.Slice(axis, start, self.integer(start + 1, shape[axis]), self.integer(1, 3)), source)
+        if kind == "take":
+            return self.add(n.Take(axis, self.r.integers(0, shape[axis], size=self.integer(1, 5))), source)
+        joined = [s for s, v in self.values.items() if _alike_beside(v.shape, shape, axis)]
+        if self.quantisable:
+            joined = [s for s in joined if (s in self.spiking) == (source in self.spiking)]
+        sources = tuple(str(s) for s in self.r.choice(joined, size=self.integer(1, 3)))
+        return self.add(n.Concat(sources, axis), *sources)
+
+    # --- the whole ----------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """The sample, and often an encoding layer."""
+        shape = self.shape(0 if self.chance(0.2) else 1, 3)
+        self.sample_size = self.size()
+        self.sample = self.numbers(shape, self.sample_size)
+        source = self.add(nir.Input(input_type={"input": np.array(shape, np.int64)}))
+        if shape and self.chance(0.7):
+            source = self.add(
+                n.LastAxisLinear(self.numbers((self.integer(1, 4), shape[-1]), 1 / max(self.sample_size, 1))), source
+            )
+        if self.coding == "rate" and self.chance(0.8):
+            self.add(n.Hold(), source)
+
+    def finish(self) -> Program:
+        """Join all ends in one readout."""
+        self.most_elements, self.finishing = np.inf, True
+        used = {source for source, _ in self.edges}
+        ends = [name for name in self.nodes if name not in used]
+        if masks := [end for end in ends if end in self.masked]:
+            ends = [end for end in ends if end not in masks] + [self.function("sigmoid", mask) for mask in masks]
+        if self.quantisable:
+            ends = [
+                self.add(n.LastAxisLinear(self.numbers((2, self.values[e].shape[-1]))), e)
+                if e in self.spiking and self.values[e].ndim
+                else e
+                for e in ends
+            ]
+        if len(ends) > 1 or self.chance(0.5):
+            flat = [self.add(n.Reshape(np.array([self.values[end].size])), end) for end in ends]
+            source = self.add(n.Concat(tuple(flat), 0), *flat)
+            if self.chance(0.5):
+                self.nodes[(neuron := self.neuron(source))]
+                source = self.add(nir.Linear(self.numbers((self.integer(1, 4), self.values[source].size))), neuron)
+        else:
+            (source,) = ends
+        readout = self.add(n.Readout(self.own_coding()), source)
+        shape = np.array(self.values[readout].shape, np.int64)
+        self.add(nir.Output(output_type={"output": shape}), readout)
+        return verify(self.nodes, self.edges, Provenance(tool_version="test"))
+
+
+def _alike_beside(a: Shape, b: Shape, axis: int) -> bool:
+    return len(a) == len(b) and all(x == y for i, (x, y) in enumerate(zip(a, b, strict=True)) if i != axis % len(b))
+
+
+STAGES = ("linear", "linear", "convolution", "sum", "scale", "mean", "hold", "function", "function", "function", "function",
+          "attention_mask", "product", "product", "product", "wiring", "wiring", "wiring", "wiring", "neuron")  # fmt: skip
+
+
+def random_program(seed: int, quantisable: bool = False) -> Case:
+    """A program, samples and a number of steps. Drawn nodes that the rules refuse, or that are too large, are left out.
+
+    ``quantisable`` keeps to what has an integer form: spikes go into weights and products only, one base for both signs, values
+    about one, one coding.
+    """
+    b = Builder(seed, quantisable)
+    b.begin()
+    goal = b.integer(4, 24)
+    while len(b.nodes) < goal:
+        before = len(b.nodes)
+        try:
+            getattr(b, str(b.r.choice(STAGES)))()
+        except (ProgramError, ShapeError):
+            if len(b.nodes) > before + 8:
+                break
+    program = b.finish()
+    inputs = np.stack([b.numbers(b.sample.shape, b.sample_size) for _ in range(b.integer(1, MOST_SAMPLES))])
+    return Case(program, inputs, b.integer(1, MOST_STEPS) if b.chance(0.2) else b.integer(1, 6))

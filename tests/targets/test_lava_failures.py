@@ -1,0 +1,132 @@
+"""A Lava network that breaks ends in an error within seconds, and leaves neither processes nor shared memory."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecmt_deploy.errors import TargetError
+from ecmt_deploy.targets.lava import LavaTarget
+from ecmt_deploy.targets.lava import host as host_module
+from ecmt_deploy.targets.lava.session import Session
+from tests.support.programs import images
+
+pytestmark = pytest.mark.skipif(LavaTarget().missing() is not None, reason=str(LavaTarget().missing()))
+
+#: a worker whose neuron model raises in the third step
+RAISING = """
+import sys
+from pathlib import Path
+from ecmt_deploy.targets.lava import worker
+from ecmt_deploy.kernels.stateful import NeuronKernel
+original = NeuronKernel.advance
+def advance(self, t, *operands):
+    if t == 3:
+        raise FloatingPointError("planted failure")
+    return original(self, t, *operands)
+NeuronKernel.advance = advance
+worker.main(Path(sys.argv[1]))
+"""
+#: a worker whose network takes its time, so that a child can be killed meanwhile
+SLOW = """
+import sys, time
+from pathlib import Path
+from ecmt_deploy.targets.lava import worker
+from ecmt_deploy.kernels.sources import OutputKernel
+original = OutputKernel.advance
+def advance(self, t, *operands):
+    time.sleep(0.3)
+    return original(self, t, *operands)
+OutputKernel.advance = advance
+worker.main(Path(sys.argv[1]))
+"""
+
+
+@pytest.fixture
+def shared_memory():
+    """Shared memory before, and the sessions that were started."""
+    return set(os.listdir("/dev/shm"))
+
+
+@pytest.fixture
+def sessions(monkeypatch):
+    started: list[Session] = []
+    original = Session.__init__
+
+    def remember(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        started.append(self)
+
+    monkeypatch.setattr(Session, "__init__", remember)
+    return started
+
+
+def assert_nothing_left(sessions, shared_memory):
+    assert len(sessions) == 1
+    assert sessions[0].pids() == []
+    assert set(os.listdir("/dev/shm")) <= shared_memory
+
+
+def target(code: str) -> LavaTarget:
+    made = LavaTarget()
+    made.worker = ("-c", code)
+    return made
+
+
+def run(made: LavaTarget, program, count: int = 6):
+    return made.run(program, images(count), 4, dtype=np.dtype(np.float64))
+
+
+def test_a_process_model_that_raises(all_programs, sessions, shared_memory):
+    begun = time.monotonic()
+    with pytest.raises(TargetError, match=r"node .*neuron.*FloatingPointError: planted failure") as caught:
+        run(target(RAISING), all_programs["every node, differential"])
+    assert "\n" not in str(caught.value)
+    assert "Traceback" in str(caught.value.__cause__), "the worker's own traceback is kept"
+    assert time.monotonic() - begun < 40
+    assert_nothing_left(sessions, shared_memory)
+
+
+def test_a_killed_child(all_programs, sessions, shared_memory):
+    killed_at: list[float] = []
+
+    def kill_one() -> None:
+        while not sessions:
+            time.sleep(0.05)
+        directory = Path(os.readlink(f"/proc/{sessions[0].leader.pid}/cwd"))
+        while not (directory / "running").exists():
+            time.sleep(0.05)
+        children = [pid for pid in sessions[0].pids() if pid != sessions[0].leader.pid]
+        os.kill(children[len(children) // 2], signal.SIGKILL)
+        killed_at.append(time.monotonic())
+
+    killer = threading.Thread(target=kill_one, daemon=True)
+    killer.start()
+    with pytest.raises(TargetError, match="node .* was killed by SIGKILL"):
+        run(target(SLOW), all_programs["every node, differential"], count=40)
+    killer.join(5)
+    assert time.monotonic() - killed_at[0] < 10
+    assert_nothing_left(sessions, shared_memory)
+
+
+def test_a_worker_that_hangs_meets_its_deadline(all_programs, sessions, shared_memory, monkeypatch):
+    monkeypatch.setattr(host_module, "BUILD_SECONDS", 1.0)
+    monkeypatch.setattr(host_module, "BUILD_SECONDS_PER_PROCESS", 0.0)
+    with pytest.raises(TargetError, match="no progress"):
+        run(target("import time; time.sleep(600)"), all_programs["every node, rate"])
+    assert_nothing_left(sessions, shared_memory)
+
+
+def test_a_worker_that_cannot_start(all_programs, sessions, shared_memory):
+    with pytest.raises(TargetError, match="status 1: ModuleNotFoundError"):
+        run(target("import no_such_module"), all_programs["every node, rate"])
+    assert_nothing_left(sessions, shared_memory)
+
+
+def test_success_leaves_nothing_either(all_programs, sessions, shared_memory):
+    run(LavaTarget(), all_programs["every node, rate"], count=1)
+    assert_nothing_left(sessions, shared_memory)
