@@ -1,13 +1,15 @@
-"""Progress of long work on stderr; nothing where stderr is not a terminal."""
+"""Progress of long work on stderr; nothing where stderr is not a terminal, or the logger of this package is to be silent."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
 
+from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
@@ -21,12 +23,16 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from ecmt_deploy.report.terminal import Terminal
+from ecmt_deploy.untrusted.terminal import Terminal
 
 Item = TypeVar("Item")
 
 #: below this many columns the elapsed time is left out, below the other the bar is
 FOR_ELAPSED, FOR_BAR = 72, 100
+
+
+def _shown(console: Console) -> bool:
+    return console.is_terminal and logging.getLogger("ecmt_deploy").isEnabledFor(logging.WARNING)
 
 
 class Meter:
@@ -109,13 +115,13 @@ def progress(what: str, total: int | None) -> Iterator[Meter]:
 
     meter = Meter(show)
     columns = _columns(console.width, meter)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal, expand=True) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not _shown(console), expand=True) as bar:
         task = bar.add_task(what, total=total)
         try:
             yield meter
         finally:
             meter.close()
-    if console.is_terminal and meter.waiting is not None:
+    if _shown(console) and meter.waiting is not None:
         said = [f"{meter.done} images in {_clock(time.monotonic() - begun)}"]
         said += [] if meter.rate is None else [f"{meter.rate:.1f} images/s"]
         said += [f"waiting for data {100 * meter.waiting:.0f} %"]
@@ -179,7 +185,7 @@ def step_progress(what: str, samples: int, timesteps: int) -> Iterator[Callable[
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not _shown(console)) as bar:
         task = bar.add_task(f"{what}: getting ready", total=samples * timesteps)
 
         def show(done: int) -> None:

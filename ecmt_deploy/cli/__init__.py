@@ -1,5 +1,5 @@
-"""The command line: a thin shell over the verbs."""
+"""The command line: a thin shell over the public Python verbs."""
 
-from ecmt_deploy.cli.app import main
+from ecmt_deploy.cli.entry import main
 
 __all__ = ["main"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from rich.console import Console
 
 from ecmt_deploy import chips
 from ecmt_deploy.config import ConvertConfig
@@ -15,10 +16,10 @@ from ecmt_deploy.evaluation.intervals import measured
 from ecmt_deploy.files import require_parent, write_atomically
 from ecmt_deploy.program import read
 from ecmt_deploy.report import AccuracyCurve, energy_tables, render_html, tables
-from ecmt_deploy.report.terminal import Terminal
 from ecmt_deploy.runs.ledger import as_json, price_run, report_on
 from ecmt_deploy.runs.pipeline import convert_named, simulate_file, trace_file
 from ecmt_deploy.simulation.target import find
+from ecmt_deploy.untrusted.terminal import Terminal
 
 MODEL, DATA = "zoo:vit_digits", "digits"
 #: what a demo leaves in its directory
@@ -26,7 +27,7 @@ FILES = ("program.nir", "eval.json", "run", "energy.json", "energy.csv", "trace.
 TIMESTEPS, LAVA_TIMESTEPS, LAVA_SAMPLES = 8, 4, 32
 
 
-def demo(out: Path) -> None:
+def demo(out: Path, console: Console | None = None) -> None:
     """Convert, evaluate, simulate on Lava (on the reference where Lava is not installed), price, report.
 
     All on one thread: with several, sums are rounded in an order that depends on how many there are, which moves an image or
@@ -35,6 +36,7 @@ def demo(out: Path) -> None:
     Parameters
     ----------
     out : directory that takes :data:`FILES`; those of an earlier demo are replaced, anybody else's are not
+    console : where to show it, by default on standard output
 
     Raises
     ------
@@ -44,13 +46,12 @@ def demo(out: Path) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        _demo(out)
+        _demo(out, console or Terminal())
     finally:
         torch.set_num_threads(threads)
 
 
-def _demo(out: Path) -> None:
-    console = Terminal()
+def _demo(out: Path, console: Console) -> None:
     _require_own(out)
     try:
         out.mkdir(exist_ok=True)

@@ -455,19 +455,19 @@ def test_the_page_has_the_table_of_the_files():
     ],
 )
 def test_the_verb(arguments, start, monkeypatch, capsys):
-    from ecmt_deploy.cli import app as cli
+    from ecmt_deploy.cli import main
 
     monkeypatch.setattr("sys.argv", ["ecmt-deploy", "hardware", *arguments])
-    cli.main()
+    main()
     assert capsys.readouterr().out.startswith(start)
 
 
 def test_the_verb_refuses_in_one_line(monkeypatch, capsys):
-    from ecmt_deploy.cli import app as cli
+    from ecmt_deploy.cli import main
 
     for arguments in (["odin", "--template"], ["--template", "--bibtex"], ["nochip"]):
         monkeypatch.setattr("sys.argv", ["ecmt-deploy", "hardware", *arguments])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            main()
         assert end.value.code == 2
         assert capsys.readouterr().err.count("\n") == 1

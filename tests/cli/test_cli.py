@@ -1,6 +1,7 @@
 """The command line: every failure a user can cause is one line, exit status 2, and nothing left on disk."""
 
 import html
+import json
 import os
 import re
 import signal
@@ -15,7 +16,9 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from ecmt_deploy.cli import app as cli
+from ecmt_deploy.cli import entry
+from ecmt_deploy.cli.app import VERBS
+from ecmt_deploy.cli.options import DEFAULT, as_json
 from ecmt_deploy.models import zoo
 from ecmt_deploy.program import read
 from ecmt_deploy.program.preprocessing import Preprocessing
@@ -28,7 +31,7 @@ def run(arguments: list[str], capsys, monkeypatch, cwd: Path) -> tuple[int, str,
     monkeypatch.setattr(sys, "argv", ["ecmt-deploy", *arguments])
     status = 0
     try:
-        cli.main()
+        entry.main()
     except SystemExit as end:
         status = int(end.code or 0)
     out, err = capsys.readouterr()
@@ -218,9 +221,11 @@ BAD = {
     "demo over somebody's files": (lambda d: (d / "eval.json").write_text("mine"), ["demo", "--out", "."], "no demo wrote"),
     "demo over somebody's program": (somebodys_program, ["demo", "--out", "."], "holds program.nir, which no demo wrote"),
     "demo in no directory": (None, ["demo", "--out", "none/d"], "does not exist"),
-    "completion of no shell": (None, ["--print-completion", "fish"], "--print-completion fish: expected one of bash, zsh"),
-    "completion as tyro spells it": (None, ["--tyro-print-completion", "bash"], "use --print-completion bash|zsh"),
-    "completion of nothing": (None, ["--print-completion"], "--print-completion: expected one of bash, zsh"),
+    "completion of no shell": (None, ["--print-completion", "csh"], 'Choose from: "bash", "zsh", "fish"'),
+    "completion of nothing": (None, ["--print-completion"], "parameter SHELL requires an argument"),
+    "an unknown option before any verb": (None, ["--speed", "9"], "--speed"),
+    "more than the verb takes": (None, ["energy", "RUN", "RUN", "--hardware", "loihi2"], "Unused Tokens"),
+    "a choice that is none": (None, [*CONVERT, "--preset", "papr"], 'Choose from: "paper", "accurate"'),
     "an operation outside the table": (
         large,
         ["convert", "resnet10t", "--data", "npz:large.npz", "--out", "p.nir", "--model-arg", "pretrained=false"],
@@ -503,24 +508,15 @@ def test_weights_are_chosen_among_those_of_a_file(tmp_path, capsys, monkeypatch)
 
 
 def test_every_command_has_help(capsys, monkeypatch, tmp_path):
-    for command in (
-        "demo",
-        "convert",
-        "evaluate",
-        "trace",
-        "simulate",
-        "quantize",
-        "merge",
-        "classify",
-        "energy",
-        "inspect",
-        "report",
-        "sweep",
-        "hardware",
-    ):
+    assert list(VERBS) == [
+        "demo", "convert", "evaluate", "trace", "simulate", "quantize", "merge", "classify", "energy", "inspect", "report",
+        "sweep", "hardware",
+    ]  # fmt: skip
+    for command in VERBS:
         status, out, _ = run([command, "--help"], capsys, monkeypatch, tmp_path)
         assert status == 0
         assert command in out
+        assert all(option in out for option in ("--json", "-v", "-q"))
 
 
 def loaded_by(arguments: list[str]) -> set[str]:
@@ -544,7 +540,7 @@ def loaded_by(arguments: list[str]) -> set[str]:
 def test_imports_stay_lean(statement):
     heavy = {"torch", "torchvision", "lava", "timm", "matplotlib", "sklearn"}
     if statement == "import ecmt_deploy":
-        heavy |= {"numpy", "nir", "h5py", "rich", "tyro"}
+        heavy |= {"numpy", "nir", "h5py", "rich", "cyclopts"}
     loaded = loaded_by(["-c", statement])
     assert "ecmt_deploy" in loaded
     assert not heavy & loaded
@@ -553,22 +549,87 @@ def test_imports_stay_lean(statement):
 @pytest.mark.parametrize("arguments", [["--help"], ["evaluate", "--help"], ["hardware", "--help"]])
 def test_help_loads_nothing_that_computes(arguments):
     loaded = loaded_by(["-m", "ecmt_deploy", *arguments])
-    assert "tyro" in loaded
-    assert not {"torch", "torchvision", "lava", "timm", "numpy", "nir", "h5py", "matplotlib", "msgspec", "rich"} & loaded
+    assert "cyclopts" in loaded
+    assert not {"torch", "torchvision", "lava", "timm", "numpy", "nir", "h5py", "matplotlib", "msgspec", "markdown_it"} & loaded
 
 
-def test_overview_loads_no_type_checker():
-    assert "typeguard" not in loaded_by(["-m", "ecmt_deploy", "--help"])  # half of the time it would take
+JSON = {
+    "hardware": ["hardware"], "a chip": ["hardware", "loihi2"], "inspect": ["inspect", "PROGRAM", "--hardware", "loihi2"],
+    "convert": CONVERT, "energy": ["energy", "RUN", "--hardware", "loihi2"],
+    "quantize": ["quantize", "PROGRAM", "--out", "q.nir"],
+    "report": ["report", "RUN", "--hardware", "loihi2", "--bibtex"], "classify": ["classify", "PROGRAM", "a.png"],
+    "trace": ["trace", "PROGRAM", "--data", "digits", "--limit", "1", "--timesteps", "1"],
+    "evaluate": ["evaluate", "PROGRAM", "--data", "digits", "--limit", "2", "--timesteps", "1"],
+    "part": ["evaluate", "PROGRAM", "--data", "digits", "--limit", "2", "--shard", "1/1", "--checkpoint", "c"],
+    "merge": ["merge", "PARTS", "--out", "e.json"],
+    "simulate": ["simulate", "PROGRAM", "--target", "torch", "--data", "digits", "--limit", "1", "--out", "r"],
+    "sweep": ["sweep", "PROGRAM", "--hardware", "loihi2", "--timesteps", "1", "--limit", "2", "--out", "s"],
+    "demo": ["demo"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", JSON)
+def test_every_verb_answers_in_json(case, tmp_path, capsys, monkeypatch, digits_program, digits_run):
+    Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(tmp_path / "a.png")
+    named = {"PROGRAM": str(digits_program), "RUN": str(digits_run), "PARTS": str(tmp_path / "c")}
+    if case == "merge":
+        run([named.get(word, word) for word in JSON["part"]], capsys, monkeypatch, tmp_path)
+    arguments = [named.get(word, word) for word in JSON[case]]
+    status, out, err = run([*arguments, "--json"], capsys, monkeypatch, tmp_path)
+    assert status == 0, err
+    assert out.isascii()
+    result = json.loads(out)
+    assert isinstance(result, list if case in ("hardware", "a chip", "energy", "classify") else dict)
+    assert VERBS.keys() - {words[0] for words in JSON.values()} == set()
+
+
+def test_json_brings_no_control_character_to_the_terminal():
+    shown = as_json({"a\x1b[2J\x7f\x9b": "\u202e"})
+    assert shown.replace("\n", "").isprintable()
+    assert json.loads(shown) == {"a\x1b[2J\x7f\x9b": "\u202e"}
+
+
+def test_quiet_and_verbose(tmp_path, capsys, monkeypatch, digits_program):
+    arguments = [
+        "simulate",
+        str(digits_program),
+        "--target",
+        "torch",
+        "--data",
+        "digits",
+        "--limit",
+        "1",
+        "--hardware",
+        "loihi2",
+    ]
+    status, out, err = run([*arguments, "--out", "a"], capsys, monkeypatch, tmp_path)
+    assert (status, "loihi2: " in err) == (0, True)
+    status, quiet, err = run([*arguments, "--out", "b", "-q"], capsys, monkeypatch, tmp_path)
+    assert (status, err) == (0, "")
+    assert len(quiet.splitlines()) == len(out.splitlines()), "the result is printed all the same"
+    status, _, err = run(["hardware", "a\x1b[2J", "-v"], capsys, monkeypatch, tmp_path)
+    assert status == 2
+    assert "Traceback" in err
+    assert err.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("bad", ["\x1b[2J", "a\nb", "\x9b2J", "\u202e"])
+def test_errors_of_usage_quote_no_control_character(bad, tmp_path, capsys, monkeypatch):
+    for arguments in ([bad], [*CONVERT, "--levels", bad], [*CONVERT, f"--{bad}", "1"], ["hardware", "odin", bad],
+                      [*CONVERT, "--preset", bad], ["--print-completion", bad]):  # fmt: skip
+        status, out, err = run(arguments, capsys, monkeypatch, tmp_path)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert err[:-1].isprintable()
 
 
 def test_a_misspelt_verb_is_answered_with_the_nearest(capsys, monkeypatch, tmp_path):
     status, _, err = run(["evaluat", "--data", "digits"], capsys, monkeypatch, tmp_path)
     assert status == 2
-    assert "unknown verb evaluat (did you mean evaluate?)" in err
+    assert 'Unknown command "evaluat". Did you mean "evaluate"?' in err
     assert len(err.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("shell", cli.SHELLS)
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_knows_every_parameter(shell, capsys, monkeypatch, tmp_path):
     status, out, _ = run(["--print-completion", shell], capsys, monkeypatch, tmp_path)
     assert status == 0
@@ -600,17 +661,15 @@ def test_the_version(capsys, monkeypatch, tmp_path):
 def test_the_overview_names_every_verb_and_what_else_there_is(capsys, monkeypatch, tmp_path):
     status, out, _ = run(["--help"], capsys, monkeypatch, tmp_path)
     assert status == 0
-    assert all(f"• {verb} " in out for verb in cli._VERBS)
+    assert all(re.search(rf"^│ {verb} +\w", out, re.MULTILINE) for verb in VERBS)
     assert "--version" in out
-    assert "--print-completion bash|zsh" in out
-    for verb in ("merge", "report", "classify"):
-        assert re.search(
-            rf"usage: ecmt-deploy {verb} .*\w \[\w+ \.\.\.\]", run([verb, "--help"], capsys, monkeypatch, tmp_path)[1]
-        )
+    assert "--print-completion" in out
+    for verb, several in (("merge", "RUNS"), ("report", "RUNS"), ("classify", "IMAGES")):
+        assert re.search(rf"Usage: ecmt-deploy {verb} .*\b{several}\b", run([verb, "--help"], capsys, monkeypatch, tmp_path)[1])
 
 
 PRINTING = {"--help": ["--help"], "--version": ["--version"], "completion": ["--print-completion", "bash"], "nothing": [],
-            **{f"{verb} --help": [verb, "--help"] for verb in cli._VERBS},
+            **{f"{verb} --help": [verb, "--help"] for verb in VERBS},
             "hardware": ["hardware"], "hardware NAME": ["hardware", "loihi2"], "bibtex": ["hardware", "--bibtex"],
             "template": ["hardware", "--template"], "inspect": ["inspect", "PROGRAM", "--hardware", "loihi2"],
             "energy": ["energy", "RUN", "--hardware", "loihi2"], "quantize": ["quantize", "PROGRAM", "--out", "q.nir"],
@@ -631,7 +690,7 @@ def test_a_reader_that_leaves_ends_a_command_without_a_word(case, tmp_path, capf
         monkeypatch.setattr(sys, "argv", ["ecmt-deploy", *(named.get(word, word) for word in PRINTING[case])])
         monkeypatch.chdir(tmp_path)
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            entry.main()
     assert end.value.code == (2 if case == "nothing" else 141)  # an error of usage writes to stderr alone
     err = [line for line in capfd.readouterr().err.splitlines() if line]
     assert not any("Traceback" in line or "Error" in line for line in err), err
@@ -643,7 +702,7 @@ def test_another_broken_pipe_is_no_reader_that_left(capfd, monkeypatch, tmp_path
     def broken(*args: object) -> None:
         raise BrokenPipeError(32, "a worker is gone")
 
-    monkeypatch.setattr(cli, "_parse", lambda: broken)
+    monkeypatch.setattr(entry, "parse", lambda words: (broken, DEFAULT))
     with pytest.raises(BrokenPipeError, match="a worker is gone"):
         run([], capfd, monkeypatch, tmp_path)
 

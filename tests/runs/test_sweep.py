@@ -242,7 +242,7 @@ def elsewhere(tmp_path: Path) -> None:
 PLACE: dict[str, str] = {}
 TAIL = ["--hardware", "loihi2", "--timesteps", "1:2", "--limit", "2", "--out", "out"]
 BAD = {
-    "no program": (None, ["sweep", *TAIL], "P.nir"),
+    "no program": (None, ["sweep", *TAIL], "PROGRAMS requires an argument"),
     "no such program": (None, ["sweep", "none.nir", *TAIL], "none.nir"),
     "the same program twice": (None, ["sweep", "PROGRAM", "PROGRAM", *TAIL], "rename one"),
     "two programs of one name": (namesake, ["sweep", "PROGRAM", "b/accurate.nir", *TAIL], "rename one"),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ecmt_deploy import data
-from ecmt_deploy.cli.app import _OneLine
+from ecmt_deploy.cli.entry import OneLine
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.errors import ConfigError, DataError, ProgramError, RunError, reading
@@ -23,9 +23,9 @@ from ecmt_deploy.program import Program, read, verify, write
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.program.preprocessing import Preprocessing
 from ecmt_deploy.report import tables
-from ecmt_deploy.report.terminal import Terminal
 from ecmt_deploy.runs.directory import RunRecord
 from ecmt_deploy.untrusted import text
+from ecmt_deploy.untrusted.terminal import Terminal
 from tests.data.test_data import write_images
 from tests.support.format_vector import small
 
@@ -147,7 +147,7 @@ def test_the_terminal_gets_no_control_character_of_others(bad):
     console.rule(f"he{bad}ad")
     assert text.printable(out.getvalue().replace("\n", "")) == out.getvalue().replace("\n", "")
     record = logging.LogRecord("x", logging.WARNING, "f", 1, "%s: odd", (f"he{bad}ad",), None)
-    assert text.printable(_OneLine("%(message)s").format(record)) == _OneLine("%(message)s").format(record)
+    assert text.printable(OneLine("%(message)s").format(record)) == OneLine("%(message)s").format(record)
 
 
 def test_the_command_line_quotes_nothing_as_it_is(tmp_path):

@@ -1,0 +1,67 @@
+"""``ecmt-deploy convert``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from ecmt_deploy.cli.options import DEFAULT, Data, Output, described, values
+from ecmt_deploy.errors import ConfigError
+
+#: where preprocessing comes from unless an option says otherwise
+_OWN = "the model's configuration"
+
+
+def convert(
+    model: Annotated[str, described("Any timm model name, or zoo:vit_digits.")],
+    /,
+    *,
+    data: Data,
+    out: Annotated[Path, described("Program file to write (.nir).")],
+    weights: Annotated[Path | None, described("Weights file: safetensors, or .pth that holds tensors only.")] = None,
+    model_arg: Annotated[tuple[str, ...], values("Model arguments as KEY=VALUE, such as img_size=28.", "none")] = (),
+    weights_key: Annotated[
+        str | None, described("Key of the weights in a file that holds several, such as model and model_ema.")
+    ] = None,
+    mean: Annotated[tuple[float, ...], values("Pixel mean used in training, one value or one per channel.", _OWN)] = (),
+    std: Annotated[tuple[float, ...], values("Pixel standard deviation, one value or one per channel.", _OWN)] = (),
+    crop_pct: Annotated[float | None, described("Edge of the crop divided by the edge of the resized image.", _OWN)] = None,
+    interpolation: Annotated[str | None, described("How images are resized: bicubic, bilinear, ...", _OWN)] = None,
+    input_size: Annotated[tuple[int, ...], values("Input size to build the model for: [C] H [W].", _OWN)] = (),
+    preset: Annotated[
+        Literal["paper", "accurate"], described("paper: rate coding; accurate: differential coding.")
+    ] = "accurate",
+    levels: Annotated[
+        int | None, described("Number of levels of a neuron; preset accurate uses at most this many.", "paper 8, accurate 15")
+    ] = None,
+    budget: Annotated[
+        float | None, described("Preset accurate: largest number of synaptic events per MAC after T steps.")
+    ] = None,
+    calibration_samples: Annotated[int, described("Number of samples of the training split to calibrate on.")] = 64,
+    timesteps: Annotated[int, described("Number of time steps T to tune the program for.")] = 4,
+    mlp_bases: Annotated[
+        Literal["fixed", "measured"] | None,
+        described("Preset paper: bases of the neurons before an MLP's second layer.", "fixed in plain ViTs, else measured"),
+    ] = None,
+    output: Output = DEFAULT,
+) -> None:
+    """Convert a pretrained model to a spiking program, without training."""
+    from ecmt_deploy.config import ConvertConfig
+    from ecmt_deploy.report import tables
+    from ecmt_deploy.runs.pipeline import convert_named
+
+    config = ConvertConfig(preset=preset, levels=levels, timesteps=timesteps, budget=budget, mlp_bases=mlp_bases)
+    asked = {"mean": mean, "std": std, "crop_pct": crop_pct, "interpolation": interpolation, "input_size": input_size}
+    preprocessing = {field: value for field, value in asked.items() if value not in (None, ())}
+    program = convert_named(
+        model, data, out, config, weights, _key_values(model_arg), calibration_samples, weights_key, preprocessing
+    ).program
+    result = {"out": out, "nodes": len(program.nodes), "coding": program.coding, "provenance": program.provenance}
+    output.show(result, tables.converted(program, out), soft_wrap=True)
+
+
+def _key_values(pairs: tuple[str, ...]) -> dict[str, str]:
+    for pair in pairs:
+        if "=" not in pair:
+            raise ConfigError(f"--model-arg {pair}: expected key=value, for example img_size=28")
+    return dict(pair.split("=", 1) for pair in pairs)

@@ -1,0 +1,21 @@
+"""``ecmt-deploy demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from ecmt_deploy.cli.options import DEFAULT, Output, described
+
+
+def demo(
+    *,
+    out: Annotated[Path, described("Directory for program.nir, run/, energy.json, report.html.")] = Path("demo"),
+    output: Output = DEFAULT,
+) -> None:
+    """Run the whole pipeline on the bundled model: convert, evaluate, simulate on Lava, price every layer, report."""
+    from ecmt_deploy.runs import demo as whole_road
+    from ecmt_deploy.untrusted.terminal import Terminal
+
+    whole_road.demo(out, Terminal(stderr=output.json))
+    output.show({"out": out, "files": whole_road.FILES})

@@ -1,0 +1,64 @@
+"""``ecmt-deploy evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from ecmt_deploy.cli.options import DEFAULT, Data, Labels, Limit, Output, Program, Steps, Workers, described, flag
+from ecmt_deploy.evaluation.ranks import place, refuse
+
+
+def evaluate(
+    program: Program,
+    /,
+    *,
+    data: Data,
+    timesteps: Steps = None,
+    batch_size: Annotated[int, described("Number of samples computed at once.")] = 32,
+    limit: Limit = None,
+    out: Annotated[Path | None, described("File for the result (.json).")] = None,
+    workers: Workers = None,
+    device: Annotated[Literal["cpu", "cuda"] | None, described("Device to compute on.", "cuda where there is a GPU")] = None,
+    dtype: Annotated[
+        Literal["float32", "float64", "bfloat16"] | None, described("Data type to compute in.", "the program's own")
+    ] = None,
+    memory: Annotated[
+        float, described("Memory for intermediate streams, in GiB; a batch that needs more is computed in pieces.")
+    ] = 1.0,
+    compile: Annotated[
+        bool, flag("Compile neurons to fused kernels; takes a minute, pays off from thousands of images on.")
+    ] = False,
+    checkpoint: Annotated[Path | None, described("Checkpoint directory; a restarted run resumes from it.")] = None,
+    shard: Annotated[
+        str | None, described("i/n: compute every n-th batch only, from the i-th; merge adds the checkpoints of all n.")
+    ] = None,
+    labels: Labels = "name",
+    output: Output = DEFAULT,
+) -> None:
+    """Measure accuracy at every time step against the analog model; under torchrun, on several processes."""
+    from ecmt_deploy.config import Execution
+    from ecmt_deploy.evaluation.divided import evaluate_file, evaluate_shard
+    from ecmt_deploy.report import tables
+
+    execution = Execution(device, dtype, round(memory * 2**30), compile)
+    if shard is None:
+        result = evaluate_file(
+            program, data, timesteps, batch_size, limit, out, execution, checkpoint, workers, output.say, labels
+        )
+        if place().rank == 0:
+            analog, cosine = result.analog_accuracy, result.cosine
+            output.show(result, tables.accuracy(result.accuracy, result.agreement, analog, result.n_samples, cosine))
+        return
+    if checkpoint is None:
+        refuse(f"--shard {shard} needs --checkpoint DIR, where the part is kept for merge")
+    if out is not None:
+        refuse(f"--shard {shard} has no whole result to write; leave out --out, and give it to merge when all parts are done")
+    part = evaluate_shard(
+        program, data, shard, checkpoint, timesteps, batch_size, limit, execution, workers, output.say, labels
+    )
+    output.show(
+        part,
+        f"part {shard} is done: {part.n_samples} samples in {len(part.batches)} batches, kept in {checkpoint}",
+        f"when all {part.count} are done: ecmt-deploy merge {checkpoint} --out FILE",
+    )

@@ -1,0 +1,33 @@
+"""``ecmt-deploy hardware``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+from ecmt_deploy.cli.options import DEFAULT, Output, described, flag
+from ecmt_deploy.errors import ConfigError
+
+
+def hardware(
+    name: Annotated[str | None, described("A chip by name, or a .toml file.")] = None,
+    /,
+    *,
+    bibtex: Annotated[bool, flag("Print its sources, or those of all chips, as BibTeX.")] = False,
+    template: Annotated[bool, flag("Print a .toml template for describing a chip of your own.")] = False,
+    output: Output = DEFAULT,
+) -> None:
+    """List the chips, or show one: limits, prices and times, each with its source, and what is unknown."""
+    from ecmt_deploy import chips
+    from ecmt_deploy.report import chip_tables
+
+    if template and (name or bibtex):
+        raise ConfigError("--template takes no NAME and no --bibtex: it prints the one template there is")
+    if template:
+        sys.stdout.write(chips.template())
+        return
+    described = [chips.hardware(each) for each in ([name] if name else chips.available())]
+    if bibtex:
+        sys.stdout.write(chips.bibtex(described))
+    else:
+        output.show(described, chip_tables.chip(described[0]) if name else chip_tables.chips(described))

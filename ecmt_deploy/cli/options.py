@@ -1,0 +1,95 @@
+"""Arguments and options that several verbs share, and how a verb shows its result."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from ecmt_deploy.untrusted.terminal import Terminal
+
+
+def described(help: str, default: str | None = None, **more: Any) -> Parameter:
+    """A parameter with its help; ``default`` says in words what holds where it is not given."""
+    return Parameter(help=help, show_default=(lambda value: default) if default else None, **more)
+
+
+def flag(help: str, alias: str | None = None) -> Parameter:
+    """An option without a value."""
+    return Parameter(help=help, show_default=False, alias=alias)
+
+
+def values(help: str, default: str | None = None) -> Parameter:
+    """An option that takes one value or several: ``--hardware loihi2 odin``."""
+    return described(help, default, consume_multiple=True)
+
+
+Data = Annotated[str, described("Dataset: digits, folder:DIR, idx:DIR, npz:FILE, or the name of a timm dataset.")]
+Program = Annotated[Path, described("Program file (.nir).")]
+RunDirectory = Annotated[Path, described("Run directory, as written by simulate.")]
+Runs = Annotated[tuple[Path, ...], described("Run directories, as written by simulate.")]
+Labels = Annotated[
+    Literal["name", "position"],
+    described("Match labels to outputs by class name, or by position: label i is output i."),
+]
+Steps = Annotated[int | None, described("Number of time steps T.", "the number the program was converted for")]
+Limit = Annotated[int | None, described("Largest number of samples to use.")]
+Overwrite = Annotated[bool, flag("Replace a run that is already there.")]
+Workers = Annotated[
+    int | None, described("Number of processes that read images; 0 for none.", "chosen from the data and the number of cores")
+]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Output:
+    """How a verb shows its result.
+
+    Attributes
+    ----------
+    json, verbose, quiet : the options of that name
+    """
+
+    json: Annotated[bool, flag("Print the result as JSON.")] = False
+    verbose: Annotated[bool, flag("Print informational messages, and the traceback of an error.", alias="-v")] = False
+    quiet: Annotated[bool, flag("Print no progress, remarks or warnings, only the result and errors.", alias="-q")] = False
+
+    @property
+    def width(self) -> int:
+        """Columns of the terminal."""
+        return Terminal().width
+
+    def show(self, result: Any, *parts: Any, soft_wrap: bool = False) -> None:
+        """Print a result: as JSON where that is asked for, else ``parts``: tables, and lines of text."""
+        if self.json:
+            sys.stdout.write(as_json(result))
+            return
+        console = Terminal()
+        for part in parts:
+            if isinstance(part, str):
+                console.print(part, markup=False, highlight=False, soft_wrap=soft_wrap)
+            else:
+                console.print(part)
+
+    @property
+    def say(self) -> Callable[[str], None]:
+        """Prints a remark on stderr."""
+        console = Terminal(stderr=True, quiet=self.quiet)
+        return lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+#: what a verb is given where none of these options is
+DEFAULT = Output()
+
+
+def as_json(result: Any) -> str:
+    """JSON in ASCII: text from outside brings no control character to the terminal."""
+    import msgspec
+
+    decoded = msgspec.json.decode(msgspec.json.encode(result, enc_hook=str))
+    return json.dumps(decoded, indent=1).replace("\x7f", "\\u007f") + "\n"

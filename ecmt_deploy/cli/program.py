@@ -1,0 +1,94 @@
+"""Verbs about a program: trace, quantize, classify, inspect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from ecmt_deploy.cli.options import DEFAULT, Data, Labels, Output, Program, Steps, described
+
+
+def trace(
+    program: Program,
+    /,
+    *,
+    data: Data,
+    timesteps: Steps = None,
+    limit: Annotated[int, described("Largest number of samples to use.")] = 16,
+    out: Annotated[
+        Path | None, described("File for the trace: .json, which report --trace takes, or .csv for its table.")
+    ] = None,
+    labels: Labels = "name",
+    output: Output = DEFAULT,
+) -> None:
+    """Measure the error of every node against the analog model, and its spike rate, at every time step."""
+    from ecmt_deploy.report import tables
+    from ecmt_deploy.runs.pipeline import trace_file
+
+    measured = trace_file(program, data, timesteps, limit, out, labels)
+    output.show(measured, tables.trace(measured))
+
+
+def quantize(
+    program: Program,
+    /,
+    *,
+    out: Annotated[Path, described("Program file to write (.nir).")],
+    hardware: Annotated[str | None, described("Chip whose bit widths the integer program keeps.", "loihi2")] = None,
+    timesteps: Annotated[
+        int | None, described("Rate coding: number of time steps that accumulators have room for.", "the program's own")
+    ] = None,
+    output: Output = DEFAULT,
+) -> None:
+    """Write the integer program of a program: weights, membranes and functions in the chip's fixed point."""
+    from ecmt_deploy.runs.pipeline import quantize_file
+
+    record = quantize_file(program, out, hardware, timesteps).provenance.quantization
+    assert record is not None
+    widths = f"weights {record.weight_bits}, state {record.state_bits}, payloads {record.payload_bits} bits"
+    output.show({"out": out, "quantization": record}, f"wrote {out}: {widths}, for {record.hardware}")
+
+
+def classify(
+    program: Program,
+    images: Annotated[tuple[Path, ...], described("Image files.")],
+    /,
+    *,
+    timesteps: Steps = None,
+    output: Output = DEFAULT,
+) -> None:
+    """Show the five most probable classes of images at every time step."""
+    from ecmt_deploy.report import tables
+    from ecmt_deploy.runs.pipeline import classify_files
+
+    answers = list(zip(images, classify_files(program, images, timesteps), strict=True))
+    named = [
+        {"image": image, "steps": [[{"class": name, "probability": p} for name, p in best] for best in steps]}
+        for image, steps in answers
+    ]
+    output.show(named, *(tables.classification(image, steps) for image, steps in answers))
+
+
+def inspect(
+    program: Program,
+    /,
+    *,
+    hardware: Annotated[str | None, described("Chip to place the program on.", "none")] = None,
+    output: Output = DEFAULT,
+) -> None:
+    """Show the nodes of a program, and with --hardware their cores, and what does not fit."""
+    import ecmt_deploy as ecmt
+    from ecmt_deploy.report import placement_tables, tables
+
+    chip = ecmt.hardware(hardware) if hardware else None
+    loaded = ecmt.read(program)
+    placed = ecmt.place(loaded, chip) if chip else None
+    nodes = [
+        {"name": name, "type": type(node).__name__, "shape": loaded.shapes[name], "spiking": name in loaded.spiking}
+        for name, node in loaded.nodes.items()
+    ]
+    placement = [placement_tables.units(placed, output.width), *placement_tables.remarks(placed, loaded)] if placed else []
+    output.show(
+        {"nodes": nodes, "placement": placed, "provenance": loaded.provenance},
+        tables.program(loaded, placed), *placement, tables.provenance(loaded),
+    )  # fmt: skip

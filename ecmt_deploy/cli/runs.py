@@ -1,0 +1,107 @@
+"""Verbs about runs: merge, energy, report, sweep."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from ecmt_deploy.cli.options import (
+    DEFAULT,
+    Labels,
+    Limit,
+    Output,
+    Overwrite,
+    RunDirectory,
+    Runs,
+    described,
+    flag,
+    values,
+)
+
+
+def merge(
+    runs: Annotated[
+        tuple[Path, ...], described("All n directories of simulate --shard i/n, or those of evaluate --checkpoint.")
+    ],
+    /,
+    *,
+    out: Annotated[Path, described("Run directory to write; for an evaluation, the .json file.")],
+    overwrite: Overwrite = False,
+    output: Output = DEFAULT,
+) -> None:
+    """Add the shards of a run or of an evaluation; the result is the same as of an undivided one."""
+    from ecmt_deploy.evaluation.shards import holds_parts, merge_parts, merge_runs
+    from ecmt_deploy.report import tables
+
+    merged = merge_parts(runs, out) if holds_parts(runs) else merge_runs(runs, out, overwrite).record
+    cosine = getattr(merged, "cosine", None)  # runs keep none
+    output.show(merged, tables.accuracy(merged.accuracy, merged.agreement, merged.analog_accuracy, merged.n_samples, cosine))
+
+
+def energy(
+    run: RunDirectory,
+    /,
+    *,
+    hardware: Annotated[tuple[str, ...], values("Chips by name (see `ecmt-deploy hardware`), or .toml files.")],
+    out: Annotated[Path | None, described("File for the result: .json or .csv.")] = None,
+    output: Output = DEFAULT,
+) -> None:
+    """Price a run layer by layer, on one chip or several."""
+    from ecmt_deploy.estimation import notes
+    from ecmt_deploy.report import energy_tables
+    from ecmt_deploy.runs.ledger import price_run
+
+    energies = price_run(run, hardware, out)
+    output.show(energies, energy_tables.energy(energies, output.width), *(f"- {line}" for line in notes(energies)))
+
+
+def report(
+    runs: Runs,
+    /,
+    *,
+    hardware: Annotated[tuple[str, ...], values("Chips by name, or .toml files.", "those that come with the project")] = (),
+    out: Annotated[Path, described("Page to write (.html), or its data (.json).")] = Path("report.html"),
+    trace: Annotated[Path | None, described("Trace of the same program to include, as written by trace --out.")] = None,
+    bibtex: Annotated[bool, flag("Print the sources of the chips as BibTeX, too.")] = False,
+    output: Output = DEFAULT,
+) -> None:
+    """Write one self-contained HTML page about a run, or about several side by side."""
+    from ecmt_deploy.runs.ledger import bibliography, write_report
+
+    entries = bibliography(hardware) if bibtex else ""
+    write_report(runs, out, hardware, trace)
+    if bibtex and not output.json:
+        output.say(f"wrote {out}")
+        sys.stdout.write(entries)
+    else:
+        output.show({"out": out, "bibtex": entries}, f"wrote {out}")
+
+
+def sweep(
+    programs: Annotated[tuple[Path, ...], described("Program files (.nir).")],
+    /,
+    *,
+    hardware: Annotated[tuple[str, ...], values("Chips by name (see `ecmt-deploy hardware`), or .toml files.")],
+    timesteps: Annotated[
+        str, described("Numbers of time steps: 1:8 is 1 to 8, 1:8:2 every second of them, 1,2,4 these three.")
+    ],
+    out: Annotated[Path, described("Directory for the runs, summary.csv, summary.json and report.html.")],
+    data: Annotated[str | None, described("Dataset, as for simulate.", "what each program was calibrated on")] = None,
+    limit: Limit = None,
+    target: Annotated[str, described("Target to run on: torch, reference or lava.")] = "torch",
+    precision: Annotated[
+        Literal["float", "fixed"], described("Arithmetic; fixed runs integer programs for the first chip with bit widths.")
+    ] = "float",
+    labels: Labels = "name",
+    output: Output = DEFAULT,
+) -> None:
+    """Run programs at several numbers of time steps, price them on chips and compare; an interrupted sweep resumes."""
+    from ecmt_deploy.report import sweep_tables
+    from ecmt_deploy.runs.sweep import parse_timesteps
+    from ecmt_deploy.runs.sweep import sweep as run_sweep
+
+    say = output.say if sys.stderr.isatty() else (lambda line: None)
+    compared = run_sweep(programs, hardware, parse_timesteps(timesteps), out, data, limit, target, precision, say, labels)
+    wrote = ", ".join(str(out / name) for name in ("report.html", "summary.csv", "summary.json"))
+    output.show(compared, sweep_tables.compared(compared, output.width), f"wrote {wrote}")

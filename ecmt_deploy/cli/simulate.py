@@ -1,0 +1,46 @@
+"""``ecmt-deploy simulate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from ecmt_deploy.cli.options import DEFAULT, Data, Labels, Limit, Output, Overwrite, Program, Steps, described, flag
+
+
+def simulate(
+    program: Program,
+    /,
+    *,
+    target: Annotated[str, described("Target to run on: reference, torch or lava.")],
+    data: Data,
+    out: Annotated[Path, described("Run directory to write.")],
+    limit: Limit = None,
+    timesteps: Steps = None,
+    precision: Annotated[Literal["float", "fixed"], described("Arithmetic; fixed runs the integer program.")] = "float",
+    hardware: Annotated[
+        str | None,
+        described("Chip that the program must fit; its bit widths hold for --precision fixed, else loihi2's."),
+    ] = None,
+    allow_misfit: Annotated[bool, flag("Run the program even if it does not fit the chip of --hardware.")] = False,
+    shard: Annotated[
+        str | None, described("i/n: run every n-th sample only, from the i-th; merge adds the runs of all n.")
+    ] = None,
+    probe: Annotated[
+        tuple[str, ...], described("NODE[:spikes|:membrane|:state] to record at every time step; may be given again.", "none")
+    ] = (),
+    labels: Labels = "name",
+    overwrite: Overwrite = False,
+    output: Output = DEFAULT,
+) -> None:
+    """Run a program on a target and write its outputs and counts to a run directory."""
+    from ecmt_deploy.report import tables
+    from ecmt_deploy.runs.pipeline import simulate_file
+
+    run = simulate_file(
+        program, target, data, out, limit, timesteps, precision, hardware, shard=shard, probes=probe, labels=labels,
+        allow_misfit=allow_misfit, overwrite=overwrite, say=output.say,
+    )  # fmt: skip
+    record = run.record
+    accuracy = tables.accuracy(record.accuracy, record.agreement, record.analog_accuracy, record.n_samples)
+    output.show(record, accuracy, tables.saturations(run.activity), tables.took(record))
