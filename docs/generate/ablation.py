@@ -17,8 +17,8 @@ import torch
 from docs.generate.documents import put
 from ecmt_deploy import data, models
 from ecmt_deploy.config import PRESETS, ConvertConfig
-from ecmt_deploy.conversion.calibration import trials
-from ecmt_deploy.conversion.calibration.sensitivity import Survey
+from ecmt_deploy.conversion.calibration.tools import trials
+from ecmt_deploy.conversion.calibration.tools.survey import Survey
 from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.engine import SpikingModel
 

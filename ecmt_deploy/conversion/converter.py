@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion.calibration import calibrate
-from ecmt_deploy.conversion.calibration.published import mlp_bases
-from ecmt_deploy.conversion.calibration.sensitivity import samples_at_once
+from ecmt_deploy.conversion.calibration.paper import mlp_bases
+from ecmt_deploy.conversion.calibration.tools.survey import samples_at_once
 from ecmt_deploy.conversion.capture import capture
 from ecmt_deploy.conversion.convertible import require_answer, require_convertible
 from ecmt_deploy.conversion.lowering import lower

@@ -15,7 +15,7 @@ from torch import nn
 
 import ecmt_deploy.engine
 from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.conversion.calibration.percentiles import Tails
+from ecmt_deploy.conversion.calibration.tools.percentiles import Tails
 from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConversionError

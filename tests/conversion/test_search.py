@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecmt_deploy.conversion.calibration.search import Search
+from ecmt_deploy.conversion.calibration.tools.search import Search
 
 LOW, HIGH = -40.0, 40.0
 

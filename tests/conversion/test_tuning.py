@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.conversion.calibration.allocation import allocate, fan_outs
-from ecmt_deploy.conversion.calibration.expectation import with_expectations
-from ecmt_deploy.conversion.calibration.sensitivity import Survey, Surveyor, misled
-from ecmt_deploy.conversion.calibration.tuning import LOWEST_PRICE, _Tuner
+from ecmt_deploy.conversion.calibration.tools.allocation import allocate, fan_outs
+from ecmt_deploy.conversion.calibration.tools.expectation import with_expectations
+from ecmt_deploy.conversion.calibration.tools.survey import Survey, Surveyor, misled
+from ecmt_deploy.conversion.calibration.tools.tuning import LOWEST_PRICE, _Tuner
 from ecmt_deploy.conversion.capture import capture
 from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.conversion.lowering import lower

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from torch import Tensor
 
 from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.conversion.calibration.published import published
-from ecmt_deploy.conversion.calibration.tuning import tuned
+from ecmt_deploy.conversion.calibration.paper import published
+from ecmt_deploy.conversion.calibration.tools.tuning import tuned
 from ecmt_deploy.conversion.lowering import Lowered
 from ecmt_deploy.program import Program
 

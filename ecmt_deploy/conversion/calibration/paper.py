@@ -3,7 +3,7 @@
 Source: *Towards High-performance Spiking Transformers from ANN to SNN Conversion* (Huang et al., ACM MM 2024): the smallest
 level at the 99th percentile of the operand (the 1st for the negative side), averaged over the calibration batches; fixed
 bases for the outputs of softmax. The details are those of the authors' code: which value of a batch the percentile is
-(:class:`ecmt_deploy.conversion.calibration.percentiles.Tails`), and bases of the inputs of an MLP's second layer that are
+(:class:`ecmt_deploy.conversion.calibration.tools.percentiles.Tails`), and bases of the inputs of an MLP's second layer that are
 fixed in plain vision transformers alone.
 """
 
@@ -17,8 +17,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.conversion.calibration.neurons import finite, largest_or_one, producer, with_nodes
-from ecmt_deploy.conversion.calibration.percentiles import Tails
+from ecmt_deploy.conversion.calibration.tools.neurons import finite, largest_or_one, producer, with_nodes
+from ecmt_deploy.conversion.calibration.tools.percentiles import Tails
 from ecmt_deploy.conversion.lowering import Lowered
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.program import Program

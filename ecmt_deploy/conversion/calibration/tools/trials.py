@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.conversion.calibration.allocation import allocate, expecting_neuron, fan_outs
-from ecmt_deploy.conversion.calibration.expectation import with_expectations
-from ecmt_deploy.conversion.calibration.neurons import with_nodes
-from ecmt_deploy.conversion.calibration.sensitivity import MOST_SAMPLES, Survey, Surveyor, misled, samples_at_once, underrated
+from ecmt_deploy.conversion.calibration.tools.allocation import allocate, expecting_neuron, fan_outs
+from ecmt_deploy.conversion.calibration.tools.expectation import with_expectations
+from ecmt_deploy.conversion.calibration.tools.neurons import with_nodes
+from ecmt_deploy.conversion.calibration.tools.survey import MOST_SAMPLES, Survey, Surveyor, misled, samples_at_once, underrated
 from ecmt_deploy.conversion.lowering import Lowered
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConversionError

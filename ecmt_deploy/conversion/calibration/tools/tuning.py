@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.conversion.calibration.allocation import silent_price
-from ecmt_deploy.conversion.calibration.search import Bracket, Search
-from ecmt_deploy.conversion.calibration.sensitivity import raised
-from ecmt_deploy.conversion.calibration.trials import MANY, Trial, Trials
+from ecmt_deploy.conversion.calibration.tools.allocation import silent_price
+from ecmt_deploy.conversion.calibration.tools.search import Bracket, Search
+from ecmt_deploy.conversion.calibration.tools.survey import raised
+from ecmt_deploy.conversion.calibration.tools.trials import MANY, Trial, Trials
 from ecmt_deploy.conversion.lowering import Lowered
 from ecmt_deploy.errors import ConversionError
 from ecmt_deploy.program import Program, TuningRecord

@@ -18,7 +18,7 @@ from math import prod
 
 import numpy as np
 
-from ecmt_deploy.conversion.calibration.sensitivity import Survey
+from ecmt_deploy.conversion.calibration.tools.survey import Survey
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.engine.ops import Product, Synapses
 from ecmt_deploy.program import Program
