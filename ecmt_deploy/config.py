@@ -1,10 +1,35 @@
-"""Frozen configuration of a conversion; every field has a default."""
+"""Frozen configurations: of a conversion, which is a preset with its options, and of the torch engine.
+
+A preset is one module of :mod:`ecmt_deploy.conversion.calibration`, or an entry point of the group ``ecmt_deploy.presets`` in
+another package. Its name is that of the module or of the entry point, and is known without importing it (docs/presets.md).
+"""
 
 from __future__ import annotations
+
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
 from ecmt_deploy.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from importlib.metadata import EntryPoint
+
+    from torch import Tensor, nn
+
+    from ecmt_deploy.conversion.lowering import Lowered
+    from ecmt_deploy.program import Program
+
+#: room for the streams of the torch engine unless one says otherwise
+MEMORY_BYTES = 2**30
+#: what the torch engine computes in
+DTYPES = ("float32", "float64", "bfloat16")
+
+GROUP = "ecmt_deploy.presets"
+_FOLDER = "ecmt_deploy.conversion.calibration"
 
 
 def require_timesteps(timesteps: int) -> None:
@@ -15,93 +40,132 @@ def require_timesteps(timesteps: int) -> None:
         raise ConfigError(f"timesteps is {timesteps}; a program runs for at least 1 step")
 
 
-class Preset(msgspec.Struct, frozen=True):
-    """What a preset stands for.
+class Preset(msgspec.Struct, frozen=True, kw_only=True):
+    """How to convert: the options of a preset as fields, what it stands for as class attributes, and how it calibrates.
+
+    A preset derives from this class and checks its own options in ``__post_init__``. Values of options are numbers, words or
+    truth values: they are kept in the program.
 
     Attributes
     ----------
-    coding : ``rate`` or ``differential``
-    rule : firing rule of the neurons, ``paper`` or ``nearest``
-    fraction : c of rule ``nearest``: a level fires at c times its value. Not dyadic, or an accumulated input that returns to
-        zero leaves a membrane exactly on a threshold and rounding decides
-    bases : ``published`` puts the smallest level at the 99th percentile of the calibration data, as the paper does;
-        ``sensitivity`` puts it where the readout's error is worth the spikes, and lets neurons spike only what is not expected
-    levels : most levels a neuron has where the configuration does not say
-    analog_readout_layer : whether the last linear layer takes its operand analog, as the paper does
-    """
-
-    coding: str
-    rule: str
-    fraction: float
-    bases: str
-    levels: int
-    analog_readout_layer: bool
-
-
-#: room for the streams of the torch engine unless one says otherwise
-MEMORY_BYTES = 2**30
-#: what the torch engine computes in
-DTYPES = ("float32", "float64", "bfloat16")
-
-PRESETS: dict[str, Preset] = {
-    "paper": Preset("rate", "paper", 0.74, "published", 8, True),
-    "accurate": Preset("differential", "nearest", 0.74, "sensitivity", 15, False),
-}
-
-
-class ConvertConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How to convert a model.
-
-    Attributes
-    ----------
-    preset : ``accurate`` (differential coding) or ``paper`` (rate coding, the method as published)
-    timesteps : steps T the program is meant for, and ``accurate`` is tuned for; the default of every later run
-    levels : levels n of each multi-threshold neuron (2n thresholds): in ``paper`` 8 unless said, in ``accurate`` as many as its
-        range needs and at most this many (15 unless said, what a payload of 16 bits can tell apart)
-    budget : most synaptic events per MAC after ``timesteps`` steps, for ``accurate``; ``None`` is as many as a good answer
-    needs
-    mlp_bases : bases of the neurons before the second layer of an MLP with GELU, for ``paper``: ``fixed`` to 0.25 and 0.08, or
-        ``measured`` like all others; ``None`` is ``fixed`` in a plain vision transformer and ``measured`` in any other model,
-        as in the authors' code
+    name : what the preset is called, as it is registered
+    coding : coding of its programs, ``rate`` or ``differential``
+    most_levels : levels n of a neuron (2n thresholds), at most, where ``levels`` does not say
+    analog_readout_layer : whether the last linear layer takes its operand analog
+    timesteps : steps T the program is meant for; the default of every later run
+    levels : levels of a neuron, at most; ``None`` is ``most_levels``
 
     Raises
     ------
     ConfigError
-        if a value makes no sense.
+        if an option has a value that makes no sense.
     """
 
-    preset: str = "accurate"
+    name: ClassVar[str]
+    coding: ClassVar[str]
+    most_levels: ClassVar[int]
+    analog_readout_layer: ClassVar[bool] = False
+
     timesteps: int = 4
     levels: int | None = None
-    budget: float | None = None
-    mlp_bases: str | None = None
 
     def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise ConfigError(f"preset is {self.preset!r}; choose one of {', '.join(sorted(PRESETS))}")
         require_timesteps(self.timesteps)
         if self.levels is not None and not 1 <= self.levels <= 32:
             raise ConfigError(f"levels is {self.levels}; choose 1 to 32")
-        if self.budget is not None and self.recipe.bases == "published":
-            raise ConfigError(f"preset {self.preset} has no budget: its bases are as published; choose preset accurate")
-        if self.budget is not None and not 0 < self.budget < float("inf"):
-            raise ConfigError(
-                f"budget is {self.budget:g}; choose a positive number of synaptic events per MAC, for example 1.0"
-            )
-        if self.mlp_bases not in (None, "fixed", "measured"):
-            raise ConfigError(f"mlp_bases is {self.mlp_bases!r}; choose fixed or measured")
-        if self.mlp_bases is not None and self.recipe.bases != "published":
-            raise ConfigError(f"preset {self.preset} has no mlp_bases: all its bases are tuned; choose preset paper")
-
-    @property
-    def recipe(self) -> Preset:
-        """The preset's settings."""
-        return PRESETS[self.preset]
 
     @property
     def level_limit(self) -> int:
         """Levels of a neuron, at most."""
-        return self.recipe.levels if self.levels is None else self.levels
+        return self.most_levels if self.levels is None else self.levels
+
+    def for_model(self, model: nn.Module) -> Preset:
+        """The same, with those options filled in that were left open and depend on the model."""
+        return self
+
+    def calibrate(self, lowered: Lowered, batches: list[Tensor], progress: Callable[[str, int], None]) -> Program:
+        """The spiking program: the analog one, every neuron with its levels.
+
+        Parameters
+        ----------
+        lowered : the analog program, with the place of every neuron
+        batches : calibration samples, tensors (B, *input shape) in the dtype of the model
+        progress : called with a stage (``calibrate``, ``tune``) and how many samples it has seen
+
+        Raises
+        ------
+        ConversionError
+            if the samples do not allow a program of these options.
+        """
+        raise NotImplementedError(f"preset {self.name} has no calibrate()")
+
+    def record(self) -> dict[str, Any]:
+        """What the program keeps of its preset: name and options.
+
+        ``budget`` and ``mlp_bases`` stand in every program, as they always have, ``None`` where the preset has no such option.
+        """
+        return dict.fromkeys(("preset", "timesteps", "levels", "budget", "mlp_bases")) | {
+            "preset": self.name, **msgspec.to_builtins(self)
+        }  # fmt: skip
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that are registered; none is imported."""
+    return sorted({entry.name for entry in _registered()})
+
+
+def find_preset(name: str) -> type[Preset]:
+    """The preset registered as ``name``; no other is imported.
+
+    Raises
+    ------
+    ConfigError
+        if there is none of that name, if there are several, or if what is registered is no preset of that name.
+    """
+    entries = {entry.value: entry for entry in _registered() if entry.name == name}
+    if not entries:
+        raise ConfigError(f"preset is {name!r}; choose one of {', '.join(preset_names())}")
+    if len(entries) > 1:
+        raise ConfigError(f"preset {name} is registered as {' and as '.join(entries)}; uninstall the package of one of them")
+    ((value, entry),) = entries.items()
+    try:
+        kind = entry.load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"preset {name} is registered as {value}, which cannot be imported: {error}") from error
+    if not (isinstance(kind, type) and issubclass(kind, Preset) and getattr(kind, "name", None) == name):
+        raise ConfigError(f"preset {name} is registered as {value}; expected a subclass of Preset whose name is {name!r}")
+    return kind
+
+
+def _registered() -> list[EntryPoint]:
+    from importlib.metadata import EntryPoint, entry_points  # slow to import
+
+    modules = [module.name for module in iter_modules(import_module(_FOLDER).__path__) if not module.ispkg]
+    return [*(EntryPoint(name, f"{_FOLDER}.{name}:PRESET", GROUP) for name in modules), *entry_points(group=GROUP)]
+
+
+def ConvertConfig(preset: str = "accurate", **options: Any) -> Preset:  # noqa: N802 - reads as what it makes
+    """How to convert a model: a preset by its name, and options of that preset.
+
+    Parameters
+    ----------
+    preset : ``accurate`` (differential coding), ``paper`` (rate coding, the method as published), or another one that is
+        registered; :func:`preset_names` lists them
+    options : by name. Every preset has ``timesteps`` and ``levels``, see :class:`Preset`; ``accurate`` also has ``budget``, and
+        ``paper`` has ``mlp_bases``. ``None`` for an option of another preset counts as not given
+
+    Raises
+    ------
+    ConfigError
+        if there is no such preset, if it has no such option, or if a value makes no sense.
+    """
+    kind = find_preset(preset)
+    own = kind.__struct_fields__
+    for option in (option for option, value in options.items() if value is not None and option not in own):
+        takers = [name for name in preset_names() if option in find_preset(name).__struct_fields__]
+        hint = f"choose preset {' or '.join(takers)}, or leave it out" if takers else f"it has {', '.join(own)}"
+        raise ConfigError(f"preset {preset} has no {option}; {hint}")
+    return kind(**{option: value for option, value in options.items() if option in own})
 
 
 class Execution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -16,7 +16,7 @@ import torch
 
 from docs.generate.documents import put
 from ecmt_deploy import data, models
-from ecmt_deploy.config import PRESETS, ConvertConfig
+from ecmt_deploy.conversion.calibration.accurate import Accurate
 from ecmt_deploy.conversion.calibration.tools import trials
 from ecmt_deploy.conversion.calibration.tools.survey import Survey
 from ecmt_deploy.conversion.converter import convert
@@ -69,7 +69,7 @@ def main() -> None:
     with torch.no_grad():
         answers = model.module(x)
     variance = float((answers - answers.mean(0)).pow(2).sum(1).mean())
-    surveys, fan_outs, preset = trials.Surveyor.surveys, trials.fan_outs, PRESETS["accurate"]
+    surveys, fan_outs = trials.Surveyor.surveys, trials.fan_outs
     lines = [
         f"| variant | {' | '.join(f'error at {b:g} events per MAC' for b in BUDGETS)} |",
         "|---" * (len(BUDGETS) + 1) + "|",
@@ -77,10 +77,10 @@ def main() -> None:
     for name, (changed, fraction, priced) in VARIANTS.items():
         trials.Surveyor.surveys = lambda self, v, f=changed: {k: f(s) for k, s in surveys(self, v).items()}
         trials.fan_outs = lambda p, priced=priced: {k: f if priced else 64.0 for k, f in fan_outs(p).items()}
-        PRESETS["accurate"] = type(preset)("differential", "nearest", fraction, "sensitivity", 15, False)
+        preset = type("Variant", (Accurate,), {"fraction": fraction})
         cells = []
         for budget in BUDGETS:
-            spiking = convert(model.module, torch.from_numpy(drawn.x), ConvertConfig(budget=budget, timesteps=STEPS))
+            spiking = convert(model.module, torch.from_numpy(drawn.x), preset(budget=budget, timesteps=STEPS))
             cells.append(f"{_error(spiking, x, answers) / variance:.1e} ({_events(spiking, x):.2f})")
         lines.append(f"| {name} | {' | '.join(cells)} |")
         print(lines[-1], flush=True)

@@ -12,10 +12,8 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.conversion.calibration import calibrate
-from ecmt_deploy.conversion.calibration.paper import mlp_bases
-from ecmt_deploy.conversion.calibration.tools.survey import samples_at_once
+from ecmt_deploy.config import ConvertConfig, Preset
+from ecmt_deploy.conversion.calibration.tools.answers import samples_at_once
 from ecmt_deploy.conversion.capture import capture
 from ecmt_deploy.conversion.convertible import require_answer, require_convertible
 from ecmt_deploy.conversion.lowering import lower
@@ -38,7 +36,7 @@ FAR_OUTSIDE = 8.0
 def convert(
     model: nn.Module,
     calibration: Any,
-    config: ConvertConfig | None = None,
+    config: Preset | None = None,
     provenance: Provenance | None = None,
     progress: Progress | None = None,
     *,
@@ -53,7 +51,7 @@ def convert(
     model : any ``nn.Module`` in eval mode that maps (B, C, H, W) to (B, classes)
     calibration : samples (N, C, H, W), at least two different ones: an array or tensor, an iterable of batches, or whatever
         :func:`ecmt_deploy.door.batches` takes; all are used (a few hundred are enough), labels are left alone
-    config : how; every field has a default
+    config : a preset with its options, by name ``ConvertConfig(preset=..)``, or a :class:`~ecmt_deploy.config.Preset` itself
     provenance : what is known of the origin; digests of weights and samples are filled in here
     progress : called as the work goes on
     preprocessing : what images go through to become such samples, so that the program can read images: ``mean``, ``std``,
@@ -81,32 +79,30 @@ def convert(
         if the analog program does not reproduce the model.
     """
     config = config or ConvertConfig()
-    if not isinstance(config, ConvertConfig):
+    if not isinstance(config, Preset):
         raise ConfigError(f"config is {config!r}; pass ecmt_deploy.ConvertConfig(preset=.., timesteps=..)")
     report = progress or (lambda stage, samples: None)
-    recipe = config.recipe
     base = provenance or Provenance(tool_version=version("ecmt-deploy"))
     require_convertible(model)
     batches = _batches(calibration, next((p.dtype for p in model.parameters() if p.is_floating_point()), None))
     base = _described(base, tuple(batches[0].shape[1:]), preprocessing, class_names)
     _check_range(batches, model, base)
     require_answer(model, batches[0])
-    if recipe.bases == "published" and config.mlp_bases is None:  # settled here, so that the program tells
-        config = msgspec.structs.replace(config, mlp_bases=mlp_bases(model))
+    config = config.for_model(model)  # before the program keeps a record of it
     base = msgspec.structs.replace(
         base,
-        config=msgspec.to_builtins(config),
+        config=config.record(),
         weights_sha256=base.weights_sha256 or weights.sha256(model),
         calibration=base.calibration or _given(batches, data),
     )
     report("capture", 0)
     captured = capture(model, batches[0])
-    lowered = lower(captured, recipe.coding, batches[0].dtype, base, recipe.analog_readout_layer)
+    lowered = lower(captured, config.coding, batches[0].dtype, base, config.analog_readout_layer)
     report("check", 0)
     self_check(model, captured, lowered, _different_samples(batches))
     del captured
     report("calibrate", 0)
-    return with_ranges(SpikingModel(calibrate(lowered, batches, config, report)), batches)
+    return with_ranges(SpikingModel(config.calibrate(lowered, batches, report)), batches)
 
 
 def with_ranges(model: SpikingModel, batches: list[Tensor]) -> SpikingModel:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ecmt_deploy import data as datasets
-from ecmt_deploy.config import ConvertConfig
+from ecmt_deploy.config import Preset
 from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.door import as_chip
 from ecmt_deploy.engine import SpikingModel, load
@@ -44,7 +44,7 @@ def convert_named(
     model: str,
     data: str,
     out: Path,
-    config: ConvertConfig,
+    config: Preset,
     weights: Path | None = None,
     model_args: Mapping[str, Any] | None = None,
     calibration_samples: int = 64,

@@ -14,8 +14,10 @@ from torch import nn
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion.calibration.tools.allocation import allocate, fan_outs
 from ecmt_deploy.conversion.calibration.tools.expectation import with_expectations
-from ecmt_deploy.conversion.calibration.tools.survey import Survey, Surveyor, misled
-from ecmt_deploy.conversion.calibration.tools.tuning import LOWEST_PRICE, _Tuner
+from ecmt_deploy.conversion.calibration.tools.misleading import misled
+from ecmt_deploy.conversion.calibration.tools.survey import Survey, Surveyor
+from ecmt_deploy.conversion.calibration.tools.trials import Trials
+from ecmt_deploy.conversion.calibration.tools.tuning import LOWEST_PRICE, Tuner
 from ecmt_deploy.conversion.capture import capture
 from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.conversion.lowering import lower
@@ -49,35 +51,34 @@ def test_a_budget_is_kept_on_other_samples(budget):
 
 
 @pytest.fixture(scope="module", params=[None, pytest.param(2, marks=pytest.mark.slow)])
-def tuner(request):
+def trials(request):
     """Of few levels too, with which events no longer fall steadily with the price."""
     x = calibration()
     config = ConvertConfig(levels=request.param)
-    return _Tuner(lowered(TinyTransformer(outlier=3.0), x), x, config, lambda stage, samples: None)
+    return Trials(lowered(TinyTransformer(outlier=3.0), x), x, config, lambda stage, samples: None)
 
 
-def test_every_budget_between_the_extremes_is_met(tuner):
+def test_every_budget_between_the_extremes_is_met(trials):
     """As closely as prices can be told apart; below it ends only where no more events bring the answer nearer."""
-    most = tuner.attempt(tuner.first_price * LOWEST_PRICE, 32)
+    most, tuner = trials.attempt(trials.first_price * LOWEST_PRICE, 32), Tuner(trials, None)
     for budget in (*np.geomspace(0.01, 0.9, 7) * most.events_per_mac, 2 * most.events_per_mac):
-        found = tuner._spend(budget, tuner.first_price)
+        found = tuner.spend(budget, trials.first_price)
         assert found.best.events_per_mac <= budget
         near = found.best.events_per_mac >= 0.98 * budget
         narrow = found.bracket.over is not None and found.bracket.over.at - found.bracket.under.at <= 0.3
         assert near or narrow or found.best.distance < 1.2 * most.distance
 
 
-def test_a_budget_below_silence_is_refused(tuner, monkeypatch):
-    attempt = tuner.attempt
+def test_a_budget_below_silence_is_refused(trials, monkeypatch):
+    attempt = trials.attempt
 
     def dearer(price, samples):
         trial = attempt(price, samples)
         return replace(trial, events_per_mac=trial.events_per_mac + 0.5)
 
-    monkeypatch.setattr(tuner, "attempt", dearer)
-    tuner.config = ConvertConfig(budget=0.4)
+    monkeypatch.setattr(trials, "attempt", dearer)
     with pytest.raises(ConversionError, match="a budget of 0.4 events per MAC cannot be met: .* are silent takes 0.5"):
-        tuner.choose(tuner.first_price)
+        Tuner(trials, 0.4).tune()
 
 
 def test_the_record_says_how_far_the_search_got():
@@ -94,9 +95,9 @@ def test_the_record_says_how_far_the_search_got():
 @pytest.mark.parametrize(("outlier", "expected"), [(3.0, False), (300.0, True)])
 def test_gradients_mislead_where_softmax_is_saturated(outlier, expected):
     x = calibration()
-    tuner = _Tuner(lowered(TinyTransformer(outlier=outlier), x), x, ConvertConfig(), lambda stage, samples: None)
-    model = SpikingModel(tuner.program(10 * tuner.first_price))
-    assert misled(model, tuner.x, tuner.answers, tuner.surveys, tuner.variance, 4) == expected
+    trials = Trials(lowered(TinyTransformer(outlier=outlier), x), x, ConvertConfig(), lambda stage, samples: None)
+    model = SpikingModel(trials.program(10 * trials.first_price))
+    assert misled(model, trials.answers, trials.surveys, 4) == expected
 
 
 def test_a_conversion_is_the_same_every_time():

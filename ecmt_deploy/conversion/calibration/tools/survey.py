@@ -9,28 +9,22 @@ sample from a random combination of the readout's elements with coefficients +-1
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ecmt_deploy.config import MEMORY_BYTES
+from ecmt_deploy.conversion.calibration.tools.answers import samples_at_once
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import nodes as n
 
 #: operands of more elements a sample (attention over thousands of tokens) are measured with their rows pooled
 POOLED_ABOVE = 1 << 20
 #: a measured sensitivity counts as many samples as it has; the product of its row's and its channel's counts this many
 PRIOR_SAMPLES = 8.0
-#: neurons may err this many times what their gradients say, and this much in any case
-MISLED_BY, NEGLIGIBLE = 4.0, 1e-5
-#: samples computed at once, at most
-MOST_SAMPLES = 8
 SEED = 0
 
 
@@ -86,13 +80,6 @@ class _Sums:
         return Survey(*(array.astype(self.low.numpy().dtype) for array in arrays))
 
 
-def samples_at_once(program: Program) -> int:
-    """How many samples of a program are computed together while calibrating: as many as a backward pass has room for, which
-    keeps every stream, and at least one."""
-    streams = sum(prod(program.shapes[name]) for name, node in program.nodes.items() if not isinstance(node, n.WIRING))
-    return min(max(MEMORY_BYTES // (streams * program.dtype.itemsize), 1), MOST_SAMPLES)
-
-
 class Surveyor:
     """Measures every neuron's operand on samples shown to it.
 
@@ -124,85 +111,6 @@ class Surveyor:
     def surveys(self, output_variance: float) -> dict[str, Survey]:
         """What was seen, by neuron name. The sums behind it are given up one after another: no more can be seen."""
         return {name: self._sums.pop(name).survey(output_variance) for name in list(self._sums)}
-
-
-def raised(seen: Survey, floor: float) -> Survey:
-    """The same with a sensitivity of at least ``floor``."""
-    return replace(seen, sensitivity=np.maximum(seen.sensitivity, floor)) if floor else seen
-
-
-def misled(
-    model: SpikingModel, x: Tensor, answers: Tensor, surveys: Mapping[str, Survey], output_variance: float, timesteps: int
-) -> bool:
-    """Whether the answers of a spiking program are far worse than gradients say, from what its neurons did not send.
-
-    Parameters
-    ----------
-    model : the spiking program
-    x, answers : samples (B, ...) and their analog readouts (B, ...)
-    """
-    error = foretold = 0.0
-    for part, expected in zip(*(values.split(samples_at_once(model.program)) for values in (x, answers)), strict=True):
-        unsent = _Unsent(model.program, surveys, timesteps)
-        outputs = model.watch(part, timesteps, unsent.observe)
-        error += float((outputs[-1].double() - expected).square().sum())
-        foretold += unsent.foretold
-    return error / output_variance > MISLED_BY * foretold
-
-
-class _Unsent:
-    """Adds up what an error at each neuron, what it has not sent after the last step, is worth by gradients."""
-
-    def __init__(self, program: Program, surveys: Mapping[str, Survey], timesteps: int) -> None:
-        self.program, self.surveys, self.timesteps = program, surveys, timesteps
-        self.foretold = 0.0  # summed over samples
-        takers = [program.operands[name][0] for name in surveys]
-        self._left = {source: takers.count(source) for source in takers}  # neurons that have yet to take a stream
-        self._sums: dict[str, Tensor] = {}
-        self._seen: Counter[str] = Counter()
-
-    def observe(self, name: str, value: Tensor) -> None:
-        """The stream of a node, step after step."""
-        if name not in self._left and name not in self.surveys:
-            return
-        self._sums[name] = self._sums[name] + value if name in self._sums else value
-        self._seen[name] += 1
-        if name in self.surveys and self._seen[name] == self.timesteps:
-            (source,) = self.program.operands[name]
-            initial = torch.from_numpy(self.program.nodes[name].initial_membrane)
-            unsent = initial + self._sums[source] - self._sums.pop(name)
-            self.foretold += float((unsent.double().square() * torch.from_numpy(self.surveys[name].sensitivity)).sum())
-            self._left[source] -= 1
-            if not self._left[source]:
-                del self._sums[source]
-
-
-def underrated(
-    model: SpikingModel, x: Tensor, answers: Tensor, surveys: Mapping[str, Survey], output_variance: float, timesteps: int
-) -> dict[str, float]:
-    """Nodes whose spikes alone change the answer far more than their gradients say, as behind a softmax that is saturated.
-
-    Parameters
-    ----------
-    model : the spiking program, of which one neuron node spikes at a time
-    x, answers : samples (B, ...) and their analog readouts (B, ...)
-
-    Returns
-    -------
-    by node, the sensitivity that every element must have at least for the measured error to be expected
-    """
-    floors = {}
-    for name, seen in surveys.items():
-        error, squares = 0.0, np.zeros(())
-        for part, expected in zip(*(values.split(samples_at_once(model.program)) for values in (x, answers)), strict=True):
-            readout, unsent = model.alone(name, part, timesteps)
-            error += float((readout.double() - expected).square().sum())
-            squares = squares + unsent.double().square().sum(dim=0).cpu().numpy()
-        measured = error / len(x) / output_variance
-        excess = measured - MISLED_BY * float((squares * seen.sensitivity).sum()) / len(x)
-        if excess > 0 and measured > NEGLIGIBLE and squares.any():
-            floors[name] = excess * len(x) / float(squares.sum())
-    return floors
 
 
 def _steadied(measured: np.ndarray, samples: int) -> np.ndarray:

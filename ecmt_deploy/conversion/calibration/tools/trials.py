@@ -12,20 +12,24 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf, isclose, prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion.calibration.tools.allocation import allocate, expecting_neuron, fan_outs
+from ecmt_deploy.conversion.calibration.tools.answers import MOST_SAMPLES, Answers, analog_readouts, readout_variance
 from ecmt_deploy.conversion.calibration.tools.expectation import with_expectations
+from ecmt_deploy.conversion.calibration.tools.misleading import misled, underrated
 from ecmt_deploy.conversion.calibration.tools.neurons import with_nodes
-from ecmt_deploy.conversion.calibration.tools.survey import MOST_SAMPLES, Survey, Surveyor, misled, samples_at_once, underrated
+from ecmt_deploy.conversion.calibration.tools.survey import Survey, Surveyor
 from ecmt_deploy.conversion.lowering import Lowered
 from ecmt_deploy.engine import SpikingModel
-from ecmt_deploy.errors import ConversionError
 from ecmt_deploy.program import Program
+
+if TYPE_CHECKING:
+    from ecmt_deploy.conversion.calibration.accurate import Accurate
 
 #: error of the readout, relative to its variance, that the first price is a guess for
 FIRST_ERROR = 5e-5
@@ -72,22 +76,31 @@ class Trial:
 class Trials:
     """Programs for prices, made from one survey and measured on its samples.
 
+    Parameters
+    ----------
+    lowered : the analog program
+    x : calibration samples (N, *input shape)
+    preset : levels and fraction of the neurons, and the steps that programs run for
+    progress : called with a stage (``calibrate``, ``tune``) and how many samples it has seen
+
     Attributes
     ----------
+    answers : the samples that programs are measured on, with their analog readouts
+    fan_outs : synaptic events per spike, by neuron
     first_price : a first guess
     number : programs that were measured
     """
 
-    def __init__(self, lowered: Lowered, x: Tensor, config: ConvertConfig, progress: Callable[[str, int], None]) -> None:
-        self.lowered, self.config = lowered, config
+    def __init__(self, lowered: Lowered, x: Tensor, preset: Accurate, progress: Callable[[str, int], None]) -> None:
+        self.lowered, self.preset = lowered, preset
         self.number, self._measured, self._progress = 0, 0, progress
         program, surveyor = lowered.program, Surveyor(lowered.program)
         surveyor.see(x, lambda samples: progress("calibrate", samples))
-        self.variance = _variance(_answers(surveyor.engine, x))
-        self.use(surveyor.surveys(self.variance))
+        variance = readout_variance(analog_readouts(surveyor.engine, x))
+        self.use(surveyor.surveys(variance))
         # in an order of no meaning: the first few stand for all
-        self.x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(SEED))[:MANY]]
-        self.answers = _answers(surveyor.engine, self.x)
+        x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(SEED))[:MANY]]
+        self.answers = Answers(x, analog_readouts(surveyor.engine, x), variance)
         self.fan_outs = fan_outs(program)
         # what is expected does not depend on the price: it is folded in once
         expecting = {name: expecting_neuron(seen, program.dtype) for name, seen in self.surveys.items()}
@@ -102,7 +115,7 @@ class Trials:
 
     def program(self, price: float) -> Program:
         """The program for a price."""
-        limit, fraction = self.config.level_limit, self.config.recipe.fraction
+        limit, fraction = self.preset.level_limit, self.preset.fraction
         neurons = {}
         for name, seen in self.surveys.items():
             axis, initial = self.lowered.sites[name].channel_axis, self.base.nodes[name].initial_membrane
@@ -112,7 +125,7 @@ class Trials:
     def attempt(self, price: float, samples: int) -> Trial:
         """Measure the program for a price, once: on so many samples, or on half of them if these say the same as a quarter."""
         if (price, samples) not in self._trials:
-            model, most = SpikingModel(self.program(price)), min(samples, len(self.x))
+            model, most = SpikingModel(self.program(price)), min(samples, len(self.answers))
             trial = self._measure(model, price, 0, -(-most // 4))
             for end in (-(-most // 2), most):
                 before, trial = trial, trial + self._measure(model, price, len(trial.distances), end)
@@ -124,34 +137,18 @@ class Trials:
 
     def _measure(self, model: SpikingModel, price: float, begin: int, end: int) -> Trial:
         """On samples ``begin`` to ``end``."""
-        counted, together = [], samples_at_once(model.program)
-        for x in self.x[begin:end].split(together):
-            counted.append(model.count(x, self.config.timesteps))
+        counted, answers = [], self.answers[begin:end]
+        for x, _ in answers.parts(model.program):
+            counted.append(model.count(x, self.preset.timesteps))
             self._measured += len(x)
             self._progress("tune", self._measured)
         readouts = torch.cat([outputs[-1] for outputs, _ in counted]).double()
-        distances = (readouts - self.answers[begin:end]).flatten(1).norm(dim=1) / self.variance**0.5
+        distances = (readouts - answers.readouts).flatten(1).norm(dim=1) / answers.variance**0.5
         activity = functools.reduce(operator.add, (activity for _, activity in counted))
         return Trial(price, distances.numpy(), activity.events_per_mac(model.program.encoding) or 0.0)
 
     def misleading(self, price: float) -> dict[str, float]:
         """Nodes whose gradients mislead, with the sensitivities that they have at least; none where all errors are foretold."""
         model = SpikingModel(self.program(price))
-        judged = self.x[:MOST_SAMPLES], self.answers[:MOST_SAMPLES], self.surveys, self.variance, self.config.timesteps
+        judged = self.answers[:MOST_SAMPLES], self.surveys, self.preset.timesteps
         return underrated(model, *judged) if misled(model, *judged) else {}
-
-
-def _answers(engine: SpikingModel, x: Tensor) -> Tensor:
-    """The analog readouts (N, ...), float64."""
-    return torch.cat([engine.analog(part).double() for part in x.split(samples_at_once(engine.program))])
-
-
-def _variance(answers: Tensor) -> float:
-    """Of the readout over the samples, summed over its elements."""
-    variance = float(((answers - answers.mean(dim=0)) ** 2).sum()) / len(answers)
-    if not 0 < variance < inf:
-        raise ConversionError(
-            f"the readout varies by {variance:g} over the {len(answers)} calibration samples; "
-            "expected samples that the model answers differently, with finite values"
-        )
-    return variance

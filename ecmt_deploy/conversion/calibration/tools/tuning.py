@@ -1,4 +1,4 @@
-"""The price per synaptic event of preset ``accurate``, found by measurement on the calibration samples.
+"""The price per synaptic event that meets a budget or a distance, found by measurement on the calibration samples.
 
 With a budget: the lowest price, so the smallest distance, whose events after T steps stay within it. Without: the fewest events
 whose distance is :data:`GOOD`, but no more of them than the published method spends, unless the distance were above
@@ -7,31 +7,23 @@ whose distance is :data:`GOOD`, but no more of them than the published method sp
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import exp, isclose, log
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-import msgspec
 import numpy as np
-import torch
-from torch import Tensor
 
-from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion.calibration.tools.allocation import silent_price
+from ecmt_deploy.conversion.calibration.tools.misleading import raised
 from ecmt_deploy.conversion.calibration.tools.search import Bracket, Search
-from ecmt_deploy.conversion.calibration.tools.survey import raised
 from ecmt_deploy.conversion.calibration.tools.trials import MANY, Trial, Trials
-from ecmt_deploy.conversion.lowering import Lowered
 from ecmt_deploy.errors import ConversionError
-from ecmt_deploy.program import Program, TuningRecord
+from ecmt_deploy.program import TuningRecord
 
 #: mean distance after T steps: below the first nobody will notice
 GOOD, POOR = 0.007, 0.05
 #: events per MAC, a little below what the published method spends (its energy ratio of 0.35 is 0.9 / 4.6 times 1.8)
 PUBLISHED_EVENTS = 1.7
-#: about how fast distances grow, and events fall, with the price: as these powers of it
-DISTANCE_POWER, EVENTS_POWER = 0.5, 0.25
 #: a price lowered by this factor that does not lower the distance by a twentieth has met the floor that T steps set
 FLOOR_FACTOR = 8.0
 #: what a distance may be, of the least that T steps allow
@@ -43,19 +35,40 @@ LOWEST_PRICE = 1e-15
 CORRECTIONS, WORTHWHILE = 2, 0.9
 #: of a budget, kept back: samples that were not measured take a little more
 MARGIN = 0.02
-#: samples on which a price is looked for, at most; events differ little from one to the next
-FEW = {"distance": 16, "events_per_mac": 8}
-#: tolerance, resolution (in powers of e) and number of trials of a search
-EFFORT = {"distance": (0.15, 0.2, 8), "events_per_mac": (0.02, 0.03, 10)}
 #: programs measured on all samples for a distance, unless one is so near
 POLISHED, NEAR_ENOUGH = 3, 0.05
 
 
+class Effort(NamedTuple):
+    """How to look for the price that meets a goal.
+
+    Attributes
+    ----------
+    sign : 1 where the goal's quantity grows with the price, -1 where it falls
+    power : about how fast: as this power of the price
+    samples : most samples on which programs are measured; events differ little from one to the next
+    tolerance, resolution, trials : when the search ends, see :class:`~.search.Search`; resolution in powers of e
+    """
+
+    sign: int
+    power: float
+    samples: int
+    tolerance: float
+    resolution: float
+    trials: int
+
+
+EFFORT = {
+    "distance": Effort(sign=1, power=0.5, samples=16, tolerance=0.15, resolution=0.2, trials=8),
+    "events_per_mac": Effort(sign=-1, power=0.25, samples=8, tolerance=0.02, resolution=0.03, trials=10),
+}
+
+
 @dataclass(frozen=True)
 class Goal:
-    """The most events per MAC, or the largest mean distance."""
+    """The most events per MAC, or the largest mean distance: a quantity of :data:`EFFORT`, which trials have."""
 
-    quantity: Literal["events_per_mac", "distance"]
+    quantity: str
     most: float
 
     def value(self, trial: Trial) -> float:
@@ -63,112 +76,117 @@ class Goal:
         return float(getattr(trial, self.quantity))
 
 
-def tuned(lowered: Lowered, batches: list[Tensor], config: ConvertConfig, progress: Callable[[str, int], None]) -> Program:
-    """``lowered`` with tuned neurons and their expectations; see :func:`ecmt_deploy.conversion.calibration.calibrate`.
-
-    Raises
-    ------
-    ConversionError
-        if the budget cannot be met, or the readout does not vary over the samples.
-    """
-    if not lowered.program.neurons:  # nothing but encoding layers
-        return lowered.program
-    tuner = _Tuner(lowered, torch.cat(batches), config, progress)
-    found = tuner.choose(tuner.first_price)
-    for _ in range(CORRECTIONS):
-        surveys, before = tuner.surveys, found
-        floors = tuner.misleading(before.best.price) if before.best.distance > POOR else {}
-        if not floors:
-            break
-        tuner.use({name: raised(seen, floors.get(name, 0.0)) for name, seen in surveys.items()})
-        found = tuner.choose(before.best.price)
-        if found.best.distance > before.best.distance:  # errors so large that what is measured for small ones is no guide
-            tuner.use(surveys)
-            found = before
-        if found.best.distance > WORTHWHILE * before.best.distance:
-            break
-    chosen = found.best
-    made = tuner.program(chosen.price)
-    record = TuningRecord(
-        samples=len(chosen.distances),
-        timesteps=config.timesteps,
-        synop_price=chosen.price,
-        relative_error=float((chosen.distances**2).mean()),
-        events_per_mac=chosen.events_per_mac,
-        trials=tuner.number,
-        goal=found.goal.quantity,
-        most=found.goal.most,
-        beyond=found.bracket.over.value if found.bracket.over else None,
-        mean_distance=chosen.distance,
-        worst_distance=float(chosen.distances.max()),
-    )
-    return replace(made, provenance=msgspec.structs.replace(made.provenance, tuning=record))
-
-
-class _Found(NamedTuple):
+class Found(NamedTuple):
     """A search that has ended: for what, with what, between which points."""
 
     goal: Goal
     best: Trial
     bracket: Bracket
 
+    def record(self, timesteps: int, trials: int) -> TuningRecord:
+        """What the program keeps of it: tuned for so many steps, by so many trials."""
+        return TuningRecord(
+            samples=len(self.best.distances),
+            timesteps=timesteps,
+            synop_price=self.best.price,
+            relative_error=float((self.best.distances**2).mean()),
+            events_per_mac=self.best.events_per_mac,
+            trials=trials,
+            goal=self.goal.quantity,
+            most=self.goal.most,
+            beyond=self.bracket.over.value if self.bracket.over else None,
+            mean_distance=self.best.distance,
+            worst_distance=float(self.best.distances.max()),
+        )
 
-class _Tuner(Trials):
-    """Searches for prices."""
 
-    def choose(self, start: float) -> _Found:
-        """The search that the configuration asks for: on few samples until its goal is known and near, then on all of them."""
-        if self.config.budget is not None:  # samples to come may take a little more than those measured
-            return self._spend(self.config.budget * (1 - MARGIN), start)
+class Tuner:
+    """Searches for the price.
+
+    Parameters
+    ----------
+    trials : programs for prices
+    budget : most synaptic events per MAC, or ``None``
+    """
+
+    def __init__(self, trials: Trials, budget: float | None) -> None:
+        self.trials, self.budget = trials, budget
+
+    def tune(self) -> Found:
+        """The price to take, sought again where gradients mislead.
+
+        Raises
+        ------
+        ConversionError
+            if the budget cannot be met.
+        """
+        found = self.choose(self.trials.first_price)
+        for _ in range(CORRECTIONS):
+            surveys, before = self.trials.surveys, found
+            floors = self.trials.misleading(before.best.price) if before.best.distance > POOR else {}
+            if not floors:
+                break
+            self.trials.use({name: raised(seen, floors.get(name, 0.0)) for name, seen in surveys.items()})
+            found = self.choose(before.best.price)
+            if found.best.distance > before.best.distance:  # errors so large that what is measured for small ones is no guide
+                self.trials.use(surveys)
+                found = before
+            if found.best.distance > WORTHWHILE * before.best.distance:
+                break
+        return found
+
+    def choose(self, start: float) -> Found:
+        """Search from the price ``start``: on few samples until the goal is known and near, then on all of them."""
+        if self.budget is not None:  # samples to come may take a little more than those measured
+            return self.spend(self.budget * (1 - MARGIN), start)
         found = self._reach(GOOD, start)
         if found.best.events_per_mac > PUBLISHED_EVENTS:
             within = self._search(Goal("events_per_mac", PUBLISHED_EVENTS), found.best.price)
             if within.best.distance <= POOR:
-                return self._spend(PUBLISHED_EVENTS, within.best.price)
+                return self.spend(PUBLISHED_EVENTS, within.best.price)
             found = self._reach(POOR, within.best.price)
         return self._polish(found)
 
-    def _reach(self, distance: float, start: float) -> _Found:
+    def spend(self, most: float, start: float) -> Found:
+        """The nearest answer within so many events per MAC, searched from the price ``start``."""
+        goal = Goal("events_per_mac", most)
+        return self._search(goal, self._search(goal, start).best.price, MANY)
+
+    def _reach(self, distance: float, start: float) -> Found:
         """The fewest events for a distance; where T steps do not allow it, for little more than the least that they do."""
         found = self._search(Goal("distance", distance), start)
         if found.bracket.under is not None:
             return found
         return self._search(Goal("distance", NEARLY * found.best.distance), found.best.price)
 
-    def _search(self, goal: Goal, start: float, samples: int | None = None) -> _Found:
+    def _search(self, goal: Goal, start: float, samples: int | None = None) -> Found:
         """The best price for a goal; on few samples unless their number is given."""
-        trials: dict[float, Trial] = {}
-        # the position is the logarithm of the price; of its reciprocal, along which events grow
-        sign, power = (1, DISTANCE_POWER) if goal.quantity == "distance" else (-1, EVENTS_POWER)
+        tried: dict[float, Trial] = {}  # by position: the logarithm of the price, or of its reciprocal, along which events grow
+        effort, trials = EFFORT[goal.quantity], self.trials
 
         def measure(at: float) -> float:
-            trials[at] = self.attempt(exp(sign * at), samples or FEW[goal.quantity])
-            return goal.value(trials[at])
+            tried[at] = trials.attempt(exp(effort.sign * at), samples or effort.samples)
+            return goal.value(tried[at])
 
         def enough() -> bool:  # a nearer answer than T steps allow is not to be had, whatever is spent
-            met = any(goal.value(trial) <= goal.most for trial in trials.values())
-            return _floor(list(trials.values())) and (met or goal.quantity == "distance")
+            met = any(goal.value(trial) <= goal.most for trial in tried.values())
+            return _floor(list(tried.values())) and (met or goal.quantity == "distance")
 
-        prices = self.first_price * LOWEST_PRICE, max(silent_price(self.surveys, self.fan_outs), self.first_price)
-        low, high = sorted(sign * log(price) for price in prices)
-        search = Search(goal.most, low, high, power, *EFFORT[goal.quantity])
-        bracket = search.run(measure, sign * log(start), enough)
+        prices = trials.first_price * LOWEST_PRICE, max(silent_price(trials.surveys, trials.fan_outs), trials.first_price)
+        low, high = sorted(effort.sign * log(price) for price in prices)
+        search = Search(goal.most, low, high, effort.power, effort.tolerance, effort.resolution, effort.trials)
+        bracket = search.run(measure, effort.sign * log(start), enough)
         if bracket.under is not None:  # the last program that meets the goal is the best that does
-            return _Found(goal, trials[bracket.under.at], bracket)
+            return Found(goal, tried[bracket.under.at], bracket)
         if goal.quantity == "events_per_mac":
-            fewest = min(trial.events_per_mac for trial in trials.values())
+            fewest = min(trial.events_per_mac for trial in tried.values())
             raise ConversionError(
-                f"a budget of {self.config.budget:g} events per MAC cannot be met: the program whose neurons are silent takes"
-                f" {fewest:.3g}; choose a larger one"
+                f"a budget of {self.budget or goal.most:g} events per MAC cannot be met: the program whose neurons are silent"
+                f" takes {fewest:.3g}; choose a larger one"
             )
-        return _Found(goal, min(trials.values(), key=lambda trial: trial.distance), bracket)
+        return Found(goal, min(tried.values(), key=lambda trial: trial.distance), bracket)
 
-    def _spend(self, most: float, start: float) -> _Found:
-        """The nearest answer within so many events per MAC."""
-        goal = Goal("events_per_mac", most)
-        return self._search(goal, self._search(goal, start).best.price, MANY)
-
-    def _polish(self, found: _Found) -> _Found:
+    def _polish(self, found: Found) -> Found:
         """Distances on all samples near a price that was found on few, and where they meet the goal together.
 
         The distance of one program is a matter of luck: which of many roundings fall together. So each trial says at which
@@ -177,10 +195,11 @@ class _Tuner(Trials):
         price, expected, goal = found.best.price, [], found.goal.most
         near = found.bracket.under is not None and found.best.distance > 0.5 * goal  # neither a floor nor silence
         for _ in range(POLISHED if near else 1):
-            last = self.attempt(price, MANY)
-            if len(last.distances) < len(self.x) and isclose(last.distance, goal, rel_tol=NEAR_ENOUGH):
+            last = self.trials.attempt(price, MANY)
+            fewer = len(last.distances) < len(self.trials.answers)
+            if fewer and isclose(last.distance, goal, rel_tol=NEAR_ENOUGH):
                 break  # and no luck: half of the samples said the same
-            factor = (goal / last.distance) ** (1 / DISTANCE_POWER)
+            factor = (goal / last.distance) ** (1 / EFFORT["distance"].power)
             expected.append(log(price * float(np.clip(factor, 0.25, 4.0))))
             price = exp(float(np.mean(expected)))
         return found._replace(best=last)

@@ -1,0 +1,71 @@
+"""Preset ``accurate``: differential coding, every neuron tuned by how much the answer minds its error (docs/accurate.md)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
+
+import msgspec
+
+from ecmt_deploy.config import Preset
+from ecmt_deploy.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from ecmt_deploy.conversion.lowering import Lowered
+    from ecmt_deploy.program import Program
+
+
+class Accurate(Preset, frozen=True, kw_only=True):
+    """Differential coding, tuned for ``timesteps`` steps; see :class:`~ecmt_deploy.config.Preset`.
+
+    A neuron has as many levels as its range needs, and at most ``levels``: 15 unless said, what a payload of 16 bits can tell
+    apart.
+
+    Attributes
+    ----------
+    fraction : c of the firing rule ``nearest``: a level fires at c times its value. Not dyadic, or an accumulated input that
+        returns to zero leaves a membrane exactly on a threshold and rounding decides
+    budget : most synaptic events per MAC after ``timesteps`` steps; ``None`` is as many as a good answer needs
+    """
+
+    name: ClassVar[str] = "accurate"
+    coding: ClassVar[str] = "differential"
+    most_levels: ClassVar[int] = 15
+    fraction: ClassVar[float] = 0.74
+
+    budget: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.budget is not None and not 0 < self.budget < float("inf"):
+            raise ConfigError(
+                f"budget is {self.budget:g}; choose a positive number of synaptic events per MAC, for example 1.0"
+            )
+
+    def calibrate(self, lowered: Lowered, batches: list[Tensor], progress: Callable[[str, int], None]) -> Program:
+        """The program with tuned neurons and their expectations; see :meth:`ecmt_deploy.config.Preset.calibrate`.
+
+        Raises
+        ------
+        ConversionError
+            if the budget cannot be met, or the readout does not vary over the samples.
+        """
+        import torch
+
+        from ecmt_deploy.conversion.calibration.tools.trials import Trials
+        from ecmt_deploy.conversion.calibration.tools.tuning import Tuner
+
+        if not lowered.program.neurons:  # nothing but encoding layers
+            return lowered.program
+        trials = Trials(lowered, torch.cat(batches), self, progress)
+        found = Tuner(trials, self.budget).tune()
+        made = trials.program(found.best.price)
+        record = found.record(self.timesteps, trials.number)
+        return replace(made, provenance=msgspec.structs.replace(made.provenance, tuning=record))
+
+
+PRESET = Accurate
