@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +15,8 @@ from ecmt_deploy.quantization import functions as makers
 from ecmt_deploy.quantization import quantize
 from ecmt_deploy.simulation.target import available, find
 from tests.support.functions import lacking, readers
+from tests.support.installed import ROOT, copy_of_the_project
 
-ROOT = Path(__file__).parents[2]
 #: a step of the recipe: a file, the table in it (or none, for the end of the file), and what is entered there
 STEP = re.compile(r"```(?:python|toml)\n# (\S+?)(?:, in (\S+))?\n(.*?)```", re.DOTALL)
 
@@ -99,14 +98,6 @@ def follow(root: Path) -> None:
         path.write_text(text)
 
 
-def installed(root: Path) -> None:
-    """The project as it is installed: the two folders of the top inside the package."""
-    for name in ("ecmt_deploy", "targets", "hw_configs", "tests"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("targets", "hw_configs"):
-        (root / "ecmt_deploy" / name).symlink_to(root / name)
-
-
 def is_installed(target: str) -> bool:
     try:
         return bool(find(target))
@@ -115,7 +106,7 @@ def is_installed(target: str) -> bool:
 
 
 def test_the_recipe_for_a_function_works_as_it_stands(tmp_path):
-    installed(tmp_path)
+    copy_of_the_project(tmp_path)
     follow(tmp_path)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
     others = [name for name in available() if name != "reference" and is_installed(name)]
