@@ -80,20 +80,21 @@ def bill(done: StoredRun) -> list[str]:
     chip, neuron = hardware(CHIP), f"{LAYER}.neuron"
     placement = place(done.program, chip)
     counts, fired = done.activity[LAYER], done.activity[neuron]
-    sent = [each for each in traffic(done.activity, done.program, chip, placement) if each.route.source == neuron]
+    sent = [each for each in traffic(done.activity, done.program, chip, placement) if each.source == neuron]
     packets, east_west, north_south = (
         sum(getattr(each, name) for each in sent) * SAMPLES for name in ("packets", "hops_ew", "hops_ns")
     )
-    a_message = packets_per_message(done.program.nodes[neuron], chip) * sum(each.route.packets for each in sent)
+    copies = sum(route.packets for route in placement.routes if route.source == neuron)
+    a_message = packets_per_message(done.program.nodes[neuron], chip) * copies
     prices = chip.prices
     lines = [
-        ("`qkv`: synaptic events", counts.synops, prices.synop_pj),
-        ("`qkv.neuron`: active updates", fired.neuron_updates_active, prices.neuron_update_active_pj),
-        ("idle updates", fired.neuron_updates_idle, prices.neuron_update_idle_pj),
-        ("spikes", fired.spikes, prices.spike_pj),
-        (f"messages, x {a_message:g} packets", packets, prices.message_pj),
-        (f"x {east_west / packets:.3g} hops east-west", east_west, prices.hop_ew_pj),
-        (f"x {north_south / packets:.3g} hops north-south", north_south, prices.hop_ns_pj),
+        ("`qkv`: synaptic events", counts.synops, prices["synop_pj"]),
+        ("`qkv.neuron`: active updates", fired.neuron_updates_active, prices["neuron_update_active_pj"]),
+        ("idle updates", fired.neuron_updates_idle, prices["neuron_update_idle_pj"]),
+        ("spikes", fired.spikes, prices["spike_pj"]),
+        (f"messages, x {a_message:g} packets", packets, prices["message_pj"]),
+        (f"x {east_west / packets:.3g} hops east-west", east_west, prices["hop_ew_pj"]),
+        (f"x {north_south / packets:.3g} hops north-south", north_south, prices["hop_ns_pj"]),
     ]
     e = energy(done.activity, done.program, CHIP)
     rows = [row for row in e.rows if row.node in (LAYER, neuron)]

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from importlib import resources
 from os import PathLike, fspath
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import msgspec
 
-from ecmt_deploy.chips.bibliography import bibtex, check_source, citation
+from ecmt_deploy.chips.bibliography import bibtex, citation
+from ecmt_deploy.chips.checks import check
 from ecmt_deploy.chips.schema import (
-    KINDS,
-    OPERATIONS,
     Abilities,
     Ability,
     Figure,
     Hardware,
     Limits,
     Memory,
-    Prices,
+    Price,
     Source,
     Sourced,
-    Times,
     covered,
     figures,
     statements,
@@ -33,18 +31,11 @@ from ecmt_deploy.errors import HardwareError, reading
 from ecmt_deploy.untrusted.text import require_plain
 
 __all__ = [
-    "Abilities", "Ability", "Figure", "Hardware", "Limits", "Memory", "Prices", "Source", "Sourced", "Times",
+    "Abilities", "Ability", "Figure", "Hardware", "Limits", "Memory", "Price", "Source", "Sourced",
     "available", "bibtex", "citation", "covered", "figures", "hardware", "statements", "template",
 ]  # fmt: skip
 
-_UNITS = {
-    "cores_per_chip": "cores", "chips": "chips", "tile_columns": "tiles", "tile_rows": "tiles", "cores_per_tile": "cores",
-    "neurons_per_core": "neurons", "fan_in_per_neuron": "synapses", "synaptic_memory_bytes_per_core": "byte",
-    "state_memory_bytes_per_core": "byte", "memory_bytes_per_core": "byte", "input_axons_per_core": "axons",
-    "output_axons_per_core": "axons", "weight_bits": "bit", "state_bits": "bit", "graded_payload_bits": "bit",
-    "payload_bits_per_packet": "bit", "access_bits": "bit", "static_mw": "mW", "barrier": "ns",
-}  # fmt: skip
-
+_MEND = "`ecmt-deploy hardware --template` prints the fields expected"
 _LARGEST_FILE = 1 << 20
 #: a TOML reader takes memory that grows with the square of a key's parts: 100,000 parts exhaust a machine
 _MOST_DOTS = 200
@@ -97,72 +88,31 @@ def _decode(where: str, content: bytes) -> Hardware:
     for number, line in enumerate(content.splitlines(), start=1):
         if line.count(b".") > _MOST_DOTS:
             raise HardwareError(f"{where}: line {number} has more than {_MOST_DOTS} dots, expected keys of a few parts")
-    with reading(HardwareError, f"{where}: no chip", "`ecmt-deploy hardware --template` prints the fields expected"):
-        described = msgspec.toml.decode(content, type=Hardware)
+    with reading(HardwareError, f"{where}: no chip", _MEND):
+        document = msgspec.toml.decode(content, type=dict[str, Any])
+        times = document.get("times")
+        if isinstance(times, dict) and "barrier" in times:  # no price by name, in the struct a field of its own
+            document["times.barrier"] = times.pop("barrier")
+        for group in document.keys() & {"prices", "times"}:
+            document[group] = _table(f"{where}: {group}", document[group])
+        described = msgspec.convert(document, Hardware)
     require_plain(described, where, HardwareError)
-    for key, source in described.sources.items():
-        check_source(where, key, source)
-    _check_names(where, "prices.ecm_op_pj", described.prices.ecm_op_pj, KINDS)
-    _check_names(where, "operations", described.operations, OPERATIONS)
-    for name, statement in statements(described):
-        _check(f"{where}: {name}", name.partition(".")[0], statement, described)
-    for price, owner in covered(described).items():
-        if getattr(described.prices, price):
-            raise HardwareError(
-                f"{where}: {price} is given and also covered by {owner}: it would be charged twice; leave one out"
-            )
-    _check_order(where, "barrier", [point.tiles for point in described.times.barrier])
-    _check_order(where, "sram", [point.bytes for point in described.memory.sram] if described.memory else [])
-    _check_mesh(where, described.limits)
+    check(where, described)
     return described
 
 
-def _check_names(where: str, group: str, given: dict[str, Figure], known: tuple[str, ...]) -> None:
-    if unknown := sorted(set(given) - set(known)):
-        raise HardwareError(f"{where}: {group}: there is no {unknown[0]!r}; expected names of {', '.join(known)}")
-
-
-def _check_order(where: str, group: str, sizes: list[int]) -> None:
-    if any(a >= b for a, b in zip([0, *sizes], sizes, strict=False)):
-        raise HardwareError(f"{where}: {group}: sizes are {sizes}, expected positive ones in ascending order")
-
-
-def _check_mesh(where: str, limits: Limits) -> None:
-    mesh = (limits.tile_columns, limits.tile_rows, limits.cores_per_tile)
-    if limits.cores_per_chip is not None and all(mesh):
-        places = math.prod(int(figure.value) for figure in mesh if figure is not None)
-        if places < limits.cores_per_chip.value:
-            raise HardwareError(
-                f"{where}: cores_per_chip is {limits.cores_per_chip.value:g}, expected at most the {places} of "
-                "tile_columns x tile_rows x cores_per_tile"
-            )
-
-
-def _check(where: str, name: str, statement: Sourced, described: Hardware) -> None:
-    for key in statement.source:
-        if key not in described.sources:
-            raise HardwareError(
-                f"{where}: source {key!r} is not in [sources]; add [sources.{key}] with type, title, author, year"
-            )
-    if statement.grade in "CD" and statement.method not in ("derived", "assumed"):
-        raise HardwareError(f"{where}: grade {statement.grade} is {statement.method}, expected derived or assumed")
-    if not isinstance(statement, Figure):
-        return
-    unit = _UNITS.get(name, "ns" if name.endswith("_ns") else "pJ")
-    if statement.unit != unit:
-        raise HardwareError(f"{where}: unit is {statement.unit!r}, expected {unit!r}")
-    low = statement.value if statement.low is None else statement.low
-    high = statement.value if statement.high is None else statement.high
-    for value in (low, statement.value, high):
-        if not math.isfinite(value) or value < 0:
-            raise HardwareError(f"{where}: value is {value}, expected a number that is not negative")
-    if not low <= statement.value <= high:
-        raise HardwareError(f"{where}: value {statement.value} is outside its range, {low} to {high}")
-    if unit not in ("pJ", "ns", "mW") and (statement.value < 1 or statement.value != int(statement.value)):
-        raise HardwareError(f"{where}: value is {statement.value}, expected a whole number of {unit}, at least 1")
-    unknown = set(statement.covers) - set(Prices.__struct_fields__)
-    if unknown:
-        raise HardwareError(f"{where}: covers {sorted(unknown)[0]!r}, expected names of prices")
+def _table(where: str, entries: Any) -> Any:
+    """Prices or times of a file, one by one so that an error names its own; those of functions as ``ecm_op_pj.gelu``."""
+    if not isinstance(entries, dict):
+        return entries  # Hardware says what it should be
+    table = {}
+    for name, entry in entries.items():
+        of_functions = name == "ecm_op_pj" and isinstance(entry, dict)
+        given = {f"{name}.{kind}": one for kind, one in entry.items()} if of_functions else {name: entry}
+        for key, price in given.items():
+            with reading(HardwareError, f"{where}.{key}: no price", _MEND):
+                table[key] = msgspec.convert(price, Price)
+    return table
 
 
 class _Chips(ModuleType):

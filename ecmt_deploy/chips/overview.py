@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ecmt_deploy.chips.schema import KINDS, Hardware, covered
+from ecmt_deploy.chips.actions import ACTIONS, COMPONENTS, FUNCTION_PRICES
+from ecmt_deploy.chips.schema import Hardware, component_of, covered
 
-#: what can be priced, with the prices it takes
-_PARTS = {
-    "synapses": ("synop_pj",),
-    "neurons": ("neuron_update_active_pj", "neuron_update_idle_pj", "spike_pj"),
-    "routing": ("message_pj", "message_in_pj", "tile_pj", "hop_ew_pj", "hop_ns_pj"),
-    "chip crossings": ("chip_crossing_pj",),
-    "static power": ("static_mw",),
-}
+#: components in words
+_PARTS = {"synapse": "synapses", "neuron": "neurons", "chip_crossing": "chip crossings", "static": "static power"}
 #: what a step takes on chips without a clock tick of their own, besides its barrier
 _TIMES = ("synop_ns", "neuron_update_active_ns", "neuron_update_idle_ns")
 
 
 def priced(chip: Hardware) -> list[str]:
     """What the chip's file has prices, times or memories for, in words; ``(part)`` where some are missing."""
-    within = covered(chip)
-    answers = {
-        part: [getattr(chip.prices, name) is not None or name in within for name in names] for part, names in _PARTS.items()
-    }
-    answers["functions"] = [kind in chip.prices.ecm_op_pj for kind in KINDS]
-    times = [bool(chip.times.barrier), *(getattr(chip.times, name) is not None for name in _TIMES)]
-    answers["time"] = [True] if chip.times.step_ns is not None else times
+    known = chip.prices.keys() | covered(chip.prices)
+    answers: dict[str, list[bool]] = {}
+    for component in ("synapse", "neuron", "routing", "chip_crossing", "static"):
+        usual = [entry.price for name, entry in ACTIONS.items() if entry.component == component and "." not in name]
+        answers[_PARTS.get(component, component)] = [price in known for price in usual if price]
+    answers["functions"] = [name in known for name in FUNCTION_PRICES]
+    own = (component_of(name) for name, price in chip.prices.items() if price.per)
+    answers |= {component: [True] for component in own if component not in COMPONENTS}
+    times = [bool(chip.barrier), *(name in chip.times for name in _TIMES)]
+    answers["time"] = [True] if "step_ns" in chip.times else times
     answers["memory"] = [chip.memory is not None]
     return [part if all(known) else f"{part} (part)" for part, known in answers.items() if any(known)]
 

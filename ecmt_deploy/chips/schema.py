@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from ecmt_deploy.program.functions import FUNCTIONS
-
-#: kinds of elementwise work that are counted and can be priced: the functions, and what other nodes do
-KINDS = (*FUNCTIONS, "add", "hold", "mean", "product_readout", "readout", "scale")
+from ecmt_deploy.chips.actions import FUNCTION_PRICES, PRICES, TIMES, belongs
 
 #: arithmetic that can be priced
 OPERATIONS = tuple(
@@ -77,7 +74,6 @@ class Figure(Sourced, frozen=True, forbid_unknown_fields=True, kw_only=True):
     low, high : the range the sources give, where they give one
     bound : whether the true figure may be lower (``upper``) or higher (``lower``) than this one
     derivation : the arithmetic behind a derived value
-    covers : prices that are contained in this one, so that nothing is charged twice
     """
 
     value: float
@@ -86,7 +82,20 @@ class Figure(Sourced, frozen=True, forbid_unknown_fields=True, kw_only=True):
     high: float | None = None
     bound: Literal["exact", "upper", "lower"] = "exact"
     derivation: str = ""
+
+
+class Price(Figure, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Energy (pJ), power (mW) or time on a core (ns) per action.
+
+    Attributes
+    ----------
+    covers : prices (times) that are contained in this one, so that nothing is charged twice
+    per : of a component of the chip's own, the action that it is charged for (:data:`~ecmt_deploy.chips.actions.ACTIONS`);
+        empty where the name is a usual one
+    """
+
     covers: tuple[str, ...] = ()
+    per: str = ""
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -135,65 +144,11 @@ class Abilities(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dense_connections: Ability | None = None
 
 
-class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Energy per count, in pJ; a price that is not given is unknown, never zero.
-
-    Attributes
-    ----------
-    synop_pj, synop_conv_pj : a synaptic event; of a convolution, where it differs
-    mac_pj : a multiply-accumulate with an analog operand
-    neuron_update_active_pj, neuron_update_idle_pj : a neuron in a step, with and without something arriving
-    spike_pj : a neuron that fires, besides its update
-    message_pj, message_in_pj : a packet that leaves for a core, and that arrives at it
-    analog_message_pj : a packet with an analog value, where it differs
-    tile_pj, hop_ew_pj, hop_ns_pj, chip_crossing_pj : a packet within a tile, per hop east-west and north-south, between chips
-    static_mw : power of a chip that does nothing
-    ecm_op_pj : an element of a function, by name (those of :data:`KINDS`)
-    """
-
-    synop_pj: Figure | None = None
-    synop_conv_pj: Figure | None = None
-    mac_pj: Figure | None = None
-    neuron_update_active_pj: Figure | None = None
-    neuron_update_idle_pj: Figure | None = None
-    spike_pj: Figure | None = None
-    message_pj: Figure | None = None
-    message_in_pj: Figure | None = None
-    analog_message_pj: Figure | None = None
-    tile_pj: Figure | None = None
-    hop_ew_pj: Figure | None = None
-    hop_ns_pj: Figure | None = None
-    chip_crossing_pj: Figure | None = None
-    static_mw: Figure | None = None
-    ecm_op_pj: dict[str, Figure] = {}
-
-
 class Barrier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Time of the synchronisation that ends a step, with this many tiles at work."""
 
     tiles: int
     time: Figure
-
-
-class Times(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Time per count on one core, in ns; a time that is not given is unknown.
-
-    Attributes
-    ----------
-    step_ns : length of a step, on chips with a clock tick of their own
-    barrier : end of a step on the others, by tiles in ascending order (between two, interpolated linearly)
-    synop_ns, neuron_update_active_ns, neuron_update_idle_ns, spike_ns, message_in_ns, message_ns, hop_ns : as the prices
-    """
-
-    step_ns: Figure | None = None
-    barrier: tuple[Barrier, ...] = ()
-    synop_ns: Figure | None = None
-    neuron_update_active_ns: Figure | None = None
-    neuron_update_idle_ns: Figure | None = None
-    spike_ns: Figure | None = None
-    message_in_ns: Figure | None = None
-    message_ns: Figure | None = None
-    hop_ns: Figure | None = None
 
 
 class Sram(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -219,10 +174,14 @@ class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A chip as its file describes it.
+    """A chip as its file describes it. What is not given is unknown, and never zero.
 
     Attributes
     ----------
+    prices : energy per action in pJ, power in mW: usual ones (:data:`~ecmt_deploy.chips.actions.PRICES`; of functions
+        ``ecm_op_pj.gelu``, ..) and components of the chip's own
+    times : time per action on one core in ns, likewise; ``step_ns`` is a step of chips with a clock tick of their own
+    barrier : end of a step on other chips, by tiles in ascending order; between two, interpolated linearly
     operations : energy of arithmetic, in pJ, by name (those of :data:`OPERATIONS`): what derived prices and the quantised ANN
         are made of
     sources : by key
@@ -233,9 +192,10 @@ class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     description: Text
     sources: dict[str, Source]
     limits: Limits
-    prices: Prices
+    prices: dict[str, Price]
     abilities: Abilities = Abilities()
-    times: Times = Times()
+    times: dict[str, Price] = {}
+    barrier: tuple[Barrier, ...] = msgspec.field(default=(), name="times.barrier")
     memory: Memory | None = None
     operations: dict[str, Figure] = {}
 
@@ -245,15 +205,11 @@ class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def statements(described: Hardware) -> Iterator[tuple[str, Sourced]]:
     """Every figure and ability of a chip with its name (``ecm_op_pj.gelu``, ``barrier.32``, ``sram.8192``)."""
-    for part in (described.limits, described.abilities, described.prices, described.times):
-        for name in part.__struct_fields__:
-            value = getattr(part, name)
-            if isinstance(value, Sourced):
-                yield name, value
-            elif isinstance(value, dict):
-                yield from ((f"{name}.{kind}", figure) for kind, figure in value.items())
-            elif name == "barrier":
-                yield from ((f"barrier.{point.tiles}", point.time) for point in value)
+    for part in (described.limits, described.abilities):
+        yield from ((name, value) for name in part.__struct_fields__ if (value := getattr(part, name)) is not None)
+    yield from described.prices.items()
+    yield from described.times.items()
+    yield from ((f"barrier.{point.tiles}", point.time) for point in described.barrier)
     if described.memory is not None:
         yield "access_bits", described.memory.access_bits
         yield from ((f"sram.{point.bytes}", point.access) for point in described.memory.sram)
@@ -267,7 +223,12 @@ def figures(described: Hardware) -> dict[str, Figure]:
     return {name: value for name, value in statements(described) if isinstance(value, Figure)}
 
 
-def covered(chip: Hardware) -> dict[str, str]:
-    """Prices that are contained in another, each with that one's name."""
-    given = ((name, getattr(chip.prices, name)) for name in Prices.__struct_fields__ if name != "ecm_op_pj")
-    return {part: name for name, figure in given if figure is not None for part in figure.covers}
+def covered(table: Mapping[str, Price]) -> dict[str, str]:
+    """Prices (times) that are contained in another of the table, each with that one's name."""
+    known = (*PRICES, *FUNCTION_PRICES, *TIMES, *table)
+    return {part: name for name, price in table.items() for whole in price.covers for part in known if belongs(part, whole)}
+
+
+def component_of(name: str) -> str:
+    """The component that a price of the chip's own is charged to: its name without the unit; all power is static."""
+    return "static" if name.endswith("_mw") else name.rpartition("_")[0]

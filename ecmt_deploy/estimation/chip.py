@@ -1,98 +1,67 @@
-"""View (b): the chip's own prices, node by node."""
+"""View (b): the chip's own prices, node by node, and its static power over the time of an inference."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
-import nir
-
-from ecmt_deploy.chips import Figure, Hardware
-from ecmt_deploy.estimation.bill import Bill
-from ecmt_deploy.estimation.result import Row
-from ecmt_deploy.estimation.routing import Traffic, binary, routed, stranded, traffic
+from ecmt_deploy.chips import Hardware, Price, covered
+from ecmt_deploy.estimation.amounts import amounts
+from ecmt_deploy.estimation.bill import Bill, Tariff
+from ecmt_deploy.estimation.result import Band, Row, Timing
+from ecmt_deploy.estimation.routing import binary
 from ecmt_deploy.placement.result import Placement
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import fixed as f
-from ecmt_deploy.program import nodes as n
-from ecmt_deploy.program.activity import Activity, Counts
+from ecmt_deploy.program.activity import Activity
 
-CONVOLUTIONS = (nir.Conv1d, nir.Conv2d, f.FixedConv)
-#: component and price of each count that has one price wherever it occurs
-_CHARGES = {
-    "macs": ("mac", "mac_pj"),
-    "neuron_updates_active": ("neuron", "neuron_update_active_pj"),
-    "neuron_updates_idle": ("neuron", "neuron_update_idle_pj"),
-    "spikes": ("neuron", "spike_pj"),
-}
+
+def tariff(hardware: Hardware, static: bool = True) -> Tariff:
+    """Prices of a chip, those it has none of its own for at the price that stands in; ``static``: its power is charged too."""
+    prices = dict(hardware.prices)
+    contained = {part for part, whole in covered(prices).items() if static or not whole.endswith("_mw")}
+    stand_ins = {"synop_conv_pj": "synop_pj"}
+    if hardware.limits.graded_payload_bits is not None and not binary(hardware):
+        stand_ins["analog_message_pj"] = "message_pj"  # a graded spike
+    for name, other in stand_ins.items():
+        if name not in prices:
+            contained = contained - {name} | ({name} if other in contained else set())
+            prices |= {name: prices[other]} if other in prices else {}
+    return Tariff(prices, contained)
 
 
 def chip_rows(
-    activity: Activity, program: Program, hardware: Hardware, placement: Placement | None, contained: Collection[str]
+    activity: Activity, program: Program, hardware: Hardware, placement: Placement | None, charged: Tariff
 ) -> list[Row]:
-    """One row per node that did anything.
+    """One row per node that did anything: every amount of an action at every price that is per this action.
 
-    Parameters
-    ----------
-    placement : where messages go; without one, or where its units have no cores, a message is one packet and hops are unknown
-    contained : prices that others contain
+    Without a placement, or where its units have no cores, a message is one packet and hops are unknown.
     """
-    bills = {name: Bill(contained) for name in activity}
-    for name, counts in activity.items():
-        _work(bills[name], program.nodes[name], counts, activity.n_samples, hardware)
-    if placement is not None and routed(hardware, placement):
-        for sent in traffic(activity, program, hardware, placement):
-            _send(bills[sent.route.source], sent, hardware)
-        for name in stranded(program, placement):
-            for count in ("messages", "analog_messages"):
-                bills[name].charge("routing", count, getattr(activity[name], count) / activity.n_samples, "message_pj", None)
-    else:
-        for name, counts in activity.items():
-            _unplaced(bills[name], counts, activity.n_samples, hardware)
-    rows = [
-        Row(name, type(program.nodes[name]).__name__, bill.components, bill.unpriced, tuple(sorted(bill.bounds)))
-        for name, bill in bills.items()
-    ]
-    return [row for row in rows if row.components_pj or row.unpriced or activity[row.node].dense_macs]
+    rows = []
+    for name, items in amounts(activity, program, hardware, placement, charged).items():
+        bill = Bill(charged)
+        for item in items:
+            bill.charge(*item)
+        if bill.components or bill.unpriced or activity[name].dense_macs:
+            kind = type(program.nodes[name]).__name__
+            rows.append(Row(name, kind, bill.components, bill.unpriced, tuple(sorted(bill.bounds))))
+    return rows
 
 
-def _work(bill: Bill, node: nir.NIRNode, counts: Counts, samples: int, hardware: Hardware) -> None:
-    """Synapses, neurons and functions."""
-    prices = hardware.prices
-    component = "product" if isinstance(node, n.ECMProduct) else "synapse"
-    convolution = isinstance(node, CONVOLUTIONS) and prices.synop_conv_pj is not None
-    price = "synop_conv_pj" if convolution else "synop_pj"
-    bill.charge(component, "synops", counts.synops / samples, price, getattr(prices, price))
-    for count, (component, price) in _CHARGES.items():
-        bill.charge(component, count, getattr(counts, count) / samples, price, getattr(prices, price))
-    for function, amount in counts.ecm_ops.items():
-        bill.charge("ecm", f"ecm_ops.{function}", amount / samples, "ecm_op_pj", prices.ecm_op_pj.get(function))
+def powers(hardware: Hardware) -> list[Price]:
+    """What a chip draws whether or not it does anything, as far as no other price contains it."""
+    contained = covered(hardware.prices)
+    return [price for name, price in hardware.prices.items() if name.endswith("_mw") and name not in contained]
 
 
-def analog_price(hardware: Hardware) -> tuple[str, Figure | None]:
-    """Name and price of a packet with an analog value: its own, or a spike's where spikes are graded."""
-    prices, payload = hardware.prices, hardware.limits.graded_payload_bits
-    if prices.analog_message_pj is None and payload is not None and not binary(hardware):
-        return "message_pj", prices.message_pj
-    return "analog_message_pj", prices.analog_message_pj
+def static_bill(hardware: Hardware, placement: Placement, time: Timing | None) -> Bill:
+    """Power of the chips over an inference: T steps of a full pipeline, up to the whole latency of a single inference.
 
-
-def _send(bill: Bill, sent: Traffic, hardware: Hardware) -> None:
-    """Packets along one route. Where nothing prices an analog value, its hops are as unknown as its packets."""
-    prices = hardware.prices
-    name, figure = analog_price(hardware) if sent.analog else ("message_pj", prices.message_pj)
-    if sent.analog and figure is None and name not in bill.contained:
-        bill.charge("routing", "analog_packets", sent.packets, name, None)
-        return
-    bill.charge("routing", "packets", sent.packets, name, figure)
-    bill.charge("routing", "packets_in", sent.packets, "message_in_pj", prices.message_in_pj)
-    bill.charge("routing", "packets_within_tile", sent.within_tile, "tile_pj", prices.tile_pj)
-    bill.charge("routing", "hops_ew", sent.hops_ew, "hop_ew_pj", prices.hop_ew_pj)
-    bill.charge("routing", "hops_ns", sent.hops_ns, "hop_ns_pj", prices.hop_ns_pj)
-    bill.charge("chip_crossing", "chip_crossings", sent.chip_crossings, "chip_crossing_pj", prices.chip_crossing_pj)
-
-
-def _unplaced(bill: Bill, counts: Counts, samples: int, hardware: Hardware) -> None:
-    """Messages without a way: one packet each."""
-    name, figure = analog_price(hardware)
-    bill.charge("routing", "messages", counts.messages / samples, "message_pj", hardware.prices.message_pj)
-    bill.charge("routing", "analog_messages", counts.analog_messages / samples, name, figure)
+    Empty where its time, or the number of chips, is unknown.
+    """
+    bill = Bill(Tariff({}, ()))
+    if time is not None and placement.chips is not None:
+        pipelined = time.step_us * time.steps
+        drawn = Band(pipelined.low, pipelined.value, time.latency_us.high) * (placement.chips * 1e3)  # 1 mW for 1 us is 1000 pJ
+        for price in powers(hardware):
+            bill.add("static", price, drawn)
+        # work without a time, and units without cores, would draw it for longer and from more chips
+        if bill.components and (time.unknown or any(not unit.cores for unit in placement.units)):
+            bill.bounds.add("lower")
+    return bill

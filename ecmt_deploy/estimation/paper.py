@@ -15,6 +15,8 @@ from ecmt_deploy.program.activity import Activity
 #: an accumulation and a multiply-accumulate in fp32 at 45 nm (Horowitz, ISSCC 2014), in pJ
 PAPER_AC_PJ = 0.9
 PAPER_MAC_PJ = 4.6
+#: components that the estimate has figures for, encoding layers apart
+_COUNTED = ("synapse", "product", "mac")
 
 
 def paper_view(activity: Activity, encoding: Collection[str], arithmetic: Iterable[Row], memory: MemoryView) -> PaperView:
@@ -34,10 +36,9 @@ def paper_view(activity: Activity, encoding: Collection[str], arithmetic: Iterab
     rows = list(arithmetic)
     for row in rows:
         for component, cost in row.components_pj.items():
-            if component in ("neuron", "ecm"):
-                left_out[component] = left_out.get(component, 0.0) + cost.value
-            elif row.node in encoding:
-                left_out["encoding"] = left_out.get("encoding", 0.0) + cost.value
+            part = component if component not in _COUNTED else "encoding" if row.node in encoding else None
+            if part is not None:
+                left_out[part] = left_out.get(part, 0.0) + cost.value
     left_out["memory"] = sum(cost for part, cost in memory.snn_pj.items() if part != "arithmetic")
     return PaperView(
         snn_pj=snn,

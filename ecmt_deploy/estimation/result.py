@@ -15,9 +15,10 @@ class Band(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __add__(self, other: Band) -> Band:
         return Band(self.low + other.low, self.value + other.value, self.high + other.high)
 
-    def __mul__(self, factor: float) -> Band:
-        """Times a factor that is not negative."""
-        return Band(self.low * factor, self.value * factor, self.high * factor)
+    def __mul__(self, factor: float | Band) -> Band:
+        """Times a factor that is not negative, or has a range of its own."""
+        by = factor if isinstance(factor, Band) else Band(factor, factor, factor)
+        return Band(self.low * by.low, self.value * by.value, self.high * by.high)
 
     @property
     def exact(self) -> bool:
@@ -93,7 +94,8 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     node, kind : name and type of the node
-    components_pj : by component (synapse, product, mac, neuron, ecm, routing, chip_crossing), those that could be priced
+    components_pj : by component (synapse, product, mac, neuron, ecm, routing, chip_crossing, and the chip's own), those that
+        could be priced
     unpriced : counts per inference without a price, by name of the count
     bounds : bounds of the prices used (``exact``, ``upper``, ``lower``)
     """

@@ -16,18 +16,6 @@ from ecmt_deploy.program import nodes as n
 from ecmt_deploy.program.activity import Activity
 
 
-class Traffic(msgspec.Struct, frozen=True):
-    """What goes along one route, per inference, all steps together."""
-
-    route: Route
-    analog: bool
-    packets: float
-    within_tile: float
-    hops_ew: float
-    hops_ns: float
-    chip_crossings: float
-
-
 def binary(hardware: Hardware) -> bool:
     """Whether the chip's spikes carry nothing: which level fired is in the address."""
     payload = hardware.limits.graded_payload_bits
@@ -72,19 +60,16 @@ def stranded(program: Program, placement: Placement) -> frozenset[str]:
     return frozenset(found)
 
 
-def traffic(activity: Activity, program: Program, hardware: Hardware, placement: Placement) -> Iterator[Traffic]:
-    """What goes along every route; routes without messages are left out."""
+def packets_of(node: nir.NIRNode) -> str:
+    """What a packet of a node is: with a spike, or with an analog value."""
+    return "packets" if isinstance(node, n.MultiThreshold) else "packets.analog"
+
+
+def traffic(activity: Activity, program: Program, hardware: Hardware, placement: Placement) -> Iterator[Route]:
+    """What goes along every route per inference, all steps together; routes without messages are left out."""
     for route in placement.routes:
-        counts, node = activity[route.source], program.nodes[route.source]
-        messages = counts.messages + counts.analog_messages
-        if messages:
-            packets = messages * packets_per_message(node, hardware) / activity.n_samples
-            yield Traffic(
-                route,
-                not isinstance(node, n.MultiThreshold),
-                packets * route.packets,
-                packets * route.within_tile,
-                packets * route.hops_ew,
-                packets * route.hops_ns,
-                packets * route.chip_crossings,
-            )
+        counts = activity[route.source]
+        if messages := counts.messages + counts.analog_messages:
+            packets = messages * packets_per_message(program.nodes[route.source], hardware) / activity.n_samples
+            scaled = {name: packets * getattr(route, name) for name in Route.__struct_fields__[2:]}
+            yield msgspec.structs.replace(route, **scaled)

@@ -6,22 +6,15 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import ceil
 
-from ecmt_deploy.chips import Figure, Hardware
+from ecmt_deploy.chips import Hardware, covered
 from ecmt_deploy.chips.schema import Barrier
-from ecmt_deploy.estimation.bill import band
+from ecmt_deploy.estimation.amounts import work
+from ecmt_deploy.estimation.bill import Bill, Tariff, band, sums
 from ecmt_deploy.estimation.result import NOTHING, Band, Timing
-from ecmt_deploy.estimation.routing import routed, traffic
+from ecmt_deploy.estimation.routing import packets_of, routed, traffic
 from ecmt_deploy.placement.result import Placement, Unit
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
-
-#: counts of a node that its core works through, and the time of each
-_TIMES = {
-    "synops": "synop_ns",
-    "neuron_updates_active": "neuron_update_active_ns",
-    "neuron_updates_idle": "neuron_update_idle_ns",
-    "spikes": "spike_ns",
-}
 
 
 def timing(activity: Activity, program: Program, hardware: Hardware, placement: Placement) -> Timing | None:
@@ -34,17 +27,17 @@ def timing(activity: Activity, program: Program, hardware: Hardware, placement: 
     ]
     unknown: dict[str, float] = {}
     busiest: str | None = None
-    if times.step_ns is not None:
-        step = band(times.step_ns)
+    if "step_ns" in times:
+        step = band(times["step_ns"])
         said.append("The chip's clock tick is the step; the work of every core is assumed to fit in it.")
-    elif routed(hardware, placement) and any(getattr(times, name) for name in times.__struct_fields__ if name != "hop_ns"):
-        work, unknown = _work(activity, program, hardware, placement)
-        busiest = max(work, key=lambda name: work[name].value, default=None)
-        step = work[busiest] if busiest is not None else NOTHING
+    elif routed(hardware, placement) and (times.keys() - {"hop_ns"} or hardware.barrier):
+        worked, unknown = _work(activity, program, hardware, placement)
+        busiest = max(worked, key=lambda name: worked[name].value, default=None)
+        step = worked[busiest] if busiest is not None else NOTHING
         said.append("A core works through the events of its unit one by one, spread evenly over its cores, steps and samples.")
         said.append("Packets travel while cores work: hops take no time of their own.")
-        if times.barrier:
-            end, assumed = _barrier(times.barrier, _tiles(placement))
+        if hardware.barrier:
+            end, assumed = _barrier(hardware.barrier, _tiles(placement))
             step, said = step + end, [*said, *assumed]
         else:
             unknown["barriers"] = 1.0
@@ -93,32 +86,20 @@ def _work(
     activity: Activity, program: Program, hardware: Hardware, placement: Placement
 ) -> tuple[dict[str, Band], dict[str, float]]:
     """Time in ns that a core of each unit works in a step, and the counts per step that have no time."""
-    times, steps = hardware.times, activity.timesteps
-    work = {unit.name: NOTHING for unit in placement.units}
-    unknown: dict[str, float] = {}
-
-    def spend(unit: Unit, count: str, amount: float, figure: Figure | None) -> None:
-        """``amount`` of a count per inference."""
-        if not amount:
-            return
-        if figure is None or not unit.cores:
-            unknown[count] = unknown.get(count, 0.0) + amount / steps
-        else:
-            work[unit.name] += band(figure) * (amount / steps / unit.cores)
-
-    home = _homes(placement)
-    for name, counts in activity.items():
-        if name not in home:
-            continue
-        for count, time in _TIMES.items():
-            spend(home[name], count, getattr(counts, count) / activity.n_samples, getattr(times, time))
-        spend(home[name], "macs", counts.macs / activity.n_samples, None)
-        for function, amount in counts.ecm_ops.items():
-            spend(home[name], f"ecm_ops.{function}", amount / activity.n_samples, None)
+    home, steps = _homes(placement), activity.timesteps
+    times, none = Tariff(hardware.times, covered(hardware.times)), Tariff({}, ())
+    bills = {unit.name: Bill(times if unit.cores else none, "time") for unit in placement.units}
+    for name, unit in home.items():
+        for action, amount, listed in work(activity, program, name):
+            bills[unit.name].charge(action, amount / steps, listed)
     for sent in traffic(activity, program, hardware, placement):
-        spend(home[sent.route.source], "packets", sent.packets, times.message_ns)
-        spend(home[sent.route.target], "packets_in", sent.packets, times.message_in_ns)
-    return work, unknown
+        packets = packets_of(program.nodes[sent.source])
+        bills[home[sent.source].name].charge(packets, sent.packets / steps, "packets")
+        bills[home[sent.target].name].charge("packets_in", sent.packets / steps)
+    worked = {
+        unit.name: sum(bills[unit.name].components.values(), NOTHING) * (1 / max(unit.cores, 1)) for unit in placement.units
+    }
+    return worked, sums(bill.unpriced for bill in bills.values())
 
 
 def _tiles(placement: Placement) -> int:

@@ -10,9 +10,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ecmt_deploy.chips import Ability, Figure, Hardware, Sourced, citation, covered, statements
+from ecmt_deploy.chips import Ability, Figure, Hardware, Price, Sourced, citation, covered, statements
+from ecmt_deploy.chips.actions import KINDS, PRICES, TIMES, belongs
 from ecmt_deploy.chips.overview import priced, size
-from ecmt_deploy.chips.schema import KINDS, Abilities, Limits, Memory, Prices, Times
+from ecmt_deploy.chips.schema import Abilities, Limits, Memory
 from ecmt_deploy.report.tables import PlainTable
 
 _BOUNDS = {"exact": "", "upper": "≤ ", "lower": "≥ "}
@@ -49,19 +50,25 @@ def chip(described: Hardware) -> Group:
 def _groups(described: Hardware) -> Iterator[tuple[str, dict[str, Sourced], list[str]]]:
     """Title, statements, and lines about what is contained elsewhere and what is unknown, per group."""
     given = dict(statements(described))
-    within = covered(described)
-    for title, part in (("Limits", Limits), ("Abilities", Abilities), ("Prices", Prices), ("Times", Times), ("Memory", Memory)):
-        fields = [name for name in part.__struct_fields__ if name != "ecm_op_pj"]
+    groups = {
+        "Limits": Limits.__struct_fields__,
+        "Abilities": Abilities.__struct_fields__,
+        "Prices": [name for name in (*PRICES, *described.prices) if not belongs(name, "ecm_op_pj")],
+        "Times": [TIMES[0], "barrier", *TIMES[1:], *described.times],
+        "Memory": Memory.__struct_fields__,
+    }
+    for title, fields in groups.items():
         rows = {name: row for name, row in given.items() if name.partition(".")[0] in fields}
         known = {name.partition(".")[0] for name in rows}
         lines = []
-        if part is Prices:
+        if title in ("Prices", "Times"):
+            within = covered(described.prices if title == "Prices" else described.times)
             owners = dict.fromkeys(within.values())
             lines = [f"contained in {owner}: {', '.join(p for p in within if within[p] == owner)}" for owner in owners]
             known |= set(within)
         yield title, rows, lines + _unknown(name for name in fields if name not in known)
-        if part is Prices:
-            functions = {name: row for name, row in given.items() if name.startswith("ecm_op_pj.")}
+        if title == "Prices":
+            functions = {name: row for name, row in given.items() if belongs(name, "ecm_op_pj")}
             yield "Functions, per element", functions, _unknown(kind for kind in KINDS if f"ecm_op_pj.{kind}" not in functions)
     operations = {name: row for name, row in given.items() if name.startswith("operations.")}
     if operations:
@@ -82,7 +89,8 @@ def _group(title: str, rows: dict[str, Sourced], numbers: dict[str, int]) -> Gro
         columns = [name.ljust(widths[0]), value.rjust(widths[1]), span.ljust(widths[2]), method.ljust(widths[3]), source]
         parts.append(Text("  ".join(column for column in columns if column)))
         derivation = f"= {row.derivation}" if isinstance(row, Figure) and " " in row.derivation else ""
-        if about := "; ".join(text for text in (derivation, row.where, row.note) if text):
+        action = f"per {row.per}" if isinstance(row, Price) and row.per else ""
+        if about := "; ".join(text for text in (action, derivation, row.where, row.note) if text):
             parts.append(Padding(Text(about, style="dim"), (0, 0, 0, 4)))
     return Group(*parts)
 

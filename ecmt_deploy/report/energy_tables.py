@@ -10,8 +10,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from ecmt_deploy.estimation import COMPONENTS, NOTHING, Band, Energy, MemoryRow, Row, bound_mark, together
+from ecmt_deploy.estimation import NOTHING, Band, Energy, MemoryRow, Row, bound_mark, together
 from ecmt_deploy.program.layers import grouped
+from ecmt_deploy.report import data
 from ecmt_deploy.report.tables import PlainTable
 
 _UNITS = ((1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"))
@@ -86,7 +87,7 @@ def _cell(rows: Sequence[Row], scale: float) -> str:
 def _totals(results: Sequence[Energy]) -> tuple[list[str], list[list[str]]]:
     """Components with their bands, what it takes, and how long it takes."""
     scale, unit = _unit([result.total_pj.value for result in results])
-    used = [name for name in COMPONENTS if any(name in result.components_pj for result in results)]
+    used = data.components(results)
     labels = [f"component, {unit}", *used, "total", "", "fits", "cores", "chips", ""]
     labels += ["pipeline, steps", "step, µs", "latency, µs", "inferences per s", f"energy x delay, {unit} ms"]
     columns = []

@@ -23,10 +23,11 @@ from ecmt_deploy.placement import Obstacle, Route, place
 from ecmt_deploy.program.activity import Activity, Counts
 from ecmt_deploy.report import Comparison, energy_tables, make_report, render_html
 from ecmt_deploy.report.comparison import Entry, summary
-from ecmt_deploy.runs.directory import RunRecord, load_run, save_run
+from ecmt_deploy.runs.directory import load_run, save_run
 from ecmt_deploy.simulation.run import simulate
 from tests.support import two_layers
 from tests.support.programs import images
+from tests.support.runs import record
 from tests.support.two_layers import figure
 
 
@@ -41,9 +42,15 @@ def two():
     return simulate(two_layers.PROGRAM, two_layers.X, "reference", two_layers.TIMESTEPS).activity
 
 
-def change(hardware, part="prices", **changes):
-    """A chip with other prices (limits, times)."""
-    return msgspec.structs.replace(hardware, **{part: msgspec.structs.replace(getattr(hardware, part), **changes)})
+def change(hardware, **changes):
+    """A chip with other prices; those that are ``None`` are unknown."""
+    prices = {name: price for name, price in {**hardware.prices, **changes}.items() if price is not None}
+    return msgspec.structs.replace(hardware, prices=prices)
+
+
+def limit(hardware, **changes):
+    """A chip with other limits."""
+    return msgspec.structs.replace(hardware, limits=msgspec.structs.replace(hardware.limits, **changes))
 
 
 def near(low, value, high):
@@ -138,7 +145,7 @@ def test_packets_hops_and_crossings(two):
     assert by_node(result)["n1"]["chip_crossing"].value == pytest.approx(4 * 100)
     # two levels of either sign and silence are 3 bits
     for room, packets in ((2, 2), (3, 1), (1, 3)):
-        chip = change(two_layers.CHIP, "limits", payload_bits_per_packet=figure(room, "bit"))
+        chip = limit(two_layers.CHIP, payload_bits_per_packet=figure(room, "bit"))
         assert by_node(pricing.energy(two, two_layers.PROGRAM, chip, placement))["n1"]["chip_crossing"].value == packets * 200
     nothing = dict.fromkeys(("message_pj", "message_in_pj", "tile_pj", "hop_ew_pj", "hop_ns_pj", "chip_crossing_pj"))
     row = next(
@@ -159,11 +166,11 @@ def test_an_analog_value_is_a_graded_packet_or_unpriced(two):
 
     # 2 messages; the width of the state is unknown: one packet each
     assert l2(two_layers.CHIP).components_pj["routing"].value == pytest.approx(2 * 8.5)
-    wide = change(two_layers.CHIP, "limits", state_bits=figure(24, "bit"))
+    wide = limit(two_layers.CHIP, state_bits=figure(24, "bit"))
     assert l2(wide).components_pj["routing"].value == pytest.approx(2 * 12 * 8.5)
     own = change(wide, analog_message_pj=figure(1))
     assert l2(own).components_pj["routing"].value == pytest.approx(2 * 12 * 2.5)
-    binary = change(wide, "limits", graded_payload_bits=figure(1, "bit"))
+    binary = limit(wide, graded_payload_bits=figure(1, "bit"))
     assert "routing" not in l2(binary).components_pj
     assert l2(binary).unpriced == {"analog_packets": 24}
 
@@ -181,7 +188,7 @@ def test_integer_programs_have_their_own_widths(all_programs):
     """Payloads, states and weights as the nodes say; on a chip of 8-bit packets."""
     from ecmt_deploy.quantization import quantize
 
-    loihi2 = change(chips.hardware("loihi2"), "limits", payload_bits_per_packet=figure(8, "bit"))
+    loihi2 = limit(chips.hardware("loihi2"), payload_bits_per_packet=figure(8, "bit"))
     program = quantize(all_programs["transformer, accurate"], loihi2)
     run = simulate(program, images(1), "reference", 2, precision="fixed")
     spike, analog = program.nodes["qkv.neuron"], program.nodes["norm1"]
@@ -257,14 +264,14 @@ def test_a_missing_price_is_unpriced_and_changes_nothing_else(made, placements, 
     program, run = made
     chip = change(chips.hardware("loihi1_sanafe"), synop_conv_pj=None)
     if price == "message_pj":  # it says that it contains these two
-        chip = change(chip, message_in_pj=None, message_pj=msgspec.structs.replace(chip.prices.message_pj, covers=()))
+        chip = change(chip, message_in_pj=None, message_pj=msgspec.structs.replace(chip.prices["message_pj"], covers=()))
     without = change(chip, **{price: None})
     full, partial = (pricing.energy(run.activity, program, c, placements["loihi1_sanafe"]) for c in (chip, without))
     amount = partial.unpriced[count]
     assert amount > 0
     assert not partial.complete
     assert {**full.unpriced, count: amount} == pytest.approx(partial.unpriced)
-    assert full.total_pj.value - partial.total_pj.value == pytest.approx(amount * getattr(chip.prices, price).value)
+    assert full.total_pj.value - partial.total_pj.value == pytest.approx(amount * chip.prices[price].value)
 
 
 def test_a_covered_price_is_neither_charged_nor_unpriced(made):
@@ -281,7 +288,7 @@ def test_what_static_power_contains_is_missing_where_it_is_not_charged(made):
     program, run = made
     chip = chips.hardware("truenorth")
     assert "neuron_updates_idle" not in pricing.energy(run.activity, program, chip).unpriced
-    timeless = msgspec.structs.replace(chip, times=chips.Times())
+    timeless = msgspec.structs.replace(chip, times={}, barrier=())
     result = pricing.energy(run.activity, program, timeless)
     assert "static" not in result.components_pj
     assert "neuron_updates_idle" in result.unpriced
@@ -293,11 +300,13 @@ def test_convolutions_and_products_have_prices_of_their_own(all_programs):
     run = simulate(program, images(2), "reference", 2)
     chip = chips.hardware("loihi1_sanafe")
     rows = by_node(pricing.energy(run.activity, program, chip))
-    assert rows["spread"]["synapse"].value == pytest.approx(run.activity["spread"].synops / 2 * chip.prices.synop_conv_pj.value)
-    assert rows["qk"]["synapse"].value == pytest.approx(run.activity["qk"].synops / 2 * chip.prices.synop_pj.value)
-    assert rows["scores"]["product"].value == pytest.approx(run.activity["scores"].synops / 2 * chip.prices.synop_pj.value)
+    assert rows["spread"]["synapse"].value == pytest.approx(
+        run.activity["spread"].synops / 2 * chip.prices["synop_conv_pj"].value
+    )
+    assert rows["qk"]["synapse"].value == pytest.approx(run.activity["qk"].synops / 2 * chip.prices["synop_pj"].value)
+    assert rows["scores"]["product"].value == pytest.approx(run.activity["scores"].synops / 2 * chip.prices["synop_pj"].value)
     same = by_node(pricing.energy(run.activity, program, change(chip, synop_conv_pj=None)))
-    assert same["spread"]["synapse"].value == pytest.approx(run.activity["spread"].synops / 2 * chip.prices.synop_pj.value)
+    assert same["spread"]["synapse"].value == pytest.approx(run.activity["spread"].synops / 2 * chip.prices["synop_pj"].value)
 
 
 # --- views (a) and (c) ------------------------------------------------------------------------------------------------
@@ -305,7 +314,7 @@ def test_convolutions_and_products_have_prices_of_their_own(all_programs):
 
 def test_the_papers_prices_are_horowitz():
     described = chips.hardware("horowitz45")
-    assert described.prices.mac_pj.value == pricing.PAPER_MAC_PJ
+    assert described.prices["mac_pj"].value == pricing.PAPER_MAC_PJ
     add, mul = (described.operations[name].value for name in ("fp32_add_pj", "fp32_mul_pj"))
     assert add == pricing.PAPER_AC_PJ
     assert add + mul == pytest.approx(pricing.PAPER_MAC_PJ)
@@ -466,15 +475,6 @@ def test_a_chip_without_limits_is_the_same_in_every_view(made):
 def summary_of(report):
     table = summary(Comparison([Entry("a", "a", report)]))
     return table.header, table.rows[0]
-
-
-def record(program, run, **changes) -> RunRecord:
-    values = {
-        "tool_version": "0", "target": "torch", "precision": "float", "dtype": "float64", "timesteps": 3, "n_samples": 4,
-        "data": "d", "program_sha256": "0" * 64, "provenance": program.provenance, "accuracy": [0.25, 0.5, 0.75],
-        "analog_accuracy": 0.75, "agreement": [0.5, 0.75, 1.0],
-    }  # fmt: skip
-    return RunRecord(**{**values, **changes})
 
 
 def test_runs_are_kept_whole_and_nothing_else_is_replaced(made, tmp_path):

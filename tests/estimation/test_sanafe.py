@@ -35,10 +35,10 @@ def test_energies_agree_and_what_differs_is_explained(mine, other):
     prices = chips.hardware("loihi1_sanafe").prices
     assert ours.synapse_pj == pytest.approx(other.synapse_pj, rel=1e-9)
     # SANA-FE updates a neuron with something on its membrane at every step, we one that something reaches
-    update = prices.neuron_update_active_pj.value - prices.neuron_update_idle_pj.value
+    update = prices["neuron_update_active_pj"].value - prices["neuron_update_idle_pj"].value
     assert ours.soma_pj + (other.updates - ours.updates) * update == pytest.approx(other.soma_pj, rel=1e-9)
     # all hops that differ go east or west here
-    assert ours.network_pj + (other.hops - ours.hops) * prices.hop_ew_pj.value == pytest.approx(other.network_pj, rel=1e-9)
+    assert ours.network_pj + (other.hops - ours.hops) * prices["hop_ew_pj"].value == pytest.approx(other.network_pj, rel=1e-9)
 
 
 def test_a_step_without_queues_takes_as_long(mine):
@@ -62,22 +62,25 @@ def test_the_chip_file_has_sana_fes_own_numbers():
     unit = {u["name"]: u["attributes"] for part in ("axon_in", "soma", "synapse", "axon_out") for u in core[part]}
     soma, prices, times = unit["loihi_lif"], chips.hardware("loihi1_sanafe").prices, chips.hardware("loihi1_sanafe").times
     for figure, theirs in (
-        (prices.synop_pj, unit["loihi_dense_synapse"]["energy_process_spike"]),
-        (prices.synop_conv_pj, unit["loihi_conv_synapse"]["energy_process_spike"]),
-        (prices.neuron_update_idle_pj, soma["energy_access_neuron"]),
-        (prices.neuron_update_active_pj, soma["energy_access_neuron"] + soma["energy_update_neuron"]),
-        (prices.spike_pj, soma["energy_spike_out"]),
-        (prices.message_pj, unit["loihi_out"]["energy_message_out"]),
-        (prices.hop_ew_pj, tile["attributes"]["energy_east_hop"]),
-        (prices.hop_ns_pj, tile["attributes"]["energy_north_hop"]),
+        (prices["synop_pj"], unit["loihi_dense_synapse"]["energy_process_spike"]),
+        (prices["synop_conv_pj"], unit["loihi_conv_synapse"]["energy_process_spike"]),
+        (prices["neuron_update_idle_pj"], soma["energy_access_neuron"]),
+        (prices["neuron_update_active_pj"], soma["energy_access_neuron"] + soma["energy_update_neuron"]),
+        (prices["spike_pj"], soma["energy_spike_out"]),
+        (prices["message_pj"], unit["loihi_out"]["energy_message_out"]),
+        (prices["hop_ew_pj"], tile["attributes"]["energy_east_hop"]),
+        (prices["hop_ns_pj"], tile["attributes"]["energy_north_hop"]),
     ):
         assert figure.value == pytest.approx(theirs * 1e12)
     for figure, theirs in (
-        (times.neuron_update_idle_ns, soma["latency_access_neuron"]),
-        (times.neuron_update_active_ns, soma["latency_access_neuron"] + soma["latency_update_neuron"]),
-        (times.spike_ns, soma["latency_spike_out"]),
-        (times.message_in_ns, unit["loihi_in"]["latency_message_in"]),
-        (times.message_ns, unit["loihi_out"]["latency_message_out"]),
-        *((point.time, described["attributes"]["latency_sync"][point.tiles]) for point in times.barrier),
+        (times["neuron_update_idle_ns"], soma["latency_access_neuron"]),
+        (times["neuron_update_active_ns"], soma["latency_access_neuron"] + soma["latency_update_neuron"]),
+        (times["spike_ns"], soma["latency_spike_out"]),
+        (times["message_in_ns"], unit["loihi_in"]["latency_message_in"]),
+        (times["message_ns"], unit["loihi_out"]["latency_message_out"]),
+        *(
+            (point.time, described["attributes"]["latency_sync"][point.tiles])
+            for point in chips.hardware("loihi1_sanafe").barrier
+        ),
     ):
         assert figure.value == pytest.approx(theirs * 1e9)

@@ -7,7 +7,7 @@ import pytest
 
 from ecmt_deploy import chips
 from ecmt_deploy import estimation as pricing
-from ecmt_deploy.chips import Limits, Times
+from ecmt_deploy.chips import Limits
 from ecmt_deploy.chips.schema import Barrier
 from ecmt_deploy.estimation import Band
 from ecmt_deploy.estimation.timing import depth_of
@@ -24,8 +24,10 @@ def counts():
     return simulate(PROGRAM, two_layers.X, "reference", two_layers.TIMESTEPS).activity
 
 
-def time_of(counts, placement=PLACEMENT, **times):
-    chip = msgspec.structs.replace(CHIP, times=msgspec.structs.replace(CHIP.times, **times))
+def time_of(counts, placement=PLACEMENT, barrier=CHIP.barrier, **times):
+    """With other times; those that are ``None`` are unknown."""
+    changed = {name: time for name, time in {**CHIP.times, **times}.items() if time is not None}
+    chip = msgspec.structs.replace(CHIP, times=changed, barrier=barrier)
     return pricing.energy(counts, PROGRAM, chip, placement).timing
 
 
@@ -91,7 +93,7 @@ def test_a_clock_tick_is_the_step(counts):
 
 
 def test_no_times_no_timing(counts):
-    without = msgspec.structs.replace(CHIP, times=Times())
+    without = msgspec.structs.replace(CHIP, times={}, barrier=())
     for chip in (without, msgspec.structs.replace(CHIP, limits=Limits())):
         result = pricing.energy(counts, PROGRAM, chip, PLACEMENT)
         assert result.timing is None
@@ -145,6 +147,6 @@ def test_a_chips_step_is_its_busiest_unit(all_programs, name):
     assert timing.latency_us.value == pytest.approx((timing.depth + 2) * timing.step_us.value)
     assert timing.throughput_per_s.value == pytest.approx(1e6 / (3 * timing.step_us.value))
     assert 1 < timing.depth < len(made.nodes)
-    power = chips.hardware(name).prices.static_mw
+    power = chips.hardware(name).prices["static_mw"]
     expected = power.value * result.chips * 3 * timing.step_us.value * 1e3
     assert result.components_pj["static"].value == pytest.approx(expected)

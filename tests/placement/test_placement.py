@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecmt_deploy.chips import Abilities, Ability, Figure, Hardware, Limits, Prices, Source
+from ecmt_deploy.chips import Abilities, Ability, Figure, Hardware, Limits, Source
 from ecmt_deploy.errors import HardwareError
 from ecmt_deploy.kernels import Site, Stream, kernel
 from ecmt_deploy.kernels.wiring import rewire
@@ -38,7 +38,7 @@ def chip(abilities: dict[str, bool] | None = None, **limits: int) -> Hardware:
         name="chip", title="a chip", description="for tests",
         sources={"self": Source("misc", "a chip", "ourselves", 2025)},
         limits=Limits(**{name: Figure(value=value, unit="", **WHERE) for name, value in limits.items()}),
-        prices=Prices(),
+        prices={},
         abilities=Abilities(**{name: Ability(value=value, **WHERE) for name, value in (abilities or {}).items()}),
     )  # fmt: skip
 
@@ -403,7 +403,7 @@ def test_an_integer_program_wider_than_the_chip(all_programs):
 
 def test_unknown_widths_are_assumed_and_said():
     bare = chip()
-    bare = Hardware(name="bare", title="bare", description="-", sources=bare.sources, limits=Limits(), prices=Prices())
+    bare = Hardware(name="bare", title="bare", description="-", sources=bare.sources, limits=Limits(), prices={})
     placed = place(two_layers(), bare)
     said = " ".join(placed.assumptions)
     assert "Weights are 8 bit wide: assumed" in said

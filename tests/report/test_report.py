@@ -22,9 +22,9 @@ from ecmt_deploy.placement import place
 from ecmt_deploy.report import Comparison, Report, data, make_report, pareto_front, render_comparison, render_html, svg, text
 from ecmt_deploy.report.coremap import grid, stride
 from ecmt_deploy.simulation.run import simulate
-from tests.estimation.test_energy import record
 from tests.support import report_cases as cases
 from tests.support.programs import images
+from tests.support.runs import record
 
 SVG = "{http://www.w3.org/2000/svg}"
 HREF = "{http://www.w3.org/1999/xlink}href"

@@ -33,7 +33,9 @@ def readers() -> dict[str, Collection[str]]:
         "TABLES, PARAMETERS or WITHOUT_INTEGER in ecmt_deploy/program/fixed_rules.py": {*fixed_rules.PARAMETERS, *refused},
         "_INTEGER in ecmt_deploy/kernels/fixed/functions.py": {*integer_kernels._INTEGER, *refused},
         "_MAKERS in ecmt_deploy/quantization/functions.py": {*makers._MAKERS, *refused},
-        "[prices.ecm_op_pj] in hw_configs/horowitz45.toml": hardware("horowitz45").prices.ecm_op_pj,
+        "[prices.ecm_op_pj] in hw_configs/horowitz45.toml": {
+            name.removeprefix("ecm_op_pj.") for name in hardware("horowitz45").prices
+        },
         "SCALARS in tests/support/functions.py": {*SCALARS, *plain},
     }
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import nir
 import numpy as np
 
-from ecmt_deploy.chips import Figure, Hardware, Limits, Prices, Times
+from ecmt_deploy.chips import Hardware, Limits, Price
 from ecmt_deploy.chips.schema import Barrier
 from ecmt_deploy.placement import Placement, Route, Unit
 from ecmt_deploy.program import nodes as n
@@ -48,8 +48,8 @@ PROGRAM = program(
 )
 
 
-def figure(value: float, unit: str = "pJ", low: float | None = None, high: float | None = None, **more) -> Figure:
-    return Figure(value=value, unit=unit, low=low, high=high, source=("x",), method="measured", grade="A", **more)
+def figure(value: float, unit: str = "pJ", low: float | None = None, high: float | None = None, **more) -> Price:
+    return Price(value=value, unit=unit, low=low, high=high, source=("x",), method="measured", grade="A", **more)
 
 
 #: level and sign of 2 levels are one of 5: 3 bits, so a spike is two packets of 2 bits
@@ -61,30 +61,30 @@ CHIP = Hardware(
     limits=Limits(
         neurons_per_core=figure(8, "neurons"), graded_payload_bits=figure(8, "bit"), payload_bits_per_packet=figure(2, "bit")
     ),
-    prices=Prices(
-        synop_pj=figure(10, low=8, high=12),
-        mac_pj=figure(5),
-        neuron_update_active_pj=figure(3),
-        neuron_update_idle_pj=figure(1),
-        spike_pj=figure(2),
-        message_pj=figure(7),
-        message_in_pj=figure(1),
-        tile_pj=figure(0.1),
-        hop_ew_pj=figure(0.5),
-        hop_ns_pj=figure(0.25),
-        chip_crossing_pj=figure(100),
-        static_mw=figure(2, "mW", low=1, high=3),
-        ecm_op_pj={"readout": figure(1.5)},
-    ),
-    times=Times(
-        barrier=(Barrier(1, figure(10, "ns")), Barrier(5, figure(30, "ns"))),
-        synop_ns=figure(4, "ns"),
-        neuron_update_active_ns=figure(2, "ns"),
-        neuron_update_idle_ns=figure(1, "ns"),
-        spike_ns=figure(3, "ns"),
-        message_in_ns=figure(2, "ns"),
-        message_ns=figure(5, "ns"),
-    ),
+    prices={
+        "synop_pj": figure(10, low=8, high=12),
+        "mac_pj": figure(5),
+        "neuron_update_active_pj": figure(3),
+        "neuron_update_idle_pj": figure(1),
+        "spike_pj": figure(2),
+        "message_pj": figure(7),
+        "message_in_pj": figure(1),
+        "tile_pj": figure(0.1),
+        "hop_ew_pj": figure(0.5),
+        "hop_ns_pj": figure(0.25),
+        "chip_crossing_pj": figure(100),
+        "static_mw": figure(2, "mW", low=1, high=3),
+        "ecm_op_pj.readout": figure(1.5),
+    },
+    times={
+        "synop_ns": figure(4, "ns"),
+        "neuron_update_active_ns": figure(2, "ns"),
+        "neuron_update_idle_ns": figure(1, "ns"),
+        "spike_ns": figure(3, "ns"),
+        "message_in_ns": figure(2, "ns"),
+        "message_ns": figure(5, "ns"),
+    },
+    barrier=(Barrier(1, figure(10, "ns")), Barrier(5, figure(30, "ns"))),
 )
 
 #: l1 on core 0, l2 on cores 1 and 2, a tile each; a message of n1 goes to one of them, one tile east

@@ -1,0 +1,121 @@
+"""What a chip's file must keep to beyond its types: names, units, ranges, sources; whatever does not is refused in one line."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+
+from ecmt_deploy.chips.actions import ACTIONS, FUNCTION_PRICES, KINDS, PRICES, TIMES, belongs
+from ecmt_deploy.chips.bibliography import check_source
+from ecmt_deploy.chips.schema import OPERATIONS, Figure, Hardware, Limits, Price, Sourced, covered, statements
+from ecmt_deploy.errors import HardwareError
+
+_UNITS = {
+    "cores_per_chip": "cores", "chips": "chips", "tile_columns": "tiles", "tile_rows": "tiles", "cores_per_tile": "cores",
+    "neurons_per_core": "neurons", "fan_in_per_neuron": "synapses", "synaptic_memory_bytes_per_core": "byte",
+    "state_memory_bytes_per_core": "byte", "memory_bytes_per_core": "byte", "input_axons_per_core": "axons",
+    "output_axons_per_core": "axons", "weight_bits": "bit", "state_bits": "bit", "graded_payload_bits": "bit",
+    "payload_bits_per_packet": "bit", "access_bits": "bit", "barrier": "ns",
+}  # fmt: skip
+#: by the end of a name
+_ENDS = {"_mw": "mW", "_ns": "ns"}
+#: of components: none that tables have another column for
+_NAME = re.compile(r"(?!(static|total|priced|value|memory_snn|memory_ann|(.*_)?low|(.*_)?high)$)[a-z][a-z0-9_]*")
+
+
+def check(where: str, described: Hardware) -> None:
+    """Refuse a chip whose file says what cannot be.
+
+    Raises
+    ------
+    HardwareError
+        naming file, field, what was found and what was expected.
+    """
+    for key, source in described.sources.items():
+        check_source(where, key, source)
+    _check_names(f"{where}: operations", described.operations, OPERATIONS)
+    functions = [name.partition(".")[2] for name in described.prices if belongs(name, "ecm_op_pj")]
+    _check_names(f"{where}: prices.ecm_op_pj", functions, KINDS)
+    for group, table, usual in (("prices", described.prices, (*PRICES, *FUNCTION_PRICES)), ("times", described.times, TIMES)):
+        for name, price in table.items():
+            _check_own(f"{where}: {group}.{name}", name, price, usual, group)
+        _check_covers(where, table, usual)
+    for name, statement in statements(described):
+        _check_statement(f"{where}: {name}", name.partition(".")[0], statement, described)
+    _check_order(where, "barrier", [point.tiles for point in described.barrier])
+    _check_order(where, "sram", [point.bytes for point in described.memory.sram] if described.memory else [])
+    _check_mesh(where, described.limits)
+
+
+def _check_names(where: str, given: Collection[str], known: Collection[str]) -> None:
+    if unknown := sorted(set(given) - set(known)):
+        raise HardwareError(f"{where}: there is no {unknown[0]!r}; expected names of {', '.join(known)}")
+
+
+def _check_own(where: str, name: str, price: Price, usual: Collection[str], group: str) -> None:
+    """A usual price says by its name what it is per; that of a component of the chip's own says so itself."""
+    if name in usual and not price.per:
+        return
+    if name in usual:
+        raise HardwareError(f"{where}: is a usual name, per one action; leave out `per`, or take another name")
+    actions = [action for action, entry in ACTIONS.items() if (entry.price if group == "prices" else entry.time is not None)]
+    if price.per not in (*actions, *(f"ecm_ops.{kind}" for kind in KINDS)):
+        near = "".join(f"; is it {match}?" for match in get_close_matches(name, usual, n=1))
+        known = ", ".join([*actions, f"ecm_ops.{KINDS[0]}"])
+        raise HardwareError(f"{where}: is no usual name{near}; per is {price.per!r}, expected one of {known}, ..")
+    end = "_ns" if group == "times" else "_mw" if price.per == "chip_time" else "_pj"
+    if not _NAME.fullmatch(name.removesuffix(end)) or not name.endswith(end):
+        raise HardwareError(f"{where}: expected small letters, digits, _ and the end {end}, and no name of a column of tables")
+
+
+def _check_covers(where: str, table: Mapping[str, Price], usual: Collection[str]) -> None:
+    for name, price in table.items():
+        if unknown := sorted(set(price.covers) - {*usual, *table}):
+            raise HardwareError(f"{where}: {name}: covers {unknown[0]!r}, expected names of prices")
+    for part, owner in covered(table).items():
+        if part in table:
+            raise HardwareError(
+                f"{where}: {part} is given and also covered by {owner}: it would be charged twice; leave one out"
+            )
+
+
+def _check_order(where: str, group: str, sizes: list[int]) -> None:
+    if any(a >= b for a, b in zip([0, *sizes], sizes, strict=False)):
+        raise HardwareError(f"{where}: {group}: sizes are {sizes}, expected positive ones in ascending order")
+
+
+def _check_mesh(where: str, limits: Limits) -> None:
+    mesh = (limits.tile_columns, limits.tile_rows, limits.cores_per_tile)
+    if limits.cores_per_chip is not None and all(mesh):
+        places = math.prod(int(figure.value) for figure in mesh if figure is not None)
+        if places < limits.cores_per_chip.value:
+            raise HardwareError(
+                f"{where}: cores_per_chip is {limits.cores_per_chip.value:g}, expected at most the {places} of "
+                "tile_columns x tile_rows x cores_per_tile"
+            )
+
+
+def _check_statement(where: str, name: str, statement: Sourced, described: Hardware) -> None:
+    for key in statement.source:
+        if key not in described.sources:
+            raise HardwareError(
+                f"{where}: source {key!r} is not in [sources]; add [sources.{key}] with type, title, author, year"
+            )
+    if statement.grade in "CD" and statement.method not in ("derived", "assumed"):
+        raise HardwareError(f"{where}: grade {statement.grade} is {statement.method}, expected derived or assumed")
+    if not isinstance(statement, Figure):
+        return
+    unit = _UNITS.get(name) or _ENDS.get(name[-3:], "pJ")
+    if statement.unit != unit:
+        raise HardwareError(f"{where}: unit is {statement.unit!r}, expected {unit!r}")
+    low = statement.value if statement.low is None else statement.low
+    high = statement.value if statement.high is None else statement.high
+    for value in (low, statement.value, high):
+        if not math.isfinite(value) or value < 0:
+            raise HardwareError(f"{where}: value is {value}, expected a number that is not negative")
+    if not low <= statement.value <= high:
+        raise HardwareError(f"{where}: value {statement.value} is outside its range, {low} to {high}")
+    if unit not in ("pJ", "ns", "mW") and (statement.value < 1 or statement.value != int(statement.value)):
+        raise HardwareError(f"{where}: value is {statement.value}, expected a whole number of {unit}, at least 1")

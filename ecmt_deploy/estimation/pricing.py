@@ -1,0 +1,112 @@
+"""A run priced on a chip: counts x price, in three views, and time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ecmt_deploy.chips import Hardware
+from ecmt_deploy.door import ChipLike, ProgramLike, as_activity, as_chip, as_program
+from ecmt_deploy.errors import ConfigError, RunError
+from ecmt_deploy.estimation.bill import sums
+from ecmt_deploy.estimation.chip import chip_rows, static_bill, tariff
+from ecmt_deploy.estimation.left_out import left_out
+from ecmt_deploy.estimation.memory import has_model, memory_view
+from ecmt_deploy.estimation.paper import paper_view
+from ecmt_deploy.estimation.result import NOTHING, Band, Energy, Timing
+from ecmt_deploy.estimation.timing import timing
+from ecmt_deploy.placement import Placement, place
+from ecmt_deploy.program import Program
+from ecmt_deploy.program.activity import Activity
+
+#: the chip file that prices views (a) and (c)
+ARITHMETIC = "horowitz45"
+
+
+def energy(
+    activity: Any,
+    program: ProgramLike | None = None,
+    hardware: ChipLike | None = None,
+    placement: Placement | None = None,
+    arithmetic: ChipLike = ARITHMETIC,
+) -> Energy:
+    """Price the counts of a run: ``energy(run, chip)``, or ``energy(activity, program, chip)``.
+
+    Parameters
+    ----------
+    activity : a ``Run``, or the ``Activity`` of a run of ``program``, or an ``Evaluation`` of it
+    program : the program: a ``Program``, the path of its file, or a ``SpikingModel`` that carries one; a ``Run`` knows its own
+    hardware : the chip, its name or file
+    placement : where the program is on the chip; by default it is placed
+    arithmetic : prices of views (a) and (c); a chip with a model of memories uses its own for view (c)
+
+    Raises
+    ------
+    RunError
+        if activity or placement are not of this program, the activity is over no samples, or the placement on another chip.
+    ConfigError, ProgramError, HardwareError
+        if there is no program or no such chip.
+    """
+    if hardware is None:  # energy(run, chip)
+        program, hardware = None, program
+    if hardware is None:
+        raise ConfigError("no chip is named; pass its name, such as energy(run, 'loihi2')")
+    if program is None and getattr(activity, "program", None) is None:
+        raise ConfigError(f"{type(activity).__name__} does not know its program; pass energy(activity, program, chip)")
+    program = as_program(activity if program is None else program)
+    hardware, arithmetic, activity = as_chip(hardware), as_chip(arithmetic), as_activity(activity)
+    if set(activity.keys()) != set(program.nodes):
+        raise RunError("the counts are not of this program: their nodes differ; run it again with this program")
+    if activity.n_samples < 1:
+        raise RunError("the counts are over no samples; run the program on at least one")
+    placement = placement or place(program, hardware)
+    if not {node for unit in placement.units for node in unit.nodes} <= set(program.nodes):
+        raise RunError("the placement is not of this program: it has nodes that the program has not; place this program")
+    if placement.hardware != hardware.name:
+        raise RunError(f"the program is placed on {placement.hardware}, and the prices are {hardware.name}'s; place it there")
+
+    return _priced(activity, program, hardware, placement, arithmetic)
+
+
+def _priced(activity: Activity, program: Program, hardware: Hardware, placement: Placement, arithmetic: Hardware) -> Energy:
+    time = timing(activity, program, hardware, placement)
+    static = static_bill(hardware, placement, time)
+    rows = chip_rows(activity, program, hardware, placement, tariff(hardware, bool(static.components)))
+    at_45_nm = chip_rows(activity, program, arithmetic, None, tariff(arithmetic))
+    memory = memory_view(activity, program, hardware if has_model(hardware) else arithmetic)
+    components = sums([*(row.components_pj for row in rows), static.components])
+    total = sum(components.values(), NOTHING)
+    return Energy(
+        hardware=hardware.name,
+        title=hardware.title,
+        timesteps=activity.timesteps,
+        n_samples=activity.n_samples,
+        rows=tuple(rows),
+        components_pj=components,
+        total_pj=total,
+        unpriced=sums(row.unpriced for row in rows),
+        left_out=tuple(left_out(hardware, placement, time)),
+        bounds=tuple(sorted(static.bounds.union(*(row.bounds for row in rows)))),
+        paper=paper_view(activity, program.encoding, at_45_nm, memory),
+        memory=memory,
+        timing=time,
+        energy_delay_nj_ms=_energy_delay(total, time) if time else None,
+        cores=placement.cores if placement.bounded else None,
+        chips=placement.chips,
+        obstacles=_obstacles(placement),
+        events_per_mac=activity.events_per_mac(program.encoding),
+        encoding=tuple(sorted(program.encoding)),
+        synop_pj=hardware.prices["synop_pj"].value if "synop_pj" in hardware.prices else None,
+    )
+
+
+def _obstacles(placement: Placement) -> tuple[str, ...]:
+    """A sentence each, the first of every kind before the rest."""
+    kinds = [obstacle.resource for obstacle in placement.obstacles]
+    order = sorted(range(len(kinds)), key=lambda i: kinds[:i].count(kinds[i]))
+    return tuple(placement.obstacles[i].sentence for i in order)
+
+
+def _energy_delay(total: Band, time: Timing) -> Band:
+    """Energy x latency; 1 pJ us is 1e-6 nJ ms."""
+    pairs = ((total.low, time.latency_us.low), (total.value, time.latency_us.value), (total.high, time.latency_us.high))
+    return Band(*(pj * us * 1e-6 for pj, us in pairs))
