@@ -12,7 +12,8 @@ from pathlib import Path
 
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.errors import TargetError
-from ecmt_deploy.runs.pipeline import convert_named, evaluation_data
+from ecmt_deploy.evaluation.jobs import evaluation_data
+from ecmt_deploy.runs.pipeline import convert_named
 from ecmt_deploy.simulation.run import simulate
 
 ROUNDS = 3

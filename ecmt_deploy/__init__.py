@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ecmt_deploy.engine import load as load
     from ecmt_deploy.errors import EcmtError as EcmtError
     from ecmt_deploy.estimation import energy as energy
-    from ecmt_deploy.evaluation.accuracy import evaluate as evaluate
+    from ecmt_deploy.evaluation.evaluate import evaluate as evaluate
     from ecmt_deploy.placement import place as place
     from ecmt_deploy.program import Program as Program
     from ecmt_deploy.program import read as read
@@ -39,7 +39,7 @@ _PUBLIC = {
     "SpikingModel": "engine",
     "convert": "conversion.converter",
     "energy": "estimation",
-    "evaluate": "evaluation.accuracy",
+    "evaluate": "evaluation.evaluate",
     "hardware": "chips",
     "load": "engine",
     "place": "placement",

@@ -29,7 +29,7 @@ from docs.generate.documents import put_rows, table
 from ecmt_deploy import data, models
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion.converter import convert
-from ecmt_deploy.evaluation.accuracy import evaluate
+from ecmt_deploy.evaluation.evaluate import evaluate
 from ecmt_deploy.evaluation.intervals import percent
 
 ROOT = Path(__file__).parents[2]

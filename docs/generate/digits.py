@@ -23,7 +23,8 @@ from ecmt_deploy.evaluation.intervals import measured
 from ecmt_deploy.placement import place
 from ecmt_deploy.report import text
 from ecmt_deploy.runs.directory import StoredRun
-from ecmt_deploy.runs.pipeline import convert_named, simulate_file
+from ecmt_deploy.runs.pipeline import convert_named
+from ecmt_deploy.runs.simulate import SimulateJob, simulate_file
 
 ROOT = Path(__file__).parents[2]
 README, ENERGY = ROOT / "README.md", ROOT / "docs" / "energy.md"
@@ -36,7 +37,10 @@ def run() -> StoredRun:
     with TemporaryDirectory() as directory:
         program = Path(directory) / "p.nir"
         convert_named("zoo:vit_digits", "digits", program, ConvertConfig())
-        return simulate_file(program, "torch", "digits", Path(directory) / "run", SAMPLES, STEPS)
+        job = SimulateJob(
+            program=program, target="torch", data="digits", out=Path(directory) / "run", limit=SAMPLES, timesteps=STEPS
+        )
+        return simulate_file(job)
 
 
 def on_chips(done: StoredRun) -> list[str]:

@@ -18,7 +18,7 @@ from cyclopts import CycloptsError
 from ecmt_deploy.cli.app import VERBS, app
 from ecmt_deploy.cli.options import DEFAULT, Output
 from ecmt_deploy.errors import EcmtError, ElsewhereError
-from ecmt_deploy.evaluation.ranks import place, refuse
+from ecmt_deploy.evaluation.torchrun import refuse, this_process
 from ecmt_deploy.untrusted.text import one_line, printable
 
 #: seconds that a process waits for another to say what is wrong
@@ -57,8 +57,8 @@ def parse(words: Sequence[str]) -> tuple[Callable[[], Any], Output]:
     except CycloptsError as error:
         asked = f"{words[0]} " if words[0] in VERBS else ""
         refuse(f"{one_line(str(error))} See `ecmt-deploy {asked}--help`")
-    if place().size > 1 and verb.__name__ in VERBS and verb.__name__ != "evaluate":
-        refuse(f"{verb.__name__} runs in one process, torchrun started {place().size}; only evaluate divides its work")
+    if this_process().size > 1 and verb.__name__ in VERBS and verb.__name__ != "evaluate":
+        refuse(f"{verb.__name__} runs in one process, torchrun started {this_process().size}; only evaluate divides its work")
     return functools.partial(verb, *bound.args, **bound.kwargs), bound.arguments.get("output", DEFAULT)
 
 
@@ -70,7 +70,7 @@ def _log(output: Output) -> None:
 
 def _say_unless_launched(what: str) -> None:
     """Under torchrun nothing: it stops all processes where one fails, and says itself what it did."""
-    if not place().launched:
+    if not this_process().launched:
         print(f"ecmt-deploy: {what}", file=sys.stderr)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from ecmt_deploy.cli.options import DEFAULT, Data, Labels, Limit, Output, Program, Steps, Workers, described, flag
-from ecmt_deploy.evaluation.ranks import place, refuse
+from ecmt_deploy.evaluation.torchrun import this_process
 
 
 def evaluate(
@@ -38,27 +38,24 @@ def evaluate(
 ) -> None:
     """Measure accuracy at every time step against the analog model; under torchrun, on several processes."""
     from ecmt_deploy.config import Execution
-    from ecmt_deploy.evaluation.divided import evaluate_file, evaluate_shard
+    from ecmt_deploy.evaluation.jobs import EvaluateJob, evaluate_file, evaluate_shard
+    from ecmt_deploy.evaluation.shards import Shard
     from ecmt_deploy.report import tables
 
-    execution = Execution(device, dtype, round(memory * 2**30), compile)
-    if shard is None:
-        result = evaluate_file(
-            program, data, timesteps, batch_size, limit, out, execution, checkpoint, workers, output.say, labels
-        )
-        if place().rank == 0:
+    job = EvaluateJob(
+        program=program, data=data, timesteps=timesteps, limit=limit, labels=labels, out=out, batch_size=batch_size,
+        shard=None if shard is None else Shard.parse(shard), checkpoint=checkpoint, workers=workers,
+        execution=Execution(device, dtype, round(memory * 2**30), compile),
+    )  # fmt: skip
+    if job.shard is None:
+        result = evaluate_file(job, output.say)
+        if this_process().rank == 0:
             analog, cosine = result.analog_accuracy, result.cosine
             output.show(result, tables.accuracy(result.accuracy, result.agreement, analog, result.n_samples, cosine))
         return
-    if checkpoint is None:
-        refuse(f"--shard {shard} needs --checkpoint DIR, where the part is kept for merge")
-    if out is not None:
-        refuse(f"--shard {shard} has no whole result to write; leave out --out, and give it to merge when all parts are done")
-    part = evaluate_shard(
-        program, data, shard, checkpoint, timesteps, batch_size, limit, execution, workers, output.say, labels
-    )
+    done = evaluate_shard(job, output.say)
     output.show(
-        part,
-        f"part {shard} is done: {part.n_samples} samples in {len(part.batches)} batches, kept in {checkpoint}",
-        f"when all {part.count} are done: ecmt-deploy merge {checkpoint} --out FILE",
+        done,
+        f"shard {shard} is done: {done.n_samples} samples in {len(done.batches)} batches, kept in {checkpoint}",
+        f"when all {done.count} are done: ecmt-deploy merge {checkpoint} --out FILE",
     )

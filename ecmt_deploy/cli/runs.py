@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from ecmt_deploy.cli.options import (
     DEFAULT,
@@ -31,10 +31,11 @@ def merge(
     output: Output = DEFAULT,
 ) -> None:
     """Add the shards of a run or of an evaluation; the result is the same as of an undivided one."""
-    from ecmt_deploy.evaluation.shards import holds_parts, merge_parts, merge_runs
     from ecmt_deploy.report import tables
+    from ecmt_deploy.runs.merge import merge as merge_shards
 
-    merged = merge_parts(runs, out) if holds_parts(runs) else merge_runs(runs, out, overwrite).record
+    whole = merge_shards(runs, out, overwrite)
+    merged: Any = getattr(whole, "record", whole)
     cosine = getattr(merged, "cosine", None)  # runs keep none
     output.show(merged, tables.accuracy(merged.accuracy, merged.agreement, merged.analog_accuracy, merged.n_samples, cosine))
 

@@ -21,7 +21,7 @@ from ecmt_deploy.program.activity import INTEGER_COUNTS, Activity, Counts
 from ecmt_deploy.program.work import work
 
 if TYPE_CHECKING:
-    from ecmt_deploy.runs.directory import RunRecord, Shard
+    from ecmt_deploy.runs.record import RunRecord, ShardRecord
 
 #: largest count: they are 64-bit integers wherever they are added
 MOST = 2**63 - 1
@@ -196,7 +196,7 @@ def contradiction(record: RunRecord, program: Program) -> str | None:
     return None if shard is None else _shard_contradiction(shard, record)
 
 
-def _shard_contradiction(shard: Shard, record: RunRecord) -> str | None:
+def _shard_contradiction(shard: ShardRecord, record: RunRecord) -> str | None:
     n = record.n_samples
     if not 1 <= shard.index <= shard.count <= shard.total:
         return f"shard {shard.index}/{shard.count} of {shard.total} samples, expected 1 <= index <= count <= samples"

@@ -13,7 +13,7 @@ from ecmt_deploy.placement.result import Placement
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.program.layers import grouped
-from ecmt_deploy.runs.directory import RunRecord
+from ecmt_deploy.runs.record import RunRecord
 from ecmt_deploy.simulation.target import Probe
 from ecmt_deploy.simulation.traces import Trace
 

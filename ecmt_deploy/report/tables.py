@@ -20,7 +20,7 @@ from ecmt_deploy.program import nodes as n
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.program.fixed import Fixed, FixedMultiThreshold
 from ecmt_deploy.report.facts import classes, facts, preprocessing
-from ecmt_deploy.runs.directory import RunRecord
+from ecmt_deploy.runs.record import RunRecord
 from ecmt_deploy.simulation.traces import Trace
 
 

@@ -11,13 +11,14 @@ from ecmt_deploy import chips
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.errors import ProgramError, RunError, TargetError
 from ecmt_deploy.estimation import notes, to_csv
-from ecmt_deploy.evaluation.divided import evaluate_file
 from ecmt_deploy.evaluation.intervals import measured
+from ecmt_deploy.evaluation.jobs import EvaluateJob, evaluate_file
 from ecmt_deploy.files import require_parent, write_atomically
 from ecmt_deploy.program import read
 from ecmt_deploy.report import AccuracyCurve, energy_tables, render_html, tables
 from ecmt_deploy.runs.ledger import as_json, price_run, report_on
-from ecmt_deploy.runs.pipeline import convert_named, simulate_file, trace_file
+from ecmt_deploy.runs.pipeline import convert_named, trace_file
+from ecmt_deploy.runs.simulate import SimulateJob, simulate_file
 from ecmt_deploy.simulation.target import find
 from ecmt_deploy.untrusted.terminal import Terminal
 
@@ -64,7 +65,7 @@ def _demo(out: Path, console: Console) -> None:
     console.print(tables.converted(spiking.program, program), markup=False)
 
     console.rule("evaluate: the whole test split, torch engine", align="left")
-    result = evaluate_file(program, DATA, TIMESTEPS, out=out / "eval.json")
+    result = evaluate_file(EvaluateJob(program=program, data=DATA, timesteps=TIMESTEPS, out=out / "eval.json"))
     console.print(tables.accuracy(result.accuracy, result.agreement, result.analog_accuracy, result.n_samples))
 
     target, left_out = "lava", None
@@ -75,9 +76,11 @@ def _demo(out: Path, console: Console) -> None:
     console.rule(f"simulate: {LAVA_SAMPLES} test images on {target}", align="left")
     if left_out:
         console.print(left_out, soft_wrap=True, markup=False)
-    record = simulate_file(
-        program, target, DATA, out / "run", LAVA_SAMPLES, LAVA_TIMESTEPS, conformance=target != "reference", overwrite=True
-    ).record
+    job = SimulateJob(
+        program=program, target=target, data=DATA, out=out / "run", limit=LAVA_SAMPLES, timesteps=LAVA_TIMESTEPS,
+        conformance=target != "reference", overwrite=True,
+    )  # fmt: skip
+    record = simulate_file(job).record
     sure = measured(record.accuracy[-1], record.n_samples)
     console.print(f"T = {record.timesteps}: accuracy {100 * record.accuracy[-1]:.2f} %, {sure}")
     if record.conformance:

@@ -10,101 +10,20 @@ import tempfile
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 import numpy as np
 
 from ecmt_deploy.errors import ConfigError, ProgramError, RunError, reading
 from ecmt_deploy.files import read_json, require_parent, sha256
-from ecmt_deploy.program import Program, Provenance, read, write
+from ecmt_deploy.program import Program, read, write
 from ecmt_deploy.program.activity import Activity
-from ecmt_deploy.program.audit import MOST, contradiction, impossible
+from ecmt_deploy.program.audit import contradiction, impossible
+from ecmt_deploy.runs.record import RunRecord
 from ecmt_deploy.simulation.probes import load_probes, parse_probes, probe_shape, save_probes
 from ecmt_deploy.simulation.target import Probe, Run
 
-#: a number of things, as far as 64 bits go
-Whole = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
 RECORD, ACTIVITY, OUTPUTS, PROGRAM, PROBES = "run.json", "activity.json", "outputs.npy", "program.nir", "probes.h5"
-
-
-class Conformance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A run compared with another target's on the same samples.
-
-    Attributes
-    ----------
-    reference_target, samples : with what, on how many
-    spikes_equal, counts_equal : whether every node's spikes, and every count of every node, are equal
-    max_abs_logit_difference : of the readouts, over samples, steps and classes
-    differences : one line per count that differs
-    """
-
-    reference_target: str
-    samples: Whole
-    spikes_equal: bool
-    counts_equal: bool
-    max_abs_logit_difference: float
-    differences: list[str]
-
-
-class Shard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which part of a longer run this is, and what it takes to add the parts.
-
-    Attributes
-    ----------
-    index, count : shard ``index`` of ``count``: samples index - 1, index - 1 + count, .. of the whole
-    total, samples_sha256 : number of samples of the whole, and digest of which they are
-    right, agreeing : samples right, and samples on which the analog program chooses the same, after every step
-    analog_right : samples the analog program gets right
-        (``None``, and none agreeing, where the file holds an integer program, which has no analog one)
-    """
-
-    index: Whole
-    count: Whole
-    total: Whole
-    samples_sha256: str
-    right: list[Whole]
-    agreeing: list[Whole] | None
-    analog_right: Whole | None
-
-
-class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a run was, and how well it did.
-
-    Attributes
-    ----------
-    tool_version, target, precision, dtype : how it ran
-    timesteps, n_samples, data, labels : on what, and whether classes were matched by ``name`` or by ``position``; ``None`` in
-        runs from before that was asked
-    program_sha256, provenance : what ran: digest of the run's own file of the program, and what it says of its origin
-    accuracy, agreement : share of samples right, and share on which the analog program chooses the same, after every step
-    analog_accuracy : share the analog program gets right
-        (``None``, and no agreement, where the file holds an integer program, which has no analog one)
-    conformance : comparison with the reference, if one was made
-    build_seconds, run_seconds : to make the target ready, and to run; summed over shards; ``None`` where it is not known
-    shard : which part of a longer run this is, if it is one
-    hardware, obstacles : the chip the program was placed on, and what did not fit there, a sentence each: it ran all the same
-    """
-
-    tool_version: str
-    target: str
-    precision: str
-    dtype: str
-    timesteps: Whole
-    n_samples: Whole
-    data: str
-    program_sha256: str
-    provenance: Provenance
-    accuracy: list[float]
-    analog_accuracy: float | None
-    agreement: list[float] | None
-    conformance: Conformance | None = None
-    build_seconds: float | None = None
-    run_seconds: float | None = None
-    shard: Shard | None = None
-    labels: str | None = None
-    hardware: str | None = None
-    obstacles: list[str] = []
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from ecmt_deploy.estimation import Energy, energy, to_csv
 from ecmt_deploy.files import require_out, write_atomically
 from ecmt_deploy.placement import Placement, place
 from ecmt_deploy.report import AccuracyCurve, Comparison, Entry, Report, make_report, render_comparison, render_html
-from ecmt_deploy.runs.directory import ACTIVITY, PROGRAM, RECORD, RunRecord, StoredRun, load_run
+from ecmt_deploy.runs.directory import ACTIVITY, PROGRAM, RECORD, StoredRun, load_run
+from ecmt_deploy.runs.record import RunRecord
 from ecmt_deploy.simulation.traces import load_trace
 
 

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 import torch
 
 from ecmt_deploy import data as datasets
 from ecmt_deploy.config import Preset
 from ecmt_deploy.conversion.converter import convert
-from ecmt_deploy.door import as_chip
 from ecmt_deploy.engine import SpikingModel, load
 from ecmt_deploy.errors import DataError
-from ecmt_deploy.evaluation.shards import fingerprint, parse_shard
+from ecmt_deploy.evaluation.jobs import evaluation_data
 from ecmt_deploy.files import require_out, sha256, write_atomically
 from ecmt_deploy.program import Program, Provenance, read, write
 from ecmt_deploy.program.preprocessing import Preprocessing
-from ecmt_deploy.progress import progress, step_progress
+from ecmt_deploy.progress import progress
 from ecmt_deploy.quantization import quantize
-from ecmt_deploy.runs.directory import Conformance, RunRecord, Shard, StoredRun, require_writable, save_run
-from ecmt_deploy.simulation.probes import parse_probes
-from ecmt_deploy.simulation.run import fitted, simulate
-from ecmt_deploy.simulation.target import Run
 from ecmt_deploy.simulation.traces import Trace
 from ecmt_deploy.simulation.tracing import trace
 from ecmt_deploy.untrusted.text import to_csv
@@ -111,107 +105,12 @@ def _output_names(
     return names, ids
 
 
-def simulate_file(
-    path: Path,
-    target: str,
-    data: str,
-    out: Path,
-    limit: int | None = None,
-    timesteps: int | None = None,
-    precision: str = "float",
-    hardware: str | None = None,
-    conformance: bool = False,
-    shard: str | None = None,
-    probes: Sequence[str] = (),
-    labels: datasets.Labels = "name",
-    allow_misfit: bool = False,
-    overwrite: bool = False,
-    say: Callable[[str], None] = lambda line: None,
-) -> StoredRun:
-    """Run a program on a target and keep the run as a directory.
-
-    With ``conformance`` the reference target runs the same samples, and the record says whether all counts are equal. With
-    precision ``fixed`` a float program is quantised for ``hardware`` first, and the run keeps the integer program. ``shard``
-    (``i/n``) runs only samples i - 1, i - 1 + n, ..; `merge_runs` adds the parts. ``probes`` are
-    kept in the run. ``labels`` are matched by ``name``, or by ``position`` (docs/data.md). On a named ``hardware`` the program
-    must fit, unless ``allow_misfit``; ``say`` is told whether it does. A run that ``out`` holds already is replaced only if
-    ``overwrite``.
-    """
-    require_writable(out, overwrite)
-    chip = as_chip(hardware) if hardware else None
-    digest, program = sha256(path) if path.is_file() else "", read(path)
-    made = quantize(program, chip, timesteps) if precision == "fixed" and not program.integer else program
-    recorded = parse_probes(made, probes)
-    placement = fitted(made, chip, allow_misfit) if chip else None
-    if placement:
-        say(f"{placement.hardware}: {placement.verdict}{'; run all the same' if placement.obstacles else ''}")
-    whole = evaluation_data(program, data, limit, labels)
-    part = parse_shard(shard, len(whole))
-    dataset = whole.take(np.arange(part[0] - 1, len(whole), part[1])) if part else whole
-    x, expected = dataset.arrays()
-    with step_progress(f"simulate on {target}", len(x), timesteps or program.timesteps) as bar:
-        run = simulate(made, x, target, timesteps, precision, chip, progress=bar, probes=recorded, allow_misfit=True)
-    compared = _conform(made, x, run) if conformance else None
-    analog = None if program.integer else _analog(program, x)
-    chosen = run.outputs.argmax(axis=-1)
-    right = [int(n) for n in (chosen == expected).sum(axis=1)]
-    agreeing = None if analog is None else [int(n) for n in (chosen == analog).sum(axis=1)]
-    analog_right = None if analog is None else int((analog == expected).sum())
-    record = RunRecord(
-        tool_version=version("ecmt-deploy"),
-        target=target,
-        precision=precision,
-        dtype=made.dtype.name if made.integer else run.outputs.dtype.name,
-        timesteps=run.activity.timesteps,
-        n_samples=len(x),
-        data=data,
-        labels=labels,
-        program_sha256=digest,
-        provenance=made.provenance,
-        accuracy=[n / len(x) for n in right],
-        analog_accuracy=None if analog_right is None else analog_right / len(x),
-        agreement=None if agreeing is None else [n / len(x) for n in agreeing],
-        conformance=compared,
-        build_seconds=run.build_seconds,
-        run_seconds=run.run_seconds,
-        hardware=placement.hardware if placement else None,
-        obstacles=[obstacle.sentence for obstacle in placement.obstacles] if placement else [],
-        shard=Shard(*part, len(whole), fingerprint(whole.indices, whole.labels), right, agreeing, analog_right)
-        if part
-        else None,
-    )
-    return save_run(out, record, run, made, path if made is program else None, overwrite)
-
-
 def quantize_file(path: Path, out: Path, hardware: str | None = None, timesteps: int | None = None) -> Program:
     """Write the integer program of a float program to ``out``."""
     require_out(out, ".nir", reads=[path])
     made = quantize(read(path), hardware, timesteps)
     write(made, out)
     return made
-
-
-def _conform(program: Program, x: np.ndarray, run: Run) -> Conformance:
-    """Compare a run with the reference's on the same samples: every count of every node, and the readouts."""
-    precision = "fixed" if program.integer else "float"
-    expected = simulate(program, x, "reference", run.activity.timesteps, precision, dtype=run.outputs.dtype.name)
-    differences = run.activity.differences(expected.activity)
-    spikes = [line for line in differences if ".spikes:" in line]
-    return Conformance(
-        reference_target="reference",
-        samples=len(x),
-        spikes_equal=not spikes,
-        counts_equal=not differences,
-        max_abs_logit_difference=float(np.abs(run.outputs - expected.outputs).max()),
-        differences=differences,
-    )
-
-
-def _analog(program: Program, x: np.ndarray, batch: int = 64) -> np.ndarray:
-    """Classes (N,) the analog program chooses."""
-    model = SpikingModel(program)
-    parts = [model.analog(part).argmax(dim=-1) for part in torch.from_numpy(x).split(batch)]
-    return torch.cat(parts).numpy()
 
 
 def trace_file(
@@ -261,22 +160,6 @@ def classify_files(
         ]
         for i in range(len(images))
     ]
-
-
-def evaluation_data(program: Program, data: str, limit: int | None, labels: datasets.Labels = "name") -> datasets.Dataset:
-    """The samples to judge ``program`` on, with labels that count its outputs."""
-    provenance = program.provenance
-    return datasets.evaluation(
-        data,
-        preprocessing=provenance.preprocessing,
-        exclude=provenance.calibration,
-        limit=limit,
-        n_classes=program.output_shape[-1],
-        class_names=provenance.class_names,
-        class_ids=provenance.class_ids,
-        labels=labels,
-        shape=program.input_shape,
-    )
 
 
 def require_preprocessing(program: Program) -> Preprocessing:

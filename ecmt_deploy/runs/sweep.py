@@ -177,7 +177,7 @@ def _planned(
     precision: str, chips: Sequence[Hardware], names: Sequence[str], labels: Labels,
 ) -> list[Planned]:  # fmt: skip
     """The runs of one program, each with whether it is there already."""
-    from ecmt_deploy.runs.pipeline import evaluation_data
+    from ecmt_deploy.evaluation.jobs import evaluation_data
 
     program = read(path)
     if precision == "float" and program.integer:
@@ -282,7 +282,7 @@ def _run(
     plan: Sequence[Planned], target: str, precision: str, limit: int | None, say: Callable[[str], None], labels: Labels
 ) -> None:
     """Make the runs that are not there."""
-    from ecmt_deploy.runs.pipeline import simulate_file
+    from ecmt_deploy.runs.simulate import SimulateJob, simulate_file
 
     missing = [run for run in plan if not run.made]
     if len(missing) < len(plan):
@@ -294,9 +294,11 @@ def _run(
         except OSError as error:
             raise RunError(f"{run.path.parent}: cannot be made: {error.strerror}; choose another --out") from None
         try:
-            simulate_file(
-                run.program, target, run.data, run.path, limit, run.timesteps, precision, run.chip, labels=labels,
+            job = SimulateJob(
+                program=run.program, target=target, data=run.data, out=run.path, limit=limit, timesteps=run.timesteps,
+                precision=precision, hardware=run.chip, labels=labels,
                 allow_misfit=True, overwrite=True,  # what is there is not whole
             )  # fmt: skip
+            simulate_file(job)
         except EcmtError as error:
             raise type(error)(f"{run.name}, T = {run.timesteps}: {error}") from None

@@ -59,10 +59,10 @@ def integer_program(digits_program) -> Path:
 
 @pytest.fixture(scope="module")
 def digits_run(digits_program) -> Path:
-    from ecmt_deploy.runs.pipeline import simulate_file
+    from ecmt_deploy.runs.simulate import SimulateJob, simulate_file
 
     path = digits_program.parent / "run"
-    simulate_file(digits_program, "torch", "digits", path, limit=4, timesteps=2)
+    simulate_file(SimulateJob(program=digits_program, target="torch", data="digits", out=path, limit=4, timesteps=2))
     return path
 
 
@@ -184,7 +184,7 @@ BAD = {
         "expected i/n",
     ),
     "a checkpoint that is a file": (None, ["evaluate", "PROGRAM", "--data", "digits", "--checkpoint", "PROGRAM"], "directory"),
-    "merge of nothing to merge": (lambda d: (d / "c").mkdir(), ["merge", "c", "--out", "e.json"], "neither a run nor parts"),
+    "merge of nothing to merge": (lambda d: (d / "c").mkdir(), ["merge", "c", "--out", "e.json"], "neither a run nor checkpoints"),
     "evaluate an integer program": (None, ["evaluate", "INTEGER", "--data", "digits"], "float programs only"),
     "quantize an integer program": (None, ["quantize", "INTEGER", "--out", "q.nir"], "already"),
     "quantize into no directory": (None, ["quantize", "PROGRAM", "--out", "none/q.nir"], "does not exist"),
@@ -304,7 +304,7 @@ def test_parts_of_an_evaluation_are_merged(tmp_path, capsys, monkeypatch, digits
     for i in (2, 1):
         status, out, err = run([*arguments, "--shard", f"{i}/2", "--checkpoint", "parts"], capsys, monkeypatch, tmp_path)
         assert status == 0, err
-        assert f"part {i}/2 is done" in out
+        assert f"shard {i}/2 is done" in out
         assert "ecmt-deploy merge parts --out FILE" in out
     status, out, err = run(["merge", "parts", "--out", "m.json"], capsys, monkeypatch, tmp_path)
     assert (status, out) == (0, table), err
@@ -534,7 +534,7 @@ def loaded_by(arguments: list[str]) -> set[str]:
     [
         "import ecmt_deploy",
         "import ecmt_deploy; ecmt_deploy.read; ecmt_deploy.hardware",
-        "import ecmt_deploy.cli, ecmt_deploy.evaluation.shards",
+        "import ecmt_deploy.cli, ecmt_deploy.runs.merge",
     ],
 )
 def test_imports_stay_lean(statement):

@@ -18,12 +18,14 @@ from torch import nn
 
 from ecmt_deploy import data, models
 from ecmt_deploy.errors import DataError, EcmtError, RunError
-from ecmt_deploy.evaluation.divided import evaluate_file, evaluate_shard
-from ecmt_deploy.evaluation.shards import merge_parts, merge_runs
+from ecmt_deploy.evaluation.jobs import EvaluateJob, evaluate_file, evaluate_shard, evaluation_data
+from ecmt_deploy.evaluation.shards import Shard
 from ecmt_deploy.program import CalibrationRecord, Program, Provenance, verify, write
 from ecmt_deploy.program import nodes as n
 from ecmt_deploy.program.preprocessing import Preprocessing
 from ecmt_deploy.runs import pipeline
+from ecmt_deploy.runs.merge import merge
+from ecmt_deploy.runs.simulate import SimulateJob, simulate_file
 from ecmt_deploy.runs.sweep import sweep
 from tests.support.programs import cell
 
@@ -115,9 +117,9 @@ def test_names_that_are_the_same_match_in_any_order(names, random):
 def test_some_of_the_classes_are_judged_by_name(tmp_path, chosen):
     spec = pictures(tmp_path / "some", {name: ANIMALS.index(name.lower()) for name in chosen})
     write(brightest(ANIMALS), tmp_path / "p.nir")
-    result = evaluate_file(tmp_path / "p.nir", spec)
+    result = evaluate_file(EvaluateJob(program=tmp_path / "p.nir", data=spec))
     assert (result.analog_accuracy, result.accuracy[-1], result.n_samples) == (1.0, 1.0, 2 * len(chosen))
-    dataset = pipeline.evaluation_data(brightest(ANIMALS), spec, None)
+    dataset = evaluation_data(brightest(ANIMALS), spec, None)
     assert {ANIMALS[label] for label in dataset.labels} == {name.lower() for name in chosen}
     assert dataset.sample(1).labels[0] in dataset.labels
 
@@ -125,45 +127,39 @@ def test_some_of_the_classes_are_judged_by_name(tmp_path, chosen):
 def test_position_is_for_those_who_know(tmp_path):
     program = brightest(ANIMALS)
     spec = pictures(tmp_path / "numbers", {str(i): i for i in range(10)})
-    refused(
-        lambda: pipeline.evaluation_data(program, spec, None), "called 0, 1, 2", "cat, dog", "(10 in all)", "--labels position"
-    )
-    assert pipeline.evaluation_data(program, spec, None, "position").labels.tolist() == [i for i in range(10) for _ in range(2)]
-    refused(lambda: pipeline.evaluation_data(program, spec, None, "both"), "expected name or position")
+    refused(lambda: evaluation_data(program, spec, None), "called 0, 1, 2", "cat, dog", "(10 in all)", "--labels position")
+    assert evaluation_data(program, spec, None, "position").labels.tolist() == [i for i in range(10) for _ in range(2)]
+    refused(lambda: evaluation_data(program, spec, None, "both"), "expected name or position")
     more = pictures(tmp_path / "more", {str(i): i for i in range(12)})
-    refused(lambda: pipeline.evaluation_data(program, more, None), "called 0, 1, 2")
-    refused(lambda: pipeline.evaluation_data(program, more, None, "position"), "label 11 found, but the model has 10 outputs")
+    refused(lambda: evaluation_data(program, more, None), "called 0, 1, 2")
+    refused(lambda: evaluation_data(program, more, None, "position"), "label 11 found, but the model has 10 outputs")
 
 
 def test_sets_that_do_not_match_are_refused_with_both_lists(tmp_path):
     strange = pictures(tmp_path / "strange", {"cat": 0, "zebra": 1})
-    refused(
-        lambda: pipeline.evaluation_data(brightest(ANIMALS), strange, None), "called zebra (data: cat, zebra; program: cat,"
-    )
+    refused(lambda: evaluation_data(brightest(ANIMALS), strange, None), "called zebra (data: cat, zebra; program: cat,")
     twice = pictures(tmp_path / "twice", {"cat": 0, "Cat": 0, "dog": 1})
-    refused(lambda: pipeline.evaluation_data(brightest(ANIMALS), twice, None), "one class of the program: Cat, cat")
+    refused(lambda: evaluation_data(brightest(ANIMALS), twice, None), "one class of the program: Cat, cat")
 
 
 def test_only_classes_with_samples_matter(tmp_path):
     pictures(tmp_path / "d" / "train", {"cat": 0, "ant": 1, "dog": 1})
     spec = pictures(tmp_path / "d" / "val", {"cat": 0, "dog": 1}).removesuffix("/val")
-    assert pipeline.evaluation_data(brightest(("dog", "cat"), outputs=2), spec, None).labels.tolist() == [1, 1, 0, 0]
+    assert evaluation_data(brightest(("dog", "cat"), outputs=2), spec, None).labels.tolist() == [1, 1, 0, 0]
 
 
 def test_without_names_as_many_classes_as_outputs_are_those(tmp_path, monkeypatch):
     whole = pictures(tmp_path / "whole", {name: i for i, name in enumerate(ANIMALS)})
     some = pictures(tmp_path / "some", {"yak": 9, "cat": 0, "jay": 6})
     nameless = brightest(None)
-    assert pipeline.evaluation_data(nameless, whole, None).labels.tolist() == [i for i in range(10) for _ in range(2)]
-    refused(
-        lambda: pipeline.evaluation_data(nameless, some, None), "its 3 classes are (cat, jay, yak)", "10 outputs without names"
-    )
-    assert set(pipeline.evaluation_data(nameless, some, None, "position").labels.tolist()) == {0, 1, 2}
+    assert evaluation_data(nameless, whole, None).labels.tolist() == [i for i in range(10) for _ in range(2)]
+    refused(lambda: evaluation_data(nameless, some, None), "its 3 classes are (cat, jay, yak)", "10 outputs without names")
+    assert set(evaluation_data(nameless, some, None, "position").labels.tolist()) == {0, 1, 2}
     np.savez(tmp_path / "a.npz", x=np.zeros((2, 1, 4, 4), np.float32), y=np.array([3, 9]))
     for program in (nameless, brightest(ANIMALS)):  # data without names counts outputs
-        assert pipeline.evaluation_data(program, f"npz:{tmp_path / 'a.npz'}", None).labels.tolist() == [3, 9]
+        assert evaluation_data(program, f"npz:{tmp_path / 'a.npz'}", None).labels.tolist() == [3, 9]
     np.savez(tmp_path / "b.npz", x=np.zeros((1, 1, 4, 4), np.float32), y=np.array([10]))
-    refused(lambda: pipeline.evaluation_data(nameless, f"npz:{tmp_path / 'b.npz'}", None), "label 10 found")
+    refused(lambda: evaluation_data(nameless, f"npz:{tmp_path / 'b.npz'}", None), "label 10 found")
 
 
 def test_synsets_and_words_of_imagenet_are_the_same_classes(tmp_path):
@@ -174,9 +170,9 @@ def test_synsets_and_words_of_imagenet_are_the_same_classes(tmp_path):
         brightest(tuple(IMAGENET.label_descriptions()), None, 1000),  # as versions before wrote it
         brightest(None, None, 1000),
     ):
-        assert set(pipeline.evaluation_data(program, synsets, None).labels.tolist()) == {0, 217}
+        assert set(evaluation_data(program, synsets, None).labels.tolist()) == {0, 217}
         if program.provenance.class_names:
-            assert set(pipeline.evaluation_data(program, words, None).labels.tolist()) == {0, 217}
+            assert set(evaluation_data(program, words, None).labels.tolist()) == {0, 217}
 
 
 def test_labels_that_data_does_not_name_are_refused():
@@ -194,7 +190,7 @@ def test_the_hold_out_is_found_whatever_labels_count(tmp_path):
     assert drawn.class_names == ("cat", "jay", "yak")
     program = brightest(ANIMALS, calibration=drawn.record)
     for labels in ("name", "position"):
-        rest = pipeline.evaluation_data(program, spec, None, labels)
+        rest = evaluation_data(program, spec, None, labels)
         assert sorted([*rest.indices, *drawn.holdout]) == list(range(12))
 
 
@@ -202,7 +198,7 @@ def test_data_that_goes_by_the_name_of_given_samples_is_told(tmp_path, caplog):
     spec = pictures(tmp_path / "d", {"cat": 0, "dog": 1})
     program = brightest(("cat", "dog"), outputs=2, calibration=CalibrationRecord(spec, "given", None, (0, 1), (), "0" * 64))
     with caplog.at_level(logging.WARNING):
-        assert len(pipeline.evaluation_data(program, spec, None)) == 4
+        assert len(evaluation_data(program, spec, None)) == 4
     assert "they are not left out" in caplog.text
 
 
@@ -239,7 +235,7 @@ def test_every_verb_takes_labels_by_name_and_keeps_the_ways_apart(tmp_path):
     spec = pictures(tmp_path / "some", {"yak": 9, "cat": 0, "jay": 6})
     path = tmp_path / "p.nir"
     for labels, accuracy in (("name", 1.0), ("position", 1 / 3)):
-        pipeline.simulate_file(path, "reference", spec, tmp_path / labels, labels=labels)
+        simulate_file(SimulateJob(program=path, target="reference", data=spec, out=tmp_path / labels, labels=labels))
         record = msgspec.json.decode((tmp_path / labels / "run.json").read_bytes())
         assert (record["accuracy"][-1], record["labels"]) == (accuracy, labels)
     assert pipeline.trace_file(path, spec, labels="position").n_samples == 6
@@ -247,14 +243,15 @@ def test_every_verb_takes_labels_by_name_and_keeps_the_ways_apart(tmp_path):
     assert best[0][-1][0][0] == "jay"
 
     for i, labels in ((1, "name"), (2, "position")):
-        pipeline.simulate_file(path, "reference", spec, tmp_path / f"part_{i}", shard=f"{i}/2", labels=labels)
-        evaluate_shard(path, spec, f"{i}/2", tmp_path / f"check_{i}", labels=labels)
-    with pytest.raises(RunError, match="another matching of labels"):
-        merge_runs([tmp_path / "part_1", tmp_path / "part_2"], tmp_path / "whole")
-    with pytest.raises(RunError, match="of another evaluation"):
-        merge_parts([tmp_path / "check_1", tmp_path / "check_2"], tmp_path / "whole.json")
+        shard = {"program": path, "data": spec, "shard": Shard(i, 2), "labels": labels}
+        simulate_file(SimulateJob(**shard, target="reference", out=tmp_path / f"part_{i}"))
+        evaluate_shard(EvaluateJob(**shard, checkpoint=tmp_path / f"check_{i}"))
+    with pytest.raises(RunError, match="matching of labels position, not name"):
+        merge([tmp_path / "part_1", tmp_path / "part_2"], tmp_path / "whole")
+    with pytest.raises(RunError, match="of another job than .*: samples "):
+        merge([tmp_path / "check_1", tmp_path / "check_2"], tmp_path / "whole.json")
     with pytest.raises(EcmtError, match="of another evaluation"):
-        evaluate_shard(path, spec, "1/2", tmp_path / "check_1", labels="position")
+        evaluate_shard(EvaluateJob(**{**shard, "shard": Shard(1, 2)}, checkpoint=tmp_path / "check_1"))
 
 
 def test_a_sweep_goes_on_with_the_labels_it_began_with(tmp_path):

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from ecmt_deploy.errors import ConfigError, RunError
-from ecmt_deploy.evaluation.shards import merge_runs, parse_shard
+from ecmt_deploy.evaluation.shards import Shard
 from ecmt_deploy.program import read
 from ecmt_deploy.program.activity import Activity
-from ecmt_deploy.runs.directory import ACTIVITY, OUTPUTS, PROBES, PROGRAM, RECORD, RunRecord, load_run
-from ecmt_deploy.runs.pipeline import simulate_file
+from ecmt_deploy.runs.directory import ACTIVITY, OUTPUTS, PROBES, PROGRAM, RECORD, load_run
+from ecmt_deploy.runs.merge import merge
+from ecmt_deploy.runs.record import RunRecord
+from tests.support.runs import simulated
 
 TIMES = {"build_seconds": None, "run_seconds": None}
 
@@ -22,14 +24,14 @@ def runs(digits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("shards")
     program = shutil.copy(digits, folder / "p.nir")
     probe = f"{read(digits).neurons[0]}:membrane"
-    simulate_file(program, "reference", "digits", folder / "whole", limit=7, timesteps=2, probes=[probe])
+    simulated(program, folder / "whole", 7, 2, probes=(probe,))
     for i in (1, 2, 3):
-        simulate_file(program, "reference", "digits", folder / f"{i}", limit=7, timesteps=2, shard=f"{i}/3", probes=[probe])
+        simulated(program, folder / f"{i}", 7, 2, shard=Shard(i, 3), probes=(probe,))
     return folder
 
 
 def test_merged_equals_unsharded(runs):
-    merged = merge_runs([runs / "3", runs / "1", runs / "2"], runs / "merged")
+    merged = merge([runs / "3", runs / "1", runs / "2"], runs / "merged")
     whole, read = load_run(runs / "whole"), load_run(runs / "merged")
     assert read.record == merged.record
     assert msgspec.structs.replace(merged.record, **TIMES) == msgspec.structs.replace(whole.record, **TIMES)
@@ -42,10 +44,10 @@ def test_merged_equals_unsharded(runs):
 
 
 def test_a_run_that_is_there_is_replaced_only_when_asked_to(runs, tmp_path):
-    merge_runs([runs / "3", runs / "1", runs / "2"], tmp_path / "merged")
+    merge([runs / "3", runs / "1", runs / "2"], tmp_path / "merged")
     with pytest.raises(RunError, match="merged: holds a run already; .* --overwrite"):
-        merge_runs([runs / "3", runs / "1", runs / "2"], tmp_path / "merged")
-    merge_runs([runs / "3", runs / "1", runs / "2"], tmp_path / "merged", overwrite=True)
+        merge([runs / "3", runs / "1", runs / "2"], tmp_path / "merged")
+    merge([runs / "3", runs / "1", runs / "2"], tmp_path / "merged", overwrite=True)
 
 
 def test_shards_take_every_nth_sample(runs):
@@ -66,7 +68,7 @@ def test_shards_take_every_nth_sample(runs):
 )
 def test_what_is_no_whole_is_refused(runs, shards, message):
     with pytest.raises(RunError, match=message) as caught:
-        merge_runs([runs / name for name in shards], runs / "refused")
+        merge([runs / name for name in shards], runs / "refused")
     assert "\n" not in str(caught.value)
     assert not (runs / "refused").exists()
 
@@ -74,35 +76,38 @@ def test_what_is_no_whole_is_refused(runs, shards, message):
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("target", "lava", "another target"),
-        ("data", "folder:x", "another data"),
-        ("tool_version", "9", "another version of the tool"),
-        ("hardware", "loihi2", "another chip"),
+        ("target", "lava", "target lava, not reference"),
+        ("data", "folder:x", "data folder:x, not digits"),
+        ("tool_version", "9", "tool version 9, not"),
+        ("hardware", "loihi2", "chip loihi2, not None"),
     ],
 )
 def test_shards_of_different_runs_are_refused(runs, tmp_path, field, value, words):
     other = changed(runs / "2", tmp_path / "other", **{field: value})
-    with pytest.raises(RunError, match=f"other: {words} than"):
-        merge_runs([runs / "1", other, runs / "3"], tmp_path / "merged")
+    with pytest.raises(RunError, match=f"other: of another job than .*1: {words}"):
+        merge([runs / "1", other, runs / "3"], tmp_path / "merged")
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"timesteps": 3}, "another time steps"), ({"precision": "fixed"}, "another program"), ({"limit": 8}, "of 8 samples")],
+    [
+        ({"timesteps": 3}, "time steps 3, not 2"),
+        ({"precision": "fixed"}, "program [0-9a-f]{12}, not"),
+        ({"limit": 8}, "number of samples 8, not 7"),
+    ],
 )
 def test_shards_made_otherwise_are_refused(runs, tmp_path, options, words):
-    how = {"limit": 7, "timesteps": 2, **options}
-    simulate_file(runs / "p.nir", "reference", "digits", tmp_path / "other", shard="2/3", **how)
+    simulated(runs / "p.nir", tmp_path / "other", **{"limit": 7, "timesteps": 2, **options}, shard=Shard(2, 3))
     with pytest.raises(RunError, match=f"other: .*{words}"):
-        merge_runs([runs / "1", tmp_path / "other", runs / "3"], tmp_path / "merged")
+        merge([runs / "1", tmp_path / "other", runs / "3"], tmp_path / "merged")
 
 
 def test_shards_of_other_samples_are_refused(runs, tmp_path):
     shard = load_run(runs / "2").record.shard
-    for change, words in (({"samples_sha256": "0"}, "other samples"), ({"count": 4}, "shard 2/4")):
+    for change, words in (({"samples_sha256": "0"}, "samples 0, not"), ({"count": 4}, "shard 2/4")):
         other = changed(runs / "2", tmp_path / next(iter(change)), shard=msgspec.structs.replace(shard, **change))
         with pytest.raises(RunError, match=words):
-            merge_runs([runs / "1", other, runs / "3"], tmp_path / "merged")
+            merge([runs / "1", other, runs / "3"], tmp_path / "merged")
 
 
 def changed(run, path, **changes):
@@ -120,19 +125,20 @@ def test_damaged_outputs_and_probes_are_one_line(runs, tmp_path):
         broken = changed(runs / "2", tmp_path / name)
         (broken / name).write_bytes(b"not an array")
         with pytest.raises(RunError) as caught:
-            merge_runs([runs / "1", broken, runs / "3"], tmp_path / "merged")
+            merge([runs / "1", broken, runs / "3"], tmp_path / "merged")
         assert name in str(caught.value)
         assert "\n" not in str(caught.value)
 
 
-def test_words_of_a_shard():
-    assert parse_shard(None, 5) is None
-    assert parse_shard("2/5", 5) == (2, 5)
+def test_words_of_a_shard(runs):
+    assert Shard.parse("2/5") == Shard(2, 5)
+    assert str(Shard(2, 5)) == "2/5"
+    assert list(Shard(2, 5).numbers(9)) == [1, 6]
     for bad in ("0/3", "4/3", "1", "1/0", "a/b", "1/2/3", "-1/2", ""):
         with pytest.raises(ConfigError, match="expected i/n"):
-            parse_shard(bad, 5)
-    with pytest.raises(ConfigError, match="at most n = 5"):
-        parse_shard("1/6", 5)
+            Shard.parse(bad)
+    with pytest.raises(ConfigError, match="--shard 1/8: .* at most n = 7"):
+        simulated(runs / "p.nir", runs / "none", 7, 2, shard=Shard(1, 8))
 
 
 def test_activities_of_shards_add(runs):

@@ -21,13 +21,14 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from ecmt_deploy.evaluation.parts import Origin, Part, part_path, write_part
-from ecmt_deploy.evaluation.totals import Totals
+from ecmt_deploy.evaluation.checkpoints import Checkpoint, Origin, checkpoint_path, write_checkpoint
+from ecmt_deploy.evaluation.score import Score
 from ecmt_deploy.files import sha256
 from ecmt_deploy.program import Program, write
 from ecmt_deploy.program.activity import Activity, Counts
 from ecmt_deploy.program.preprocessing import Preprocessing
-from ecmt_deploy.runs.directory import RunRecord, save_run
+from ecmt_deploy.runs.directory import save_run
+from ecmt_deploy.runs.record import RunRecord
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.simulation.traces import NodeTrace, Trace
 from tests.support.fixed_vector import quantised
@@ -99,9 +100,10 @@ def parts(folder: Path) -> None:
     """Both parts of an evaluation of 4 samples."""
     origin = Origin("0" * 64, "m", "digits", "1" * 64, 4, 2, 2, "float32", "cpu", 1 << 30, False, "0", "2")
     activity = Activity(2, 2, {"a": Counts(spikes=3, synops=6), "b": Counts(macs=8, ecm_ops={"gelu": 4})})
-    totals = Totals(activity, (1, 2), (2, 2), 1, cosine=({9876: 2}, {9990: 2}), relative_error=({2000: 1, 3000: 1}, {500: 2}))
+    score = Score(activity, (1, 2), (2, 2), 1, cosine=({9876: 2}, {9990: 2}), relative_error=({2000: 1, 3000: 1}, {500: 2}))
     for index in (1, 2):
-        write_part(part_path(folder, index, 2), Part(origin, index, 2, 1, totals))
+        checkpoint = Checkpoint(index, 2, origin, 1, score)
+        write_checkpoint(checkpoint_path(folder, checkpoint), checkpoint)
 
 
 def npz(path: Path, compression: int = zipfile.ZIP_STORED, **arrays: np.ndarray) -> None:

@@ -35,9 +35,9 @@ def read_run(case: Path, corpus: Path) -> None:
 
 def read_parts(case: Path, corpus: Path) -> None:
     """Parts of an evaluation: added."""
-    from ecmt_deploy.evaluation.shards import merge_parts
+    from ecmt_deploy.runs.merge import merge
 
-    merge_parts([case], case / "merged.json")
+    merge([case], case / "merged.json")
 
 
 def read_sweep(case: Path, corpus: Path) -> None:

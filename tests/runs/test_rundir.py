@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 
 from ecmt_deploy.errors import RunError
-from ecmt_deploy.evaluation.shards import merge_runs
+from ecmt_deploy.evaluation.shards import Shard
 from ecmt_deploy.files import sha256
 from ecmt_deploy.program import read, write
-from ecmt_deploy.runs import pipeline
+from ecmt_deploy.runs import simulate as simulating
 from ecmt_deploy.runs.directory import ACTIVITY, OUTPUTS, PROBES, PROGRAM, RECORD, load_run
 from ecmt_deploy.runs.ledger import price_run, report_on
-from ecmt_deploy.runs.pipeline import quantize_file, simulate_file
+from ecmt_deploy.runs.merge import merge
+from ecmt_deploy.runs.pipeline import quantize_file
 from tests.cli.test_cli import run as command
+from tests.support.runs import simulated
 
 SAMPLES, STEPS = 5, 2
 
@@ -30,9 +32,9 @@ def place(digits, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     shutil.copy(digits, folder / "p.nir")
     probe = read(digits).neurons[0]
-    simulate_file(folder / "p.nir", "reference", "digits", folder / "run", SAMPLES, STEPS, probes=[probe])
+    simulated(folder / "p.nir", folder / "run", SAMPLES, STEPS, probes=(probe,))
     for i in (1, 2):
-        simulate_file(folder / "p.nir", "torch", "digits", folder / str(i), SAMPLES, STEPS, shard=f"{i}/2")
+        simulated(folder / "p.nir", folder / str(i), SAMPLES, STEPS, "torch", shard=Shard(i, 2))
     return folder
 
 
@@ -237,7 +239,7 @@ def test_every_verb_that_reads_a_run_refuses(verb, place, kept, tmp_path, capsys
 
 def test_a_run_keeps_a_copy_of_its_program(place, tmp_path):
     mine = Path(shutil.copy(place / "p.nir", tmp_path / "mine.nir"))
-    simulate_file(mine, "torch", "digits", tmp_path / "run", 1, 1)
+    simulated(mine, tmp_path / "run", 1, 1, "torch")
     assert not os.path.samefile(mine, tmp_path / "run" / PROGRAM)
     mine.write_bytes(b"something else")
     assert load_run(tmp_path / "run").record.program_sha256 == sha256(place / "p.nir")
@@ -245,14 +247,14 @@ def test_a_run_keeps_a_copy_of_its_program(place, tmp_path):
 
 def test_a_program_that_changes_meanwhile_is_kept_as_it_ran(place, tmp_path, monkeypatch):
     mine = Path(shutil.copy(place / "p.nir", tmp_path / "mine.nir"))
-    real = pipeline.simulate
+    real = simulating.simulate
 
     def slow(*args: Any, **kwargs: Any) -> Any:
         mine.write_bytes(b"converted anew while the other ran")
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(pipeline, "simulate", slow)
-    simulate_file(mine, "torch", "digits", tmp_path / "run", 1, 1)
+    monkeypatch.setattr(simulating, "simulate", slow)
+    simulated(mine, tmp_path / "run", 1, 1, "torch")
     assert load_run(tmp_path / "run").record.program_sha256 == sha256(place / "p.nir")
 
 
@@ -278,7 +280,7 @@ def test_a_run_that_cannot_be_put_there_leaves_the_old_one(place, kept, monkeypa
 
     monkeypatch.setattr(Path, "rename", failing)
     with pytest.raises(RunError, match="the run cannot be written: No space left on device"):
-        simulate_file(place / "p.nir", "torch", "digits", kept, 1, 1, overwrite=True)
+        simulated(place / "p.nir", kept, 1, 1, "torch", overwrite=True)
     assert load_run(kept).record.n_samples == SAMPLES
     assert [path.name for path in kept.parent.iterdir()] == ["run"]
 
@@ -286,7 +288,7 @@ def test_a_run_that_cannot_be_put_there_leaves_the_old_one(place, kept, monkeypa
 def test_integer_runs_are_read_too(place, tmp_path):
     quantize_file(place / "p.nir", tmp_path / "q.nir")
     for name, program in (("a", place / "p.nir"), ("b", tmp_path / "q.nir")):
-        simulate_file(program, "reference", "digits", tmp_path / name, 1, 2, precision="fixed")
+        simulated(program, tmp_path / name, 1, 2, precision="fixed")
     first, second = (load_run(tmp_path / name) for name in "ab")
     assert first.program.integer
     assert first.activity == second.activity
@@ -307,6 +309,6 @@ def test_a_run_of_an_older_version_is_read(kept):
 
 
 def test_merged_runs_are_read_back(place, tmp_path):
-    merged = merge_runs([place / "1", place / "2"], tmp_path / "m")
+    merged = merge([place / "1", place / "2"], tmp_path / "m")
     again = load_run(tmp_path / "m")
     assert (again.record, again.activity) == (merged.record, merged.activity)

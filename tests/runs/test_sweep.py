@@ -11,10 +11,12 @@ from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.errors import ConfigError, RunError, TargetError
 from ecmt_deploy.program import Provenance, read, write
 from ecmt_deploy.runs import pipeline
+from ecmt_deploy.runs import simulate as simulating
 from ecmt_deploy.runs.directory import load_run
 from ecmt_deploy.runs.ledger import compare_runs
 from ecmt_deploy.runs.sweep import parse_timesteps, sweep
 from tests.cli.test_cli import run
+from tests.support.runs import simulated
 
 CHIPS = ["loihi2", "dynapcnn"]
 
@@ -33,13 +35,13 @@ def programs(tmp_path_factory) -> list[Path]:
 def made(monkeypatch) -> list[str]:
     """Runs that were made, in order."""
     calls: list[str] = []
-    real = pipeline.simulate_file
+    real = simulating.simulate_file
 
-    def counted(path, target, data, out, *args, **kwargs):
-        calls.append(f"{out.parent.name}/{out.name}")
-        return real(path, target, data, out, *args, **kwargs)
+    def counted(job):
+        calls.append(f"{job.out.parent.name}/{job.out.name}")
+        return real(job)
 
-    monkeypatch.setattr(pipeline, "simulate_file", counted)
+    monkeypatch.setattr(simulating, "simulate_file", counted)
     return calls
 
 
@@ -72,21 +74,21 @@ def test_timesteps_that_are_none(text):
 
 def test_a_sweep_goes_on_where_it_was_interrupted(programs, made, monkeypatch, tmp_path):
     out = tmp_path / "out"
-    counted = pipeline.simulate_file
+    counted = simulating.simulate_file
 
     def interrupted(*args, **kwargs):
         if len(made) == 2:
             raise KeyboardInterrupt
         return counted(*args, **kwargs)
 
-    monkeypatch.setattr(pipeline, "simulate_file", interrupted)
+    monkeypatch.setattr(simulating, "simulate_file", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sweep(programs, CHIPS, [1, 2], out, limit=5)
     assert made == ["accurate/T1", "accurate/T2"]
     assert {path.name for path in out.iterdir()} == {"sweep.json", "accurate", "paper"}
     assert not any((out / "paper").iterdir()), "nothing half written"
 
-    monkeypatch.setattr(pipeline, "simulate_file", counted)
+    monkeypatch.setattr(simulating, "simulate_file", counted)
     said: list[str] = []
     first = sweep(programs, CHIPS, [1, 2], out, limit=5, say=said.append)
     assert made[2:] == ["paper/T1", "paper/T2"]
@@ -119,7 +121,7 @@ def copy(swept, tmp_path) -> Path:
 
 def test_runs_are_those_of_simulate_and_the_summary_is_theirs(programs, swept, tmp_path):
     alone = tmp_path / "alone"
-    record = pipeline.simulate_file(programs[0], "torch", "digits", alone, limit=5, timesteps=2).record
+    record = simulated(programs[0], alone, 5, 2, "torch").record
     kept = load_run(swept / "accurate" / "T2")
     for name in ("accuracy", "program_sha256", "data"):
         assert getattr(kept.record, name) == getattr(record, name)
@@ -208,7 +210,7 @@ def test_a_run_that_fails_says_which(programs, monkeypatch, tmp_path):
     def failing(*args, **kwargs):
         raise TargetError("the target fell over")
 
-    monkeypatch.setattr(pipeline, "simulate_file", failing)
+    monkeypatch.setattr(simulating, "simulate_file", failing)
     with pytest.raises(TargetError, match="accurate, T = 1: the target fell over"):
         sweep(programs[:1], CHIPS, [1], tmp_path / "out", limit=2)
 
@@ -303,7 +305,7 @@ def test_sweep_and_reports_on_the_command_line(programs, swept, tmp_path, capsys
 
 
 def test_runs_of_one_program_are_one_series(programs, swept, tmp_path):
-    pipeline.simulate_file(programs[1], "torch", "digits", tmp_path / "T1", limit=5, timesteps=1)
+    simulated(programs[1], tmp_path / "T1", 5, 1, "torch")
     compared = compare_runs([swept / "accurate" / "T1", swept / "accurate" / "T2", tmp_path / "T1"], ["loihi2"])
     assert [entry.series for entry in compared.entries] == ["zoo:vit_digits, accurate"] * 2 + ["zoo:vit_digits, paper"]
     labels = [entry.label for entry in compared.entries]

@@ -8,12 +8,13 @@ from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.errors import ConfigError, RunError, TargetError
 from ecmt_deploy.runs.directory import PROBES
 from ecmt_deploy.runs.ledger import report_on, write_report
-from ecmt_deploy.runs.pipeline import convert_named, simulate_file
+from ecmt_deploy.runs.pipeline import convert_named
 from ecmt_deploy.simulation.probes import load_probes, parse_probes, save_probes
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.simulation.target import Probe
 from ecmt_deploy.targets.lava import LavaTarget
 from tests.support.programs import images
+from tests.support.runs import simulated
 
 NODE = "head.neuron"
 
@@ -80,8 +81,8 @@ def test_what_is_no_recording_is_refused(tmp_path):
 def test_the_report_draws_them(tmp_path):
     made = convert_named("zoo:vit_digits", "digits", tmp_path / "p.nir", ConvertConfig(preset="paper"), calibration_samples=8)
     node = made.program.neurons[1]
-    asked = [node, f"{node}:membrane"]
-    simulate_file(tmp_path / "p.nir", "reference", "digits", tmp_path / "run", limit=3, timesteps=3, probes=asked)
+    asked = (node, f"{node}:membrane")
+    simulated(tmp_path / "p.nir", tmp_path / "run", 3, 3, probes=asked)
     rasters = report_on(tmp_path / "run", ["loihi2"]).rasters
     assert [(r.node, r.kind, r.samples, r.timesteps) for r in rasters] == [(node, "spikes", 3, 3), (node, "membrane", 3, 3)]
     assert rasters[0].neurons == np.prod(made.program.shapes[node])

@@ -9,7 +9,8 @@ import torch
 
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion.converter import convert
-from ecmt_deploy.evaluation.divided import evaluate_file, evaluate_shard
+from ecmt_deploy.evaluation.jobs import EvaluateJob, evaluate_file, evaluate_shard
+from ecmt_deploy.evaluation.shards import Shard
 from ecmt_deploy.program import Provenance
 from ecmt_deploy.program.preprocessing import Preprocessing
 from tests.support.programs import TinyTransformer, images
@@ -31,15 +32,18 @@ def prepare(folder: Path, samples: int = SAMPLES) -> None:
     np.savez(folder / "data.npz", x=x, y=y)
 
 
-def undivided(folder: Path, out: Path, **options) -> bytes:
+def job(folder: Path, **options) -> EvaluateJob:
+    """The evaluation of what :func:`prepare` wrote."""
+    sizes = {"timesteps": STEPS, "batch_size": BATCH}
+    return EvaluateJob(program=folder / "p.nir", data=f"npz:{folder / 'data.npz'}", **{**sizes, **options})
+
+
+def undivided(folder: Path, out: Path, say=lambda line: None, **options) -> bytes:
     """The JSON of the evaluation made at once."""
-    evaluate_file(
-        folder / "p.nir", f"npz:{folder / 'data.npz'}", **{"timesteps": STEPS, "batch_size": BATCH, **options}, out=out
-    )
+    evaluate_file(job(folder, out=out, **options), say)
     return out.read_bytes()
 
 
 def shard(folder: Path, which: str, checkpoint: Path, **options):
-    """Part ``i/n`` of it."""
-    chosen = {"timesteps": STEPS, "batch_size": BATCH, **options}
-    return evaluate_shard(folder / "p.nir", f"npz:{folder / 'data.npz'}", which, checkpoint, **chosen)
+    """Shard ``i/n`` of it."""
+    return evaluate_shard(job(folder, shard=Shard.parse(which), checkpoint=checkpoint, **options))

@@ -10,7 +10,7 @@ from ecmt_deploy.estimation.result import Band, Energy, MemoryRow, MemoryView, P
 from ecmt_deploy.placement import Obstacle, Placement, Unit, Use
 from ecmt_deploy.program import Provenance
 from ecmt_deploy.report import AccuracyCurve, Comparison, Entry, Report
-from ecmt_deploy.runs.directory import RunRecord
+from ecmt_deploy.runs.record import RunRecord
 
 NODES = ("patch", "blocks.0.attn.qkv", "blocks.0.attn.qkv.neuron", "blocks.0.mlp.fc1", "blocks.1.mlp.fc1", "head")
 OBSTACLE = "head: neurons 1,200 needed, limit 1,000; use more cores"

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ecmt_deploy.errors import ProgramError, RunError
-from ecmt_deploy.evaluation.parts import read_part
+from ecmt_deploy.evaluation.checkpoints import read_checkpoint
 from ecmt_deploy.program import read, write
 from ecmt_deploy.simulation.probes import load_probes
 from ecmt_deploy.untrusted import apart
@@ -327,7 +327,7 @@ def test_a_file_that_unpacks_to_a_thousand_times_its_size(tmp_path, monkeypatch)
         read_tree(tmp_path / "a.h5")
 
 
-@pytest.mark.parametrize(("call", "name"), [(read, "p.nir"), (load_probes, "probes.h5"), (read_part, "part-1-of-2.json")])
+@pytest.mark.parametrize(("call", "name"), [(read, "p.nir"), (load_probes, "probes.h5"), (read_checkpoint, "part-1-of-2.json")])
 def test_a_pipe_is_not_waited_for(call, name, tmp_path):
     os.mkfifo(tmp_path / name)
     with pytest.raises((ProgramError, RunError), match=r"no such file|no regular file"):

@@ -23,7 +23,7 @@ from ecmt_deploy.program import Program, read, verify, write
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.program.preprocessing import Preprocessing
 from ecmt_deploy.report import tables
-from ecmt_deploy.runs.directory import RunRecord
+from ecmt_deploy.runs.record import RunRecord
 from ecmt_deploy.untrusted import text
 from ecmt_deploy.untrusted.terminal import Terminal
 from tests.data.test_data import write_images

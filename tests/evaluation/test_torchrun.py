@@ -14,9 +14,10 @@ import pytest
 import torch
 
 from ecmt_deploy.errors import ConfigError, ElsewhereError, RunError
-from ecmt_deploy.evaluation import ranks
-from ecmt_deploy.evaluation.distributed import Group, _fresh, choose_device
-from ecmt_deploy.evaluation.parts import Origin, part_path, read_part
+from ecmt_deploy.evaluation.checkpoints import Origin, checkpoint_path, read_checkpoint
+from ecmt_deploy.evaluation.jobs import choose_device
+from ecmt_deploy.evaluation.shards import Shard
+from ecmt_deploy.evaluation.torchrun import Process, fresh_store, this_process
 from tests.support.evaluations import BATCH, STEPS, prepare, shard, undivided
 
 ROOT = Path(__file__).parents[2]
@@ -113,7 +114,7 @@ def kill_rank(launcher: subprocess.Popen, rank: int) -> None:
 
 def wait_for(path: Path, batches: int, launcher: subprocess.Popen) -> None:
     deadline = time.monotonic() + 100
-    while not (path.exists() and read_part(path).done >= batches):
+    while not (path.exists() and read_checkpoint(path).done >= batches):
         assert launcher.poll() is None, launcher.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -126,7 +127,7 @@ def long_evaluation(folder: Path, tmp_path: Path) -> tuple[bytes, list[str], lis
     """What it writes undivided, the command with checkpoints, and the files of the two parts."""
     whole = undivided(folder / "long", tmp_path / "whole.json", **LONG)
     command = [*evaluate(folder / "long", str(tmp_path / "e.json"), **LONG), "--checkpoint", str(tmp_path / "parts")]
-    return whole, command, [part_path(tmp_path / "parts", i, 2) for i in (1, 2)]
+    return whole, command, [checkpoint_path(tmp_path / "parts", Shard(i, 2)) for i in (1, 2)]
 
 
 @needs_proc
@@ -139,7 +140,7 @@ def test_a_killed_rank_goes_on_and_counts_nothing_twice(folder, tmp_path):
     assert running.returncode != 0
     assert "/ecmt_deploy/" not in err  # none of ours ends in a traceback
     assert not (tmp_path / "e.json").exists()
-    left = [read_part(path) for path in parts]
+    left = [read_checkpoint(path) for path in parts]
     assert 1 <= left[1].done < len(left[1].batches)
 
     running = torchrun(2, folder / "long", *command)
@@ -200,13 +201,13 @@ def environment(monkeypatch):
 def test_the_place_among_processes(environment, monkeypatch):
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
-    assert ranks.place() == ranks.Place(0, 1, 0, launched=False)
+    assert this_process() == Process(0, 1, 0, launched=False)
     environment(3, 4, 1)
-    assert ranks.place() == ranks.Place(3, 4, 1, launched=True)
+    assert this_process() == Process(3, 4, 1, launched=True)
     for wrong in (("x", 4, 1), (4, 4, 1), (-1, 4, 1), (0, 4, -1)):
         environment(*wrong)
         with pytest.raises(ConfigError, match="the environment says"):
-            ranks.place()
+            this_process()
 
 
 def test_all_begin_or_none(monkeypatch):
@@ -216,16 +217,16 @@ def test_all_begin_or_none(monkeypatch):
         raise RunError("part-2-of-3.json: damaged")
 
     wrong = [False, True, True]
-    monkeypatch.setattr(Group, "gather", lambda self, value: wrong)
-    groups = [Group(ranks.Place(rank, 3, rank, launched=True)) for rank in range(3)]
+    monkeypatch.setattr(Process, "gather", lambda self, value: wrong)
+    started = [Process(rank, 3, rank, launched=True) for rank in range(3)]
     with pytest.raises(ElsewhereError):
-        groups[0].together(lambda: 1)
+        started[0].together(lambda: 1)
     with pytest.raises(RunError, match="damaged"):
-        groups[1].together(fails)
+        started[1].together(fails)
     with pytest.raises(ElsewhereError):
-        groups[2].together(fails)
+        started[2].together(fails)
     wrong[:] = [False] * 3
-    assert groups[0].together(lambda: 1) == 1
+    assert started[0].together(lambda: 1) == 1
 
 
 def test_a_start_takes_nothing_from_the_start_before(monkeypatch):
@@ -234,25 +235,25 @@ def test_a_start_takes_nothing_from_the_start_before(monkeypatch):
     names = []
     for _ in range(2):
         with ThreadPoolExecutor(3) as pool:
-            started = [pool.submit(_fresh, store, rank, 3) for rank in (2, 0, 1)]
+            started = [pool.submit(fresh_store, store, rank, 3) for rank in (2, 0, 1)]
             views = [one.result(timeout=30) for one in started]
         views[0].set("name", f"start {len(names)}")
         assert {view.get("name") for view in views} == {f"start {len(names)}".encode()}
         assert not any(view.check(["other"]) for view in views)
         views[0].set("other", "stale")
         names.append(views)
-    monkeypatch.setattr("ecmt_deploy.evaluation.distributed.MEETING_S", 0.1)
+    monkeypatch.setattr("ecmt_deploy.evaluation.torchrun.MEETING_S", 0.1)
     with pytest.raises(RuntimeError, match="not all 3 processes have started"):
-        _fresh(store, 0, 3)
+        fresh_store(store, 0, 3)
 
 
-def test_processes_of_other_evaluations_do_not_add(folder, tmp_path, monkeypatch):
+def test_startedof_other_evaluations_do_not_add(folder, tmp_path, monkeypatch):
     """As where each machine has its own copy of the program."""
 
     def gather(self, value):
         return [value, msgspec.structs.replace(value, program_sha256="0" * 64)] if isinstance(value, Origin) else [value]
 
-    monkeypatch.setattr(Group, "gather", gather)
+    monkeypatch.setattr(Process, "gather", gather)
     with pytest.raises(ConfigError, match="process 1 evaluates something else: program 000000000000, not"):
         undivided(folder, tmp_path / "e.json")
 

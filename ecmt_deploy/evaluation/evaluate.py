@@ -1,0 +1,128 @@
+"""The verb ``evaluate``: accuracy after every step, against the analog model, with the events it took."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ecmt_deploy.door import ProgramLike, as_steps, labelled
+from ecmt_deploy.engine import SpikingModel, load
+from ecmt_deploy.errors import ConfigError, DataError, RunError
+from ecmt_deploy.evaluation.score import LARGEST, RESOLUTION, Evaluation, Score, zero
+from ecmt_deploy.program.activity import Activity
+
+
+def evaluate(
+    model: ProgramLike,
+    batches: Any,
+    timesteps: int | None = None,
+    batch_size: int = 32,
+    data: str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Evaluation:
+    """Evaluate a program on the torch engine, in the dtype of the program, on the device the model is on.
+
+    Parameters
+    ----------
+    model : the program: a ``SpikingModel``, a ``Program``, the path of a file, or a ``Run``
+    batches : samples (N, *input_shape) and labels (N,): pairs of such, a ``DataLoader``, a dataset, or whatever
+        :func:`ecmt_deploy.door.batches` takes
+    timesteps : steps T; by default those the program was converted for
+    batch_size : samples are computed in batches of this size, however they come; the last one is filled up with rows that are
+        not counted, so that all are computed alike
+    data : recorded in the result
+    progress : called with the number of samples finished
+
+    Raises
+    ------
+    ConfigError
+        if ``timesteps`` or ``batch_size`` is below 1, or the readout is no vector of classes.
+    DataError
+        if there are no samples, they have no labels, or they are none that the program takes.
+    RunError
+        if the device has too little memory.
+    """
+    model = load(model)
+    program, steps = model.program, as_steps(timesteps, model.program)
+    require_batch_size(batch_size)
+    if len(program.output_shape) != 1:
+        raise ConfigError(f"the program's readout has shape {program.output_shape}; accuracy is of a vector of classes")
+    score = zero(program.nodes, steps)
+    for images, labels in labelled(batches, program.input_shape, program.output_shape[-1], batch_size):
+        score += score_batch(model, images, labels, steps, batch_size)
+        if progress:
+            progress(score.n_samples)
+    if score.n_samples == 0:
+        raise DataError(f"{data or 'the data'}: there are no samples to evaluate")
+    return score.evaluation(data, program.provenance.model)
+
+
+def score_batch(model: SpikingModel, images: np.ndarray, labels: np.ndarray, timesteps: int, batch_size: int) -> Score:
+    """The score of one batch of images (b, *input_shape) and labels (b,), computed as ``batch_size`` samples whatever b is."""
+    n = len(images)
+    full = n == batch_size  # as nearly all are: nothing to copy, and pinned memory stays pinned
+    filled = np.ascontiguousarray(images) if full else np.concatenate([images, np.repeat(images[-1:], batch_size - n, axis=0)])
+    try:
+        x = torch.from_numpy(filled).to(model.device, non_blocking=True)
+        y = torch.from_numpy(labels).to(model.device)
+        outputs, activity = model.count(x, timesteps, samples=n)
+        return score_of(outputs[:, :n], model.analog(x)[:n], y, activity)
+    except torch.OutOfMemoryError:
+        raise RunError(f"{model.device}: out of memory at batch size {batch_size}; use a smaller --batch-size") from None
+
+
+def score_of(outputs: Tensor, analog: Tensor | None, labels: Tensor, activity: Activity) -> Score:
+    """The score of samples that ran.
+
+    Parameters
+    ----------
+    outputs : readouts (T, N, classes), after every step
+    analog : readouts (N, classes) of the analog program, if there is one
+    labels : (N,) the right classes
+    activity : what was counted
+    """
+    chosen = outputs.argmax(dim=-1)
+    correct = (chosen == labels).sum(dim=1)
+    if analog is None:
+        return Score(activity, tuple(correct.tolist()), None, None, None, None)
+    expected, (steps, n) = analog.argmax(dim=-1), chosen.shape
+    compared = [values.flatten() for values in compare(outputs, analog)]
+    found = [correct, (chosen == expected).sum(dim=1), (expected == labels).sum()[None], *compared]
+    # together, so that a GPU is waited for once
+    correct, agreeing, (right,), *values = torch.cat(found).cpu().split([steps, steps, 1, steps * n, steps * n])
+    cosine, error = (tuple(map(_histogram, each.reshape(steps, n))) for each in values)
+    return Score(activity, tuple(correct.tolist()), tuple(agreeing.tolist()), int(right), cosine, error)
+
+
+def compare(outputs: Tensor, analog: Tensor) -> tuple[Tensor, Tensor]:
+    """How near readouts (T, N, classes) are to the analog ones (N, classes), after every step.
+
+    Returns
+    -------
+    cosine, relative error : (T, N) whole numbers of :data:`~ecmt_deploy.evaluation.score.RESOLUTION`. What is no number
+        counts as opposite and as :data:`~ecmt_deploy.evaluation.score.LARGEST`; of two readouts that are zero the cosine is 1,
+        and of one it is 0.
+    """
+    o, a = outputs.double().flatten(2), analog.double().flatten(1)
+    lengths = o.norm(dim=-1), a.norm(dim=-1).expand(len(o), -1)
+    zeros = [length == 0 for length in lengths]
+    cosine = ((o * a).sum(dim=-1) / (lengths[0] * lengths[1])).clamp(-1, 1).nan_to_num(nan=-1.0)
+    cosine = torch.where(zeros[0] | zeros[1], (zeros[0] & zeros[1]).double(), cosine)
+    error = ((o - a).norm(dim=-1) / lengths[1]).nan_to_num(nan=LARGEST, posinf=LARGEST).clamp(max=LARGEST)
+    error = torch.where(zeros[0] & zeros[1], 0.0, error)
+    return (cosine / RESOLUTION).round().long(), (error / RESOLUTION).round().long()
+
+
+def _histogram(values: Tensor) -> dict[int, int]:
+    found, numbers = values.unique(return_counts=True)
+    return dict(zip(found.tolist(), numbers.tolist(), strict=True))
+
+
+def require_batch_size(batch_size: int) -> None:
+    """Refuse batches of less than one sample, with a :class:`ConfigError`."""
+    if batch_size < 1:
+        raise ConfigError(f"batch size is {batch_size}; it must be at least 1")

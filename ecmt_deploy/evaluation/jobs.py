@@ -1,0 +1,228 @@
+"""The verb ``evaluate`` for a file: at once, divided over the processes of torchrun, or one shard of it, each resumed."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import operator
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+
+from ecmt_deploy import data as datasets
+from ecmt_deploy.config import Execution
+from ecmt_deploy.door import as_steps
+from ecmt_deploy.engine import SpikingModel, load
+from ecmt_deploy.errors import ConfigError, RunError
+from ecmt_deploy.evaluation.checkpoints import MEND, Checkpoint, Origin, Saver, checkpoint_path, resume
+from ecmt_deploy.evaluation.evaluate import require_batch_size, score_batch
+from ecmt_deploy.evaluation.score import Evaluation, write_evaluation
+from ecmt_deploy.evaluation.shards import Shard, difference
+from ecmt_deploy.evaluation.torchrun import process_group, refuse, this_process
+from ecmt_deploy.files import require_out, sha256
+from ecmt_deploy.program import Program
+from ecmt_deploy.program.audit import impossible
+from ecmt_deploy.progress import progress
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``evaluate`` and ``simulate`` run, and on what.
+
+    Attributes
+    ----------
+    program : path of the program
+    data : dataset; the calibration hold-out of a single split is left out
+    timesteps : steps T; by default those the program was converted for
+    limit : at most this many samples
+    labels : labels find their output by ``name`` or by ``position`` (docs/data.md)
+    shard : do only this shard
+    out : takes the result
+    """
+
+    program: Path
+    data: str
+    timesteps: int | None = None
+    limit: int | None = None
+    labels: datasets.Labels = "name"
+    shard: Shard | None = None
+    out: Path | None = None
+
+
+class EvaluateJob(Job, frozen=True, kw_only=True):
+    """An evaluation of a file.
+
+    Attributes
+    ----------
+    batch_size : samples computed at once
+    execution : how the engine runs
+    checkpoint : checkpoint directory; a restarted job resumes from it
+    workers : processes that read samples (see :meth:`ecmt_deploy.data.Dataset.batches`)
+    """
+
+    batch_size: int = 32
+    execution: Execution = Execution()
+    checkpoint: Path | None = None
+    workers: int | None = None
+
+
+def evaluate_file(job: EvaluateJob, say: Callable[[str], None] = lambda line: None) -> Evaluation:
+    """Evaluate a program on a dataset.
+
+    Under torchrun every rank does its shard of the batches and returns the whole result, and rank 0 writes it to ``job.out``.
+
+    Parameters
+    ----------
+    say : told, in one line, how much is resumed
+    """
+    if job.shard is not None:
+        raise ConfigError(f"shard {job.shard} is not the whole; evaluate_shard evaluates it")
+    with process_group() as process:
+        first = process.rank == 0
+
+        def begin() -> _Work:
+            if job.out is not None and first:
+                require_out(job.out, ".json")
+            return _begin(job, Shard(process.rank + 1, process.size))
+
+        work = process.together(begin)
+        origin = work.checkpoint.origin
+        for rank, other in enumerate(process.gather(origin)):
+            if different := difference(msgspec.structs.asdict(other), msgspec.structs.asdict(origin)):
+                refuse(f"process {rank} evaluates something else: {different}; give all processes the same files and options")
+        before = sum(process.gather(work.checkpoint.n_samples))
+        if first and before:
+            say(f"{job.checkpoint}: {before} of {origin.n_samples} samples are counted already")
+        processes = f" (process 1 of {process.size})" if process.size > 1 else ""
+        done = work.finish(f"evaluate {job.program.name}{processes}", show=first)
+        result = functools.reduce(operator.add, process.gather(done.score)).evaluation(job.data, origin.model)
+        if job.out is not None and first:
+            write_evaluation(job.out, result)
+    return result
+
+
+def evaluate_shard(job: EvaluateJob, say: Callable[[str], None] = lambda line: None) -> Checkpoint:
+    """Evaluate ``job.shard`` alone and keep it in ``job.checkpoint``; :func:`ecmt_deploy.runs.merge.merge` adds the shards.
+
+    Parameters
+    ----------
+    say : told, in one line, how much is resumed
+    """
+    if job.shard is None or job.checkpoint is None:
+        refuse(f"--shard {job.shard or 'i/n'} needs --checkpoint DIR, where the shard is kept for merge")
+    if job.out is not None:
+        refuse(f"--shard {job.shard} has no whole result to write; leave out --out, and give it to merge when all are done")
+    if this_process().launched:
+        refuse("--shard is for processes that torchrun did not start; leave it out, torchrun's divide the work by themselves")
+    work = _begin(job, job.shard)
+    if done := work.checkpoint.done:
+        say(f"{job.checkpoint}: {done} of the {len(work.checkpoint.batches)} batches of shard {job.shard} are done already")
+    return work.finish(f"evaluate {job.program.name}, shard {job.shard}")
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What one process has to do of a job: ``checkpoint`` is what is done of its shard."""
+
+    job: EvaluateJob
+    model: SpikingModel
+    dataset: datasets.Dataset
+    checkpoint: Checkpoint
+
+    def finish(self, what: str, show: bool = True) -> Checkpoint:
+        """Do what is left; ``what`` names it in the progress. Whatever stops it, the batches done by then are kept."""
+        job, before, steps = self.job, self.checkpoint.n_samples, self.checkpoint.origin.timesteps
+        left = self.dataset.take(self.checkpoint.remaining)
+        batches = left.batches(job.batch_size, workers=job.workers, pin_memory=self.model.device.type == "cuda")
+        path = checkpoint_path(job.checkpoint, self.checkpoint) if job.checkpoint else None
+        with progress(what, len(left)) if show else nullcontext() as bar, Saver(path, self.checkpoint) as saver:
+            for images, labels in bar.reading(batches) if bar else batches:
+                saver.save(saver.latest.plus(score_batch(self.model, images, labels, steps, job.batch_size)))
+                if bar:
+                    bar(saver.latest.n_samples - before)
+        return saver.latest
+
+
+def _begin(job: EvaluateJob, shard: Shard) -> _Work:
+    """Everything about a shard that can fail early."""
+    model = load(job.program).to(choose_device(job.execution.device))
+    model.use(job.execution)
+    program = model.program
+    steps = as_steps(job.timesteps, program)
+    require_batch_size(job.batch_size)
+    dataset = evaluation_data(program, job.data, job.limit, job.labels)
+    origin = Origin(
+        program_sha256=sha256(job.program),
+        model=program.provenance.model,
+        data=job.data,
+        samples_sha256=fingerprint(dataset),
+        n_samples=len(dataset),
+        timesteps=steps,
+        batch_size=job.batch_size,
+        dtype=str(model.dtype).removeprefix("torch."),
+        device=model.device.type,
+        memory_bytes=model.memory_bytes,
+        compiled=job.execution.compiled,
+        tool_version=version("ecmt-deploy"),
+        torch_version=str(torch.__version__),
+    )
+    checkpoint = resume(job.checkpoint, origin, shard, program.nodes)
+    if job.checkpoint and (wrong := impossible(program, checkpoint.score.activity)):
+        raise RunError(f"{checkpoint_path(job.checkpoint, shard)}: {wrong}; {MEND}")
+    return _Work(job, model, dataset, checkpoint)
+
+
+def evaluation_data(program: Program, data: str, limit: int | None, labels: datasets.Labels = "name") -> datasets.Dataset:
+    """The samples to judge ``program`` on, with labels that count its outputs."""
+    provenance = program.provenance
+    return datasets.evaluation(
+        data,
+        preprocessing=provenance.preprocessing,
+        exclude=provenance.calibration,
+        limit=limit,
+        n_classes=program.output_shape[-1],
+        class_names=provenance.class_names,
+        class_ids=provenance.class_ids,
+        labels=labels,
+        shape=program.input_shape,
+    )
+
+
+def fingerprint(dataset: datasets.Dataset) -> str:
+    """Digest of which samples these are, and of their labels."""
+    return hashlib.sha256(np.stack([dataset.indices, dataset.labels]).astype("<i8").tobytes()).hexdigest()
+
+
+def choose_device(asked: str | None) -> torch.device:
+    """The device of this process: its own GPU, or the CPU.
+
+    Parameters
+    ----------
+    asked : ``cpu``, ``cuda``, or ``None`` for CUDA where there is any
+
+    Raises
+    ------
+    ConfigError
+        if there is no such device.
+    """
+    if asked == "cpu" or (asked is None and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if asked not in (None, "cuda"):
+        raise ConfigError(f"device is {asked!r}; choose cpu or cuda")
+    if not torch.cuda.is_available():
+        raise ConfigError(
+            "--device cuda: torch finds no CUDA device; use --device cpu, or a torch built for this machine's GPU"
+        )
+    local, there = this_process().local, torch.cuda.device_count()
+    if local >= there:
+        raise ConfigError(
+            f"process {local} of this machine has no GPU of its own: torch finds {there}; use --nproc-per-node {there}"
+        )
+    device = torch.device("cuda", local)
+    torch.cuda.set_device(device)
+    return device

@@ -1,0 +1,176 @@
+"""What samples add to a result: integers, over batches, ranks and shards; shares are formed from them once, at the end."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from ecmt_deploy.files import write_atomically
+from ecmt_deploy.program.activity import Activity, empty
+from ecmt_deploy.program.audit import MOST
+
+#: a number of things, as far as 64 bits go
+Whole = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
+#: a number of things of which there is at least one
+Positive = Annotated[int, msgspec.Meta(ge=1, le=MOST)]
+#: samples by value, in units of :data:`RESOLUTION`
+Histogram = dict[int, Positive]
+
+#: readouts are compared to this resolution, as whole numbers of it, so that their histograms add up exactly
+RESOLUTION = 1e-4
+#: relative error of a readout that is no number, or infinitely far away
+LARGEST = 1e6
+
+
+class Spread(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a measure of the samples spreads, after every step: what a mean hides.
+
+    Attributes
+    ----------
+    mean : over the samples
+    percentile_5 : counted from the worst: one sample in twenty is as bad or worse
+    worst : of all samples
+    """
+
+    mean: tuple[float, ...]
+    percentile_5: tuple[float, ...]
+    worst: tuple[float, ...]
+
+
+class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an evaluation measured.
+
+    Attributes
+    ----------
+    n_samples, timesteps : size of the evaluation
+    analog_accuracy : share of samples the analog program (neurons as identity, equal to the model) gets right
+    accuracy : the same of the spiking program, after every step 1..T
+    agreement : share of samples on which spiking and analog program choose the same class, after every step
+    activity : counts per node, after T steps
+    cosine : of the readout with the analog one, sample by sample
+    relative_error : distance of the readout from the analog one, over the norm of that, sample by sample
+    data, model : what was evaluated, where known
+    """
+
+    n_samples: int
+    timesteps: int
+    analog_accuracy: float
+    accuracy: tuple[float, ...]
+    agreement: tuple[float, ...]
+    activity: Activity
+    cosine: Spread
+    relative_error: Spread
+    data: str | None = None
+    model: str | None = None
+
+    def __repr__(self) -> str:
+        right = "".join(f"{share:.2%} right, " for share in self.accuracy[-1:])
+        return f"Evaluation({self.n_samples} samples, T = {self.timesteps}: {right}analog {self.analog_accuracy:.2%})"
+
+
+class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What some samples add to a result. Integers only, so that the order and the grouping of additions leave no trace.
+
+    Attributes
+    ----------
+    activity : counts per node over these samples
+    correct, agreeing : samples right, and samples on which the analog program chooses the same, after every step 1..T
+    analog_correct : samples the analog program gets right
+    cosine, relative_error : histogram of the samples, after every step 1..T
+
+    All but ``activity`` and ``correct`` may be ``None``: an integer program has no analog one, and a run keeps no histograms.
+    """
+
+    activity: Activity
+    correct: tuple[Whole, ...]
+    agreeing: tuple[Whole, ...] | None
+    analog_correct: Whole | None
+    cosine: tuple[Histogram, ...] | None
+    relative_error: tuple[Histogram, ...] | None
+
+    @property
+    def n_samples(self) -> int:
+        """Samples that were scored."""
+        return self.activity.n_samples
+
+    @property
+    def accuracy(self) -> list[float]:
+        """Share of the samples right, after every step."""
+        return [right / self.n_samples for right in self.correct]
+
+    @property
+    def agreement(self) -> list[float] | None:
+        """Share of the samples on which the analog program chooses the same, after every step."""
+        return None if self.agreeing is None else [same / self.n_samples for same in self.agreeing]
+
+    @property
+    def analog_accuracy(self) -> float | None:
+        """Share of the samples the analog program gets right."""
+        return None if self.analog_correct is None else self.analog_correct / self.n_samples
+
+    def __add__(self, other: Score) -> Score:
+        """Sum over two disjoint sets of samples; what one of them does not have, the sum has not.
+
+        Raises
+        ------
+        RunError
+            if they differ in time steps or nodes.
+        """
+        return Score(*map(_sum, msgspec.structs.astuple(self), msgspec.structs.astuple(other)))
+
+    def evaluation(self, data: str | None, model: str | None) -> Evaluation:
+        """The shares, of at least one sample, compared with the analog program."""
+        agreement, analog_accuracy, cosine, error = self.agreement, self.analog_accuracy, self.cosine, self.relative_error
+        if agreement is None or analog_accuracy is None or cosine is None or error is None:
+            raise ValueError("a score without the analog program is no evaluation")
+        return Evaluation(
+            n_samples=self.n_samples,
+            timesteps=self.activity.timesteps,
+            analog_accuracy=analog_accuracy,
+            accuracy=tuple(self.accuracy),
+            agreement=tuple(agreement),
+            activity=self.activity,
+            cosine=spread(cosine, high_is_worse=False),
+            relative_error=spread(error, high_is_worse=True),
+            data=data,
+            model=model,
+        )
+
+
+def zero(nodes: Iterable[str], timesteps: int) -> Score:
+    """The score of no samples: the neutral element of addition for a program with these nodes."""
+    none = (0,) * timesteps
+    empties: tuple[Histogram, ...] = ({},) * timesteps
+    return Score(empty(list(nodes), timesteps), none, none, 0, empties, empties)
+
+
+def _sum(a: Any, b: Any) -> Any:
+    """Sum of two fields of scores, element by element; histograms in order of their values."""
+    if a is None or b is None:
+        return None
+    if isinstance(a, tuple):
+        return tuple(_sum(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, dict):
+        return {value: a.get(value, 0) + b.get(value, 0) for value in sorted({*a, *b})}
+    return a + b
+
+
+def spread(steps: Sequence[Mapping[int, int]], high_is_worse: bool) -> Spread:
+    """How samples spread, by a histogram of them for every step, in units of :data:`RESOLUTION`."""
+    rows = []
+    for histogram in steps:
+        n, order = sum(histogram.values()), sorted(histogram, reverse=high_is_worse)
+        cumulative = list(accumulate(histogram[value] for value in order))  # samples as bad as a value, or worse
+        mean = sum(value * samples for value, samples in histogram.items()) / n
+        rows.append((mean, order[bisect_left(cumulative, -(-n // 20))], order[0]))
+    return Spread(*(tuple(round(value * RESOLUTION, 9) for value in column) for column in zip(*rows, strict=True)))
+
+
+def write_evaluation(path: Path, result: Evaluation) -> None:
+    """Write a result as JSON, the same bytes however it was computed."""
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(result), indent=1))
