@@ -178,8 +178,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
 def _impossible(checkpoint: Checkpoint) -> str | None:
     """Why nothing can have computed this checkpoint, beyond what its types say."""
     origin, score = checkpoint.origin, checkpoint.score
-    if checkpoint.index > checkpoint.count:
-        return "an index beyond the count"
+    if not 1 <= checkpoint.index <= checkpoint.count:
+        return f"shard {checkpoint}, expected an index of 1 to the count"
     if checkpoint.done > len(checkpoint.batches):
         return f"{checkpoint.done} batches done, but it has {len(checkpoint.batches)}"
     n = checkpoint.n_samples

@@ -16,14 +16,14 @@ from typing import Any
 import msgspec
 
 from ecmt_deploy.errors import ConfigError, RunError
-from ecmt_deploy.evaluation.score import Positive
+from ecmt_deploy.evaluation.score import Whole
 
 
 class Shard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Shard ``index``, from 1, of ``count``."""
 
-    index: Positive
-    count: Positive
+    index: Whole
+    count: Whole
 
     def __str__(self) -> str:
         return f"{self.index}/{self.count}"

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ecmt_deploy.evaluation.intervals import percent
-from ecmt_deploy.evaluation.totals import Spread
+from ecmt_deploy.evaluation.score import Spread
 from ecmt_deploy.placement import Placement, Unit
 from ecmt_deploy.program import Program
 from ecmt_deploy.program import nodes as n

@@ -184,7 +184,7 @@ BAD = {
         "expected i/n",
     ),
     "a checkpoint that is a file": (None, ["evaluate", "PROGRAM", "--data", "digits", "--checkpoint", "PROGRAM"], "directory"),
-    "merge of nothing to merge": (lambda d: (d / "c").mkdir(), ["merge", "c", "--out", "e.json"], "neither a run nor checkpoints"),
+    "merge of nothing to merge": (lambda d: (d / "c").mkdir(), ["merge", "c", "--out", "e.json"], "neither a run nor"),
     "evaluate an integer program": (None, ["evaluate", "INTEGER", "--data", "digits"], "float programs only"),
     "quantize an integer program": (None, ["quantize", "INTEGER", "--out", "q.nir"], "already"),
     "quantize into no directory": (None, ["quantize", "PROGRAM", "--out", "none/q.nir"], "does not exist"),
