@@ -35,7 +35,8 @@ assert "torch" not in sys.modules
 from pathlib import Path
 import numpy as np
 import torch
-from ecmt_deploy.runs.pipeline import convert_named, evaluation_data
+from ecmt_deploy.evaluation.jobs import evaluation_data
+from ecmt_deploy.runs.pipeline import convert_named
 made = convert_named("zoo:vit_digits", "digits", Path("p.nir"), config, calibration_samples=8)
 loaded = ecmt.load("p.nir")
 kept = loaded.program.provenance.config
