@@ -1,28 +1,35 @@
-"""View (b): the chip's own prices, node by node, and its static power over the time of an inference."""
+"""View (b): the chip's own prices, node by node; its static power; and what both leave out."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from ecmt_deploy.chips import Hardware, Price, covered
 from ecmt_deploy.estimation.amounts import amounts
 from ecmt_deploy.estimation.bill import Bill, Tariff
 from ecmt_deploy.estimation.result import Band, Row, Timing
-from ecmt_deploy.estimation.routing import binary
+from ecmt_deploy.estimation.routing import binary, routed
 from ecmt_deploy.placement.result import Placement
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
 
 
 def tariff(hardware: Hardware, static: bool = True) -> Tariff:
-    """Prices of a chip, those it has none of its own for at the price that stands in; ``static``: its power is charged too."""
-    prices = dict(hardware.prices)
-    contained = {part for part, whole in covered(prices).items() if static or not whole.endswith("_mw")}
+    """Prices of a chip in force; ``static``: its power is charged, and with it what it contains.
+
+    A convolution's event without a price of its own costs any event's; an analog value a spike's, where those are graded.
+    """
+    prices, within = dict(hardware.prices), covered(hardware.prices)
+    contained = {part for part, whole in within.items() if static or not whole.endswith("_mw")}
     stand_ins = {"synop_conv_pj": "synop_pj"}
     if hardware.limits.graded_payload_bits is not None and not binary(hardware):
-        stand_ins["analog_message_pj"] = "message_pj"  # a graded spike
+        stand_ins["analog_message_pj"] = "message_pj"
     for name, other in stand_ins.items():
-        if name not in prices:
-            contained = contained - {name} | ({name} if other in contained else set())
-            prices |= {name: prices[other]} if other in prices else {}
+        if name in prices or within.get(name, other) != other:
+            continue
+        if other in prices:
+            prices[name] = prices[other]
+        contained = contained - {name} | ({name} if other in contained else set())
     return Tariff(prices, contained)
 
 
@@ -65,3 +72,40 @@ def static_bill(hardware: Hardware, placement: Placement, time: Timing | None) -
         if bill.components and (time.unknown or any(not unit.cores for unit in placement.units)):
             bill.bounds.add("lower")
     return bill
+
+
+def left_out(hardware: Hardware, placement: Placement, time: Timing | None) -> Iterator[str]:
+    """What no count covers, with the reason; a phrase each, to follow "not priced: "."""
+    contained = covered(hardware.prices)
+    placed = routed(hardware, placement)
+    if not placed:
+        yield "hops between cores: the file has no cores to place the program on; every message is one packet"
+    elif placement.mesh is None and not {"hop_ew_pj", "hop_ns_pj"} <= contained.keys():
+        yield "hops between cores: the mesh of the chip is unknown"
+    packet = hardware.limits.payload_bits_per_packet
+    if placed and not binary(hardware) and packet is None and "message_pj" not in contained:
+        yield "longer packets: what a packet carries is unknown; every message is one packet"
+    yield from _power(hardware, placement, time)
+    if time is None:
+        published = hardware.times or hardware.barrier
+        why = "no time is of anything that has a core" if published else "no times of its steps are published"
+        yield f"latency and throughput: {why}"
+    if binary(hardware):
+        yield "neurons for levels: an update is charged once per multi-threshold neuron, not once per level"
+    yield "the image's way onto the chip and the readout's off it"
+    yield "memory traffic beyond what the prices contain"
+
+
+def _power(hardware: Hardware, placement: Placement, time: Timing | None) -> Iterator[str]:
+    given = powers(hardware)
+    if "static_mw" not in hardware.prices and "static_mw" not in covered(hardware.prices):
+        yield "static power: no figure"
+    if not given:
+        return
+    drawn = f"static power ({sum(price.value for price in given):g} mW per chip)"
+    if time is None:
+        yield f"{drawn}: the time of an inference is unknown"
+    elif placement.chips is None:
+        yield f"{drawn}: the number of chips is unknown"
+    elif any(not unit.cores for unit in placement.units):
+        yield "static power of the cores that the units which fit on none would take"

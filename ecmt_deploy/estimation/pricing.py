@@ -8,11 +8,10 @@ from ecmt_deploy.chips import Hardware
 from ecmt_deploy.door import ChipLike, ProgramLike, as_activity, as_chip, as_program
 from ecmt_deploy.errors import ConfigError, RunError
 from ecmt_deploy.estimation.bill import sums
-from ecmt_deploy.estimation.chip import chip_rows, static_bill, tariff
-from ecmt_deploy.estimation.left_out import left_out
+from ecmt_deploy.estimation.chip import chip_rows, left_out, static_bill, tariff
 from ecmt_deploy.estimation.memory import has_model, memory_view
 from ecmt_deploy.estimation.paper import paper_view
-from ecmt_deploy.estimation.result import NOTHING, Band, Energy, Timing
+from ecmt_deploy.estimation.result import NOTHING, Energy
 from ecmt_deploy.estimation.timing import timing
 from ecmt_deploy.placement import Placement, place
 from ecmt_deploy.program import Program
@@ -63,7 +62,6 @@ def energy(
         raise RunError("the placement is not of this program: it has nodes that the program has not; place this program")
     if placement.hardware != hardware.name:
         raise RunError(f"the program is placed on {placement.hardware}, and the prices are {hardware.name}'s; place it there")
-
     return _priced(activity, program, hardware, placement, arithmetic)
 
 
@@ -89,7 +87,7 @@ def _priced(activity: Activity, program: Program, hardware: Hardware, placement:
         paper=paper_view(activity, program.encoding, at_45_nm, memory),
         memory=memory,
         timing=time,
-        energy_delay_nj_ms=_energy_delay(total, time) if time else None,
+        energy_delay_nj_ms=total * time.latency_us * 1e-6 if time else None,  # 1 pJ us is 1e-6 nJ ms
         cores=placement.cores if placement.bounded else None,
         chips=placement.chips,
         obstacles=_obstacles(placement),
@@ -104,9 +102,3 @@ def _obstacles(placement: Placement) -> tuple[str, ...]:
     kinds = [obstacle.resource for obstacle in placement.obstacles]
     order = sorted(range(len(kinds)), key=lambda i: kinds[:i].count(kinds[i]))
     return tuple(placement.obstacles[i].sentence for i in order)
-
-
-def _energy_delay(total: Band, time: Timing) -> Band:
-    """Energy x latency; 1 pJ us is 1e-6 nJ ms."""
-    pairs = ((total.low, time.latency_us.low), (total.value, time.latency_us.value), (total.high, time.latency_us.high))
-    return Band(*(pj * us * 1e-6 for pj, us in pairs))

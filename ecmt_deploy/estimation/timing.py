@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from math import ceil
+from typing import NamedTuple
 
 from ecmt_deploy.chips import Hardware, covered
 from ecmt_deploy.chips.schema import Barrier
@@ -17,46 +18,55 @@ from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
 
 
+class _Step(NamedTuple):
+    """Length in ns, the unit that decides it, work without a time by count, and what it rests on."""
+
+    length: Band
+    busiest: str | None
+    unknown: dict[str, float]
+    assumptions: list[str]
+
+
 def timing(activity: Activity, program: Program, hardware: Hardware, placement: Placement) -> Timing | None:
     """Time of an inference; ``None`` where the chip says nothing about its steps."""
-    times, steps = hardware.times, activity.timesteps
-    depth = depth_of(program, placement)
-    said = [
+    step, steps, depth = _step(activity, program, hardware, placement), activity.timesteps, depth_of(program, placement)
+    if step is None or not step.length.low:
+        return None
+    step_us = step.length * 1e-3
+    said = (
         f"A unit hands its result on in the next step of the chip: {depth} units one behind another fill the pipeline, "
         "and once it is full every unit works in every step."
-    ]
-    unknown: dict[str, float] = {}
-    busiest: str | None = None
-    if "step_ns" in times:
-        step = band(times["step_ns"])
-        said.append("The chip's clock tick is the step; the work of every core is assumed to fit in it.")
-    elif routed(hardware, placement) and (times.keys() - {"hop_ns"} or hardware.barrier):
-        worked, unknown = _work(activity, program, hardware, placement)
-        busiest = max(worked, key=lambda name: worked[name].value, default=None)
-        step = worked[busiest] if busiest is not None else NOTHING
-        said.append("A core works through the events of its unit one by one, spread evenly over its cores, steps and samples.")
-        said.append("Packets travel while cores work: hops take no time of their own.")
-        if hardware.barrier:
-            end, assumed = _barrier(hardware.barrier, _tiles(placement))
-            step, said = step + end, [*said, *assumed]
-        else:
-            unknown["barriers"] = 1.0
-    else:
-        return None
-    if not step.low:
-        return None
-    step = step * 1e-3
-    latency = step * (depth + steps - 1)
+    )
     return Timing(
         depth=depth,
         steps=steps,
-        step_us=step,
-        busiest=busiest,
-        latency_us=latency,
-        throughput_per_s=Band(*(1e6 / (steps * us) for us in (step.high, step.value, step.low))),
-        unknown=unknown,
-        assumptions=tuple(said),
+        step_us=step_us,
+        busiest=step.busiest,
+        latency_us=step_us * (depth + steps - 1),
+        throughput_per_s=Band(*(1e6 / (steps * us) for us in (step_us.high, step_us.value, step_us.low))),
+        unknown=step.unknown,
+        assumptions=(said, *step.assumptions),
     )
+
+
+def _step(activity: Activity, program: Program, hardware: Hardware, placement: Placement) -> _Step | None:
+    """The chip's clock tick, or the work of the busiest core and the barrier."""
+    if "step_ns" in hardware.times:
+        said = "The chip's clock tick is the step; the work of every core is assumed to fit in it."
+        return _Step(band(hardware.times["step_ns"]), None, {}, [said])
+    if not routed(hardware, placement) or not (hardware.times.keys() - {"hop_ns"} or hardware.barrier):
+        return None
+    worked, unknown = _work(activity, program, hardware, placement)
+    busiest = max(worked, key=lambda name: worked[name].value, default=None)
+    length = worked[busiest] if busiest is not None else NOTHING
+    assumptions = [
+        "A core works through the events of its unit one by one, spread evenly over its cores, steps and samples.",
+        "Packets travel while cores work: hops take no time of their own.",
+    ]
+    if not hardware.barrier:
+        return _Step(length, busiest, {**unknown, "barriers": 1.0}, assumptions)
+    end, assumed = _barrier(hardware.barrier, _tiles(placement))
+    return _Step(length + end, busiest, unknown, assumptions + assumed)
 
 
 def depth_of(program: Program, placement: Placement) -> int:

@@ -75,6 +75,23 @@ def test_it_takes_the_place_of_a_usual_price_only_if_it_says_so(counts):
         assert result.unpriced == unpriced
 
 
+def test_a_convolutions_price_can_be_contained(all_programs):
+    """In a component of the chip's own: then ``synop_pj`` does not stand in. Where that one contains it, it does."""
+    program = all_programs["every node, differential"]
+    activity = simulate(program, images(2), "reference", 2).activity
+    chip = chips.hardware("loihi1_sanafe")
+    prices = {name: price for name, price in chip.prices.items() if name != "synop_conv_pj"}
+
+    def spread(**changed):
+        result = pricing.energy(activity, program, msgspec.structs.replace(chip, prices=prices | changed))
+        return next(row.components_pj for row in result.rows if row.node == "spread")
+
+    own = figure(1, per="synops.convolution", covers=("synop_conv_pj",))
+    assert spread(conv_pj=own).keys() & {"synapse", "conv"} == {"conv"}
+    same = msgspec.structs.replace(prices["synop_pj"], covers=("synop_conv_pj",))
+    assert spread(synop_pj=same)["synapse"] == spread()["synapse"]
+
+
 def test_members_are_charged_at_what_is_per_their_family(all_programs):
     """``synops`` of a convolution and of a product too, besides their usual prices."""
     program = all_programs["every node, differential"]
