@@ -90,26 +90,24 @@ def _decode(where: str, content: bytes) -> Hardware:
             raise HardwareError(f"{where}: line {number} has more than {_MOST_DOTS} dots, expected keys of a few parts")
     with reading(HardwareError, f"{where}: no chip", _MEND):
         document = msgspec.toml.decode(content, type=dict[str, Any])
-        times = document.get("times")
-        if isinstance(times, dict) and "barrier" in times:  # no price by name, in the struct a field of its own
-            document["times.barrier"] = times.pop("barrier")
-        for group in document.keys() & {"prices", "times"}:
-            document[group] = _table(f"{where}: {group}", document[group])
+        prices, times = document.get("prices"), document.get("times")
+        if isinstance(times, dict):
+            barrier = times.pop("barrier", ())  # no price by name: a field of its own
+            document |= {"times": _table(f"{where}: times", times), "times.barrier": barrier}
+        if isinstance(prices, dict):
+            document["prices"] = _table(f"{where}: prices", prices)
         described = msgspec.convert(document, Hardware)
     require_plain(described, where, HardwareError)
     check(where, described)
     return described
 
 
-def _table(where: str, entries: Any) -> Any:
+def _table(where: str, entries: dict[str, Any]) -> dict[str, Price]:
     """Prices or times of a file, one by one so that an error names its own; those of functions as ``ecm_op_pj.gelu``."""
-    if not isinstance(entries, dict):
-        return entries  # Hardware says what it should be
     table = {}
     for name, entry in entries.items():
         of_functions = name == "ecm_op_pj" and isinstance(entry, dict)
-        given = {f"{name}.{kind}": one for kind, one in entry.items()} if of_functions else {name: entry}
-        for key, price in given.items():
+        for key, price in ((f"{name}.{kind}", one) for kind, one in entry.items()) if of_functions else [(name, entry)]:
             with reading(HardwareError, f"{where}.{key}: no price", _MEND):
                 table[key] = msgspec.convert(price, Price)
     return table

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 
-from ecmt_deploy.chips.actions import ACTIONS, FUNCTION_PRICES, KINDS, PRICES, TIMES, belongs
+from ecmt_deploy.chips.actions import ACTIONS, FUNCTION_PRICES, KINDS, PRICES, TIMES
 from ecmt_deploy.chips.bibliography import check_source
 from ecmt_deploy.chips.schema import OPERATIONS, Figure, Hardware, Limits, Price, Sourced, covered, statements
 from ecmt_deploy.errors import HardwareError
@@ -35,13 +35,10 @@ def check(where: str, described: Hardware) -> None:
     """
     for key, source in described.sources.items():
         check_source(where, key, source)
-    _check_names(f"{where}: operations", described.operations, OPERATIONS)
-    functions = [name.partition(".")[2] for name in described.prices if belongs(name, "ecm_op_pj")]
-    _check_names(f"{where}: prices.ecm_op_pj", functions, KINDS)
-    for group, table, usual in (("prices", described.prices, (*PRICES, *FUNCTION_PRICES)), ("times", described.times, TIMES)):
-        for name, price in table.items():
-            _check_own(f"{where}: {group}.{name}", name, price, usual, group)
-        _check_covers(where, table, usual)
+    if unknown := sorted(described.operations.keys() - OPERATIONS):
+        raise HardwareError(f"{where}: operations: there is no {unknown[0]!r}; expected names of {', '.join(OPERATIONS)}")
+    _check_table(f"{where}: prices", described.prices, (*PRICES, *FUNCTION_PRICES))
+    _check_table(f"{where}: times", described.times, TIMES)
     for name, statement in statements(described):
         _check_statement(f"{where}: {name}", name.partition(".")[0], statement, described)
     _check_order(where, "barrier", [point.tiles for point in described.barrier])
@@ -49,36 +46,29 @@ def check(where: str, described: Hardware) -> None:
     _check_mesh(where, described.limits)
 
 
-def _check_names(where: str, given: Collection[str], known: Collection[str]) -> None:
-    if unknown := sorted(set(given) - set(known)):
-        raise HardwareError(f"{where}: there is no {unknown[0]!r}; expected names of {', '.join(known)}")
+def _check_table(where: str, table: Mapping[str, Price], usual: Collection[str]) -> None:
+    """A usual name says by itself what it is per; a component of the chip's own says it in ``per``."""
+    within = covered(table)
+    for name, price in table.items():
+        if name not in usual:
+            _check_own(f"{where}.{name}", name, price.per, usual)
+        elif price.per:
+            raise HardwareError(f"{where}.{name}: is a usual name, per one action; leave out `per`, or take another name")
+        if unknown := sorted(set(price.covers) - {*usual, *table}):
+            raise HardwareError(f"{where}.{name}: covers {unknown[0]!r}, expected names of prices")
+        if owner := within.get(name):
+            raise HardwareError(f"{where}.{name}: {name} is given and also covered by {owner}; leave one out")
 
 
-def _check_own(where: str, name: str, price: Price, usual: Collection[str], group: str) -> None:
-    """A usual price says by its name what it is per; that of a component of the chip's own says so itself."""
-    if name in usual and not price.per:
-        return
-    if name in usual:
-        raise HardwareError(f"{where}: is a usual name, per one action; leave out `per`, or take another name")
-    actions = [action for action, entry in ACTIONS.items() if (entry.price if group == "prices" else entry.time is not None)]
-    if price.per not in (*actions, *(f"ecm_ops.{kind}" for kind in KINDS)):
+def _check_own(where: str, name: str, per: str, usual: Collection[str]) -> None:
+    actions = [action for action, entry in ACTIONS.items() if (entry.time is not None if usual is TIMES else entry.price)]
+    if per not in (*actions, *(f"ecm_ops.{kind}" for kind in KINDS)):
         near = "".join(f"; is it {match}?" for match in get_close_matches(name, usual, n=1))
         known = ", ".join([*actions, f"ecm_ops.{KINDS[0]}"])
-        raise HardwareError(f"{where}: is no usual name{near}; per is {price.per!r}, expected one of {known}, ..")
-    end = "_ns" if group == "times" else "_mw" if price.per == "chip_time" else "_pj"
+        raise HardwareError(f"{where}: is no usual name{near}; per is {per!r}, expected one of {known}, ..")
+    end = "_ns" if usual is TIMES else "_mw" if per == "chip_time" else "_pj"
     if not _NAME.fullmatch(name.removesuffix(end)) or not name.endswith(end):
         raise HardwareError(f"{where}: expected small letters, digits, _ and the end {end}, and no name of a column of tables")
-
-
-def _check_covers(where: str, table: Mapping[str, Price], usual: Collection[str]) -> None:
-    for name, price in table.items():
-        if unknown := sorted(set(price.covers) - {*usual, *table}):
-            raise HardwareError(f"{where}: {name}: covers {unknown[0]!r}, expected names of prices")
-    for part, owner in covered(table).items():
-        if part in table:
-            raise HardwareError(
-                f"{where}: {part} is given and also covered by {owner}: it would be charged twice; leave one out"
-            )
 
 
 def _check_order(where: str, group: str, sizes: list[int]) -> None:

@@ -316,7 +316,7 @@ MEMORY = f"{PRICES}[memory]\naccess_bits = {figure(unit=chr(34) + 'bit' + chr(34
         (f"[limits]\nneurons = {figure(**COUNT)}\n[prices]\n", "unknown field `neurons`"),
         ("[limits]\n", "missing required field `prices`"),
         ("[prices]\n", "missing required field `limits`"),
-        (f"{PRICES}[prices.ecm_op_pj]\nsoftmaks = {figure()}\n", "there is no 'softmaks'; expected names of softmax, "),
+        (f"{PRICES}[prices.ecm_op_pj]\nsoftmaks = {figure()}\n", "ecm_op_pj.softmaks: is no usual name; is it ecm_op_pj.s"),
         (f"{PRICES}[operations]\nint8_mul = {figure()}\n", "there is no 'int8_mul'; expected names of int8_add_pj, "),
         (PRICES + points("times.barrier", "tiles", "time", '"ns"', [4, 2]), "barrier: sizes are [4, 2], expected positive"),
         (PRICES + points("times.barrier", "tiles", "time", '"ns"', [0]), "barrier: sizes are [0]"),
