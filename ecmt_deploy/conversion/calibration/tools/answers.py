@@ -20,39 +20,9 @@ MOST_SAMPLES = 8
 
 
 def samples_at_once(program: Program) -> int:
-    """How many samples of a program are computed together while calibrating, at least one.
-
-    As many as a backward pass has room for, which keeps every stream.
-    """
+    """Samples computed together while calibrating: as many as a backward pass, which keeps every stream, has room for."""
     streams = sum(prod(program.shapes[name]) for name, node in program.nodes.items() if not isinstance(node, n.WIRING))
     return min(max(MEMORY_BYTES // (streams * program.dtype.itemsize), 1), MOST_SAMPLES)
-
-
-@dataclass(frozen=True)
-class Answers:
-    """Samples and what the analog program answers.
-
-    Attributes
-    ----------
-    x : samples (N, *input shape)
-    readouts : (N, *output shape), float64
-    variance : of the readout over all calibration samples, summed over its elements: errors are relative to it
-    """
-
-    x: Tensor
-    readouts: Tensor
-    variance: float
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def __getitem__(self, samples: slice) -> Answers:
-        return Answers(self.x[samples], self.readouts[samples], self.variance)
-
-    def parts(self, program: Program) -> Iterator[tuple[Tensor, Tensor]]:
-        """Samples and readouts, as many at a time as are computed together."""
-        together = samples_at_once(program)
-        return zip(self.x.split(together), self.readouts.split(together), strict=True)
 
 
 def analog_readouts(engine: SpikingModel, x: Tensor) -> Tensor:
@@ -61,7 +31,7 @@ def analog_readouts(engine: SpikingModel, x: Tensor) -> Tensor:
 
 
 def readout_variance(readouts: Tensor) -> float:
-    """Variance over the samples of readouts (N, *output shape), summed over their elements.
+    """Variance of readouts (N, *output shape) over the samples, summed over their elements.
 
     Raises
     ------
@@ -75,3 +45,20 @@ def readout_variance(readouts: Tensor) -> float:
             "expected samples that the model answers differently, with finite values"
         )
     return variance
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Samples x (N, *input shape), their analog readouts (N, *output shape), and the variance that errors are relative to."""
+
+    x: Tensor
+    readouts: Tensor
+    variance: float
+
+    def __getitem__(self, samples: slice) -> Answers:
+        return Answers(self.x[samples], self.readouts[samples], self.variance)
+
+    def parts(self, program: Program) -> Iterator[tuple[Tensor, Tensor]]:
+        """Samples and readouts, as many at a time as are computed together."""
+        together = samples_at_once(program)
+        return zip(self.x.split(together), self.readouts.split(together), strict=True)

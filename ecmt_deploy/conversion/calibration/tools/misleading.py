@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +13,6 @@ from torch import Tensor
 from ecmt_deploy.conversion.calibration.tools.answers import Answers
 from ecmt_deploy.conversion.calibration.tools.survey import Survey
 from ecmt_deploy.engine import SpikingModel
-from ecmt_deploy.program import Program
 
 #: neurons may err this many times what their gradients say, and this much in any case
 MISLED_BY, NEGLIGIBLE = 4.0, 1e-5
@@ -25,65 +24,43 @@ def raised(seen: Survey, floor: float) -> Survey:
 
 
 def misled(model: SpikingModel, answers: Answers, surveys: Mapping[str, Survey], timesteps: int) -> bool:
-    """Whether a spiking program's answers are far worse than the gradients say, given what its neurons did not send."""
-    error = foretold = 0.0
+    """Whether a spiking program's answers are far worse than gradients say, given what its neurons have not sent by the end."""
+    nodes, error, foretold = model.program.nodes, 0.0, 0.0
+    operands = {name: model.program.operands[name][0] for name in surveys}
     for x, readouts in answers.parts(model.program):
-        unsent = _Unsent(model.program, surveys, timesteps)
-        error += float((model.watch(x, timesteps, unsent.observe)[-1].double() - readouts).square().sum())
-        foretold += unsent.foretold
+        sums: dict[str, Any] = dict.fromkeys((*operands, *operands.values()), 0.0)  # of streams (B, *shape), over the steps
+
+        def observe(name: str, value: Tensor, sums: dict[str, Any] = sums) -> None:
+            if name in sums:
+                sums[name] = sums[name] + value
+
+        error += _squared_error(model.watch(x, timesteps, observe)[-1], readouts)
+        for name, seen in surveys.items():
+            unsent = torch.from_numpy(nodes[name].initial_membrane) + sums[operands[name]] - sums[name]
+            foretold += float((unsent.double().square() * torch.from_numpy(seen.sensitivity)).sum())
     return error / answers.variance > MISLED_BY * foretold
 
 
 def underrated(model: SpikingModel, answers: Answers, surveys: Mapping[str, Survey], timesteps: int) -> dict[str, float]:
-    """Nodes whose spikes alone change the answer far more than their gradients say.
-
-    One neuron node of ``model`` spikes at a time, the others are the identity.
+    """Nodes whose spikes alone, all other neurons being the identity, change the answer far more than their gradients say.
 
     Returns
     -------
     by node, the sensitivity that every element must have at least for the measured error to be expected
     """
-    floors = {}
+    floors, count = {}, len(answers.x)
     for name, seen in surveys.items():
         error, squares = 0.0, np.zeros(())
         for x, readouts in answers.parts(model.program):
             readout, unsent = model.alone(name, x, timesteps)
-            error += float((readout.double() - readouts).square().sum())
+            error += _squared_error(readout, readouts)
             squares = squares + unsent.double().square().sum(dim=0).cpu().numpy()
-        measured = error / len(answers) / answers.variance
-        excess = measured - MISLED_BY * float((squares * seen.sensitivity).sum()) / len(answers)
+        measured = error / count / answers.variance
+        excess = measured - MISLED_BY * float((squares * seen.sensitivity).sum()) / count
         if excess > 0 and measured > NEGLIGIBLE and squares.any():
-            floors[name] = excess * len(answers) / float(squares.sum())
+            floors[name] = excess * count / float(squares.sum())
     return floors
 
 
-class _Unsent:
-    """Adds up what an error at each neuron, what it has not sent after the last step, is worth by gradients.
-
-    Attributes
-    ----------
-    foretold : relative squared error of the readout, summed over samples
-    """
-
-    def __init__(self, program: Program, surveys: Mapping[str, Survey], timesteps: int) -> None:
-        self.program, self.surveys, self.timesteps = program, surveys, timesteps
-        self.foretold = 0.0
-        takers = [program.operands[name][0] for name in surveys]
-        self._left = {source: takers.count(source) for source in takers}  # neurons that have yet to take a stream
-        self._sums: dict[str, Tensor] = {}
-        self._seen: Counter[str] = Counter()
-
-    def observe(self, name: str, value: Tensor) -> None:
-        """The stream of a node at the next step, (B, *its shape)."""
-        if name not in self._left and name not in self.surveys:
-            return
-        self._sums[name] = self._sums[name] + value if name in self._sums else value
-        self._seen[name] += 1
-        if name in self.surveys and self._seen[name] == self.timesteps:
-            (source,) = self.program.operands[name]
-            initial = torch.from_numpy(self.program.nodes[name].initial_membrane)
-            unsent = initial + self._sums[source] - self._sums.pop(name)
-            self.foretold += float((unsent.double().square() * torch.from_numpy(self.surveys[name].sensitivity)).sum())
-            self._left[source] -= 1
-            if not self._left[source]:
-                del self._sums[source]
+def _squared_error(found: Tensor, expected: Tensor) -> float:
+    return float((found.double() - expected).square().sum())

@@ -25,39 +25,26 @@ class Tails:
 
     def __init__(self, count: int, share: float) -> None:
         self.count, self.seen = count, 0
-        self._smallest = max(int((1 - share) * count), 1)
-        self._largest = count - max(int(share * count), 1) + 1
-        self._tails: tuple[np.ndarray, np.ndarray] | None = None
+        self._sizes = max(int((1 - share) * count), 1), count - max(int(share * count), 1) + 1
+        self._low = self._high = np.empty(0, np.float32)  # the high ones with the other sign
 
     def see(self, x: Tensor) -> None:
         """Take more of the values, of any shape."""
         values = x.detach().cpu().numpy().flatten()  # a copy, which is put in order
         self.seen += values.size
-        low, high = _lowest(values, self._smallest), _highest(values, self._largest)
-        if self._tails is not None:
-            low = _lowest(np.concatenate([self._tails[0], low]), self._smallest)
-            high = _highest(np.concatenate([self._tails[1], high]), self._largest)
-        self._tails = low, high
+        low, high = self._sizes
+        self._low = _smallest(np.concatenate([self._low, _smallest(values, low)]), low)
+        self._high = _smallest(np.concatenate([self._high, _smallest(np.negative(values, out=values), high)]), high)
 
     def percentiles(self) -> tuple[float, float]:
         """The lower and the upper one, once all ``count`` values have been seen."""
-        if self._tails is None or self.seen != self.count:
+        if self.seen != self.count or not self.count:
             raise ValueError(f"{self.seen} values were seen, expected {self.count}")
-        low, high = self._tails
-        return float(low.max()), float(high.min())
+        return float(self._low.max()), -float(self._high.max())
 
 
-def _lowest(values: np.ndarray, kept: int) -> np.ndarray:
+def _smallest(values: np.ndarray, kept: int) -> np.ndarray:
     """The ``kept`` smallest of some values, which are reordered."""
-    if values.size <= kept:
-        return values.copy()
-    values.partition(kept - 1)
+    if values.size > kept:
+        values.partition(kept - 1)
     return values[:kept].copy()
-
-
-def _highest(values: np.ndarray, kept: int) -> np.ndarray:
-    """The ``kept`` largest of some values, which are reordered."""
-    if values.size <= kept:
-        return values.copy()
-    values.partition(values.size - kept)
-    return values[values.size - kept :].copy()

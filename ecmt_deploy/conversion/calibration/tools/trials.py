@@ -125,7 +125,7 @@ class Trials:
     def attempt(self, price: float, samples: int) -> Trial:
         """Measure the program for a price, once: on so many samples, or on half of them if these say the same as a quarter."""
         if (price, samples) not in self._trials:
-            model, most = SpikingModel(self.program(price)), min(samples, len(self.answers))
+            model, most = SpikingModel(self.program(price)), min(samples, len(self.answers.x))
             trial = self._measure(model, price, 0, -(-most // 4))
             for end in (-(-most // 2), most):
                 before, trial = trial, trial + self._measure(model, price, len(trial.distances), end)

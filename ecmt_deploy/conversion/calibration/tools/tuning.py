@@ -196,7 +196,7 @@ class Tuner:
         near = found.bracket.under is not None and found.best.distance > 0.5 * goal  # neither a floor nor silence
         for _ in range(POLISHED if near else 1):
             last = self.trials.attempt(price, MANY)
-            fewer = len(last.distances) < len(self.trials.answers)
+            fewer = len(last.distances) < len(self.trials.answers.x)
             if fewer and isclose(last.distance, goal, rel_tol=NEAR_ENOUGH):
                 break  # and no luck: half of the samples said the same
             factor = (goal / last.distance) ** (1 / EFFORT["distance"].power)
