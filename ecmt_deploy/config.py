@@ -41,10 +41,10 @@ def require_timesteps(timesteps: int) -> None:
 
 
 class Preset(msgspec.Struct, frozen=True, kw_only=True):
-    """How to convert: the options of a preset as fields, what it stands for as class attributes, and how it calibrates.
+    """How to convert: fields are options, class attributes say what the preset stands for, ``calibrate`` makes the program.
 
-    A preset derives from this class and checks its own options in ``__post_init__``. Values of options are numbers, words or
-    truth values: they are kept in the program.
+    A preset derives from this class, and checks its own options in ``__post_init__``. The program keeps them, so their values
+    are numbers, words or truth values.
 
     Attributes
     ----------
@@ -54,11 +54,6 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     analog_readout_layer : whether the last linear layer takes its operand analog
     timesteps : steps T the program is meant for; the default of every later run
     levels : levels of a neuron, at most; ``None`` is ``most_levels``
-
-    Raises
-    ------
-    ConfigError
-        if an option has a value that makes no sense.
     """
 
     name: ClassVar[str]
@@ -149,10 +144,9 @@ def ConvertConfig(preset: str = "accurate", **options: Any) -> Preset:  # noqa: 
 
     Parameters
     ----------
-    preset : ``accurate`` (differential coding), ``paper`` (rate coding, the method as published), or another one that is
-        registered; :func:`preset_names` lists them
-    options : by name. Every preset has ``timesteps`` and ``levels``, see :class:`Preset`; ``accurate`` also has ``budget``, and
-        ``paper`` has ``mlp_bases``. ``None`` for an option of another preset counts as not given
+    preset : one of :func:`preset_names`, such as ``accurate`` (differential coding) or ``paper`` (the method as published)
+    options : fields of the preset: ``timesteps`` and ``levels`` of every one, ``budget`` of ``accurate``, ``mlp_bases`` of
+        ``paper``; ``None`` for an option of another preset counts as not given
 
     Raises
     ------

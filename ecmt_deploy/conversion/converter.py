@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -17,19 +16,16 @@ from ecmt_deploy.conversion.calibration.tools.answers import samples_at_once
 from ecmt_deploy.conversion.capture import capture
 from ecmt_deploy.conversion.convertible import require_answer, require_convertible
 from ecmt_deploy.conversion.lowering import lower
+from ecmt_deploy.conversion.samples import calibration_batches, record_of, require_normalised, two_samples
 from ecmt_deploy.conversion.self_check import self_check
-from ecmt_deploy.door import batches as batches_of
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.models import weights
-from ecmt_deploy.program import CalibrationRecord, Provenance
+from ecmt_deploy.program import Provenance
 from ecmt_deploy.program.preprocessing import Preprocessing, preprocessing_from
 
 #: called with a stage (``capture``, ``check``, ``calibrate``, ``tune``) and how many samples it has seen
 Progress = Callable[[str, int], None]
-BATCH = 16
-#: calibration values this many times beyond those of normalised images are another kind of data
-FAR_OUTSIDE = 8.0
 
 
 @torch.inference_mode(False)  # calibration takes gradients, whatever mode the caller is in
@@ -82,24 +78,24 @@ def convert(
     if not isinstance(config, Preset):
         raise ConfigError(f"config is {config!r}; pass ecmt_deploy.ConvertConfig(preset=.., timesteps=..)")
     report = progress or (lambda stage, samples: None)
-    base = provenance or Provenance(tool_version=version("ecmt-deploy"))
     require_convertible(model)
-    batches = _batches(calibration, next((p.dtype for p in model.parameters() if p.is_floating_point()), None))
-    base = _described(base, tuple(batches[0].shape[1:]), preprocessing, class_names)
-    _check_range(batches, model, base)
+    batches = calibration_batches(calibration, model)
+    shape = tuple(batches[0].shape[1:])
+    base = _described(provenance or Provenance(tool_version=version("ecmt-deploy")), shape, preprocessing, class_names)
+    require_normalised(batches, model, base.preprocessing)
     require_answer(model, batches[0])
     config = config.for_model(model)  # before the program keeps a record of it
     base = msgspec.structs.replace(
         base,
         config=config.record(),
         weights_sha256=base.weights_sha256 or weights.sha256(model),
-        calibration=base.calibration or _given(batches, data),
+        calibration=base.calibration or record_of(batches, data),
     )
     report("capture", 0)
     captured = capture(model, batches[0])
     lowered = lower(captured, config.coding, batches[0].dtype, base, config.analog_readout_layer)
     report("check", 0)
-    self_check(model, captured, lowered, _different_samples(batches))
+    self_check(model, captured, lowered, two_samples(batches))
     del captured
     report("calibrate", 0)
     return with_ranges(SpikingModel(config.calibrate(lowered, batches, report)), batches)
@@ -119,50 +115,6 @@ def with_ranges(model: SpikingModel, batches: list[Tensor]) -> SpikingModel:
         for part in batch.split(samples_at_once(program)):
             model.trace(part, observe)
     return SpikingModel(replace(program, provenance=msgspec.structs.replace(program.provenance, ranges=ranges)))
-
-
-def _batches(calibration: Any, dtype: torch.dtype | None) -> list[Tensor]:
-    """The samples in the dtype of the model, if it has one, in the batches they come in."""
-    batches = [torch.from_numpy(x).to(dtype) for x, _ in batches_of(calibration) if len(x)]
-    if len(batches) == 1:  # nobody divided them
-        batches = list(batches[0].split(BATCH))
-    if not batches:
-        raise DataError("the calibration data is empty; pass at least two samples (N, C, H, W)")
-    shapes = sorted({tuple(batch.shape[1:]) for batch in batches})
-    if len(shapes) > 1:
-        raise DataError(f"calibration batches hold samples of shapes {shapes}; expected one shape, as the model takes it")
-    first = batches[0].flatten()[0]
-    if all(bool((batch == first).all()) for batch in batches):
-        raise DataError(f"the calibration data is the constant {float(first):g} everywhere; pass real samples, normalised")
-    return batches
-
-
-def _check_range(batches: list[Tensor], model: nn.Module, provenance: Provenance) -> None:
-    """Refuse samples that are far outside what the model's preprocessing makes: pixels of 0 to 255, mostly."""
-    preprocessing = provenance.preprocessing
-    configured = getattr(model, "pretrained_cfg", None) or {}  # timm's models know their own
-    mean = preprocessing.mean if preprocessing else configured.get("mean")
-    std = preprocessing.std if preprocessing else configured.get("std")
-    if not mean or not std:
-        return
-    lowest = min((0 - m) / s for m, s in zip(mean, std, strict=True))
-    highest = max((1 - m) / s for m, s in zip(mean, std, strict=True))
-    found = max(float(batch.abs().max()) for batch in batches)
-    if found > FAR_OUTSIDE * max(-lowest, highest):
-        raise DataError(
-            f"the calibration data reaches {found:g}; expected normalised images, about {lowest:.2g} to {highest:.2g}"
-            " (pixels scaled to 0..1, minus the model's mean, over its std)"
-        )
-
-
-def _different_samples(batches: list[Tensor]) -> Tensor:
-    """Two samples that differ; where there is only one, its negative is the second."""
-    first = batches[0][:1]
-    for batch in batches:
-        for sample in batch.split(1):
-            if not torch.equal(sample, first):
-                return torch.cat([first, sample])
-    return torch.cat([first, -first])
 
 
 def _described(
@@ -190,14 +142,3 @@ def _described(
         names = tuple(map(str, names))  # NumPy's strings are strings, and no JSON
         base = msgspec.structs.replace(base, class_names=names, class_ids=None)
     return base
-
-
-def _given(batches: list[Tensor], data: str | None) -> CalibrationRecord:
-    """Record of calibration samples that came as tensors, of data that goes by a name."""
-    if not isinstance(data, str | None):
-        raise DataError(f"data is a {type(data).__name__}; expected what to call the calibration data, such as 'folder:pets'")
-    digest = hashlib.sha256()
-    for batch in batches:
-        digest.update(batch.numpy().reshape(-1).data.cast("B"))
-    indices = tuple(range(sum(map(len, batches))))
-    return CalibrationRecord(data or "array", "given", None, indices, (), digest.hexdigest())

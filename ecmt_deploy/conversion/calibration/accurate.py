@@ -47,13 +47,7 @@ class Accurate(Preset, frozen=True, kw_only=True):
             )
 
     def calibrate(self, lowered: Lowered, batches: list[Tensor], progress: Callable[[str, int], None]) -> Program:
-        """The program with tuned neurons and their expectations; see :meth:`ecmt_deploy.config.Preset.calibrate`.
-
-        Raises
-        ------
-        ConversionError
-            if the budget cannot be met, or the readout does not vary over the samples.
-        """
+        """Tuned neurons and their expectations; refuses a budget that cannot be met and a readout that does not vary."""
         import torch
 
         from ecmt_deploy.conversion.calibration.tools.trials import Trials

@@ -73,14 +73,9 @@ class Paper(Preset, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, mlp_bases="fixed" if classes & PLAIN else "measured")
 
     def calibrate(self, lowered: Lowered, batches: list[Tensor], progress: Callable[[str, int], None]) -> Program:
-        """The program with the bases of the paper; see :meth:`ecmt_deploy.config.Preset.calibrate`.
+        """The bases of the paper; refuses NaN and infinity at a neuron.
 
         A batch that does not fit into the engine's memory budget is computed in parts; its percentiles are those of the whole.
-
-        Raises
-        ------
-        ConversionError
-            if NaN or infinity reaches a neuron.
         """
         from ecmt_deploy.engine import SpikingModel  # loads torch
 

@@ -81,12 +81,7 @@ class _Sums:
 
 
 class Surveyor:
-    """Measures every neuron's operand on samples shown to it.
-
-    Parameters
-    ----------
-    program : the analog program, neurons without expectation
-    """
+    """Measures every neuron's operand in an analog program, whose neurons expect nothing, on samples shown to it."""
 
     def __init__(self, program: Program) -> None:
         self.engine = SpikingModel(program)

@@ -74,14 +74,7 @@ class Trial:
 
 
 class Trials:
-    """Programs for prices, made from one survey and measured on its samples.
-
-    Parameters
-    ----------
-    lowered : the analog program
-    x : calibration samples (N, *input shape)
-    preset : levels and fraction of the neurons, and the steps that programs run for
-    progress : called with a stage (``calibrate``, ``tune``) and how many samples it has seen
+    """Programs for prices, made from one survey of samples ``x`` (N, *input shape) and measured on some of them.
 
     Attributes
     ----------

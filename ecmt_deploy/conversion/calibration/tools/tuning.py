@@ -8,6 +8,7 @@ whose distance is :data:`GOOD`, but no more of them than the published method sp
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from math import exp, isclose, log
 from typing import NamedTuple
 
@@ -38,46 +39,32 @@ MARGIN = 0.02
 #: programs measured on all samples for a distance, unless one is so near
 POLISHED, NEAR_ENOUGH = 3, 0.05
 
-
-class Effort(NamedTuple):
-    """How to look for the price that meets a goal.
-
-    Attributes
-    ----------
-    sign : 1 where the goal's quantity grows with the price, -1 where it falls
-    power : about how fast: as this power of the price
-    samples : most samples on which programs are measured; events differ little from one to the next
-    tolerance, resolution, trials : when the search ends, see :class:`~.search.Search`; resolution in powers of e
-    """
-
-    sign: int
-    power: float
-    samples: int
-    tolerance: float
-    resolution: float
-    trials: int
-
-
-EFFORT = {
-    "distance": Effort(sign=1, power=0.5, samples=16, tolerance=0.15, resolution=0.2, trials=8),
-    "events_per_mac": Effort(sign=-1, power=0.25, samples=8, tolerance=0.02, resolution=0.03, trials=10),
+#: about how fast distances grow with the price: as this power of it
+DISTANCE_POWER = 0.5
+#: by quantity, whether it grows or falls with the price, and on how many samples at most a price is looked for: events differ
+#: little from one sample to the next
+SIGN, FEW = {"distance": 1, "events_per_mac": -1}, {"distance": 16, "events_per_mac": 8}
+#: how it is looked for, along its logarithm or that of its reciprocal
+SEARCH = {
+    "distance": partial(Search, slope=DISTANCE_POWER, tolerance=0.15, resolution=0.2, most=8),
+    "events_per_mac": partial(Search, slope=0.25, tolerance=0.02, resolution=0.03, most=10),
 }
 
 
 @dataclass(frozen=True)
 class Goal:
-    """The most events per MAC, or the largest mean distance: a quantity of :data:`EFFORT`, which trials have."""
+    """The most of a quantity that trials have: events per MAC, or the mean distance."""
 
     quantity: str
     most: float
 
     def value(self, trial: Trial) -> float:
-        """What the goal limits."""
+        """The quantity of a trial."""
         return float(getattr(trial, self.quantity))
 
 
 class Found(NamedTuple):
-    """A search that has ended: for what, with what, between which points."""
+    """What a search ended with: for which goal, the best trial, and the points about the goal."""
 
     goal: Goal
     best: Trial
@@ -101,13 +88,7 @@ class Found(NamedTuple):
 
 
 class Tuner:
-    """Searches for the price.
-
-    Parameters
-    ----------
-    trials : programs for prices
-    budget : most synaptic events per MAC, or ``None``
-    """
+    """Searches among ``trials`` for a price, with a ``budget`` of synaptic events per MAC or without one."""
 
     def __init__(self, trials: Trials, budget: float | None) -> None:
         self.trials, self.budget = trials, budget
@@ -161,11 +142,11 @@ class Tuner:
 
     def _search(self, goal: Goal, start: float, samples: int | None = None) -> Found:
         """The best price for a goal; on few samples unless their number is given."""
-        tried: dict[float, Trial] = {}  # by position: the logarithm of the price, or of its reciprocal, along which events grow
-        effort, trials = EFFORT[goal.quantity], self.trials
+        tried: dict[float, Trial] = {}  # by position
+        trials, sign = self.trials, SIGN[goal.quantity]
 
         def measure(at: float) -> float:
-            tried[at] = trials.attempt(exp(effort.sign * at), samples or effort.samples)
+            tried[at] = trials.attempt(exp(sign * at), samples or FEW[goal.quantity])
             return goal.value(tried[at])
 
         def enough() -> bool:  # a nearer answer than T steps allow is not to be had, whatever is spent
@@ -173,9 +154,8 @@ class Tuner:
             return _floor(list(tried.values())) and (met or goal.quantity == "distance")
 
         prices = trials.first_price * LOWEST_PRICE, max(silent_price(trials.surveys, trials.fan_outs), trials.first_price)
-        low, high = sorted(effort.sign * log(price) for price in prices)
-        search = Search(goal.most, low, high, effort.power, effort.tolerance, effort.resolution, effort.trials)
-        bracket = search.run(measure, effort.sign * log(start), enough)
+        low, high = sorted(sign * log(price) for price in prices)
+        bracket = SEARCH[goal.quantity](goal.most, low, high).run(measure, sign * log(start), enough)
         if bracket.under is not None:  # the last program that meets the goal is the best that does
             return Found(goal, tried[bracket.under.at], bracket)
         if goal.quantity == "events_per_mac":
@@ -199,7 +179,7 @@ class Tuner:
             fewer = len(last.distances) < len(self.trials.answers.x)
             if fewer and isclose(last.distance, goal, rel_tol=NEAR_ENOUGH):
                 break  # and no luck: half of the samples said the same
-            factor = (goal / last.distance) ** (1 / EFFORT["distance"].power)
+            factor = (goal / last.distance) ** (1 / DISTANCE_POWER)
             expected.append(log(price * float(np.clip(factor, 0.25, 4.0))))
             price = exp(float(np.mean(expected)))
         return found._replace(best=last)
