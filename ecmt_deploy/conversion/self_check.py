@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import nir
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
@@ -23,7 +22,8 @@ from ecmt_deploy.conversion.lowering.builder import Activation, Builder, exact
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConversionError
 from ecmt_deploy.kernels import Site, Stream, kernel
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
+from ecmt_deploy.program.ops import Op
 
 #: relative to the largest magnitude of the tensor compared
 FLOAT64_TOLERANCE = 1e-9
@@ -117,13 +117,13 @@ class _Running(Builder):
         """A constant in float64, not copied: nothing lasts long enough here for the model to change."""
         return exact(value).detach().to(self.dtype).contiguous().numpy()
 
-    def _place(self, name: str, node: nir.NIRNode, operands: tuple[str, ...]) -> None:
+    def _place(self, name: str, node: Op, operands: tuple[str, ...]) -> None:
         super()._place(name, node, operands)
-        self.nodes[name] = n.Hold()  # a name that is taken, and no more
+        self.nodes[name] = ops.Hold()  # a name that is taken, and no more
         shapes = tuple(self.shapes[operand] for operand in operands)
         site = Site(shapes, self.shapes[name], (False,) * len(shapes), False)
         sources = list(zip(*(self.take(operand) for operand in operands), strict=True)) or [()] * len(self.samples)
-        if isinstance(node, nir.Input):
+        if node.role == "input":
             self.streams[name] = list(self.samples)
             return
         with np.errstate(all="ignore"):  # what the model's own arithmetic would say nothing of

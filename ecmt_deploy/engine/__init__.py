@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from ecmt_deploy.config import MEMORY_BYTES, Execution, require_timesteps
 from ecmt_deploy.door import ProgramLike, as_program
-from ecmt_deploy.engine.base import as_tensor
+from ecmt_deploy.engine import compensation, elementwise, neuron, synapses, wiring  # noqa: F401 - what they register
+from ecmt_deploy.engine.base import as_tensor, torch_op
 from ecmt_deploy.engine.context import RunContext
 from ecmt_deploy.engine.firing import require_compiler
 from ecmt_deploy.engine.fusion import fuse
 from ecmt_deploy.engine.memory import keep_freed_memory
-from ecmt_deploy.engine.ops import OPS, Input, Neuron
+from ecmt_deploy.engine.neuron import Neuron
 from ecmt_deploy.engine.signal import Chunk, Signal
 from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.program import Program
@@ -50,7 +51,7 @@ class SpikingModel(nn.Module):
                 "the torch engine runs float programs only; run an integer program with simulate --precision fixed"
             )
         self.program = program
-        self.ops = nn.ModuleList(OPS[type(node)](program, name) for name, node in program.nodes.items())
+        self.ops = nn.ModuleList(torch_op(program, name) for name in program.nodes)
         self.register_buffer("_like", torch.zeros(0, dtype=getattr(torch, program.dtype.name)), persistent=False)
         self._last_use = self._last_uses()
         self._op = dict(zip(program.nodes, self.ops, strict=True))
@@ -247,7 +248,7 @@ class SpikingModel(nn.Module):
         image = Signal(x[None], steady=True)
         for name, op in self._op.items():
             sources = self.program.operands[name]
-            operands = [signals[source] for source in sources] if not isinstance(op, Input) else [image]
+            operands = [signals[source] for source in sources] if sources or op.node.role != "input" else [image]
             for source in self._finite[name]:
                 chunk.run.watch_range(name, signals[source].value)
             if observe and isinstance(op, Neuron):

@@ -3,8 +3,9 @@ context's, so that one model serves many threads."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -12,11 +13,44 @@ from torch import Tensor, nn
 
 from ecmt_deploy.engine.context import NodeRun
 from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal, news, number
-from ecmt_deploy.program import Program
+from ecmt_deploy.program import Program, ops
 from ecmt_deploy.program.graph import unrepeated
 
+_Torch = TypeVar("_Torch", bound="TorchOp")
+#: the op that runs each node type
+_RUNS: dict[type[ops.Op], type[TorchOp]] = {}
 
-class Op(nn.Module):
+
+def runs(*nodes: type[ops.Op]) -> Callable[[type[_Torch]], type[_Torch]]:
+    """Register a class as what runs these types of node, and those that derive from them."""
+
+    def register(cls: type[_Torch]) -> type[_Torch]:
+        for node in nodes:
+            _RUNS[node] = cls
+        return cls
+
+    return register
+
+
+def torch_op(program: Program, name: str) -> TorchOp:
+    """The op that runs a node.
+
+    Raises
+    ------
+    MissingTraitError
+        if nobody has written one for its type.
+    """
+    node = program.nodes[name]
+    for cls in type(node).__mro__:
+        if cls in _RUNS:
+            return _RUNS[cls](program, name)
+    raise ops.MissingTraitError(
+        f"node {name}: the torch engine has no op for {node.kind}; write one in ecmt_deploy/engine and register it with "
+        f"runs({node.kind}), or run it with --target reference"
+    )
+
+
+class TorchOp(nn.Module):
     """One node of a program, for all samples and steps of a chunk at once.
 
     Parameters

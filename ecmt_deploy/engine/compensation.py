@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecmt_deploy.engine.base import Op
+from ecmt_deploy.engine.base import TorchOp, runs
 from ecmt_deploy.engine.functions import IN_PLACE, TORCH
 from ecmt_deploy.engine.signal import FORM, ITSELF, MEAN, SUM, Chunk, Signal, aligned, any_along, fold, news
-from ecmt_deploy.program import Program
-from ecmt_deploy.program.functions import coupled_axes
+from ecmt_deploy.program import Program, ops
 
 
-class Hold(Op):
+@runs(ops.Hold)
+class Hold(TorchOp):
     """y_t = X_t: what came so far is sent again at every step."""
 
     def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
@@ -36,7 +36,8 @@ class Hold(Op):
         return None if signal.steady else always.expand(chunk.steps, *always.shape[1:])
 
 
-class Readout(Op):
+@runs(ops.Readout)
+class Readout(TorchOp):
     """o_t = X_t / t in rate coding, X_t in differential coding."""
 
     def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
@@ -52,7 +53,8 @@ class Readout(Op):
         return changed
 
 
-class ECM(Op):
+@runs(ops.ECM)
+class ECM(TorchOp):
     """rate, y_t = t f(X_t / t) - (t-1) f(X_{t-1} / (t-1)); differential, y_t = f(X_t) - f(X_{t-1}), f(X_0) := 0."""
 
     def __init__(self, program: Program, name: str) -> None:
@@ -89,7 +91,7 @@ class ECM(Op):
             mask = aligned(mask, shape)
             reached = mask if reached is None else reached | mask
         assert reached is not None
-        axes = tuple(axis + 2 for axis in coupled_axes(function, self.node.parameters, ndim))
+        axes = tuple(axis + 2 for axis in self.node.definition.coupled_axes(self.node.parameters, ndim))
         evaluated = any_along(reached, axes)
         self.charge(chunk, function, evaluated, shape)
         if signal.steady:
@@ -98,7 +100,8 @@ class ECM(Op):
         return any_along(any_along(evaluated, smaller), (-1,))
 
 
-class Product(Op):
+@runs(ops.ECMProduct)
+class Product(TorchOp):
     """With A_t, B_t the sums so far: rate, y_t = A_t B_t / t - A_{t-1} B_{t-1} / (t-1); differential,
     y_t = A_t B_t - A_{t-1} B_{t-1}; what the sums held before enters at t = 1.
     """

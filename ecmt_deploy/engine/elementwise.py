@@ -7,12 +7,13 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from ecmt_deploy.engine.base import Op, in_one_form
+from ecmt_deploy.engine.base import TorchOp, in_one_form, runs
 from ecmt_deploy.engine.signal import Chunk, Signal, any_along
-from ecmt_deploy.program import Program
+from ecmt_deploy.program import Program, ops
 
 
-class Scale(Op):
+@runs(ops.BroadcastScale)
+class Scale(TorchOp):
     takes_elements = False
     scale: Tensor
 
@@ -30,7 +31,8 @@ class Scale(Op):
         return None if signal.steady else changed
 
 
-class Add(Op):
+@runs(ops.Add)
+class Add(TorchOp):
     takes_elements = False
     #: operand whose memory may take the result: nobody else needs it
     overwrites: int | None = None
@@ -54,7 +56,8 @@ class Add(Op):
         return None if signal.steady else changed
 
 
-class Mean(Op):
+@runs(ops.Mean)
+class Mean(TorchOp):
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
         ndim = len(self.operand_shapes[0])

@@ -6,11 +6,12 @@ Nothing of this changes a stream; where somebody watches the streams, or gradien
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 
-from ecmt_deploy.engine.base import Op
+from ecmt_deploy.engine.base import TorchOp
 from ecmt_deploy.engine.compensation import ECM, Product
 from ecmt_deploy.engine.elementwise import Add, Mean, Scale
 from ecmt_deploy.engine.functions import IN_PLACE
@@ -19,7 +20,7 @@ from ecmt_deploy.engine.signal import MEAN, SUM
 from ecmt_deploy.engine.synapses import Linear, Synapses
 from ecmt_deploy.engine.wiring import Wiring
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.ops import Constant, MultiThreshold
 
 #: at most this share of the rows is picked out of them
 FEW_ROWS = 0.75
@@ -27,7 +28,7 @@ FEW_ROWS = 0.75
 _FRESH = (Synapses, Product, ECM, Add, Scale, Mean)
 
 
-def fuse(program: Program, ops: Mapping[str, Op]) -> None:
+def fuse(program: Program, ops: Mapping[str, TorchOp]) -> None:
     """Tell each op what it may do; ``ops`` by name, in topological order."""
     takers: dict[str, list[str]] = {name: [] for name in program.nodes}
     for name, sources in program.operands.items():
@@ -42,14 +43,14 @@ def fuse(program: Program, ops: Mapping[str, Op]) -> None:
             op.overwrites = next((i for i in own if program.shapes[sources[i]] == op.shape), None)
             linear = ops[sources[0]]
             constant = program.nodes[sources[-1]]
-            if len(sources) == 2 and alone[0] and isinstance(linear, Linear) and isinstance(constant, n.Constant):
+            if len(sources) == 2 and alone[0] and isinstance(linear, Linear) and constant.role == "constant":
                 _take_bias(linear, constant)
         elif isinstance(op, ECM):
             op.overwrites = op.node.function in IN_PLACE and alone[0] and isinstance(ops[sources[0]], _FRESH)
         elif isinstance(op, Linear):
-            neuron = program.nodes[sources[0]]
-            if isinstance(neuron, n.MultiThreshold):
-                _skip_silent_rows(op, neuron)
+            fires: Any = program.nodes[sources[0]]
+            if fires.role == "neuron":
+                _skip_silent_rows(op, fires)
         elif isinstance(op, Product) and op.form == SUM:
             for i, source in enumerate(sources):
                 neuron = ops[source]
@@ -57,7 +58,7 @@ def fuse(program: Program, ops: Mapping[str, Op]) -> None:
                     neuron.take_offset((op.left, op.right)[i])
 
 
-def _take_bias(linear: Linear, constant: n.Constant) -> None:
+def _take_bias(linear: Linear, constant: Constant) -> None:
     """Let a linear node add the constant that follows it, where that is one vector for all rows, and no mask."""
     if np.isinf(constant.value).any():
         return
@@ -67,7 +68,7 @@ def _take_bias(linear: Linear, constant: n.Constant) -> None:
         linear.bias_form = MEAN if constant.schedule == "every" else SUM
 
 
-def _skip_silent_rows(linear: Linear, neuron: n.MultiThreshold) -> None:
+def _skip_silent_rows(linear: Linear, neuron: MultiThreshold) -> None:
     """Let a linear node compute only rows in which a neuron has a level to fire, as where the readout takes one row of many."""
     shape = linear.operand_shapes[0]
     rows = np.broadcast_to(neuron.lowest_level < neuron.levels, shape).any(axis=-1)
@@ -75,7 +76,7 @@ def _skip_silent_rows(linear: Linear, neuron: n.MultiThreshold) -> None:
         linear.firing_rows = torch.from_numpy(rows)
 
 
-def _show_spikes(program: Program, ops: Mapping[str, Op]) -> None:
+def _show_spikes(program: Program, ops: Mapping[str, TorchOp]) -> None:
     """Let neurons give the spikes of single steps where somebody downstream counts by elements."""
     wanted: set[str] = set()
     for name, op in reversed(list(ops.items())):

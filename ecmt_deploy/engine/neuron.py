@@ -9,20 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecmt_deploy.engine.base import Op
+from ecmt_deploy.engine.base import TorchOp, runs
 from ecmt_deploy.engine.firing import Levels, Task, fire_fused, fire_in_tiles
 from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal, counted, number
-from ecmt_deploy.program import Program
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import Program, ops
 
 #: floats that thresholds are not compared in
 NARROW = (torch.bfloat16, torch.float16)
 
 
-class Neuron(Op):
+@runs(ops.MultiThreshold)
+class Neuron(TorchOp):
     """v <- v + x; the largest level whose threshold v reaches fires; v <- v - s. So v = X_t - S_{t-1}, of sums so far."""
 
-    node: n.MultiThreshold
+    node: ops.MultiThreshold
     sends_analog = False
     takes_elements = False
     #: run as one compiled kernel

@@ -5,18 +5,17 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-import nir
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ecmt_deploy.engine.base import Op
+from ecmt_deploy.engine.base import TorchOp, runs
 from ecmt_deploy.engine.signal import MEAN, Chunk, Signal, any_along, counted, fold
-from ecmt_deploy.program import Program
-from ecmt_deploy.program.shapes import convolution
+from ecmt_deploy.program import Program, ops
+from ecmt_deploy.program.ops.convolution import Convolution, convolution
 
 
-class Synapses(Op):
+class Synapses(TorchOp):
     """Linear maps and convolutions."""
 
     weight: Tensor
@@ -33,6 +32,7 @@ class Synapses(Op):
             tally.add(dense, macs=int(chunk.first) if self.encoding else chunk.steps)
 
 
+@runs(ops.LastAxisLinear)
 class Linear(Synapses):
     takes_elements = False
     #: the constant that its only consumer adds, as one vector (out,), and the form of streams in which it is the same always
@@ -65,6 +65,7 @@ class Linear(Synapses):
         return None if signal.steady else x.rows(chunk, self.operand_spikes[0])
 
 
+@runs(Convolution)
 class Conv(Synapses):
     ones: Tensor
 
@@ -72,7 +73,7 @@ class Conv(Synapses):
         super().__init__(program, name)
         self.hold("weight", self.node.weight)
         self.arguments: Any = convolution(self.node)
-        self.conv: Any = F.conv1d if isinstance(self.node, nir.Conv1d) else F.conv2d
+        self.conv: Any = F.conv1d if self.node.spatial_axes == 1 else F.conv2d
         groups = self.arguments["groups"]
         self.outputs_per_group = self.weight.shape[0] // groups
         ones = torch.ones(groups, *self.weight.shape[1:])

@@ -6,105 +6,169 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ecmt_deploy.engine.base import Op, in_one_form
+from ecmt_deploy.engine.base import TorchOp, in_one_form, runs
 from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal, fold
-from ecmt_deploy.program import Program
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import Program, ops
 
 
-class Wiring(Op):
+class Wiring(TorchOp):
+    """Base of all that moves values."""
+
     sends_analog = False
-    indices: Tensor
-
-    def __init__(self, program: Program, name: str) -> None:
-        super().__init__(program, name)
-        node = self.node
-        if isinstance(node, n.Take):
-            self.hold("indices", node.indices)
-        if isinstance(node, n.Permute):
-            self.axes = tuple(int(axis) for axis in node.axes)
-        if isinstance(node, n.Pad):
-            self.widths = [int(width) for pair in reversed(node.widths.tolist()) for width in pair]
+    #: whether what is new in the result is no event, as padding is none
+    adds_values = False
 
     @property
     def keeps_rows(self) -> bool:
         """Whether rows (the last axis) stay whole."""
-        node = self.node
-        if not self.shape or not self.operand_shapes[0] or len(self.operand_shapes) > 1:
-            return False
-        if isinstance(node, n.Reshape):
-            return bool(self.shape[-1] == self.operand_shapes[0][-1])
-        last = len(self.operand_shapes[0]) - 1
-        return (isinstance(node, n.Permute) and self.axes[-1] == last) or (
-            isinstance(node, n.Slice | n.Take) and node.axis != last
-        )
+        whole = bool(self.shape) and len(self.operand_shapes) == 1 and bool(self.operand_shapes[0])
+        return whole and self.moves_rows()
+
+    def moves_rows(self) -> bool:
+        """The same, of one operand that has rows."""
+        return False
 
     def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
         form, steady, same = in_one_form(chunk, signals)
-        if form == MEAN and isinstance(self.node, n.Pad):
-            steady = False  # no event ever reaches the padding
+        if form == MEAN and self.adds_values:
+            steady = False
         values = [s.value if steady else s.each(chunk) for s in same]
         events = spikes = None
         if self.spikes and self.keeps_rows and signals[0].events is not None:
-            events = self._with_rows(signals[0].events)
+            events = self.rows_moved(signals[0].events)
         shown = [s.spikes for s in signals if s.spikes is not None]
         if self.spikes and len(shown) == len(signals):
-            spikes = self._apart(*shown)
-        return Signal(self._apart(*values), form, steady, events=events, spikes=spikes)
+            spikes = self.apart(*shown)
+        return Signal(self.apart(*values), form, steady, events=events, spikes=spikes)
 
-    def _apart(self, *values: Tensor) -> Tensor:
+    def apart(self, *values: Tensor) -> Tensor:
         """Rewire, steps and batch (the same of all) left as they are."""
-        return self._rewire(*(fold(value) for value in values)).unflatten(0, values[0].shape[:2])
+        return self.rewire(*(fold(value) for value in values)).unflatten(0, values[0].shape[:2])
 
-    def _with_rows(self, events: Tensor) -> Tensor:
-        if isinstance(self.node, n.Reshape):
-            return events.reshape(*events.shape[:2], *self.shape[:-1], 1)
-        return self._apart(events)
+    def rows_moved(self, events: Tensor) -> Tensor:
+        """Events of each row, (steps, B, ..., 1), where the rows stand afterwards."""
+        return self.apart(events)
 
-    def _rewire(self, *xs: Tensor) -> Tensor:
-        node, x = self.node, xs[0]
-        if isinstance(node, n.Reshape):
-            return x.reshape(x.shape[0], *self.shape)
-        if isinstance(node, n.Permute):
-            return x.permute(0, *(axis + 1 for axis in self.axes))
-        if isinstance(node, n.Slice):
-            return x[(slice(None),) * (node.axis + 1) + (slice(node.start, node.stop, node.step),)]
-        if isinstance(node, n.Take):
-            return x.index_select(node.axis + 1, self.indices)
-        if isinstance(node, n.Expand):
-            lead = len(self.shape) - (x.ndim - 1)
-            return x.reshape(x.shape[0], *[1] * lead, *x.shape[1:]).expand(-1, *self.shape)
-        if isinstance(node, n.Pad):
-            return F.pad(x, self.widths)
-        return torch.cat(xs, dim=node.axis + 1)
+    def rewire(self, *xs: Tensor) -> Tensor:
+        """The stream from its operands, each (batch, ...)."""
+        raise NotImplementedError
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         if signal.steady or self.spikes:
             return None
-        return self._mask(self.reached(chunk, signals))
-
-    def _mask(self, masks: list[Tensor]) -> Tensor:
-        """The mask rewired; axes along which it is the same all along stay of size 1 where they can."""
-        mask, node, shape = masks[0], self.node, self.operand_shapes[0]
-        lead, kept = mask.shape[:2], mask.shape[2:]
-        if isinstance(node, n.Permute):
-            return mask.permute(0, 1, *(axis + 2 for axis in self.axes))
-        if isinstance(node, n.Slice | n.Take) and kept[node.axis] == 1:
-            return mask
-        if isinstance(node, n.Expand):
-            return mask.reshape(*lead, *[1] * (len(self.shape) - len(shape)), *kept)
-        if isinstance(node, n.Reshape) and shape and kept[-1] == 1:
-            rows = shape[:-1]
-            if self.shape[: len(rows)] == rows:  # the row is split
-                return mask.reshape(*lead, *kept[:-1], *[1] * (len(self.shape) - len(rows)))
-            if self.shape and self.shape[-1] == shape[-1]:  # rows stay whole
-                return mask.expand(*lead, *rows, 1).reshape(*lead, *self.shape[:-1], 1)
+        masks = self.reached(chunk, signals)
+        folded = self.small_mask(masks[0])
+        if folded is not None:
+            return folded
         steps = max(m.shape[0] for m in masks)
         batch = max(m.shape[1] for m in masks)
-        return self._apart(*(m.expand(steps, batch, *s) for m, s in zip(masks, self.operand_shapes, strict=True)))
+        return self.apart(*(m.expand(steps, batch, *s) for m, s in zip(masks, self.operand_shapes, strict=True)))
+
+    def small_mask(self, mask: Tensor) -> Tensor | None:
+        """The mask rewired with axes along which it is the same all along left at size 1, where that can be."""
+        return None
 
 
-class Constant(Op):
+@runs(ops.Reshape)
+class Reshape(Wiring):
+    def moves_rows(self) -> bool:
+        return bool(self.shape[-1] == self.operand_shapes[0][-1])
+
+    def rewire(self, *xs: Tensor) -> Tensor:
+        return xs[0].reshape(xs[0].shape[0], *self.shape)
+
+    def rows_moved(self, events: Tensor) -> Tensor:
+        return events.reshape(*events.shape[:2], *self.shape[:-1], 1)
+
+    def small_mask(self, mask: Tensor) -> Tensor | None:
+        shape, lead, kept = self.operand_shapes[0], mask.shape[:2], mask.shape[2:]
+        if not shape or kept[-1] != 1:
+            return None
+        rows = shape[:-1]
+        if self.shape[: len(rows)] == rows:  # the row is split
+            return mask.reshape(*lead, *kept[:-1], *[1] * (len(self.shape) - len(rows)))
+        if self.shape and self.shape[-1] == shape[-1]:  # rows stay whole
+            return mask.expand(*lead, *rows, 1).reshape(*lead, *self.shape[:-1], 1)
+        return None
+
+
+@runs(ops.Permute)
+class Permute(Wiring):
+    def __init__(self, program: Program, name: str) -> None:
+        super().__init__(program, name)
+        self.axes = tuple(int(axis) for axis in self.node.axes)
+
+    def moves_rows(self) -> bool:
+        return self.axes[-1] == len(self.axes) - 1
+
+    def rewire(self, *xs: Tensor) -> Tensor:
+        return xs[0].permute(0, *(axis + 1 for axis in self.axes))
+
+    def small_mask(self, mask: Tensor) -> Tensor:
+        return mask.permute(0, 1, *(axis + 2 for axis in self.axes))
+
+
+class Picking(Wiring):
+    """Base of what picks elements of one axis."""
+
+    def moves_rows(self) -> bool:
+        return bool(self.node.axis != len(self.operand_shapes[0]) - 1)
+
+    def small_mask(self, mask: Tensor) -> Tensor | None:
+        return mask if mask.shape[2:][self.node.axis] == 1 else None
+
+
+@runs(ops.Slice)
+class Slice(Picking):
+    def rewire(self, *xs: Tensor) -> Tensor:
+        node = self.node
+        return xs[0][(slice(None),) * (node.axis + 1) + (slice(node.start, node.stop, node.step),)]
+
+
+@runs(ops.Take)
+class Take(Picking):
+    indices: Tensor
+
+    def __init__(self, program: Program, name: str) -> None:
+        super().__init__(program, name)
+        self.hold("indices", self.node.indices)
+
+    def rewire(self, *xs: Tensor) -> Tensor:
+        return xs[0].index_select(self.node.axis + 1, self.indices)
+
+
+@runs(ops.Expand)
+class Expand(Wiring):
+    def rewire(self, *xs: Tensor) -> Tensor:
+        (x,) = xs
+        lead = len(self.shape) - (x.ndim - 1)
+        return x.reshape(x.shape[0], *[1] * lead, *x.shape[1:]).expand(-1, *self.shape)
+
+    def small_mask(self, mask: Tensor) -> Tensor:
+        missing = len(self.shape) - len(self.operand_shapes[0])
+        return mask.reshape(*mask.shape[:2], *[1] * missing, *mask.shape[2:])
+
+
+@runs(ops.Pad)
+class Pad(Wiring):
+    adds_values = True
+
+    def __init__(self, program: Program, name: str) -> None:
+        super().__init__(program, name)
+        self.widths = [int(width) for pair in reversed(self.node.widths.tolist()) for width in pair]
+
+    def rewire(self, *xs: Tensor) -> Tensor:
+        return F.pad(xs[0], self.widths)
+
+
+@runs(ops.Concat)
+class Concat(Wiring):
+    def rewire(self, *xs: Tensor) -> Tensor:
+        return torch.cat(xs, dim=self.node.axis + 1)
+
+
+@runs(ops.Constant)
+class Constant(TorchOp):
     constant: Tensor
 
     def __init__(self, program: Program, name: str) -> None:
@@ -119,7 +183,8 @@ class Constant(Op):
         return None
 
 
-class Input(Op):
+@runs(ops.Input)
+class Input(TorchOp):
     def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
         return signals[0]
 
@@ -127,7 +192,8 @@ class Input(Op):
         return None
 
 
-class Output(Op):
+@runs(ops.Output)
+class Output(TorchOp):
     sends_analog = False
 
     def forward(self, chunk: Chunk, *signals: Signal) -> Signal:

@@ -13,22 +13,19 @@ from math import ceil, log2, prod
 from typing import NamedTuple
 
 import msgspec
-import nir
 
 from ecmt_deploy.chips import Hardware, Memory
 from ecmt_deploy.errors import HardwareError
 from ecmt_deploy.estimation.bill import sums
 from ecmt_deploy.estimation.result import MemoryRow, MemoryView
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import fixed as f
-from ecmt_deploy.program import nodes as n
 from ecmt_deploy.program.activity import Activity, Counts
+from ecmt_deploy.program.ops import Op
 
 #: widths where neither the program nor the memory model's chip says any: those of this project's integer programs
 WEIGHT_BITS, STATE_BITS = 8, 24
 #: widths of an image, the operand of an encoding layer, and of a spike's payload
 IMAGE_BITS, PAYLOAD_BITS = 8, 8
-SYNAPSES = (*n.LINEAR, f.FixedConv)
 
 
 def ann_bits(timesteps: int) -> int:
@@ -99,7 +96,7 @@ def memory_view(activity: Activity, program: Program, hardware: Hardware) -> Mem
     rows = {}
     for name, counts in activity.items():
         node = program.nodes[name]
-        if isinstance(node, (*SYNAPSES, n.ECMProduct)) and counts.dense_macs:
+        if node.role in ("synapse", "product") and counts.dense_macs:
             rows[name] = _row(name, node, counts, activity, program, model)
     return MemoryView(
         model=hardware.name,
@@ -140,17 +137,17 @@ def _of_product(operands: Sequence[int], state_bits: int, ann: int, model: _Mode
     )
 
 
-def _row(name: str, node: nir.NIRNode, counts: Counts, activity: Activity, program: Program, model: _Model) -> MemoryRow:
+def _row(name: str, node: Op, counts: Counts, activity: Activity, program: Program, model: _Model) -> MemoryRow:
     outputs = prod(program.shapes[name])
     operands = [prod(program.shapes[operand]) for operand in program.operands[name]]
     synops, macs, dense = (count / activity.n_samples for count in (counts.synops, counts.macs, counts.dense_macs))
-    state_bits = int(getattr(node, "state_bits", model.state_bits))
+    state_bits = int(node.format.state_bits) if node.format else model.state_bits
     encoding = name in program.encoding
     bits = IMAGE_BITS if encoding else model.ann_bits
-    if isinstance(node, n.ECMProduct):
+    if node.role == "product":
         costs = _of_product(operands, state_bits, bits, model)
     else:
-        widths = int(getattr(node, "weight_bits", model.weight_bits)), state_bits
+        widths = int(getattr(node.format, "weight_bits", model.weight_bits)), state_bits
         costs = _of_weights(node.weight.size, operands[0], widths, bits, model)
     ann = sums([_times(costs.ann, dense), {"output_memory": outputs * model.read(outputs, bits)}])
     if encoding:  # the same in both

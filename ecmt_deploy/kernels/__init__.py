@@ -1,63 +1,45 @@
-"""One step of every node in plain NumPy: the written semantics of the dialect.
+"""NumPy semantics: what the kernels of all ops are made of, and the kernels of a program.
 
-The reference target and the Lava process models both run these kernels; the torch engine is written independently of them.
+The reference target and the Lava process models both run these kernels; the torch engine is written independently of them. An
+op's own kernel stands in its file (:mod:`ecmt_deploy.program.ops`).
 """
 
-import nir
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
-from ecmt_deploy.kernels.base import Kernel, Site
-from ecmt_deploy.kernels.fixed import FIXED_KERNELS
-from ecmt_deploy.kernels.linear import AddKernel, ConvKernel, LinearKernel, MeanKernel, ScaleKernel
-from ecmt_deploy.kernels.sources import ConstantKernel, InputKernel, OutputKernel, WiringKernel
-from ecmt_deploy.kernels.stateful import (
-    ECMKernel,
-    HoldKernel,
-    IdentityKernel,
-    NeuronKernel,
-    ProductKernel,
-    ReadoutKernel,
-)
+from ecmt_deploy.kernels.base import Kernel, Site, cast
 from ecmt_deploy.kernels.streams import Stream
-from ecmt_deploy.program import nodes as n
-from ecmt_deploy.program.graph import Program
 
-__all__ = ["InputKernel", "Kernel", "Site", "Stream", "kernel", "kernels"]
+if TYPE_CHECKING:
+    from ecmt_deploy.program import Program
 
-_KERNELS: dict[type, type[Kernel]] = {
-    nir.Input: InputKernel,
-    nir.Output: OutputKernel,
-    n.Constant: ConstantKernel,
-    **dict.fromkeys(n.WIRING, WiringKernel),
-    nir.Linear: LinearKernel,
-    n.LastAxisLinear: LinearKernel,
-    nir.Conv1d: ConvKernel,
-    nir.Conv2d: ConvKernel,
-    nir.Scale: ScaleKernel,
-    n.BroadcastScale: ScaleKernel,
-    n.Add: AddKernel,
-    n.Mean: MeanKernel,
-    n.Hold: HoldKernel,
-    n.MultiThreshold: NeuronKernel,
-    n.ECM: ECMKernel,
-    n.ECMProduct: ProductKernel,
-    n.Readout: ReadoutKernel,
-    **FIXED_KERNELS,
-}
+__all__ = ["Kernel", "Site", "Stream", "kernel", "kernels"]
 
 
-def kernel(node: nir.NIRNode, site: Site, dtype: np.dtype, identity_neurons: bool = False) -> Kernel:
+class IdentityKernel(Kernel):
+    """A neuron that passes its membrane on as it is: with it, a program computes the analog network."""
+
+    def advance(self, t: int, *operands: Stream) -> Stream:
+        (x,) = operands
+        return Stream(x.value + cast(self.node.initial, self.dtype), x.changed) if t == 1 else x
+
+
+def kernel(node: Any, site: Site, dtype: np.dtype, identity_neurons: bool = False) -> Kernel:
     """The kernel that runs ``node`` at ``site`` in floating dtype ``dtype``; integer nodes run in int64, whatever ``dtype`` is.
 
     With ``identity_neurons`` a neuron passes its input on, which turns a program back into the analog network.
     """
-    if identity_neurons and isinstance(node, n.MultiThreshold):
-        if type(node) in FIXED_KERNELS:
+    if identity_neurons and node.role == "neuron":
+        if node.format is not None:
             raise ValueError(
                 "the spikes of an integer program have units of their own; run its float program as analog network"
             )
         return IdentityKernel(node, site, dtype)
-    return _KERNELS[type(node)](node, site, dtype)
+    made: Kernel = (node.kernel if node.format is None else node.integer_kernel)(node, site, dtype)
+    return made
 
 
 def kernels(program: Program, dtype: np.dtype, identity_neurons: bool = False) -> dict[str, Kernel]:

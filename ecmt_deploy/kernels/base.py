@@ -1,16 +1,20 @@
 """The interface of a kernel: one node, one sample, one step at a time, and its counts."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ecmt_deploy.errors import NotFiniteError
 from ecmt_deploy.kernels.streams import Stream
-from ecmt_deploy.program.activity import Counts
-from ecmt_deploy.program.graph import Program
+
+if TYPE_CHECKING:
+    from ecmt_deploy.program import Program
+    from ecmt_deploy.program.activity import Counts
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Site:
     name: str = ""
 
     @classmethod
-    def of(cls, program: Program, name: str) -> "Site":
+    def of(cls, program: Program, name: str) -> Site:
         """The site of node ``name`` in ``program``."""
         sources = program.operands[name]
         return cls(
@@ -67,6 +71,8 @@ class Kernel(ABC):
     @property
     def counts(self) -> Counts:
         """Counts since the kernel was made."""
+        from ecmt_deploy.program.activity import Counts  # a program is made of ops, and those of kernels
+
         return Counts(**self._counts, ecm_ops={self.ecm_kind: self._elements} if self.ecm_kind else {})
 
     @property
@@ -108,11 +114,14 @@ class Kernel(ABC):
     #: attributes that last from step to step
     memory: ClassVar[tuple[str, ...]] = ()
 
-    def state(self) -> np.ndarray:
-        """All that is remembered after a step, (elements,): the attributes in ``memory`` one after another, row-major."""
+    def remembered(self) -> list[np.ndarray]:
+        """The arrays in ``memory``, in the order in which the op names its state."""
         arrays = [getattr(self, name) for name in self.memory]
-        flat = [part for array in arrays for part in (array if isinstance(array, list) else [array])]
-        return np.concatenate([np.ravel(part) for part in flat])
+        return [part for array in arrays for part in (array if isinstance(array, list) else [array])]
+
+    def state(self) -> np.ndarray:
+        """All that is remembered after a step, (elements,): one array after another, row-major."""
+        return np.concatenate([np.ravel(part) for part in self.remembered()])
 
     #: spikes carry their own mask, and are counted as ``messages``
     emits_spikes = False

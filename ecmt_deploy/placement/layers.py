@@ -8,13 +8,10 @@ from functools import cache
 from math import ceil, prod
 from typing import Any
 
-import nir
 import numpy as np
 
 from ecmt_deploy.placement.tiles import Grid, Tile
-from ecmt_deploy.placement.units import SYNAPSES, coupling, is_matmul
-from ecmt_deploy.program import nodes as n
-from ecmt_deploy.program.shapes import convolution
+from ecmt_deploy.program.ops import Op, convolution
 
 Shape = tuple[int, ...]
 
@@ -79,9 +76,9 @@ class Layer(ABC):
 
 
 class Linear(Layer):
-    """``LastAxisLinear``, ``nir.Linear``: a core takes whole rows of the operand, and the weights of its columns."""
+    """A linear map: a core takes whole rows of the operand, and the weights of its columns."""
 
-    def __init__(self, node: Any, shape: Shape, axons: tuple[int, ...]) -> None:
+    def __init__(self, node: Any, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...]) -> None:
         super().__init__(Grid.of(shape, tuple(range(len(shape) - 1))), axons)
         self.fan_in = node.weight.shape[1] * axons[0]
 
@@ -97,10 +94,11 @@ class Linear(Layer):
 
 
 class Convolution(Layer):
-    """``nir.Conv1d``, ``nir.Conv2d``, ``FixedConv``: rows are positions; a core takes the windows of its positions."""
+    """A convolution: rows are positions; a core takes the windows of its positions."""
 
-    def __init__(self, node: Any, shape: Shape, operand: Shape, axons: tuple[int, ...]) -> None:
+    def __init__(self, node: Any, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...]) -> None:
         super().__init__(Grid.of(shape, tuple(range(1, len(shape)))), axons)
+        (operand,) = operands
         self.operand = operand
         self.groups = convolution(node)["groups"]
         self.channels = operand[0] // self.groups  # of the operand, that one output sees
@@ -151,7 +149,7 @@ class Convolution(Layer):
 class Product(Layer):
     """``ECMProduct`` of matrices: the running sums of both operands are its weights."""
 
-    def __init__(self, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...]) -> None:
+    def __init__(self, node: Any, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...]) -> None:
         super().__init__(Grid.of(shape, tuple(range(len(shape) - 1)), block=shape[-2]), axons)
         self.inner = operands[0][-1]
         self.fan_in = self.inner * (axons[0] + axons[1])
@@ -177,8 +175,8 @@ class Product(Layer):
 class Elements(Layer):
     """Everything else: functions of whole rows, means, and elementwise nodes whose operands come from several units."""
 
-    def __init__(self, node: nir.NIRNode, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...]) -> None:
-        axes = coupling(node, len(operands[0]))
+    def __init__(self, node: Op, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...]) -> None:
+        axes = node.coupling(len(operands[0]))
         self.whole = bool(axes) and shape == operands[0]
         row_axes = tuple(axis for axis in range(len(shape)) if axis not in axes) if self.whole else tuple(range(len(shape) - 1))
         super().__init__(Grid.of(shape, row_axes), axons)
@@ -196,7 +194,7 @@ class Elements(Layer):
 class Mean(Elements):
     """A mean is synapses of one weight."""
 
-    def __init__(self, node: nir.NIRNode, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...]) -> None:
+    def __init__(self, node: Op, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...]) -> None:
         super().__init__(node, shape, operands, axons)
         self.fan_in = self.each
 
@@ -204,16 +202,16 @@ class Mean(Elements):
         return 1 if sharing else tile.rows * tile.columns * self.fan_in
 
 
-def elementwise(node: nir.NIRNode, tile_of: np.ndarray, shape: Shape, operand: Shape, cores: int) -> Reach:
+def elementwise(node: Op, tile_of: np.ndarray, shape: Shape, operand: Shape, cores: int) -> Reach:
     """Each element of an operand is needed where the result it takes part in is computed (``tile_of``, flat)."""
-    axes = coupling(node, len(operand))
+    axes = node.coupling(len(operand))
     kept = tile_of.reshape(shape)
     if axes and len(shape) < len(operand):  # a mean that drops its axes
         kept = np.expand_dims(kept, axes)
     return Reach.single(kept, cores)
 
 
-def layer(node: nir.NIRNode, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...]) -> Layer:
+def layer(node: Op, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...]) -> Layer:
     """The layer of a unit's first node.
 
     Parameters
@@ -221,12 +219,11 @@ def layer(node: nir.NIRNode, shape: Shape, operands: tuple[Shape, ...], axons: t
     shape, operands : of its stream and its operands
     axons : axons of one element of each operand
     """
-    if isinstance(node, SYNAPSES):
-        is_convolution = node.weight.ndim > 2
-        return Convolution(node, shape, operands[0], axons) if is_convolution else Linear(node, shape, axons)
-    if is_matmul(node):
-        return Product(shape, operands, axons)
-    return (Mean if isinstance(node, n.Mean) else Elements)(node, shape, operands, axons)
+    kinds: dict[str, Any] = {
+        "linear": Linear, "convolution": Convolution, "matmul": Product, "mean": Mean, "elements": Elements,
+    }  # fmt: skip
+    made: Layer = kinds[node.layer](node, shape, operands, axons)
+    return made
 
 
 def _windows(node: Any, operand: Shape, shape: Shape) -> np.ndarray:

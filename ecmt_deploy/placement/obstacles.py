@@ -9,10 +9,7 @@ from ecmt_deploy.chips import Hardware
 from ecmt_deploy.placement.layers import Layer, Linear, Product
 from ecmt_deploy.placement.result import Obstacle
 from ecmt_deploy.placement.terms import Terms
-from ecmt_deploy.placement.units import SYNAPSES, is_matmul
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import fixed as f
-from ecmt_deploy.program import nodes as n
 
 
 def abilities(program: Program, hardware: Hardware) -> Iterator[Obstacle]:
@@ -23,8 +20,8 @@ def abilities(program: Program, hardware: Hardware) -> Iterator[Obstacle]:
             yield _ability(names, "programmable_neurons", kind, "a chip whose neurons run code")
     if can.dense_connections is not None and not can.dense_connections.value:
         dense = {
-            "linear": [name for name, node in program.nodes.items() if isinstance(node, SYNAPSES) and node.weight.ndim == 2],
-            "product": [name for name, node in program.nodes.items() if is_matmul(node)],
+            "linear": [name for name, node in program.nodes.items() if node.layer == "linear"],
+            "product": [name for name, node in program.nodes.items() if node.layer == "matmul"],
         }
         for kind, names in dense.items():
             if names:
@@ -35,12 +32,8 @@ def _by_kind(program: Program) -> dict[str, list[str]]:
     """Nodes that need neurons that run code."""
     kinds: dict[str, list[str]] = {}
     for name, node in program.nodes.items():
-        if isinstance(node, n.ECM):
-            kinds.setdefault(node.function, []).append(name)
-        elif isinstance(node, n.ECMProduct):
-            kinds.setdefault("product", []).append(name)
-        elif isinstance(node, n.MultiThreshold):
-            kinds.setdefault("multi-threshold neuron", []).append(name)
+        if node.needs_code is not None:
+            kinds.setdefault(node.needs_code, []).append(name)
     return kinds
 
 
@@ -63,9 +56,9 @@ def widths(program: Program, hardware: Hardware, terms: Terms) -> Iterator[Obsta
     )
     for resource, limit, attribute, mend in found:
         wide = {
-            name: int(getattr(node, attribute))
+            name: int(getattr(node.format, attribute))
             for name, node in program.nodes.items()
-            if isinstance(node, f.Fixed) and limit is not None and getattr(node, attribute, 0) > limit.value
+            if limit is not None and getattr(node.format, attribute, 0) > limit.value
         }
         if wide and limit is not None:
             yield Obstacle(next(iter(wide)), resource, max(wide.values()), int(limit.value), f"{mend} ({_nodes(len(wide))})")
@@ -73,7 +66,7 @@ def widths(program: Program, hardware: Hardware, terms: Terms) -> Iterator[Obsta
 
 def analog(program: Program, emitters: Iterable[str], terms: Terms) -> Iterator[Obstacle]:
     """Nodes that send analog values to other cores (of ``emitters``, which do) on a chip whose spikes carry none."""
-    names = [name for name in dict.fromkeys(emitters) if not isinstance(program.nodes[name], n.MultiThreshold)]
+    names = [name for name in dict.fromkeys(emitters) if program.nodes[name].emits != "spikes"]
     if terms.binary and names:
         yield Obstacle(
             names[0], "graded_payload_bits", max(terms.state_bits_of(program.nodes[name]) for name in names), 1,

@@ -11,7 +11,6 @@ from ecmt_deploy.placement.terms import Terms
 from ecmt_deploy.placement.tiling import Demand, demand, fewest_cores, operand_axons
 from ecmt_deploy.placement.units import Drafts, gather, split_rows
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import nodes as n
 
 
 def settle(program: Program, read: Mapping[str, tuple[Operand, ...]], terms: Terms) -> tuple[Placed, list[Demand]]:
@@ -28,7 +27,7 @@ def settle(program: Program, read: Mapping[str, tuple[Operand, ...]], terms: Ter
         for unit, tile_of in enumerate(placed.tile_of):
             apart.add(split_rows(drafts, program, unit, tile_of))
             if tile_of is None and demands[unit].layer.whole:
-                neurons = (name for name in drafts.units[unit] if isinstance(program.nodes[name], n.MultiThreshold))
+                neurons = (name for name in drafts.units[unit] if program.nodes[name].emits == "spikes")
                 apart.add(next(neurons, None))
         apart.discard(None)
         if not apart:

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import nir
 import numpy as np
 
-from ecmt_deploy.kernels.wiring import rewire
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import nodes as n
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +32,7 @@ def operands(program: Program) -> dict[str, tuple[Operand, ...]]:
     wired: dict[str, dict[str, np.ndarray]] = {}  # by wiring node: 1 + flat index, so that what wiring pads is 0, nothing
     read: dict[str, tuple[Operand, ...]] = {}
     for name, node in program.nodes.items():
-        if isinstance(node, n.WIRING):
+        if node.role == "movement":
             wired[name] = _wire(program, name, wired)
         else:
             read[name] = tuple(_operand(program, source, wired) for source in program.operands[name])
@@ -48,13 +45,13 @@ def _wire(program: Program, name: str, wired: dict[str, dict[str, np.ndarray]]) 
     nothing = [np.broadcast_to(np.int64(0), program.shapes[source]) for source in inputs]
     emitters = dict.fromkeys(emitter for part in parts for emitter in part)
     return {
-        emitter: rewire(program.nodes[name], *(part.get(emitter, none) for part, none in zip(parts, nothing, strict=True)))
+        emitter: program.nodes[name].rewire(*(part.get(emitter, none) for part, none in zip(parts, nothing, strict=True)))
         for emitter in emitters
     }
 
 
 def _whole(program: Program, source: str) -> dict[str, np.ndarray]:
-    if isinstance(program.nodes[source], n.Constant):
+    if program.nodes[source].role == "constant":
         return {}
     shape = program.shapes[source]
     return {source: np.arange(1, 1 + int(np.prod(shape)), dtype=np.int64).reshape(shape)}
@@ -66,7 +63,7 @@ def _operand(program: Program, source: str, wired: dict[str, dict[str, np.ndarra
     if source in wired:
         sources = {emitter: places - 1 for emitter, places in wired[source].items() if places.any()}
     else:
-        sources = {} if isinstance(node, n.Constant) else {source: None}
-    inputs = {emitter for emitter in sources if isinstance(program.nodes[emitter], nir.Input)}
+        sources = {} if node.role == "constant" else {source: None}
+    inputs = {emitter for emitter in sources if program.nodes[emitter].role == "input"}
     emitters = {emitter: places for emitter, places in sources.items() if emitter not in inputs}
     return Operand(program.shapes[source], emitters, bool(inputs))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import nir
-
 from ecmt_deploy.chips import Ability, Figure, Hardware
 from ecmt_deploy.errors import HardwareError
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.ops import Op
 
 #: resources of a core, and the limit of a chip each is held against
 RESOURCES = {
@@ -90,17 +88,17 @@ class Terms:
             mesh=mesh,
         )
 
-    def weight_bits_of(self, node: nir.NIRNode) -> int:
+    def weight_bits_of(self, node: Op) -> int:
         """Width of a node's weights."""
-        return int(getattr(node, "weight_bits", self.weight_bits))
+        return int(getattr(node.format, "weight_bits", self.weight_bits))
 
-    def state_bits_of(self, node: nir.NIRNode) -> int:
+    def state_bits_of(self, node: Op) -> int:
         """Width of a node's state."""
-        return int(getattr(node, "state_bits", self.state_bits))
+        return self.state_bits if node.format is None else int(node.format.state_bits)
 
-    def levels_of(self, node: nir.NIRNode) -> int:
+    def levels_of(self, node: Op) -> int:
         """Neurons, and axons, that one element of a node takes."""
-        return 2 * int(node.levels) if self.binary and isinstance(node, n.MultiThreshold) else 1
+        return node.spikes_per_element if self.binary else 1
 
 
 def assumptions(program: Program, hardware: Hardware, terms: Terms, chips: int | None) -> tuple[str, ...]:

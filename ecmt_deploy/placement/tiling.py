@@ -6,16 +6,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from math import ceil
 
-import nir
 import numpy as np
 
 from ecmt_deploy.placement.layers import Layer
 from ecmt_deploy.placement.streams import Operand
 from ecmt_deploy.placement.terms import Terms
 from ecmt_deploy.placement.tiles import Load, Tile, row_choices
-from ecmt_deploy.placement.units import Drafts, coupling, inherited, is_matmul
+from ecmt_deploy.placement.units import Drafts, inherited
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import nodes as n
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,11 +73,11 @@ def demand(
     for name in names:
         node, count = program.nodes[name], every.count(drafts.origin[name])
         neurons = terms.levels_of(node)
-        if isinstance(node, n.MultiThreshold):
+        if node.emits == "spikes":
             emitting = emitting + count * neurons
         else:
             computing = np.maximum(computing, count)
-        words = state_words(node, program.shapes[name], [operand.shape for operand in read[name]])
+        words = node.words(program.shapes[name], *(operand.shape for operand in read[name]))
         state_bits = state_bits + count * (words * neurons * terms.state_bits_of(node))
         if name != names[0]:
             arriving = arriving + count * _arriving(program, read[name], drafts, name, terms)
@@ -117,7 +115,7 @@ def _arriving(program: Program, inputs: tuple[Operand, ...], drafts: Drafts, nam
     arriving = 0
     for operand in inputs:
         axons = operand_axons(program, operand, terms)
-        if axons and not coupling(program.nodes[name], len(operand.shape)) and not _local(program, drafts, name, operand):
+        if axons and not program.nodes[name].coupling(len(operand.shape)) and not _local(program, drafts, name, operand):
             arriving += axons
     return arriving
 
@@ -138,19 +136,6 @@ def operand_axons(program: Program, operand: Operand, terms: Terms) -> int:
     """Axons of one element of an operand: the most of the nodes it comes from; none where it is constant."""
     axons = [terms.levels_of(program.nodes[emitter]) for emitter in operand.sources]
     return max([*axons, int(operand.from_input)])
-
-
-def state_words(node: nir.NIRNode, shape: tuple[int, ...], operands: list[tuple[int, ...]]) -> int:
-    """Words that a node remembers for one element, besides the running sums of a product of matrices.
-
-    A neuron its membrane; a compensation module the running sum of each operand and the previous term; a product the
-    previous term, in rate coding; hold and readout their sum.
-    """
-    if isinstance(node, n.ECM):
-        return 1 + sum(ceil(np.prod(operand) / np.prod(shape)) for operand in operands)
-    if isinstance(node, n.ECMProduct):
-        return (0 if is_matmul(node) else 2) + (node.coding == "rate")
-    return int(isinstance(node, (n.MultiThreshold, n.Hold, n.Readout)))
 
 
 def smallest(demand: Demand) -> Tile:

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-import nir
 import numpy as np
 
 from ecmt_deploy.placement.streams import Operand
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import fixed as f
-from ecmt_deploy.program import nodes as n
-from ecmt_deploy.program.functions import FUNCTIONS
-
-SYNAPSES = (*n.LINEAR, f.FixedConv)
 
 
 @dataclass(eq=False)
@@ -46,18 +40,8 @@ class Drafts:
         self.units[unit].append(name)
 
 
-def coupling(node: nir.NIRNode, ndim: int) -> tuple[int, ...]:
-    """Axes of the operand that one output element depends on; none where the node is elementwise."""
-    if isinstance(node, n.ECM):
-        return tuple(sorted(FUNCTIONS[node.function].axes(node.parameters, ndim)))
-    if isinstance(node, n.Mean):
-        return tuple(sorted(int(axis) % ndim for axis in node.axes))
-    return ()
-
-
-def is_matmul(node: nir.NIRNode) -> bool:
-    """Whether the node is a product of two matrices; a product element by element is elementwise like any other function."""
-    return isinstance(node, n.ECMProduct) and node.product == "matmul"
+#: layers that decide the cores of a unit; everything else is computed where its operands are
+CONNECTED = ("linear", "convolution", "matmul")
 
 
 def gather(program: Program, read: Mapping[str, tuple[Operand, ...]], alone: Collection[str | None]) -> Drafts:
@@ -70,16 +54,16 @@ def gather(program: Program, read: Mapping[str, tuple[Operand, ...]], alone: Col
     drafts = Drafts()
     for name, inputs in read.items():
         node = program.nodes[name]
-        if isinstance(node, (nir.Input, nir.Output, n.Constant)):
+        if node.role in ("input", "output", "constant"):
             continue
-        begins = isinstance(node, SYNAPSES) or is_matmul(node) or name in alone
+        begins = node.layer in CONNECTED or name in alone
         main = None if begins else _main(drafts, inputs, int(np.prod(program.shapes[name])))
         if main is None:
             drafts.begin(name)
             continue
         unit = drafts.home[next(iter(main.sources))]
         codes, shape = inherited(drafts, main), program.shapes[name]
-        axes = coupling(node, len(main.shape))
+        axes = node.coupling(len(main.shape))
         if axes:
             drafts.rows[name] = _explicit(codes, main.shape)
         if main.shape != shape:
@@ -150,7 +134,7 @@ def split_rows(drafts: Drafts, program: Program, unit: int, tile_of: np.ndarray 
             continue
         if tile_of is None:
             return name
-        axes = coupling(program.nodes[name], drafts.rows[name].ndim)
+        axes = program.nodes[name].coupling(drafts.rows[name].ndim)
         tiles = tile_of[drafts.rows[name]]
         if (tiles.min(axis=axes) != tiles.max(axis=axes)).any():
             return name

@@ -6,19 +6,13 @@ it); the others have a least and a most. Counts within all of them need not be t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
-import nir
-import numpy as np
-
-from ecmt_deploy.program import Program
-from ecmt_deploy.program import fixed as f
-from ecmt_deploy.program import nodes as n
 from ecmt_deploy.program.activity import INTEGER_COUNTS, Activity, Counts
-from ecmt_deploy.program.work import work
+from ecmt_deploy.program.graph import Program
 
 if TYPE_CHECKING:
     from ecmt_deploy.runs.record import RunRecord, ShardRecord
@@ -75,7 +69,7 @@ class _Site:
 
     def __init__(self, program: Program, name: str, activity: Activity, spikes: dict[str, Range]) -> None:
         self.node, self.sources = program.nodes[name], program.operands[name]
-        self.size, self.work = prod(program.shapes[name]), work(program, name)
+        self.size, self.work = prod(program.shapes[name]), program.work(name)
         self.read = sum(prod(program.shapes[source]) for source in self.sources)
         self.samples, self.steps = activity.n_samples, activity.n_samples * activity.timesteps
         self.spikes, self.encoding = spikes, name in program.encoding
@@ -93,8 +87,8 @@ class _Site:
 
     def ranges(self, counts: Counts) -> dict[str, Range]:
         """The counts that need not be zero."""
-        clips = Range(0, _CLIPS * (self.size + self.read) * self.steps if isinstance(self.node, f.Fixed) else 0)
-        if isinstance(self.node, n.MultiThreshold):
+        clips = Range(0, _CLIPS * (self.size + self.read) * self.steps if self.node.format is not None else 0)
+        if self.node.role == "neuron":
             updates = self.size * self.steps
             fired = Range(counts.spikes, counts.spikes)
             news = self.size * self.samples if self.analog else 0  # at t = 1 all of an analog stream is
@@ -102,7 +96,7 @@ class _Site:
             idle = updates - counts.neuron_updates_active
             return {"spikes": Range(0, updates), "messages": fired, "neuron_updates_active": active,
                     "neuron_updates_idle": Range(idle, idle), "saturations": clips}  # fmt: skip
-        if isinstance(self.node, (*n.WIRING, nir.Output)):
+        if self.node.role in ("movement", "output"):
             return {}
         sent = {"analog_messages": self.sent(), "saturations": clips}
         if not self.work.fan_out:
@@ -122,48 +116,23 @@ class _Site:
     def sent(self) -> Range:
         """Analog values: at least all of them at t = 1, at most all at every step."""
         once, always = self.size * self.samples, self.size * self.steps
-        if isinstance(self.node, nir.Input) or (isinstance(self.node, n.Constant) and self.node.schedule == "first"):
-            return Range(once, once)
-        return Range(always, always) if isinstance(self.node, n.Constant | n.Hold) else Range(once, always)
+        return Range(always if self.node.sends == "always" else once, once if self.node.sends == "once" else always)
 
     def elements(self) -> Range:
         """Elements evaluated: at t = 1 all that are not spikes, or behind spikes alone."""
         most = self.work.elements * self.steps
-        every_step = isinstance(self.node, n.Hold) or getattr(self.node, "coding", None) == "rate"
-        at_first = self.analog or isinstance(self.node, n.ECMProduct)
-        return Range(most if every_step else self.work.elements * self.samples if at_first else 0, most)
+        at_first = self.analog or self.node.role == "product"
+        return Range(most if self.node.every_step else self.work.elements * self.samples if at_first else 0, most)
 
 
 def _events(program: Program, name: str, counts: Counts, spikes: dict[str, Range]) -> Range:
     """Spikes in a stream: what its neuron fired, or what wiring made of the operands' spikes."""
     node = program.nodes[name]
-    if isinstance(node, n.MultiThreshold):
+    if node.emits == "spikes":
         return Range(counts.spikes, counts.spikes)
     operands = program.operands[name]
-    times = _COPIES[type(node)](node, program.shapes[operands[0]], program.shapes[name])
+    times = node.copies(program.shapes[operands[0]], program.shapes[name])
     return sum((spikes[operand].times(*times) for operand in operands), NONE)
-
-
-def _take(node: n.Take, x: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, int]:
-    taken, copies = np.unique(node.indices, return_counts=True)
-    return int(copies.min()) if len(taken) == x[node.axis] else 0, int(copies.max())
-
-
-def _expand(node: n.Expand, x: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, int]:
-    return (prod(shape) // max(prod(x), 1),) * 2
-
-
-def _once(node: nir.NIRNode, x: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, int]:
-    return 1, 1
-
-
-#: how often wiring repeats an element of an operand, least and most
-_COPIES: dict[type, Callable[..., tuple[int, int]]] = {
-    **dict.fromkeys((n.Reshape, n.Permute, n.Pad, n.Concat), _once),
-    n.Slice: lambda node, x, shape: (int(x == shape), 1),
-    n.Take: _take,
-    n.Expand: _expand,
-}
 
 
 # --- records -----------------------------------------------------------------------------------------------------------

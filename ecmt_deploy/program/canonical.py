@@ -1,7 +1,7 @@
 """One form for every node: fields of the declared kinds, axes counted from the front, numbers that are numbers.
 
-Whoever makes a node may write an axis as -1, a list for an array or an int for a 0-dimensional one. Readers never see that:
-verification brings nodes to this form first, so that no two engines can read one node differently.
+Whoever makes a node may write an axis as -1, a list for an array, an int for a 0-dimensional one, or use a node of NIR's own.
+Readers never see that: verification brings nodes to this form first, so that no two engines can read one node differently.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ import nir
 import numpy as np
 
 from ecmt_deploy.errors import ProgramError
-from ecmt_deploy.program import nodes as n
-from ecmt_deploy.program.fields import FIELDS
+from ecmt_deploy.program import ops
 
 #: what a field of each kind is expected to be, in words
 _EXPECTED = {
@@ -26,86 +25,72 @@ _EXPECTED = {
 }  # fmt: skip
 
 
-def canonical(name: str, node: nir.NIRNode) -> nir.NIRNode:
-    """A copy of ``node`` whose fields are of their declared kinds; the caller's node stays as it is.
+def require_for(name: str, node: nir.NIRNode) -> Callable[[bool, str, object, str], None]:
+    """What refuses a field of a node, in one line."""
+
+    def require(condition: bool, field: str, found: object, expected: str) -> None:
+        if not condition:
+            raise ProgramError(f"node {name} ({type(node).__name__}): {field} is {found}, expected {expected}")
+
+    return require
+
+
+def canonical(name: str, node: nir.NIRNode) -> ops.Op:
+    """A copy of ``node`` as an op of the dialect, its fields of their declared kinds; the caller's node stays as it is.
 
     Raises
     ------
     ProgramError
-        if a field is of another kind.
+        if it is no node of the dialect, or a field is of another kind.
     """
-    made = copy.copy(node)
-    for field, kind in FIELDS[type(node)].items():
-        if field == "shape" and isinstance(node, nir.Input | nir.Output):
+    cls = ops.STANDARD.get(type(node)) or type(node)
+    if ops.OPS.get(cls.__name__) is not cls:
+        known = ", ".join(sorted(ops.OPS))
+        raise ProgramError(f"node {name}: unknown type {type(node).__name__}, expected one of {known}")
+    made: Any = object.__new__(cls)
+    made.__dict__.update({"format": None, **vars(node)})
+    if made.format is not None and not isinstance(made.format, made.format_type or ()):
+        expected = "none" if made.format_type is None else f"a {made.format_type.__name__}"
+        raise ProgramError(f"node {name} ({made.kind}): format is {type(made.format).__name__}, expected {expected}")
+    for field, kind in made.fields.items():
+        if field == "shape" and made.role in ("input", "output"):
             _set_end(name, made)
             continue
         value = getattr(node, field, None)
         if field == "input_shape" and value is None:
             continue  # follows from the operand
-        setattr(made, field, _of_kind(name, node, field, kind, value))
-    if isinstance(made, nir.Conv1d | nir.Conv2d):
-        _set_windows(name, made)
+        setattr(made, field, _of_kind(name, made, field, _kind(kind, made.format), value))
+    if made.format is not None:
+        made.format = copy.copy(made.format)
+        for field, kind in type(made.format).fields.items():
+            setattr(made.format, field, _of_kind(name, made, field, kind, getattr(made.format, field)))
+    made.settle(require_for(name, made))
     return made
 
 
-def fit_to_operand(node: nir.NIRNode, shape: tuple[int, ...]) -> None:
-    """Say of a node (a copy already) what its first operand's ``shape`` decides: axes are counted from the front.
-
-    Axes outside the operand are left for the shape rules to refuse.
-    """
-    ndim = len(shape)
-
-    def counted(axis: int) -> int:
-        return axis + ndim if -ndim <= axis < 0 else axis
-
-    if isinstance(node, nir.Conv1d | nir.Conv2d) and node.input_shape is None:
-        node.input_shape = shape[1] if isinstance(node, nir.Conv1d) and ndim > 1 else shape[1:]
-
-    if isinstance(node, n.Slice | n.Take | n.Concat):
-        node.axis = counted(node.axis)
-    elif isinstance(node, n.Permute):
-        node.axes = np.array([counted(axis) for axis in node.axes.ravel().tolist()], np.int64)
-    elif isinstance(node, n.Mean):
-        node.axes = np.array(sorted(counted(axis) for axis in node.axes.ravel().tolist()), np.int64)
-    elif isinstance(node, n.ECM) and np.ndim(node.parameters.get("axis", ())) == 0:
-        axis = node.parameters["axis"]
-        if axis.dtype.kind == "i":
-            node.parameters["axis"] = np.asarray(counted(int(axis)))
+def _kind(kind: str, format: ops.NumberFormat | None) -> str:
+    return "integers" if kind == "floats" and format is not None else kind
 
 
 def _set_end(name: str, node: Any) -> None:
     """The shape of a sample or a readout: non-negative integers."""
-    types = "input_type" if isinstance(node, nir.Input) else "output_type"
-    (port,) = ("input",) if isinstance(node, nir.Input) else ("output",)
-    declared = getattr(node, types)
+    port = "input" if node.role == "input" else "output"
+    declared = getattr(node, f"{port}_type")
     if not isinstance(declared, Mapping) or port not in declared:
-        raise ProgramError(f"node {name} ({type(node).__name__}): {types} is {declared}, expected a shape under {port!r}")
+        raise ProgramError(f"node {name} ({node.kind}): {port}_type is {declared}, expected a shape under {port!r}")
     shape = _of_kind(name, node, "shape", "ints", np.atleast_1d(declared[port]))
     node.input_type = {"input": shape}
     node.output_type = {"output": shape}
 
 
-def _set_windows(name: str, node: Any) -> None:
-    """Stride, padding and dilation as NIR writes them: one integer, or two."""
-    axes = 1 if isinstance(node, nir.Conv1d) else 2
-    for field in ("stride", "padding", "dilation"):
-        value = getattr(node, field)
-        if value.shape not in ((), (1,), (axes,)):
-            raise ProgramError(f"node {name} ({type(node).__name__}): {field} is {value.tolist()}, expected {axes} integers")
-        each = tuple(np.broadcast_to(value, (axes,)).tolist())
-        setattr(node, field, each[0] if axes == 1 else each)
-    if axes == 2 and node.input_shape is not None:
-        node.input_shape = tuple(node.input_shape.ravel().tolist())
-
-
-def _of_kind(name: str, node: nir.NIRNode, field: str, kind: str, value: Any) -> Any:
+def _of_kind(name: str, node: ops.Op, field: str, kind: str, value: Any) -> Any:
     try:
         return _KINDS[kind](value)
     except (TypeError, ValueError, OverflowError):
         found = (
             f"{type(value).__name__} {str(value)[:40]!r}" if not isinstance(value, np.ndarray) else f"of dtype {value.dtype}"
         )
-        raise ProgramError(f"node {name} ({type(node).__name__}): {field} is {found}, expected {_EXPECTED[kind]}") from None
+        raise ProgramError(f"node {name} ({node.kind}): {field} is {found}, expected {_EXPECTED[kind]}") from None
 
 
 def _array(value: Any, kinds: str) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -10,9 +10,7 @@ import nir
 import numpy as np
 
 from ecmt_deploy.errors import ConfigError
-from ecmt_deploy.program import fixed as f
-from ecmt_deploy.program import nodes as n
-from ecmt_deploy.program.functions import FUNCTIONS
+from ecmt_deploy.program.ops import Op, Work
 from ecmt_deploy.program.provenance import Provenance
 
 
@@ -32,7 +30,7 @@ class Program:
     exponents : of an integer program, the exponent of each analog stream: value = integer * 2**exponent
     """
 
-    nodes: Mapping[str, nir.NIRNode]
+    nodes: Mapping[str, Op]
     operands: Mapping[str, tuple[str, ...]]
     shapes: Mapping[str, tuple[int, ...]]
     spiking: frozenset[str]
@@ -56,17 +54,21 @@ class Program:
     @property
     def integer(self) -> bool:
         """Whether this is an integer program (``docs/fixed_point.md``)."""
-        return isinstance(self.nodes[self.input_name], f.FixedInput)
+        return self.nodes[self.input_name].format is not None
+
+    def of_role(self, *roles: str) -> Iterator[str]:
+        """Names of the nodes of these roles, in order."""
+        return (name for name, node in self.nodes.items() if node.role in roles)
 
     @property
     def input_name(self) -> str:
         """Name of the ``Input`` node."""
-        return next(name for name, node in self.nodes.items() if isinstance(node, nir.Input))
+        return next(self.of_role("input"))
 
     @property
     def output_name(self) -> str:
         """Name of the ``Output`` node."""
-        return next(name for name, node in self.nodes.items() if isinstance(node, nir.Output))
+        return next(self.of_role("output"))
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -84,14 +86,14 @@ class Program:
         programs."""
         if self.integer:
             return np.dtype(np.int64)
-        arrays = [array for node in self.nodes.values() if not isinstance(node, n.ECM) for array in parameters(node)]
+        arrays = [array for node in self.nodes.values() if node.role != "function" for array in parameters(node)]
         kinds = {array.dtype for array in arrays if array.dtype.kind == "f"}
         return np.result_type(*kinds) if kinds else np.dtype(np.float32)
 
     @property
     def coding(self) -> str:
         """The coding of the readout, ``rate`` or ``differential``."""
-        return next(node.coding for node in self.nodes.values() if isinstance(node, n.Readout))
+        return str(self.nodes[next(self.of_role("readout"))].coding)
 
     @property
     def timesteps(self) -> int:
@@ -100,8 +102,16 @@ class Program:
 
     @property
     def neurons(self) -> tuple[str, ...]:
-        """Names of the multi-threshold neuron nodes."""
-        return tuple(name for name, node in self.nodes.items() if isinstance(node, n.MultiThreshold))
+        """Names of the neuron nodes."""
+        return tuple(self.of_role("neuron"))
+
+    def work(self, name: str) -> Work:
+        """What node ``name`` computes for one sample."""
+        return self.nodes[name].work(self.shapes[name], *(self.shapes[source] for source in self.operands[name]))
+
+    def state(self, name: str) -> dict[str, tuple[int, ...]]:
+        """Shape of all that node ``name`` remembers from step to step, by name."""
+        return self.nodes[name].state(self.shapes[name], *(self.shapes[source] for source in self.operands[name]))
 
     def require_range(self, dtype: np.dtype) -> None:
         """Refuse to run in a dtype in which a neuron's levels are no normal numbers, which float64 programs may have.
@@ -123,9 +133,7 @@ class Program:
         """Smallest base and largest level of every neuron node of a float program."""
         found = {}
         for name in self.neurons if not self.integer else ():
-            bases = (self.nodes[name].positive_base, self.nodes[name].negative_base)
-            most = float(max(base.max() for base in bases)) * 2.0 ** (self.nodes[name].levels - 1)
-            found[name] = float(min(base.min() for base in bases)), most
+            found[name] = self.nodes[name].range
         return found
 
     def must_be_finite(self, name: str) -> tuple[str, ...]:
@@ -135,14 +143,13 @@ class Program:
         which would fire or fall silent, in functions, which may have a value there, beside masks, and in the readout.
         """
         node = self.nodes[name]
-        ends = isinstance(node, n.MultiThreshold | n.ECM | n.Readout) or name in self.masked
+        ends = node.requires_finite or name in self.masked
         operands = self.operands[name] if ends and not self.integer else ()
         return tuple(s for s in operands if not (s in self.masked or s in self.spiking or self._stays_finite(s)))
 
     def _stays_finite(self, name: str) -> bool:
         """Whether a stream is finite because the operands of its function are, which a run makes sure of."""
-        node = self.nodes[name]
-        return isinstance(node, n.ECM) and FUNCTIONS[node.function].finite and not self.masked.intersection(self.operands[name])
+        return self.nodes[name].finite and not self.masked.intersection(self.operands[name])
 
     def graph(self) -> nir.NIRGraph:
         """The program as a NIR graph, nodes and edges sorted by name, without type inference (the dialect has its own)."""
@@ -150,15 +157,16 @@ class Program:
         return nir.NIRGraph({name: self.nodes[name] for name in sorted(self.nodes)}, edges, type_check=False)
 
 
-def named_parameters(node: nir.NIRNode) -> dict[str, np.ndarray]:
+def named_parameters(node: Op) -> dict[str, np.ndarray]:
     """The arrays a node holds (weights, constants, bases, function parameters) by field, not its shape."""
-    own = {k: v for k, v in vars(node).items() if k not in ("input_type", "output_type", "metadata", "parameters")}
-    scalars_and_arrays = getattr(node, "parameters", {})
-    every = {**own, **{key: scalars_and_arrays[key] for key in sorted(scalars_and_arrays)}}
+    own = {field: getattr(node, field) for field in node.fields if node.role not in ("input", "output")}
+    inner = own.pop("parameters", {})
+    constants = {} if node.format is None else {field: getattr(node.format, field) for field in type(node.format).fields}
+    every = {**own, **{key: inner[key] for key in sorted(inner)}, **constants}
     return {key: value for key, value in every.items() if isinstance(value, np.ndarray)}
 
 
-def parameters(node: nir.NIRNode) -> list[np.ndarray]:
+def parameters(node: Op) -> list[np.ndarray]:
     """The arrays of :func:`named_parameters`."""
     return list(named_parameters(node).values())
 

@@ -7,9 +7,11 @@ import msgspec
 from ecmt_deploy.errors import ProgramError
 from ecmt_deploy.program.preprocessing import Preprocessing
 
-DIALECT_VERSION = 3
-#: version 2 is version 3 without ranges and integer nodes, so it is read as it is
-READ_VERSIONS = (2, 3)
+DIALECT_VERSION = 4
+#: what older ones say otherwise: :mod:`ecmt_deploy.program.older`
+READ_VERSIONS = (2, 3, 4)
+#: key of the graph's metadata under which the provenance stands, as JSON
+PROVENANCE_KEY = "ecmt_deploy"
 
 
 class CalibrationRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

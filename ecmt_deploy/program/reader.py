@@ -15,14 +15,12 @@ import nir
 import numpy as np
 
 from ecmt_deploy.errors import ProgramError, reading
-from ecmt_deploy.program.fields import FIELDS, PROVENANCE_KEY
-from ecmt_deploy.program.fixed import FixedInput
+from ecmt_deploy.program import older, ops
 from ecmt_deploy.program.graph import Program
-from ecmt_deploy.program.provenance import DIALECT_VERSION, READ_VERSIONS, Provenance
+from ecmt_deploy.program.provenance import DIALECT_VERSION, PROVENANCE_KEY, READ_VERSIONS, Provenance
 from ecmt_deploy.program.verification import verify
 from ecmt_deploy.untrusted.hdf5 import Tree, read_tree
 
-_TYPES = {cls.__name__: cls for cls in FIELDS}
 _WORDS = {"i": "integer", "f": "floating point", "b": "boolean"}
 
 
@@ -77,15 +75,29 @@ def _provenance(content: str) -> Provenance:
 def _node(group: Tree, name: str) -> nir.NIRNode:
     """One node, by its declared fields."""
     where = f"node {name}"
-    kind = _text(group, "type", where)
-    cls = _TYPES.get(kind)
+    old = _text(group, "type", where)
+    kind, group = older.modernised(old, group)
+    cls = ops.OPS.get(kind)
     if cls is None:
-        raise ProgramError(f"{where}: unknown type {kind!r}, expected one of {', '.join(sorted(_TYPES))}")
-    fields = FIELDS[cls]
-    _only(group, where, {"type", *fields})
-    values = {field: _field(group, field, kind_, f"{where} ({kind})") for field, kind_ in fields.items()}
-    with reading(ProgramError, f"{where} ({kind}): not a node", "write it again"):
-        return _build(cls, values)
+        raise ProgramError(f"{where}: unknown type {kind!r}, expected one of {', '.join(sorted(ops.OPS))}")
+    where = f"{where} ({kind})"
+    integer = "format" in group
+    _only(group, where, {"type", *cls.fields, *(["format"] if integer else [])})
+    kinds = {field: "integers" if kind == "floats" and integer else kind for field, kind in cls.fields.items()}
+    if old == "FixedConv":
+        del kinds["input_shape"]  # follows from the operand
+    values = {field: _field(group, field, kind, where) for field, kind in kinds.items()}
+    with reading(ProgramError, f"{where}: not a node", "write it again"):
+        return _build(cls, values, _format(cls, _group(group, "format", where), where) if integer else None)
+
+
+def _format(cls: type[ops.Op], group: Tree, where: str) -> ops.NumberFormat:
+    """The number format of an integer node."""
+    form = cls.format_type
+    if form is None:
+        raise ProgramError(f"{where}: format is given, but the node has no integer form")
+    _only(group, where, set(form.fields))
+    return form(**{field: _field(group, field, kind, where) for field, kind in form.fields.items()})
 
 
 def _field(group: Tree, field: str, kind: str, where: str) -> Any:
@@ -162,22 +174,10 @@ def _text(group: Tree, name: str, where: str) -> str:
     return str(found.item())
 
 
-def _build(cls: type, values: dict[str, Any]) -> nir.NIRNode:
-    if cls is nir.Input:
-        return nir.Input(input_type={"input": values["shape"]})
-    if cls is FixedInput:
-        return FixedInput(input_type={"input": values.pop("shape")}, **values)
-    if cls is nir.Output:
-        return nir.Output(output_type={"output": values["shape"]})
-    if cls in (nir.Conv1d, nir.Conv2d):
-        axes = 1 if cls is nir.Conv1d else 2
-        for field in ("stride", "padding", "dilation"):
-            sound = values[field].shape in ((), (axes,)) and (values[field] >= (0 if field == "padding" else 1)).all()
-            if not sound:
-                raise ProgramError(f"{cls.__name__}: {field} is {values[field].tolist()}, expected {axes} positive integers")
-            values[field] = tuple(np.broadcast_to(values[field], (axes,)).tolist())
-        if cls is nir.Conv2d:
-            values["input_shape"] = tuple(values["input_shape"].ravel().tolist())
-        if values["weight"].ndim != axes + 2 or values["groups"] < 1:
-            raise ProgramError(f"{cls.__name__}: weight of shape {values['weight'].shape} in {values['groups']} groups")
-    return cls(**values)
+def _build(cls: type[ops.Op], values: dict[str, Any], format: ops.NumberFormat | None) -> ops.Op:
+    """A node of its fields; verification brings them to one form."""
+    if cls.role in ("input", "output"):
+        return cls(**{f"{cls.role}_type": {cls.role: values.pop("shape")}}, format=format)
+    if "input_shape" not in values and "input_shape" in cls.fields:
+        values["input_shape"] = None
+    return cls(**values, format=format)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from heapq import heapify, heappop, heappush
 
 import nir
 import numpy as np
 
 from ecmt_deploy.errors import ProgramError
-from ecmt_deploy.program import fixed as f
-from ecmt_deploy.program import fixed_rules
-from ecmt_deploy.program import nodes as n
-from ecmt_deploy.program.canonical import canonical, fit_to_operand
-from ecmt_deploy.program.fields import FIELDS
-from ecmt_deploy.program.functions import FUNCTIONS
+from ecmt_deploy.program.canonical import canonical, require_for
 from ecmt_deploy.program.graph import Program, parameters
+from ecmt_deploy.program.ops import Op, ShapeError
 from ecmt_deploy.program.provenance import Provenance
-from ecmt_deploy.program.shapes import ShapeError, infer
 from ecmt_deploy.untrusted.text import require_names, require_plain
 
 MAX_ELEMENTS = 2**31  # of one stream: larger cannot be a layer, and would only exhaust memory
@@ -39,39 +34,36 @@ def verify(nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]], p
     """
     require_names(nodes, ProgramError)
     require_plain(provenance, "provenance", ProgramError)
-    for name, node in nodes.items():
-        _check_type(name, node)
-    nodes = {name: canonical(name, node) for name, node in nodes.items()}
-    operands = _operands(nodes, edges)
+    ours = {name: canonical(name, node) for name, node in nodes.items()}
+    operands = _operands(ours, edges)
     order = _topological_order(operands)
     for name in order:
-        _check_fields(name, nodes[name])
+        _check_fields(name, ours[name])
     shapes: dict[str, tuple[int, ...]] = {}
     for name in order:
         found = [shapes[source] for source in operands[name]]
-        fit_to_operand(nodes[name], found[0] if found else ())
-        shapes[name] = _shape(name, nodes[name], found)
-        _set_types(name, nodes[name], operands[name], shapes)
-    _check_ends(nodes, operands)
-    masked = _masked(nodes, operands, order)
-    spiking = _spiking(nodes, operands, order)
-    fixed = fixed_rules.is_fixed(nodes)
-    exponents = fixed_rules.stream_exponents(nodes, operands, shapes, order, spiking) if fixed else {}
+        ours[name].fit(found[0] if found else ())
+        shapes[name] = _shape(name, ours[name], found)
+        _set_types(ours[name], operands[name], shapes, shapes[name])
+    _check_ends(ours, operands)
+    masked = _masked(ours, operands, order)
+    spiking = _spiking(ours, operands, order)
+    integer = any(node.format is not None for node in ours.values())
     program = Program(
-        nodes={name: nodes[name] for name in order},
+        nodes={name: ours[name] for name in order},
         operands={name: operands[name] for name in order},
         shapes=shapes,
         spiking=spiking,
         masked=masked,
-        encoding=_encoding(nodes, operands, order),
+        encoding=_encoding(ours, operands, order),
         provenance=provenance,
-        exponents=exponents,
+        exponents=_exponents(ours, operands, shapes, order, spiking) if integer else {},
     )
     provenance.check(program.input_shape, program.output_shape)
     return program
 
 
-def _operands(nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+def _operands(nodes: Mapping[str, Op], edges: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
     incoming: dict[str, list[str]] = {name: [] for name in nodes}
     for source, destination in edges:
         for end in (source, destination):
@@ -83,12 +75,11 @@ def _operands(nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]]
         found = incoming[name]
         if len(set(found)) != len(found):
             raise ProgramError(f"node {name}: an edge into it is given twice; each edge must be unique")
-        declared = n.operand_names(node)
+        declared = getattr(node, "operands", None)
         if declared is None:
-            arity = 0 if isinstance(node, nir.Input) else getattr(node, "arity", 1)
-            if len(found) != arity:
+            if len(found) != node.arity:
                 raise ProgramError(
-                    f"node {name} ({type(node).__name__}): {len(found)} incoming edges {sorted(found)}, expected {arity}"
+                    f"node {name} ({node.kind}): {len(found)} incoming edges {sorted(found)}, expected {node.arity}"
                 )
             operands[name] = tuple(found)
             continue
@@ -138,194 +129,161 @@ def _reading_order(operands: Mapping[str, tuple[str, ...]], ends: list[str]) -> 
     return list(order)
 
 
-def _shape(name: str, node: nir.NIRNode, operand_shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+def _shape(name: str, node: Op, operand_shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
     try:
         shape = infer(node, operand_shapes)
     except ShapeError as error:
-        raise ProgramError(f"node {name} ({type(node).__name__}): {error}") from None
+        raise ProgramError(f"node {name} ({node.kind}): {error}") from None
     if any(size < 1 for size in shape):
-        raise ProgramError(f"node {name} ({type(node).__name__}): its stream has shape {shape}, expected at least one element")
+        raise ProgramError(f"node {name} ({node.kind}): its stream has shape {shape}, expected at least one element")
     if np.prod([float(size) for size in shape]) > MAX_ELEMENTS:
         raise ProgramError(f"node {name}: its stream has shape {shape}, more than {MAX_ELEMENTS} elements")
     return shape
 
 
-def _set_types(name: str, node: nir.NIRNode, sources: tuple[str, ...], shapes: Mapping[str, tuple[int, ...]]) -> None:
+def _set_types(node: Op, sources: tuple[str, ...], shapes: Mapping[str, tuple[int, ...]], shape: tuple[int, ...]) -> None:
     """Fill in the NIR types of our nodes, so that NIR's own tools see shapes."""
-    if isinstance(node, n.DialectNode):  # FixedInput has them already
+    if node.role not in ("input", "output"):  # these have them already
         node.input_type = {source: np.array(shapes[source]) for source in sources}
         if len(sources) == 1:
             node.input_type = {"input": np.array(shapes[sources[0]])}
-        node.output_type = {"output": np.array(shapes[name])}
+        node.output_type = {"output": np.array(shape)}
 
 
-def _check_ends(nodes: Mapping[str, nir.NIRNode], operands: Mapping[str, tuple[str, ...]]) -> None:
-    for kind in (nir.Input, nir.Output):
-        found = sorted(name for name, node in nodes.items() if isinstance(node, kind))
+def _check_ends(nodes: Mapping[str, Op], operands: Mapping[str, tuple[str, ...]]) -> None:
+    for role in ("input", "output"):
+        found = sorted(name for name, node in nodes.items() if node.role == role)
         if len(found) != 1:
-            raise ProgramError(f"the graph has {len(found)} {kind.__name__} nodes {found}, expected one")
+            raise ProgramError(f"the graph has {len(found)} {role.title()} nodes {found}, expected one")
     used = {source for sources in operands.values() for source in sources}
     for name, node in nodes.items():
-        if isinstance(node, nir.Output):
+        if node.role == "output":
             (source,) = operands[name]
-            if not isinstance(nodes[source], n.Readout):
+            if nodes[source].role != "readout":
                 raise ProgramError(f"node {name}: comes from {source}, expected a Readout node before the Output")
         elif name not in used:
-            raise ProgramError(f"node {name} ({type(node).__name__}): nothing takes its stream; remove it")
-        if name in used and isinstance(node, nir.Output | n.Readout):
+            raise ProgramError(f"node {name} ({node.kind}): nothing takes its stream; remove it")
+        if name in used and node.role in ("output", "readout"):
             takers = [other for other, sources in operands.items() if name in sources]
-            if isinstance(node, nir.Output) or any(not isinstance(nodes[t], nir.Output) for t in takers):
-                raise ProgramError(f"node {name} ({type(node).__name__}): {takers[0]} takes its stream; it ends the program")
+            if node.role == "output" or any(nodes[t].role != "output" for t in takers):
+                raise ProgramError(f"node {name} ({node.kind}): {takers[0]} takes its stream; it ends the program")
 
 
-def _check_type(name: str, node: nir.NIRNode) -> None:
-    """The type of one node."""
-    if type(node) not in {*n.DIALECT.values(), *n.STANDARD.values(), *f.FIXED.values()}:
-        raise ProgramError(f"node {name}: unknown type {type(node).__name__}, expected one of {_known_types()}")
-
-
-def _check_fields(name: str, node: nir.NIRNode) -> None:
+def _check_fields(name: str, node: Op) -> None:
     """Values of the fields of one node: finite, positive, known words."""
-
-    def require(condition: bool, field: str, found: object, expected: str) -> None:
-        if not condition:
-            raise ProgramError(f"node {name} ({type(node).__name__}): {field} is {found}, expected {expected}")
-
+    require = require_for(name, node)
     for array in parameters(node):
         require(array.dtype.kind in "fi", "a parameter", f"of dtype {array.dtype}", "floating point or integer")
-    for field, kind in FIELDS[type(node)].items():
+    for field, kind in node.fields.items():
         if kind in ("floats", "integers"):
             require(np.size(getattr(node, field)) > 0, field, "empty", "at least one element")
-    check = fixed_rules.check_fields if isinstance(node, f.Fixed) else _FIELD_CHECKS.get(type(node))
-    if check:
-        check(node, require)
+    if node.format is None:
+        node.check(require)
+    else:
+        node.format.check(require)
+        node.check_format(require)
 
 
-def _known_types() -> str:
-    return ", ".join(sorted({*n.DIALECT, *n.STANDARD, *f.FIXED}))
+def infer(node: Op, operands: list[tuple[int, ...]]) -> tuple[int, ...]:
+    """Shape (per sample) of the stream of ``node`` for operands of these shapes.
+
+    Raises
+    ------
+    ShapeError
+        if the node cannot take operands of these shapes.
+    """
+    try:
+        return tuple(int(size) for size in node.infer(*operands))
+    except ShapeError:
+        raise
+    except (ValueError, IndexError, TypeError, ArithmeticError) as error:
+        raise ShapeError(f"cannot take operands of shape {operands}: {error}") from None
 
 
-Require = Callable[[bool, str, object, str], None]
-
-
-def _check_finite(field: str) -> Callable[[nir.NIRNode, Require], None]:
-    def check(node: nir.NIRNode, require: Require) -> None:
-        array = getattr(node, field)
-        require(array.dtype.kind == "f", field, f"of dtype {array.dtype}", "floating point")
-        require(bool(np.isfinite(array).all()), field, "not finite everywhere", "finite numbers")
-
-    return check
-
-
-def _check_conv(node: nir.NIRNode, require: Require) -> None:
-    _check_finite("weight")(node, require)
-    axes = 1 if isinstance(node, nir.Conv1d) else 2
-    require(node.weight.ndim == axes + 2, "weight", f"of shape {node.weight.shape}", f"{axes + 2} axes")
-    require(not np.any(node.bias), "bias", "not zero", "zeros (a bias is an added Constant)")
-    require(node.bias.shape == node.weight.shape[:1], "bias", f"of shape {node.bias.shape}", "one per output channel")
-
-
-def _check_constant(node: nir.NIRNode, require: Require) -> None:
-    require(node.value.dtype.kind == "f", "value", f"of dtype {node.value.dtype}", "floating point")
-    require(not np.isnan(node.value).any(), "value", "NaN somewhere", "numbers (infinities are masks)")
-    require(node.schedule in n.SCHEDULES, "schedule", repr(node.schedule), f"one of {n.SCHEDULES}")
-
-
-def _check_neuron(node: nir.NIRNode, require: Require) -> None:
-    require(1 <= node.levels <= 32, "levels", node.levels, "1 to 32")
-    for field in ("positive_base", "negative_base"):
-        base = getattr(node, field)
-        require(base.dtype.kind == "f", field, f"of dtype {base.dtype}", "floating point")
-        limits = np.finfo(np.result_type(base.dtype, np.float32))
-        # half a base is a threshold: it must be a normal number, and the highest level a finite one
-        sound = bool((base >= 2 * limits.tiny).all() and (base <= limits.max / 2.0**node.levels).all())
-        require(sound, field, "NaN, not positive, too small or too large somewhere", f"normal numbers of {limits.dtype}")
-    require(node.rule in n.RULES, "rule", repr(node.rule), f"one of {n.RULES}")
-    require(0.5 <= node.fraction < 1, "fraction", node.fraction, "at least 0.5 and below 1")
-    lowest = node.lowest_level
-    require(lowest.dtype.kind == "i", "lowest_level", f"of dtype {lowest.dtype}", "integers")
-    sound = bool(((lowest >= 0) & (lowest <= node.levels)).all())
-    require(sound, "lowest_level", f"{lowest.min()} to {lowest.max()}", f"0 to {node.levels}, the number of levels")
-    _check_finite("initial_membrane")(node, require)
-
-
-def _check_ecm(node: nir.NIRNode, require: Require) -> None:
-    require(node.coding in n.CODINGS, "coding", repr(node.coding), f"one of {n.CODINGS}")
-    require(node.function in FUNCTIONS, "function", repr(node.function), f"one of {', '.join(FUNCTIONS)}")
-    expected = FUNCTIONS[node.function].operands  # its parameters have rules of their own, which know the operand's shape
-    require(len(node.operands) == expected, "operands", len(node.operands), f"{expected} of them")
-
-
-def _check_product(node: nir.NIRNode, require: Require) -> None:
-    require(node.coding in n.CODINGS, "coding", repr(node.coding), f"one of {n.CODINGS}")
-    require(node.product in n.PRODUCTS, "product", repr(node.product), f"one of {n.PRODUCTS}")
-    require(len(node.operands) == 2, "operands", len(node.operands), "2 of them")
-    for field in ("left_initial", "right_initial"):
-        _check_finite(field)(node, require)
-        allowed = node.coding == "differential" or not np.any(getattr(node, field))
-        require(allowed, field, "not zero", "zero in rate coding")
-
-
-def _check_readout(node: nir.NIRNode, require: Require) -> None:
-    require(node.coding in n.CODINGS, "coding", repr(node.coding), f"one of {n.CODINGS}")
-
-
-_FIELD_CHECKS: dict[type, Callable[[nir.NIRNode, Require], None]] = {
-    nir.Linear: _check_finite("weight"),
-    n.LastAxisLinear: _check_finite("weight"),
-    nir.Conv1d: _check_conv,
-    nir.Conv2d: _check_conv,
-    nir.Scale: _check_finite("scale"),
-    n.BroadcastScale: _check_finite("scale"),
-    n.Constant: _check_constant,
-    n.MultiThreshold: _check_neuron,
-    n.ECM: _check_ecm,
-    n.ECMProduct: _check_product,
-    n.Readout: _check_readout,
-}
-
-
-def _masked(nodes: Mapping[str, nir.NIRNode], operands: Mapping[str, tuple[str, ...]], order: list[str]) -> frozenset[str]:
-    """Streams that hold infinities (masks): they travel through wiring and sums, and enter nothing but the accumulator of an
-    ECM."""
+def _masked(nodes: Mapping[str, Op], operands: Mapping[str, tuple[str, ...]], order: list[str]) -> frozenset[str]:
+    """Streams that hold infinities (masks): they travel through wiring and sums, and enter nothing but the accumulator of a
+    function."""
     infinite: set[str] = set()
     for name in order:
         node = nodes[name]
         carried = [source for source in operands[name] if source in infinite]
-        begins = isinstance(node, n.Constant) and (np.isinf(node.value).any() or fixed_rules.has_minus_infinity(node))
-        if begins or (carried and isinstance(node, (*n.WIRING, n.Add))):
+        if (node.role == "constant" and node.masks) or (carried and node.carries_masks):
             infinite.add(name)
-        elif carried and not isinstance(node, n.ECM):
+        elif carried and not node.takes_masks:
             raise ProgramError(
-                f"node {name} ({type(node).__name__}): an infinity reaches it through {carried[0]}; masks may enter only an ECM"
+                f"node {name} ({node.kind}): an infinity reaches it through {carried[0]}; masks may enter only an ECM"
             )
     return frozenset(infinite)
 
 
-def _spiking(nodes: Mapping[str, nir.NIRNode], operands: Mapping[str, tuple[str, ...]], order: list[str]) -> frozenset[str]:
+def _spiking(nodes: Mapping[str, Op], operands: Mapping[str, tuple[str, ...]], order: list[str]) -> frozenset[str]:
     spiking: set[str] = set()
     for name in order:
-        wired = isinstance(nodes[name], n.WIRING) and all(source in spiking for source in operands[name])
-        if isinstance(nodes[name], n.MultiThreshold) or wired:
+        emits, sources = nodes[name].emits, operands[name]
+        if emits == "spikes" or (emits == "operands" and sources and all(source in spiking for source in sources)):
             spiking.add(name)
     return frozenset(spiking)
 
 
-def _encoding(nodes: Mapping[str, nir.NIRNode], operands: Mapping[str, tuple[str, ...]], order: list[str]) -> frozenset[str]:
-    """Linear nodes reached from the input through wiring, scales and added constants alone."""
+def _encoding(nodes: Mapping[str, Op], operands: Mapping[str, tuple[str, ...]], order: list[str]) -> frozenset[str]:
+    """Synapses reached from the input through wiring, scales and added constants alone."""
     raw: set[str] = set()
     constant: set[str] = set()
     encoding = set()
-    transparent = (*n.WIRING, *n.SCALING, f.FixedScale, n.Add)
     for name in order:
         node, sources = nodes[name], operands[name]
-        if isinstance(node, nir.Input):
+        if node.role == "input":
             raw.add(name)
-        elif isinstance(node, n.Constant) or (isinstance(node, transparent) and all(source in constant for source in sources)):
+        elif node.role == "constant" or (node.passes_image and all(source in constant for source in sources)):
             constant.add(name)
         elif all(source in raw or source in constant for source in sources):
-            if isinstance(node, (*n.LINEAR, f.FixedConv)):
+            if node.role == "synapse":
                 encoding.add(name)
-            elif isinstance(node, transparent):
+            elif node.passes_image:
                 raw.add(name)
     return frozenset(encoding)
+
+
+def _exponents(
+    nodes: Mapping[str, Op], operands: Mapping[str, tuple[str, ...]], shapes: Mapping[str, tuple[int, ...]], order: list[str],
+    spiking: frozenset[str],
+) -> dict[str, int]:  # fmt: skip
+    """The exponent of every analog stream of an integer program, after checking that formats and widths fit."""
+    found: dict[str, int] = {}
+    formats = {name: node.format for name, node in nodes.items() if node.format is not None}
+    widths = {format.state_bits for name, format in formats.items() if nodes[name].role != "input"}
+    if len(widths) != 1:
+        raise ProgramError(f"state_bits are {sorted(widths)}; an integer program has one width of state")
+    (bits,) = widths
+    for name in order:
+        node, sources = nodes[name], operands[name]
+
+        def require(condition: bool, what: str, name: str = name, node: Op = node) -> None:
+            if not condition:
+                raise ProgramError(f"node {name} ({node.kind}): {what}")
+
+        analog = [found[source] for source in sources if source in found]
+        spikes = [source for source in sources if source in spiking]
+        require(name in formats or node.emits == "operands", "is not of an integer program, but other nodes are")
+        require(not spikes or node.takes_spikes, f"takes the spikes of {spikes[:1]}, expected an analog stream")
+        if node.emits == "operands":
+            if name in spiking:
+                continue
+            require(not spikes, "joins spikes and integers; their units differ")
+            require(len(set(analog)) == 1, f"joins streams of exponents {analog}, expected one format")
+            found[name] = analog[0]
+            continue
+        format = formats[name]
+        declared = getattr(format, "operand_exponents", None)
+        if declared is not None:
+            require(declared.tolist() == analog, f"operand_exponents is {declared.tolist()}, but its operands have {analog}")
+        if node.keeps_format:
+            require(analog == [format.exponent], f"exponent is {format.exponent}, but its operand has {analog}")
+        if node.role == "input":
+            require(
+                format.state_bits <= bits, f"state_bits is {format.state_bits}, expected at most {bits}, as the others have"
+            )
+        node.check_integer([shapes[source] for source in sources], bool(spikes), bits, require)
+        if name not in spiking:
+            found[name] = int(format.exponent)
+    return found

@@ -13,8 +13,9 @@ from h5py import h5d, h5g, h5p, h5s, h5t
 
 from ecmt_deploy.errors import ProgramError, RunError
 from ecmt_deploy.files import replacing
-from ecmt_deploy.program.fields import FIELDS, PROVENANCE_KEY, field_value
 from ecmt_deploy.program.graph import Program
+from ecmt_deploy.program.ops import convolution
+from ecmt_deploy.program.provenance import PROVENANCE_KEY
 
 _TEXT = h5py.string_dtype()
 
@@ -46,8 +47,14 @@ def _write_graph(group: h5py.Group, program: Program) -> None:
     for name, node in graph.nodes.items():
         entry = nodes.create_group(name)
         _write_text(entry.id, "type", type(node).__name__)
-        for field, kind in FIELDS[type(node)].items():
-            _write_field(entry, field, kind, field_value(node, field))
+        for field, kind in node.fields.items():
+            windows = node.role == "synapse" and field in ("stride", "padding", "dilation")
+            # one number per spatial axis, however the node says it
+            _write_field(entry, field, kind, convolution(node)[field] if windows else getattr(node, field))
+        if node.format is not None:
+            constants = entry.create_group("format")
+            for field, kind in type(node.format).fields.items():
+                _write_field(constants, field, kind, getattr(node.format, field))
 
 
 def _write_field(group: h5py.Group, field: str, kind: str, value: Any) -> None:

@@ -11,27 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import nir
 import numpy as np
 
 from ecmt_deploy.chips import Figure, Hardware
 from ecmt_deploy.door import ChipLike, ProgramLike, as_chip, as_program, as_steps
 from ecmt_deploy.errors import ConfigError, ConversionError, HardwareError
-from ecmt_deploy.kernels.wiring import rewire
-from ecmt_deploy.program import Program, QuantizationRecord, verify
-from ecmt_deploy.program import fixed as f
-from ecmt_deploy.program import nodes as n
-from ecmt_deploy.quantization.formats import (
-    HEADROOM,
-    OPERAND_HEADROOM,
-    exponent_for,
-    exponents,
-    multiplier_and_shift,
-    multipliers_and_shifts,
-    stream_ranges,
-    to_integers,
-)
-from ecmt_deploy.quantization.functions import parameters_for
+from ecmt_deploy.kernels.formats import exponent_for, multiplier_and_shift, multipliers_and_shifts, to_integers
+from ecmt_deploy.program import Program, QuantizationRecord, ops, verify
+from ecmt_deploy.program.functions.integer import Formats, IntegerForm
+from ecmt_deploy.program.ops import Op
+from ecmt_deploy.program.ops.linear import Synapses
+from ecmt_deploy.quantization.formats import HEADROOM, OPERAND_HEADROOM, exponents, stream_ranges
 from ecmt_deploy.quantization.neurons import integer_neuron, integer_synapses
 
 DEFAULT_HARDWARE = "loihi2"
@@ -104,48 +94,54 @@ class _Pass:
         edges = [(source, name) for name, sources in self.program.operands.items() for source in set(sources)]
         return verify(nodes, edges, msgspec.structs.replace(self.program.provenance, quantization=self.record))
 
-    def convert(self, name: str, node: nir.NIRNode) -> nir.NIRNode:
+    def convert(self, name: str, node: Op) -> Op:
         """The integer node of a node; wiring and output stay what they are."""
         sources = self.program.operands[name]
-        if isinstance(node, (*n.WIRING, nir.Output)):
+        if node.emits == "operands":
             if name in self.program.spiking:
                 self.spikes[name] = self._rewired(node, [self.spikes[source] for source in sources])
-            return _copy(node)
-        return self._MAKERS[type(node)](self, name, node, sources)
+            return node
+        maker = next((self._MAKERS[cls] for cls in type(node).__mro__ if cls in self._MAKERS), None)
+        if maker is None:
+            raise ConversionError(f"node {name}: {node.kind} has no integer form; run the float program")
+        return maker(self, name, node, sources)
 
-    def _rewired(self, node: nir.NIRNode, operands: list[_Spikes]) -> _Spikes:
+    def _rewired(self, node: Any, operands: list[_Spikes]) -> _Spikes:
         if len({o.exponent for o in operands}) > 1:
             finest = min(o.exponent for o in operands)
             operands = [_Spikes(o.unit << (o.exponent - finest), o.live, finest) for o in operands]
-        unit = rewire(node, *(o.unit for o in operands))
-        live = rewire(node, *(o.live for o in operands))
+        unit = node.rewire(*(o.unit for o in operands))
+        live = node.rewire(*(o.live for o in operands))
         return _Spikes(np.maximum(unit, 1), live, operands[0].exponent)
 
     def _common(self, name: str) -> dict[str, Any]:
         return {"exponent": self.exponents[name], "state_bits": self.bits}
 
-    def _input(self, name: str, node: nir.Input, sources: tuple[str, ...]) -> nir.NIRNode:
-        width = min(self.payload, self.bits)
-        shape = np.array(n.input_shape(node))
-        return f.FixedInput(input_type={"input": shape}, exponent=self.exponents[name], state_bits=width)
+    def _plain(self, name: str) -> ops.NumberFormat:
+        return ops.NumberFormat(**self._common(name))
 
-    def _constant(self, name: str, node: n.Constant, sources: tuple[str, ...]) -> nir.NIRNode:
+    def _input(self, name: str, node: ops.Input, sources: tuple[str, ...]) -> Op:
+        format = ops.NumberFormat(exponent=self.exponents[name], state_bits=min(self.payload, self.bits))
+        return ops.Input(input_type={"input": node.shape}, format=format)
+
+    def _constant(self, name: str, node: ops.Constant, sources: tuple[str, ...]) -> Op:
         if np.isposinf(node.value).any():
             raise ConfigError(f"node {name}: value holds plus infinity; integer programs know minus infinity only")
         value = to_integers(node.value, self.exponents[name], self.bits)
-        return f.FixedConstant(value=value, schedule=node.schedule, **self._common(name))
+        return ops.Constant(value, node.schedule, format=self._plain(name))
 
-    def _neuron(self, name: str, node: n.MultiThreshold, sources: tuple[str, ...]) -> nir.NIRNode:
+    def _neuron(self, name: str, node: ops.MultiThreshold, sources: tuple[str, ...]) -> Op:
         self._analog(name, sources)
         made = integer_neuron(name, node, self.exponents[sources[0]], self.bits, self.payload)
         shape = self.program.shapes[name]
-        unit = np.broadcast_to(made.unit.astype(np.int64), shape)
-        self.spikes[name] = _Spikes(unit, np.broadcast_to(made.lowest_level < made.levels, shape), made.exponent)
+        form: Any = made.format
+        unit = np.broadcast_to(form.unit.astype(np.int64), shape)
+        self.spikes[name] = _Spikes(unit, np.broadcast_to(made.lowest_level < made.levels, shape), form.exponent)
         return made
 
-    def _synapses(self, name: str, node: nir.NIRNode, sources: tuple[str, ...]) -> nir.NIRNode:
+    def _synapses(self, name: str, node: Op, sources: tuple[str, ...]) -> Op:
         (source,) = sources
-        conv = isinstance(node, nir.Conv1d | nir.Conv2d)
+        conv = node.layer == "convolution"
         channels = self.program.shapes[source][0 if conv else -1]
         unit, live = np.ones(channels, np.int64), np.ones(channels, bool)
         exponent = self.exponents.get(source, 0)
@@ -166,50 +162,52 @@ class _Pass:
         formats, widths = (exponent, self.exponents[name]), (self.record.weight_bits, self.bits)
         return integer_synapses(node, unit, live, formats, magnitude, widths, spiking)
 
-    def _scale(self, name: str, node: Any, sources: tuple[str, ...]) -> nir.NIRNode:
+    def _scale(self, name: str, node: Any, sources: tuple[str, ...]) -> Op:
         self._analog(name, sources)
         ratio = np.ldexp(node.scale.astype(np.float64), self.exponents[sources[0]] - self.exponents[name])
         multiplier, shift = multipliers_and_shifts(ratio)
-        return f.FixedScale(multiplier=multiplier, shift=shift, **self._common(name))
+        return ops.BroadcastScale(multiplier, format=ops.Shifted(shift=shift, **self._common(name)))
 
-    def _add(self, name: str, node: n.Add, sources: tuple[str, ...]) -> nir.NIRNode:
+    def _add(self, name: str, node: ops.Add, sources: tuple[str, ...]) -> Op:
         self._analog(name, sources)
         found = np.array([self.exponents[source] for source in sources])
         if int(found.max()) - self.exponents[name] > 24:
             raise ConfigError(f"node {name}: its sum is {2.0**-24:.0e} of an operand or less; no format holds both")
-        return f.FixedAdd(operands=node.operands, operand_exponents=found, **self._common(name))
+        return ops.Add(node.operands, format=ops.Aligned(operand_exponents=found, **self._common(name)))
 
-    def _mean(self, name: str, node: n.Mean, sources: tuple[str, ...]) -> nir.NIRNode:
+    def _mean(self, name: str, node: ops.Mean, sources: tuple[str, ...]) -> Op:
         self._analog(name, sources)
         shape = self.program.shapes[sources[0]]
         size = int(np.prod([shape[int(axis)] for axis in node.axes]))
         pair = multiplier_and_shift(2.0 ** (self.exponents[sources[0]] - self.exponents[name]) / size)
         multiplier, shift = np.asarray(pair[0], np.int16), np.asarray(pair[1], np.int8)
-        return f.FixedMean(axes=node.axes, keepdims=node.keepdims, multiplier=multiplier, shift=shift, **self._common(name))
+        format = ops.Requantised(multiplier=multiplier, shift=shift, **self._common(name))
+        return ops.Mean(node.axes, node.keepdims, format=format)
 
-    def _hold(self, name: str, node: n.Hold, sources: tuple[str, ...]) -> nir.NIRNode:
+    def _hold(self, name: str, node: ops.Hold, sources: tuple[str, ...]) -> Op:
         self._analog(name, sources)
-        return f.FixedHold(**self._common(name))
+        return ops.Hold(format=self._plain(name))
 
-    def _readout(self, name: str, node: n.Readout, sources: tuple[str, ...]) -> nir.NIRNode:
+    def _readout(self, name: str, node: ops.Readout, sources: tuple[str, ...]) -> Op:
         self._analog(name, sources)
-        return f.FixedReadout(coding=node.coding, **self._common(name))
+        return ops.Readout(node.coding, format=self._plain(name))
 
-    def _ecm(self, name: str, node: n.ECM, sources: tuple[str, ...]) -> nir.NIRNode:
+    def _ecm(self, name: str, node: ops.ECM, sources: tuple[str, ...]) -> Op:
         self._analog(name, sources)
         found = [self.exponents[source] for source in sources]
-        magnitude, shape = self.ranges[sources[0]], self.program.shapes[sources[0]]
-        try:
-            made = parameters_for(node.function, node.parameters, found, self.exponents[name], magnitude, self.bits, shape)
-        except ConversionError as error:
-            raise ConversionError(f"node {name}: {error}") from None
-        return f.FixedECM(
-            operands=node.operands, function=node.function, coding=node.coding, parameters=made,
-            operand_exponents=np.array(found), **self._common(name),
-        )  # fmt: skip
+        form = node.definition.integer
+        if not isinstance(form, IntegerForm):
+            raise ConversionError(
+                f"node {name}: function {node.function} has no integer form: {form}; run the float program, or give it one"
+            )
+        formats = Formats(found, self.exponents[name], self.ranges[sources[0]], self.bits, self.program.shapes[sources[0]])
+        made = form.parameters_for(node.parameters, formats)
+        format = ops.Aligned(operand_exponents=np.array(found), **self._common(name))
+        return ops.ECM(node.operands, node.function, node.coding, made, format=format)
 
-    def _product(self, name: str, node: n.ECMProduct, sources: tuple[str, ...]) -> nir.NIRNode:
+    def _product(self, name: str, node: ops.ECMProduct, sources: tuple[str, ...]) -> Op:
         fields: dict[str, Any] = {}
+        initials = []
         scale = -self.exponents[name]
         for side, source, initial in zip(("left", "right"), sources, (node.left_initial, node.right_initial), strict=True):
             sent = self.spikes.get(source)
@@ -218,12 +216,11 @@ class _Pass:
             wide = exponent_for(self._operand_range(source) * OPERAND_HEADROOM, self.payload)
             fields[f"{side}_shift"] = int(np.clip(wide - exponent, 0, self.bits))
             fields[f"{side}_unit"] = _smallest(sent.unit).astype(np.int32) if sent else np.ones((), np.int32)
-            fields[f"{side}_initial"] = expected
+            initials.append(expected)
             scale += exponent + fields[f"{side}_shift"]
-        return f.FixedECMProduct(
-            operands=node.operands, product=node.product, coding=node.coding, operand_bits=self.payload,
-            shift=int(np.clip(-scale, -16, 62)), **fields, **self._common(name),
-        )  # fmt: skip
+        shift = int(np.clip(-scale, -16, 62))
+        format = ops.Multiplied(operand_bits=self.payload, shift=shift, **fields, **self._common(name))
+        return ops.ECMProduct(node.operands, node.product, node.coding, *initials, format=format)
 
     def _operand_range(self, source: str) -> float:
         """Range of the stream that a neuron, perhaps behind wiring, sends on; of any other stream, its own."""
@@ -237,26 +234,19 @@ class _Pass:
             if source in self.spikes:
                 raise ConfigError(f"node {name}: takes the spikes of {source}; in fixed point only weights and products do")
 
-    _MAKERS: dict[type, Callable[..., nir.NIRNode]] = {
-        nir.Input: _input,
-        n.Constant: _constant,
-        n.MultiThreshold: _neuron,
-        **dict.fromkeys(n.LINEAR, _synapses),
-        **dict.fromkeys(n.SCALING, _scale),
-        n.Add: _add,
-        n.Mean: _mean,
-        n.Hold: _hold,
-        n.Readout: _readout,
-        n.ECM: _ecm,
-        n.ECMProduct: _product,
+    _MAKERS: dict[type, Callable[..., Op]] = {
+        ops.Input: _input,
+        ops.Constant: _constant,
+        ops.MultiThreshold: _neuron,
+        Synapses: _synapses,
+        ops.BroadcastScale: _scale,
+        ops.Add: _add,
+        ops.Mean: _mean,
+        ops.Hold: _hold,
+        ops.Readout: _readout,
+        ops.ECM: _ecm,
+        ops.ECMProduct: _product,
     }
-
-
-def _copy(node: nir.NIRNode) -> nir.NIRNode:
-    """A node of its own, for verification writes shapes into it."""
-    made = object.__new__(type(node))
-    made.__dict__.update(vars(node))
-    return made
 
 
 def _smallest(array: np.ndarray) -> np.ndarray:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import nir
 import numpy as np
 
 from ecmt_deploy.errors import ConfigError
-from ecmt_deploy.program import fixed as f
-from ecmt_deploy.program import nodes as n
-from ecmt_deploy.program.shapes import convolution
-from ecmt_deploy.quantization.formats import multipliers_and_shifts, to_integers
+from ecmt_deploy.kernels.formats import multipliers_and_shifts, to_integers
+from ecmt_deploy.kernels.integers import limit
+from ecmt_deploy.program import ops
+from ecmt_deploy.program.ops import Op, convolution
+from ecmt_deploy.program.ops.multi_threshold import FRACTION_STEPS
 
 #: bases that differ more than this from a ratio of small integers are refused
 RATIO_TOLERANCE = 0.06
 
 
 def integer_neuron(
-    name: str, node: n.MultiThreshold, exponent: int, state_bits: int, payload_bits: int
-) -> f.FixedMultiThreshold:
+    name: str, node: ops.MultiThreshold, exponent: int, state_bits: int, payload_bits: int
+) -> ops.MultiThreshold:
     """The neuron in units of its membrane.
 
     Where both bases are equal a payload is +-2**k; where they differ, it is a small integer per side times 2**k, the pair
@@ -30,7 +30,7 @@ def integer_neuron(
     ConfigError
         if the levels do not fit the payload.
     """
-    most = f.limit(payload_bits) >> (int(node.levels) - 1)
+    most = limit(payload_bits) >> (int(node.levels) - 1)
     if most < 1:
         raise ConfigError(
             f"node {name}: {node.levels} levels do not fit payloads of {payload_bits} bits; convert with "
@@ -39,20 +39,19 @@ def integer_neuron(
     p, m = np.broadcast_arrays(node.positive_base.astype(np.float64), node.negative_base.astype(np.float64))
     a, b = _ratio(name, p, m, most)
     unit = np.maximum(np.rint(np.ldexp(np.sqrt((p / a) * (m / b)), -exponent)), 1).astype(np.int64)
-    unit = np.minimum(unit, f.limit(state_bits) // np.maximum(a, b))
-    return f.FixedMultiThreshold(
+    unit = np.minimum(unit, limit(state_bits) // np.maximum(a, b))
+    return ops.MultiThreshold(
         positive_base=np.asarray(a * unit, np.int32),
         negative_base=np.asarray(b * unit, np.int32),
         levels=int(node.levels),
         rule=node.rule,
-        fraction=min(max(round(float(node.fraction) * f.FRACTION_STEPS), f.FRACTION_STEPS // 2), f.FRACTION_STEPS - 1)
-        / f.FRACTION_STEPS,
+        fraction=min(max(round(float(node.fraction) * FRACTION_STEPS), FRACTION_STEPS // 2), FRACTION_STEPS - 1)
+        / FRACTION_STEPS,
         lowest_level=node.lowest_level,
         initial_membrane=to_integers(node.initial_membrane, exponent, state_bits),
-        unit=np.asarray(unit, np.int32),
-        payload_bits=payload_bits,
-        exponent=exponent,
-        state_bits=state_bits,
+        format=ops.Payload(
+            unit=np.asarray(unit, np.int32), payload_bits=payload_bits, exponent=exponent, state_bits=state_bits
+        ),
     )
 
 
@@ -76,14 +75,14 @@ def _ratio(name: str, p: np.ndarray, m: np.ndarray, most: int) -> tuple[np.ndarr
 
 
 def integer_synapses(
-    node: nir.NIRNode,
+    node: Any,
     operand_unit: np.ndarray,
     live: np.ndarray,
     exponents: tuple[int, int],
     magnitude: float,
     widths: tuple[int, int],
     spiking: bool,
-) -> f.FixedLinear | f.FixedConv:
+) -> Op:
     """A weight node with 8-bit weights, one scale per output.
 
     Parameters
@@ -105,17 +104,19 @@ def integer_synapses(
     shape = (out, per_group, *([1] * (weight.ndim - 2)))
     folded = np.ldexp(weight * (operand_unit[channel] * live[channel]).reshape(shape), operand)
     rest = tuple(range(1, weight.ndim))
-    scale = np.abs(folded).max(axis=rest, keepdims=True) / f.limit(weight_bits)
+    scale = np.abs(folded).max(axis=rest, keepdims=True) / limit(weight_bits)
     if spiking:  # the sum saturates at the width of state: it must hold what the stream may
-        scale = np.where(scale > 0, np.maximum(scale, magnitude / f.limit(state_bits)), 0)
+        scale = np.where(scale > 0, np.maximum(scale, magnitude / limit(state_bits)), 0)
     integers = np.rint(np.divide(folded, scale, out=np.zeros_like(folded), where=scale > 0))
     multiplier, shift = multipliers_and_shifts(np.ldexp(scale.reshape(out), -result))
-    common: dict[str, Any] = {
-        "weight": integers.astype(np.int8 if weight_bits <= 8 else np.int16), "weight_bits": weight_bits,
-            "multiplier": multiplier,
-        "shift": shift, "exponent": result, "state_bits": state_bits,
-    }  # fmt: skip
-    if isinstance(node, nir.Conv1d | nir.Conv2d):
-        spatial: dict[str, Any] = {k: np.array(v) for k, v in convolution(node).items() if k != "groups"}
-        return f.FixedConv(**common, **spatial, groups=groups)
-    return f.FixedLinear(**common)
+    format = ops.Weighted(
+        weight_bits=weight_bits, multiplier=multiplier, shift=shift, exponent=result, state_bits=state_bits
+    )  # fmt: skip
+    weights = integers.astype(np.int8 if weight_bits <= 8 else np.int16)
+    if node.layer == "convolution":
+        windows = convolution(node)
+        windows |= {key: np.array(windows[key]) for key in ("stride", "padding", "dilation")}
+        cls: Any = type(node)
+        made: Op = cls(input_shape=node.input_shape, weight=weights, bias=np.zeros(out, np.int8), **windows, format=format)
+        return made
+    return ops.LastAxisLinear(weights, format=format)

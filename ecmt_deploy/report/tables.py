@@ -7,7 +7,6 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import nir
 from rich import box
 from rich.table import Table
 from rich.text import Text
@@ -16,9 +15,7 @@ from ecmt_deploy.evaluation.intervals import percent
 from ecmt_deploy.evaluation.score import Spread
 from ecmt_deploy.placement import Placement, Unit
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import nodes as n
 from ecmt_deploy.program.activity import Activity
-from ecmt_deploy.program.fixed import Fixed, FixedMultiThreshold
 from ecmt_deploy.report.facts import classes, facts, preprocessing
 from ecmt_deploy.runs.record import RunRecord
 from ecmt_deploy.simulation.traces import Trace
@@ -163,10 +160,14 @@ def program(loaded: Program, placed: Placement | None) -> Table:
     _wrap(table, 1)
     units = {name: unit for unit in placed.units for name in unit.nodes} if placed else {}
     for name, node in loaded.nodes.items():
-        kind = type(node).__name__
-        detail = f" {node.function}" if isinstance(node, n.ECM) else ""
         stream = "spikes" if name in loaded.spiking else "analog"
-        cells = [name, kind + detail, "standard" if kind in n.STANDARD else "dialect", _shape(loaded.shapes[name]), stream]
+        cells = [
+            name,
+            f"{node.kind} {node.detail}".strip(),
+            "standard" if node.standard else "dialect",
+            _shape(loaded.shapes[name]),
+            stream,
+        ]
         if loaded.integer:
             cells.append(_format(loaded, name))
         if placed:
@@ -186,11 +187,11 @@ def cores_of(unit: Unit) -> str:
 def _format(loaded: Program, name: str) -> str:
     """Width and exponent of a stream: integers of so many bits, times a power of two; spikes are payloads."""
     node = loaded.nodes[name]
-    if isinstance(node, FixedMultiThreshold):
-        return f"{node.payload_bits} bit"
+    if node.emits == "spikes":
+        return f"{node.message_bits} bit"
     if name not in loaded.exponents:
         return ""
-    bits = f"{node.state_bits} bit, " if isinstance(node, Fixed) else ""
+    bits = f"{node.format.state_bits} bit, " if node.format else ""
     return f"{bits}2^{loaded.exponents[name]}"
 
 
@@ -206,7 +207,7 @@ def provenance(loaded: Program) -> Table:
     for fact in facts(source):
         table.add_row(*fact)
     table.add_row("tool, dialect", f"{source.tool_version}, {source.dialect_version}")
-    standard = sum(type(node).__name__ in n.STANDARD for node in loaded.nodes.values())
-    inputs = sum(type(node) is nir.Input for node in loaded.nodes.values())
+    standard = sum(node.standard for node in loaded.nodes.values())
+    inputs = sum(node.standard and node.role == "input" for node in loaded.nodes.values())
     table.add_row("nodes", f"{standard} of standard NIR ({inputs} input), {len(loaded.nodes) - standard} of the dialect")
     return table

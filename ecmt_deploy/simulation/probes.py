@@ -17,13 +17,9 @@ import numpy as np
 
 from ecmt_deploy.errors import ConfigError, RunError, reading
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import nodes as n
 from ecmt_deploy.simulation.target import PROBE_KINDS, Probe
 from ecmt_deploy.untrusted.hdf5 import read_tree
 from ecmt_deploy.untrusted.text import require_names
-
-#: nodes that remember from step to step
-_REMEMBERING = (n.MultiThreshold, n.ECM, n.ECMProduct, n.Hold, n.Readout)
 
 
 def parse_probes(program: Program, asked: Iterable[str | Probe]) -> tuple[Probe, ...]:
@@ -34,16 +30,14 @@ def parse_probes(program: Program, asked: Iterable[str | Probe]) -> tuple[Probe,
     ConfigError
         if there is no such node, or it is no neuron (for ``state``: it has no memory); names close matches.
     """
-    remembering = tuple(name for name, node in program.nodes.items() if isinstance(node, _REMEMBERING))
+    remembering = tuple(name for name in program.nodes if program.state(name))
     probes = []
     for text in asked:
         node, _, kind = str(text).rpartition(":")
         probe = Probe(node, kind) if node and kind in PROBE_KINDS else Probe(str(text))
         wanted, fitting = ("a node with a state", remembering) if probe.kind == "state" else ("a neuron", program.neurons)
         if probe.node not in fitting:
-            what = (
-                f"is a {type(program.nodes[probe.node]).__name__}" if probe.node in program.nodes else "is not in the program"
-            )
+            what = f"is a {program.nodes[probe.node].kind}" if probe.node in program.nodes else "is not in the program"
             close = difflib.get_close_matches(probe.node, fitting, 3, 0.3) or list(fitting[:3])
             raise ConfigError(f"--probe {text}: {probe.node} {what}; probe {wanted}, for example {', '.join(close)}")
         probes.append(probe)
@@ -55,8 +49,7 @@ def probe_shape(program: Program, probe: Probe) -> tuple[int, ...]:
     shape = program.shapes[probe.node]
     if probe.kind != "state":
         return shape
-    sources = program.operands[probe.node] if isinstance(program.nodes[probe.node], n.ECM | n.ECMProduct) else ()
-    return (sum(prod(program.shapes[source]) for source in sources) + prod(shape),)
+    return (sum(prod(kept) for kept in program.state(probe.node).values()),)
 
 
 def save_probes(path: Path, series: Mapping[Probe, np.ndarray]) -> None:

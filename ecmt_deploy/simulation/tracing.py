@@ -7,7 +7,6 @@ from itertools import chain, islice
 from math import prod
 from typing import Any
 
-import nir
 import torch
 from torch import Tensor
 
@@ -15,11 +14,10 @@ from ecmt_deploy.door import ProgramLike, as_steps, batches
 from ecmt_deploy.engine import SpikingModel, load
 from ecmt_deploy.errors import DataError
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import nodes as n
 from ecmt_deploy.simulation.traces import NodeTrace, Trace
 
 #: nodes that only move values, or hold what does not depend on the input
-_SILENT = (*n.WIRING, n.Constant, n.Hold, nir.Input, nir.Output)
+_SILENT = ("movement", "constant", "input", "output")
 #: samples at once: the analog streams of a batch are kept
 BATCH = 4
 #: samples that tell which rows the readout depends on
@@ -73,7 +71,7 @@ def _meters(program: Program, steps: int) -> dict[str, _Meter]:
     return {
         name: _Meter(program, name, steps, name in repeating)
         for name, node in program.nodes.items()
-        if not isinstance(node, _SILENT) and not _of_constants(program, name)
+        if node.role not in _SILENT and node.sends != "always" and not _of_constants(program, name)
     }
 
 
@@ -110,7 +108,7 @@ def _repeating(program: Program) -> set[str]:
     """Streams of rate coding that say the same at every step, so that their mean is their value."""
     found: set[str] = set()
     for name, node in program.nodes.items():
-        source = isinstance(node, n.Hold) or (isinstance(node, n.Constant) and node.schedule == "every")
+        source = node.sends == "always"
         if source or any(operand in found for operand in program.operands[name]):
             found.add(name)
     return found
@@ -118,7 +116,7 @@ def _repeating(program: Program) -> set[str]:
 
 def _of_constants(program: Program, name: str) -> bool:
     sources = program.operands[name]
-    return all(isinstance(program.nodes[s], n.Constant) or (program.operands[s] and _of_constants(program, s)) for s in sources)
+    return all(program.nodes[s].role == "constant" or (program.operands[s] and _of_constants(program, s)) for s in sources)
 
 
 class _Meter:
@@ -141,10 +139,10 @@ class _Meter:
     def see(self, value: Tensor) -> None:
         """The next step of the batch."""
         value = value.double()
-        self.total = value if isinstance(self.node, n.Readout) else self.total + value
-        so_far = self.total / (self.t + 1) if self.repeating and not isinstance(self.node, n.Readout) else self.total
+        self.total = value if self.node.role == "readout" else self.total + value
+        so_far = self.total / (self.t + 1) if self.repeating and self.node.role != "readout" else self.total
         self.squared_errors[self.t].append(self._squares(so_far - self.analog))
-        if isinstance(self.node, n.MultiThreshold):
+        if self.node.role == "neuron":
             top = 2.0 ** (int(self.node.levels) - 1)
             bases = [torch.from_numpy(b).to(value) * top for b in (self.node.positive_base, self.node.negative_base)]
             self.spikes[self.t] += int((value != 0).sum())
@@ -159,9 +157,9 @@ class _Meter:
 
     def _whole(self, value: Tensor) -> Tensor:
         """A neuron's stream lacks what was expected; its error is measured against the whole operand."""
-        if not isinstance(self.node, n.MultiThreshold):
+        if self.node.role != "neuron":
             return value
-        return value - torch.from_numpy(self.node.initial_membrane).to(value)
+        return value - torch.from_numpy(self.node.initial).to(value)
 
     def result(self, samples: int) -> NodeTrace:
         squares = torch.cat(self.squares)
@@ -170,10 +168,10 @@ class _Meter:
         errors = [torch.cat(batches) for batches in self.squared_errors]
         ordered = [(error / own).sqrt().sort(descending=True).values.tolist() for error in errors]
         updates = samples * self.size
-        spiking = isinstance(self.node, n.MultiThreshold)
+        spiking = self.node.role == "neuron"
         return NodeTrace(
             self.name,
-            str(getattr(self.node, "function", getattr(self.node, "product", type(self.node).__name__))),
+            self.node.detail or self.node.kind,
             tuple((float(error.sum()) / total) ** 0.5 for error in errors),
             tuple(count / updates for count in self.spikes) if spiking else (),
             tuple(count / updates for count in self.highest) if spiking else (),

@@ -11,20 +11,16 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
-import nir
 import numpy as np
 
 from ecmt_deploy.kernels import Site, Stream
-from ecmt_deploy.kernels.wiring import rewire
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import fixed as f
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program.ops import Op
 
 #: most streams a process receives
 MAX_PORTS = 16
-#: nodes without a memory
-_JOINING = (n.Constant, *n.SCALING, *n.LINEAR, n.Add, n.Mean, f.FixedScale, f.FixedConv)
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,7 @@ class Wire:
     """
 
     source: str | None = None
-    node: nir.NIRNode | None = None
+    node: Any = None
     inputs: tuple[Wire, ...] = ()
 
     @property
@@ -51,7 +47,7 @@ class Wire:
         if self.source is not None:
             return streams[self.source]
         values, masks = zip(*(wire.stream(streams) for wire in self.inputs), strict=True)
-        return Stream(rewire(self.node, *values), rewire(self.node, *masks))
+        return Stream(self.node.rewire(*values), self.node.rewire(*masks))
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,7 @@ class Member:
     """A node of a group, where it stands, and its operands as expressions."""
 
     name: str
-    node: nir.NIRNode
+    node: Op
     site: Site
     operands: tuple[Wire, ...]
 
@@ -88,7 +84,7 @@ def groups(program: Program) -> dict[str, Group]:
     wires = {
         name: tuple(_wire(program, operand) for operand in program.operands[name])
         for name, node in program.nodes.items()
-        if not isinstance(node, n.WIRING)
+        if node.role != "movement"
     }
     consumers: defaultdict[str, set[str]] = defaultdict(set)
     for name, operands in wires.items():
@@ -99,7 +95,7 @@ def groups(program: Program) -> dict[str, Group]:
     members: dict[str, list[str]] = {}
     for name in reversed(wires):
         homes = {home[consumer] for consumer in consumers[name]}
-        joins = isinstance(program.nodes[name], _JOINING) and len(homes) == 1
+        joins = _joins(program, name) and len(homes) == 1
         if joins and len(_ports(wires, [name, *members[next(iter(homes))]])) > MAX_PORTS:
             joins = False
         home[name] = homes.pop() if joins else name
@@ -114,9 +110,14 @@ def groups(program: Program) -> dict[str, Group]:
     }
 
 
+def _joins(program: Program, name: str) -> bool:
+    """Whether a node has no memory of its own, so that it can share a process."""
+    return program.nodes[name].role not in ("input", "output") and not program.state(name)
+
+
 def _wire(program: Program, source: str) -> Wire:
     node = program.nodes[source]
-    if not isinstance(node, n.WIRING):
+    if node.role != "movement":
         return Wire(source=source)
     return Wire(node=node, inputs=tuple(_wire(program, operand) for operand in program.operands[source]))
 

@@ -11,9 +11,7 @@ import numpy as np
 
 from ecmt_deploy.errors import TargetError
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import nodes as n
 from ecmt_deploy.program.graph import parameters
-from ecmt_deploy.program.work import work
 
 from .groups import Group, groups, message_dtype, message_shape
 from .session import SHARED_MEMORY
@@ -58,7 +56,7 @@ def memory(program: Program, groups: Iterable[Group], dtype: np.dtype) -> int:
     total = 0
     for group in groups:
         for port in group.ports:
-            shape = message_shape(program.shapes[port], isinstance(program.nodes[port], n.MultiThreshold))
+            shape = message_shape(program.shapes[port], program.nodes[port].emits == "spikes")
             total += prod(shape) * message_dtype(dtype).itemsize
         held = sum(array.size for member in group.members for array in parameters(member.node))
         total += held * np.dtype(dtype).itemsize + _IDLE_BYTES
@@ -74,7 +72,7 @@ def patience(program: Program, seconds: float) -> float:
 def _terms(program: Program, name: str) -> int:
     """What a node computes in a step: multiply-accumulates, or the elements that it takes and gives."""
     moved = prod(program.shapes[name]) + sum(prod(program.shapes[source]) for source in program.operands[name])
-    return max(work(program, name).dense_macs, moved)
+    return max(program.work(name).dense_macs, moved)
 
 
 def _available() -> int | None:

@@ -15,9 +15,7 @@ import msgspec
 import numpy as np
 
 from ecmt_deploy.program import Program, read
-from ecmt_deploy.program import nodes as n
 from ecmt_deploy.program.activity import INTEGER_COUNTS, Activity, Counts
-from ecmt_deploy.program.work import work
 
 from . import compat
 from .groups import groups
@@ -46,7 +44,7 @@ def plan(program: Program, job: Job, settings: Settings) -> Plan:
         dtype=np.dtype(settings.dtype),
         timesteps=settings.timesteps,
         shapes=program.shapes,
-        spikes=frozenset(name for name, node in program.nodes.items() if isinstance(node, n.MultiThreshold)),
+        spikes=frozenset(name for name, node in program.nodes.items() if node.emits == "spikes"),
         samples=np.load(job.inputs, mmap_mode="r", allow_pickle=False),
         readouts=np.load(job.readouts, mmap_mode="r+", allow_pickle=False),
         steps=np.load(job.steps, mmap_mode="r+", allow_pickle=False),
@@ -103,7 +101,7 @@ def activity(program: Program, shared: Plan) -> Activity:
     counts = {}
     for name, row in zip(program.nodes, shared.counts.tolist(), strict=True):
         *integers, elements = row
-        kind = work(program, name).kind
+        kind = program.work(name).kind
         counts[name] = Counts(**dict(zip(INTEGER_COUNTS, integers, strict=True)), ecm_ops={kind: elements} if kind else {})
     return Activity(len(shared.samples), shared.timesteps, counts)
 

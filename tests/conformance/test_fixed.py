@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from ecmt_deploy.quantization import quantize
 from ecmt_deploy.simulation.probes import parse_probes
 from ecmt_deploy.simulation.run import simulate
@@ -21,7 +21,7 @@ SEEDS, MANY_SEEDS = range(12), range(12, 512)
 def require_equal(program: Program, x: np.ndarray, timesteps: int) -> int:
     """Run on both targets with everything probed; the number of spikes and states that were compared."""
     asked = [f"{name}:{kind}" for name in program.neurons for kind in ("spikes", "state")]
-    asked += [f"{name}:state" for name, node in program.nodes.items() if isinstance(node, n.ECM | n.ECMProduct | n.Hold)]
+    asked += [f"{name}:state" for name, node in program.nodes.items() if isinstance(node, ops.ECM | ops.ECMProduct | ops.Hold)]
     probes = parse_probes(program, asked)
     expected, run = (
         simulate(program, x, target, timesteps, precision="fixed", probes=probes) for target in ("reference", "lava")

@@ -20,7 +20,7 @@ from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConversionError
 from ecmt_deploy.program import Program, read, write
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from ecmt_deploy.program.graph import parameters
 from tests.support.programs import TinyTransformer, images, program
 
@@ -75,13 +75,13 @@ def chain(layers: int, width: int) -> Program:
         weight = r.standard_normal((width, width), np.float32) / np.float32(width**0.5)
         base = np.float32(0.1).reshape(())
         for name, node in (
-            (f"{i}.neuron", n.MultiThreshold(base, base, 6, "nearest", 0.74)),
+            (f"{i}.neuron", ops.MultiThreshold(base, base, 6, "nearest", 0.74)),
             (str(i), nir.Linear(weight)),
         ):
             nodes[name] = node
             edges.append((last, name))
             last = name
-    nodes |= {"readout": n.Readout("differential"), "output": nir.Output(output_type={"output": np.array([width])})}
+    nodes |= {"readout": ops.Readout("differential"), "output": nir.Output(output_type={"output": np.array([width])})}
     return program(nodes, [*edges, (last, "readout"), ("readout", "output")])
 
 

@@ -14,7 +14,7 @@ from scipy.special import erf
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.errors import ConfigError
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from tests.support.programs import TinyTransformer, images
 
 STEPS, LEVELS = 6, 8
@@ -200,7 +200,7 @@ def test_bases_before_the_second_layer_are_fixed_in_plain_vision_transformers_al
     softmax = [
         program.nodes[name]
         for name, sources in program.operands.items()
-        if isinstance(program.nodes[name], n.MultiThreshold) and "softmax" in sources[0]
+        if isinstance(program.nodes[name], ops.MultiThreshold) and "softmax" in sources[0]
     ]
     assert {(float(node.positive_base), float(node.negative_base)) for node in softmax} == {(np.float32(0.0125),) * 2}
 

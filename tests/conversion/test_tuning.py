@@ -24,7 +24,7 @@ from ecmt_deploy.conversion.lowering import lower
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConversionError
 from ecmt_deploy.program import Provenance
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from ecmt_deploy.program.graph import parameters
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.targets.reference import ReferenceTarget
@@ -230,7 +230,7 @@ def test_expectations_change_no_mathematics():
     for name in program.neurons:
         program.nodes[name].initial_membrane = np.zeros(())
     for node in program.nodes.values():
-        if isinstance(node, n.ECMProduct):
+        if isinstance(node, ops.ECMProduct):
             node.left_initial = node.right_initial = np.zeros(())
     neurons = {name: expecting(program.nodes[name], r.normal(size=program.shapes[name])) for name in program.neurons}
     x = images(3).astype(np.float64)
@@ -242,8 +242,8 @@ def test_expectations_change_no_mathematics():
     np.testing.assert_allclose(engine, before[0], atol=1e-9 * np.abs(before).max())
 
 
-def expecting(node: n.MultiThreshold, initial: np.ndarray) -> n.MultiThreshold:
-    return n.MultiThreshold(
+def expecting(node: ops.MultiThreshold, initial: np.ndarray) -> ops.MultiThreshold:
+    return ops.MultiThreshold(
         node.positive_base, node.negative_base, node.levels, node.rule, node.fraction, node.lowest_level, initial
     )
 

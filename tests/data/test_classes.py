@@ -21,7 +21,7 @@ from ecmt_deploy.errors import DataError, EcmtError, RunError
 from ecmt_deploy.evaluation.jobs import EvaluateJob, evaluate_file, evaluate_shard, evaluation_data
 from ecmt_deploy.evaluation.shards import Shard
 from ecmt_deploy.program import CalibrationRecord, Program, Provenance, verify, write
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from ecmt_deploy.program.preprocessing import Preprocessing
 from ecmt_deploy.runs import pipeline
 from ecmt_deploy.runs.merge import merge
@@ -38,11 +38,11 @@ def brightest(names: tuple[str, ...] | None, ids: tuple[str, ...] | None = None,
     """A program that answers an image with the number of its brightest pixel."""
     nodes = {
         "input": nir.Input(input_type={"input": np.array([1, 4, 4])}),
-        "flat": n.Reshape(np.array([16])),
+        "flat": ops.Reshape(np.array([16])),
         "pixels": nir.Linear(np.eye(outputs, 16)),
         "neuron": cell(),
         "head": nir.Linear(np.eye(outputs)),
-        "readout": n.Readout("differential"),
+        "readout": ops.Readout("differential"),
         "output": nir.Output(output_type={"output": np.array([outputs])}),
     }
     known = {"preprocessing": GREY4, "config": {"timesteps": 2}, **known}

@@ -16,7 +16,7 @@ from ecmt_deploy.engine.functions import IN_PLACE, TORCH
 from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.kernels import kernels
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from ecmt_deploy.program.graph import named_parameters, parameters
 from tests.support.programs import cell, images
 from tests.support.programs import program as handmade
@@ -79,8 +79,8 @@ def one_layer() -> Program:
     nodes = {
         "input": nir.Input(input_type={"input": np.array([2, 4, 4])}),
         "neuron": cell((4,)),
-        "linear": n.LastAxisLinear(np.random.default_rng(0).normal(size=(4, 4))),
-        "readout": n.Readout("differential"),
+        "linear": ops.LastAxisLinear(np.random.default_rng(0).normal(size=(4, 4))),
+        "readout": ops.Readout("differential"),
         "output": nir.Output(output_type={"output": np.array([2, 4, 4])}),
     }
     return handmade(nodes, list(pairwise(nodes)))
@@ -107,7 +107,7 @@ def test_rows_that_cannot_fire_need_no_product(all_programs, monkeypatch):
     for name, node in program.nodes.items():
         (source, *_) = program.operands[name] or ("",)
         neuron = program.nodes.get(source)
-        if isinstance(node, n.LastAxisLinear) and isinstance(neuron, n.MultiThreshold) and len(program.shapes[source]) > 1:
+        if isinstance(node, ops.LastAxisLinear) and isinstance(neuron, ops.MultiThreshold) and len(program.shapes[source]) > 1:
             lowest = np.broadcast_to(neuron.lowest_level, program.shapes[source]).copy()
             lowest[1:] = neuron.levels
             nodes[source] = replace(neuron, lowest_level=lowest)

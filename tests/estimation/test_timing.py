@@ -12,7 +12,7 @@ from ecmt_deploy.chips.schema import Barrier
 from ecmt_deploy.estimation import Band
 from ecmt_deploy.estimation.timing import depth_of
 from ecmt_deploy.placement import Placement, Unit
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from ecmt_deploy.simulation.run import simulate
 from tests.support import two_layers
 from tests.support.programs import images, program
@@ -121,12 +121,12 @@ def units(*groups: str) -> Placement:
 
 def test_depth_is_the_longest_way_in_units():
     """A branch and a short cut: a -> (b -> c | wiring) -> d; the way over b and c decides."""
-    line = n.LastAxisLinear(np.eye(2))
+    line = ops.LastAxisLinear(np.eye(2))
     made = program(
         {
             "input": nir.Input(input_type={"input": np.array([2])}),
-            "a": line, "b": line, "c": line, "turn": n.Take(0, np.array([1, 0])), "d": n.Add(("c", "turn")),
-            "readout": n.Readout("rate"), "output": nir.Output(output_type={"output": np.array([2])}),
+            "a": line, "b": line, "c": line, "turn": ops.Take(0, np.array([1, 0])), "d": ops.Add(("c", "turn")),
+            "readout": ops.Readout("rate"), "output": nir.Output(output_type={"output": np.array([2])}),
         },
         [("input", "a"), ("a", "b"), ("b", "c"), ("a", "turn"), ("c", "d"), ("turn", "d"), ("d", "readout"),
          ("readout", "output")],

@@ -16,13 +16,12 @@ from hypothesis import strategies as st
 from ecmt_deploy.chips import Abilities, Ability, Figure, Hardware, Limits, Source
 from ecmt_deploy.errors import HardwareError
 from ecmt_deploy.kernels import Site, Stream, kernel
-from ecmt_deploy.kernels.wiring import rewire
 from ecmt_deploy.placement import Placement, place
 from ecmt_deploy.placement.settling import settle
 from ecmt_deploy.placement.streams import operands
 from ecmt_deploy.placement.terms import RESOURCES, Terms
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from ecmt_deploy.quantization import quantize
 from tests.support.integer_programs import random_program
 from tests.support.programs import every_node, neuron
@@ -48,14 +47,14 @@ SHARING = {"weight_sharing": True}
 
 def chain(*middle: tuple[str, nir.NIRNode], shape: tuple[int, ...], out: tuple[int, ...]) -> Program:
     """Nodes one after the other, from the input to a readout."""
-    steps = [("input", nir.Input(input_type={"input": np.array(shape)})), *middle, ("readout", n.Readout("differential")),
+    steps = [("input", nir.Input(input_type={"input": np.array(shape)})), *middle, ("readout", ops.Readout("differential")),
              ("output", nir.Output(output_type={"output": np.array(out)}))]  # fmt: skip
     names = [name for name, _ in steps]
     return verified(dict(steps), list(pairwise(names)))
 
 
-def linear(out: int, into: int) -> n.LastAxisLinear:
-    return n.LastAxisLinear(np.ones((out, into)))
+def linear(out: int, into: int) -> ops.LastAxisLinear:
+    return ops.LastAxisLinear(np.ones((out, into)))
 
 
 def two_layers() -> Program:
@@ -189,8 +188,8 @@ def residual() -> Program:
     """stream = encode(x); stream + layer(neuron(stream)), then a head on neurons of that. 2 tokens of 2 channels."""
     nodes = {
         "input": nir.Input(input_type={"input": np.array([2, 2])}),
-        "encode": linear(2, 2), "neuron": neuron(), "layer": linear(2, 2), "add": n.Add(("encode", "layer")),
-        "head.neuron": neuron(), "head": linear(2, 2), "readout": n.Readout("differential"),
+        "encode": linear(2, 2), "neuron": neuron(), "layer": linear(2, 2), "add": ops.Add(("encode", "layer")),
+        "head.neuron": neuron(), "head": linear(2, 2), "readout": ops.Readout("differential"),
         "output": nir.Output(output_type={"output": np.array([2, 2])}),
     }  # fmt: skip
     edges = [("input", "encode"), ("encode", "neuron"), ("neuron", "layer"), ("encode", "add"), ("layer", "add"),
@@ -220,16 +219,16 @@ def attention(heads: int = 2, tokens: int = 4, inner: int = 3, softmax: bool = T
     nodes: dict[str, nir.NIRNode] = {"input": nir.Input(input_type={"input": np.array([tokens, width])})}
     edges = []
     for letter, axes in (("q", [1, 0, 2]), ("k", [1, 2, 0])):
-        nodes |= {letter: linear(width, width), f"{letter}.heads": n.Reshape(np.array([tokens, heads, inner])),
-                  f"{letter}.turn": n.Permute(np.array(axes)), f"{letter}.neuron": neuron()}  # fmt: skip
+        nodes |= {letter: linear(width, width), f"{letter}.heads": ops.Reshape(np.array([tokens, heads, inner])),
+                  f"{letter}.turn": ops.Permute(np.array(axes)), f"{letter}.neuron": neuron()}  # fmt: skip
         names = ["input", letter, f"{letter}.heads", f"{letter}.turn", f"{letter}.neuron", "scores"]
         edges += list(pairwise(names))
-    nodes["scores"] = n.ECMProduct(("q.neuron", "k.neuron"), "matmul", "rate")
+    nodes["scores"] = ops.ECMProduct(("q.neuron", "k.neuron"), "matmul", "rate")
     end = "scores"
     if softmax:
-        nodes["softmax"], end = n.ECM(("scores",), "softmax", "rate", {"axis": np.asarray(2)}), "softmax"
+        nodes["softmax"], end = ops.ECM(("scores",), "softmax", "rate", {"axis": np.asarray(2)}), "softmax"
         edges.append(("scores", "softmax"))
-    nodes |= {"readout": n.Readout("rate"), "output": nir.Output(output_type={"output": np.array([heads, tokens, tokens])})}
+    nodes |= {"readout": ops.Readout("rate"), "output": nir.Output(output_type={"output": np.array([heads, tokens, tokens])})}
     return verified(nodes, [*edges, (end, "readout"), ("readout", "output")])
 
 
@@ -326,7 +325,7 @@ def test_levels_are_neurons_axons_and_synapses_where_spikes_are_binary():
 
 def test_neurons_leave_the_rows_that_leave_them_no_room():
     """A row of 4 channels and the 12 levels of its 4 neurons are 48 neurons: too many for a core of 20, each alone is not."""
-    norm = n.ECM(("encode",), "layer_norm", "differential", {"eps": np.asarray(1e-6), "normalized_axes": np.asarray(1)})
+    norm = ops.ECM(("encode",), "layer_norm", "differential", {"eps": np.asarray(1e-6), "normalized_axes": np.asarray(1)})
     program = chain(
         ("encode", linear(4, 4)), ("norm", norm), ("neuron", neuron()), ("head", linear(4, 4)), shape=(2, 4), out=(2, 4)
     )
@@ -422,7 +421,7 @@ def test_a_mesh_smaller_than_its_chip_is_an_error():
 
 
 def computing(program: Program) -> list[str]:
-    idle = (nir.Input, nir.Output, n.Constant, *n.WIRING)
+    idle = (nir.Input, nir.Output, ops.Constant, *ops.WIRING)
     return [name for name, node in program.nodes.items() if not isinstance(node, idle)]
 
 
@@ -552,8 +551,8 @@ def sources_of(program: Program, name: str) -> list[tuple[str, int] | None]:
 def _labels(program: Program, name: str) -> np.ndarray:
     node, shape = program.nodes[name], program.shapes[name]
     labels = np.zeros(shape, object)
-    if isinstance(node, n.WIRING):
+    if isinstance(node, ops.WIRING):
         return rewire(node, *(_labels(program, operand) for operand in program.operands[name]))
-    if not isinstance(node, n.Constant):
+    if not isinstance(node, ops.Constant):
         labels.ravel()[:] = [(name, i) for i in range(prod(shape))]
     return labels

@@ -11,7 +11,7 @@ import pytest
 
 from ecmt_deploy.errors import TargetError
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from ecmt_deploy.program.activity import INTEGER_COUNTS, Activity, Counts
 from ecmt_deploy.program.audit import impossible
 from ecmt_deploy.simulation import run as simulation
@@ -60,11 +60,11 @@ def test_no_count_of_any_node_is_negative_or_beyond_what_can_be(value, name, all
 def exact(program: Program, node: str) -> list[str]:
     """Counts of a node that follow from program, samples, steps and the other counts."""
     kind = program.nodes[node]
-    if isinstance(kind, n.MultiThreshold):
+    if isinstance(kind, ops.MultiThreshold):
         return ["messages", "neuron_updates_active", "neuron_updates_idle"]
     if isinstance(kind, nir.Conv1d | nir.Conv2d):
         return ["dense_macs", "macs"]
-    if isinstance(kind, (*n.LINEAR, n.ECMProduct)):
+    if isinstance(kind, (*ops.LINEAR, ops.ECMProduct)):
         return ["dense_macs", "macs", "synops"]
     return [field for field in INTEGER_COUNTS if field != "analog_messages"]
 

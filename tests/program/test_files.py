@@ -254,14 +254,14 @@ def test_a_failure_while_writing_leaves_the_old_file(all_programs, tmp_path, mon
 
 
 def test_infinities_may_enter_only_an_ecm():
-    from ecmt_deploy.program import nodes as n
+    from ecmt_deploy.program import ops
 
     nodes = {
         "input": nir.Input(input_type={"input": np.array([3])}),
-        "mask": n.Constant(np.array([0.0, -np.inf, 0.0]), "first"),
-        "sum": n.Add(("input", "mask")),
+        "mask": ops.Constant(np.array([0.0, -np.inf, 0.0]), "first"),
+        "sum": ops.Add(("input", "mask")),
         "neuron": neuron(),
-        "readout": n.Readout("differential"),
+        "readout": ops.Readout("differential"),
         "output": nir.Output(output_type={"output": np.array([3])}),
     }
     edges = [("input", "sum"), ("mask", "sum"), ("sum", "neuron"), ("neuron", "readout"), ("readout", "output")]

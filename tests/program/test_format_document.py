@@ -1,6 +1,6 @@
 """docs/format.md says what the code does: its generated parts are those the code generates now."""
 
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from ecmt_deploy.program.fields import FIELDS
 from ecmt_deploy.program.fixed import FIXED
 from tests.support import fixed_vector
@@ -19,7 +19,7 @@ def test_every_node_type_and_field_is_in_the_document():
         assert f"`{kind.__name__}`" in text, kind
         for field in fields:
             assert f"`{field}`" in text, (kind, field)
-    assert set(FIELDS) == {*n.DIALECT.values(), *n.STANDARD.values(), *FIXED.values()}
+    assert set(FIELDS) == {*ops.DIALECT.values(), *ops.STANDARD.values(), *FIXED.values()}
 
 
 def test_the_vector_spikes():
@@ -40,7 +40,7 @@ def test_the_fixed_point_vector_and_errors_are_current():
 
 
 def test_the_fixed_point_vector_spikes():
-    for coding in n.CODINGS:
+    for coding in ops.CODINGS:
         assert fixed_vector.quantised(coding).integer
     rows = [row for row in fixed_vector.DOCUMENT.read_text().splitlines() if row.startswith("| `neuron`")]
     assert len(rows) == 2

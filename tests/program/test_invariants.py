@@ -14,7 +14,7 @@ from ecmt_deploy.kernels import Site, Stream, kernel
 from ecmt_deploy.kernels.functions import evaluate
 from ecmt_deploy.kernels.stateful import NeuronKernel
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from ecmt_deploy.program.functions import FUNCTIONS, result_shape
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.targets.reference import ReferenceTarget
@@ -44,7 +44,7 @@ def run(node, inputs, shapes, shape, spiking=False):
 @settings(max_examples=60)
 @given(
     arrays(float, (STEPS, 3, 4), elements=values),
-    st.sampled_from(n.RULES),
+    st.sampled_from(ops.RULES),
     st.floats(0.01, 5),
     st.integers(1, 10),
 )
@@ -57,7 +57,7 @@ def test_conservation(x, rule, base, levels):
     assert set(np.concatenate(spikes).ravel().tolist()) <= allowed
 
 
-@pytest.mark.parametrize("rule", n.RULES)
+@pytest.mark.parametrize("rule", ops.RULES)
 def test_the_largest_level_that_is_reached_fires(rule):
     """Against a brute force reading of the rule, thresholds and all."""
     x = np.linspace(-9, 9, 1001)
@@ -74,7 +74,7 @@ def test_the_largest_level_that_is_reached_fires(rule):
         assert s == expected
 
 
-@pytest.mark.parametrize("coding", n.CODINGS)
+@pytest.mark.parametrize("coding", ops.CODINGS)
 @pytest.mark.parametrize("function", FUNCTIONS)
 @settings(max_examples=15)
 @given(data=st.data())
@@ -86,7 +86,7 @@ def test_compensation_telescopes(function, coding, data):
     xs = [data.draw(arrays(float, (STEPS, 3, 4), elements=element)) for _ in range(entry.operands)]
     parameters = {k: np.asarray(v) for k, v in PARAMETERS.get(function, {}).items()}
     shapes = [(3, 4)] * entry.operands
-    node = n.ECM(("x",) * entry.operands, function, coding, parameters)
+    node = ops.ECM(("x",) * entry.operands, function, coding, parameters)
     outputs, _ = run(node, list(zip(*xs, strict=True)), shapes, result_shape(function, parameters, shapes))
     sums = [x.sum(axis=0) for x in xs]
     expected = evaluate(function, parameters, *sums)
@@ -95,8 +95,8 @@ def test_compensation_telescopes(function, coding, data):
     np.testing.assert_allclose(np.sum(outputs, axis=0), expected, atol=1e-8, rtol=1e-8)
 
 
-@pytest.mark.parametrize("coding", n.CODINGS)
-@pytest.mark.parametrize("product", n.PRODUCTS)
+@pytest.mark.parametrize("coding", ops.CODINGS)
+@pytest.mark.parametrize("product", ops.PRODUCTS)
 @settings(max_examples=20)
 @given(data=st.data())
 def test_products_telescope(product, coding, data):
@@ -104,7 +104,7 @@ def test_products_telescope(product, coding, data):
     shapes = [(2, 3, 4), (2, 4, 5)] if product == "matmul" else [(2, 3, 4), (3, 4)]
     a, b = (data.draw(arrays(float, (STEPS, *shape), elements=values)) for shape in shapes)
     shape = (2, 3, 5) if product == "matmul" else (2, 3, 4)
-    outputs, _ = run(n.ECMProduct(("a", "b"), product, coding), list(zip(a, b, strict=True)), shapes, shape, spiking=True)
+    outputs, _ = run(ops.ECMProduct(("a", "b"), product, coding), list(zip(a, b, strict=True)), shapes, shape, spiking=True)
     total_a, total_b = a.sum(axis=0), b.sum(axis=0)
     expected = total_a @ total_b if product == "matmul" else total_a * total_b
     np.testing.assert_allclose(np.sum(outputs, axis=0), expected / (STEPS if coding == "rate" else 1), atol=1e-7)

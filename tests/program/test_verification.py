@@ -8,7 +8,7 @@ import pytest
 
 from ecmt_deploy.errors import ConfigError, NotFiniteError, ProgramError, TargetError
 from ecmt_deploy.program import Program, verify
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from ecmt_deploy.program.functions import FUNCTIONS
 from ecmt_deploy.simulation.run import simulate
 from tests.conformance.test_random_programs import outcome, require_equal
@@ -26,7 +26,7 @@ def around(*middle: nir.NIRNode, shape: tuple[int, ...] = SHAPE, out: tuple[int,
     nodes = {"input": nir.Input(input_type={"input": np.array(shape, np.int64)})}
     nodes |= {f"node{i}": node for i, node in enumerate(middle)}
     nodes |= {
-        "readout": n.Readout("differential"),
+        "readout": ops.Readout("differential"),
         "output": nir.Output(output_type={"output": np.array(out or shape, np.int64)}),
     }
     names = list(nodes)
@@ -42,13 +42,13 @@ def on_axis(axis: int) -> dict[str, tuple[nir.NIRNode, tuple[int, ...]]]:
     turned[axis % 3], turned[0] = turned[0], turned[axis % 3]
     doubled = tuple(s * 2 if i == axis % 3 else s for i, s in enumerate(SHAPE))
     return {
-        "slice": (n.Slice(axis, 0, 1, 1), tuple(kept)),
-        "take": (n.Take(axis, np.arange(size)[::-1]), SHAPE),
-        "concat": (n.Concat(("input", "input"), axis), doubled),
-        "mean": (n.Mean(np.array([axis]), False), tuple(without)),
-        "permute": (n.Permute(np.array([a - 3 if axis < 0 else a for a in turned])), tuple(SHAPE[a] for a in turned)),
-        "softmax": (n.ECM(("input",), "softmax", "differential", {"axis": np.asarray(axis)}), SHAPE),
-        "l2_norm": (n.ECM(("input",), "l2_norm", "differential", {"axis": np.asarray(axis)}), tuple(kept)),
+        "slice": (ops.Slice(axis, 0, 1, 1), tuple(kept)),
+        "take": (ops.Take(axis, np.arange(size)[::-1]), SHAPE),
+        "concat": (ops.Concat(("input", "input"), axis), doubled),
+        "mean": (ops.Mean(np.array([axis]), False), tuple(without)),
+        "permute": (ops.Permute(np.array([a - 3 if axis < 0 else a for a in turned])), tuple(SHAPE[a] for a in turned)),
+        "softmax": (ops.ECM(("input",), "softmax", "differential", {"axis": np.asarray(axis)}), SHAPE),
+        "l2_norm": (ops.ECM(("input",), "l2_norm", "differential", {"axis": np.asarray(axis)}), tuple(kept)),
     }
 
 
@@ -74,10 +74,10 @@ def test_an_axis_means_the_same_counted_from_either_end(target, kind, axis):
 @pytest.mark.parametrize("kind", on_axis(0))
 def test_an_axis_outside_the_operand_is_refused(kind, axis):
     node, _ = on_axis(0)[kind]
-    if isinstance(node, n.ECM):
+    if isinstance(node, ops.ECM):
         node.parameters["axis"] = np.asarray(axis)
-    elif isinstance(node, n.Permute | n.Mean):
-        node.axes = np.array([axis] if isinstance(node, n.Mean) else [axis, 1, 2])
+    elif isinstance(node, ops.Permute | ops.Mean):
+        node.axes = np.array([axis] if isinstance(node, ops.Mean) else [axis, 1, 2])
     else:
         node.axis = axis
     with pytest.raises(ProgramError, match="axis|axes") as error:
@@ -86,12 +86,12 @@ def test_an_axis_outside_the_operand_is_refused(kind, axis):
 
 
 FIELDS_LOOSELY = {
-    "lists": n.Permute([0, 2, 1]),
-    "python numbers": n.Slice(np.int64(2), np.asarray(0), 4, True + 0),
-    "small integers": n.Take(2, np.array([3, 1], np.uint8)),
-    "numbers as parameters": n.ECM(["input"], "clamp", "differential", {"low": -1, "high": 2.5}),
-    "an axis of python": n.ECM(("input",), "softmax", "differential", {"axis": -1}),
-    "a truth value of numpy": n.Mean([0], np.bool_(True)),
+    "lists": ops.Permute([0, 2, 1]),
+    "python numbers": ops.Slice(np.int64(2), np.asarray(0), 4, True + 0),
+    "small integers": ops.Take(2, np.array([3, 1], np.uint8)),
+    "numbers as parameters": ops.ECM(["input"], "clamp", "differential", {"low": -1, "high": 2.5}),
+    "an axis of python": ops.ECM(("input",), "softmax", "differential", {"axis": -1}),
+    "a truth value of numpy": ops.Mean([0], np.bool_(True)),
 }
 
 
@@ -108,18 +108,18 @@ def test_fields_are_brought_to_their_kinds(kind, target):
 @pytest.mark.parametrize(
     ("node", "what"),
     [
-        (n.Permute("abc"), "axes"),
-        (n.Slice(0.5, 0, 1, 1), "axis"),
-        (n.Slice(True, 0, 1, 1), "axis"),
-        (n.Take(0, None), "indices"),
-        (n.Mean(np.array([0]), "yes"), "keepdims"),
-        (n.LastAxisLinear(np.eye(4, dtype=complex)), "weight"),
-        (n.LastAxisLinear(np.eye(4, dtype=np.longdouble)), "weight"),
-        (n.ECM("input", "relu", "differential", {}), "operands"),
-        (n.ECM(("input",), "clamp", "differential", {"low": "a", "high": 1}), "parameters"),
-        (n.ECM(("input",), "relu", "differential", 3), "parameters"),
-        (n.Readout(3), "coding"),
-        (n.Pad([[0, 1], [2]]), "widths"),
+        (ops.Permute("abc"), "axes"),
+        (ops.Slice(0.5, 0, 1, 1), "axis"),
+        (ops.Slice(True, 0, 1, 1), "axis"),
+        (ops.Take(0, None), "indices"),
+        (ops.Mean(np.array([0]), "yes"), "keepdims"),
+        (ops.LastAxisLinear(np.eye(4, dtype=complex)), "weight"),
+        (ops.LastAxisLinear(np.eye(4, dtype=np.longdouble)), "weight"),
+        (ops.ECM("input", "relu", "differential", {}), "operands"),
+        (ops.ECM(("input",), "clamp", "differential", {"low": "a", "high": 1}), "parameters"),
+        (ops.ECM(("input",), "relu", "differential", 3), "parameters"),
+        (ops.Readout(3), "coding"),
+        (ops.Pad([[0, 1], [2]]), "widths"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
@@ -160,7 +160,7 @@ def test_every_parameter_keeps_its_rule(function, parameter):
     required = {p.name: np.asarray(SOUND[p.name]) for p in FUNCTIONS[function].parameters if p.required}
     refused = 0
     for value in WRONG:
-        node = n.ECM(("input",), function, "differential", {**required, parameter.name: value})
+        node = ops.ECM(("input",), function, "differential", {**required, parameter.name: value})
         out = (2, 3, 1) if function == "l2_norm" else SHAPE
         try:
             made = around(node, out=(1, 3, 4) if function == "l2_norm" and np.all(value == 0) else out)
@@ -178,9 +178,9 @@ def test_parameters_are_complete_and_no_more(function):
     for missing in required:
         rest = {key: value for key, value in required.items() if key != missing}
         with pytest.raises(ProgramError, match=missing):
-            around(n.ECM(("input",), function, "differential", rest))
+            around(ops.ECM(("input",), function, "differential", rest))
     with pytest.raises(ProgramError, match="does not take"):
-        around(n.ECM(("input",), function, "differential", {**required, "more": np.asarray(1.0)}))
+        around(ops.ECM(("input",), function, "differential", {**required, "more": np.asarray(1.0)}))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -191,7 +191,7 @@ def test_levels_are_normal_numbers(base, dtype):
         array = np.asarray(base, dtype)
     limits = np.finfo(dtype)
     sound = 2 * limits.tiny <= array <= limits.max / 2.0**6
-    node = n.MultiThreshold(array, array, 6, "nearest", 0.74)
+    node = ops.MultiThreshold(array, array, 6, "nearest", 0.74)
     if not sound:
         with pytest.raises(ProgramError, match="positive_base"):
             around(node)
@@ -209,21 +209,21 @@ def test_streams_have_elements():
     with pytest.raises(ProgramError, match="at least one element"):
         around(shape=(3, 0))
     with pytest.raises(ProgramError, match="at least one element"):
-        around(n.LastAxisLinear(np.zeros((0, 4))))
+        around(ops.LastAxisLinear(np.zeros((0, 4))))
 
 
 # --- what is no longer finite -----------------------------------------------------------------------------------------
 
 OVERFLOWS = {
-    "a quotient": (n.ECM(("input",), "reciprocal", "differential", {}), np.zeros((2, *SHAPE))),
-    "a root": (n.ECM(("input",), "sqrt", "differential", {}), -np.ones((2, *SHAPE))),
-    "an exponential": (n.ECM(("input",), "exp", "differential", {}), np.full((2, *SHAPE), 1e4)),
-    "a sum of products": (n.LastAxisLinear(np.full((4, 4), 1e200)), np.full((2, *SHAPE), 1e200)),
+    "a quotient": (ops.ECM(("input",), "reciprocal", "differential", {}), np.zeros((2, *SHAPE))),
+    "a root": (ops.ECM(("input",), "sqrt", "differential", {}), -np.ones((2, *SHAPE))),
+    "an exponential": (ops.ECM(("input",), "exp", "differential", {}), np.full((2, *SHAPE), 1e4)),
+    "a sum of products": (ops.LastAxisLinear(np.full((4, 4), 1e200)), np.full((2, *SHAPE), 1e200)),
 }
 
 
 @pytest.mark.parametrize(("target", "kind"), [*itertools.product(NUMPY_AND_TORCH, OVERFLOWS), ("lava", "a quotient")])
-@pytest.mark.parametrize("then", [[], [cell()], [n.ECM(("node0",), "tanh", "differential", {})]], ids=["", "neuron", "tanh"])
+@pytest.mark.parametrize("then", [[], [cell()], [ops.ECM(("node0",), "tanh", "differential", {})]], ids=["", "neuron", "tanh"])
 def test_a_run_ends_where_a_value_is_no_longer_finite(target, kind, then):
     """Whatever would make a number of it afterwards, and on every target."""
     require(target)
@@ -239,10 +239,10 @@ def test_masks_are_no_overflow(target):
     """Infinities of constants end in a function, as they should; what they stand beside is still looked at."""
     nodes = {
         "input": nir.Input(input_type={"input": np.array(SHAPE)}),
-        "mask": n.Constant(np.where(np.arange(4) < 2, 0.0, -np.inf) * np.ones(SHAPE), "first"),
-        "masked": n.Add(("input", "mask")),
-        "softmax": n.ECM(("masked",), "softmax", "differential", {"axis": np.asarray(2)}),
-        "readout": n.Readout("differential"),
+        "mask": ops.Constant(np.where(np.arange(4) < 2, 0.0, -np.inf) * np.ones(SHAPE), "first"),
+        "masked": ops.Add(("input", "mask")),
+        "softmax": ops.ECM(("masked",), "softmax", "differential", {"axis": np.asarray(2)}),
+        "readout": ops.Readout("differential"),
         "output": nir.Output(output_type={"output": np.array(SHAPE)}),
     }
     edges = [("input", "masked"), ("mask", "masked"), ("masked", "softmax"), ("softmax", "readout"), ("readout", "output")]
@@ -250,8 +250,8 @@ def test_masks_are_no_overflow(target):
         made = verify(nodes, edges, PROVENANCE)
     outputs = simulate(made, np.ones((1, *SHAPE)), target, 2).outputs
     np.testing.assert_allclose(outputs[-1][..., :2], 0.5)
-    scaled = {**nodes, "big": n.BroadcastScale(np.full((), 1e300))}
-    scaled["masked"] = n.Add(("big", "mask"))
+    scaled = {**nodes, "big": ops.BroadcastScale(np.full((), 1e300))}
+    scaled["masked"] = ops.Add(("big", "mask"))
     moved = [("input", "big"), ("big", "masked"), *edges[1:]]
     with np.errstate(all="ignore"), pytest.raises(NotFiniteError, match="node masked"):
         simulate(verify(scaled, moved, PROVENANCE), np.full((1, *SHAPE), 1e300), target, 1)

@@ -13,7 +13,7 @@ from ecmt_deploy.kernels import Site, kernels
 from ecmt_deploy.kernels.linear import ConvKernel
 from ecmt_deploy.program import Program
 from ecmt_deploy.program import fixed as f
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from ecmt_deploy.program.fields import FIELDS
 from ecmt_deploy.program.graph import parameters
 from ecmt_deploy.program.shapes import ShapeError, infer
@@ -25,7 +25,7 @@ from tests.support.integer_programs import random_program
 from tests.support.programs import cell, every_node, program
 
 FLOAT = np.dtype(np.float64)
-MADE = {f"every node, {coding}": every_node(coding) for coding in n.CODINGS}
+MADE = {f"every node, {coding}": every_node(coding) for coding in ops.CODINGS}
 MADE |= {f"integer program {seed}": random_program(seed)[0] for seed in range(40)}
 
 
@@ -100,8 +100,8 @@ def large_convolutions() -> Program:
             "encode": nir.Conv2d((12, 12), r.normal(size=(8, 2, 3, 3)), (1, 1), (1, 1), (1, 1), 1, np.zeros(8)),
             "neuron": cell(),
             "conv": nir.Conv2d((12, 12), r.normal(size=(64, 4, 5, 5)), (1, 1), (2, 2), (1, 1), 2, np.zeros(64)),
-            "mean": n.Mean(np.array([1, 2]), False),
-            "readout": n.Readout("differential"),
+            "mean": ops.Mean(np.array([1, 2]), False),
+            "readout": ops.Readout("differential"),
             "output": nir.Output(output_type={"output": np.array([64])}),
         },
         [("input", "encode"), ("encode", "neuron"), ("neuron", "conv"), ("conv", "mean"), ("mean", "readout"),

@@ -21,7 +21,7 @@ from ecmt_deploy.kernels import Site, Stream, kernel, kernels
 from ecmt_deploy.kernels.fixed import arithmetic
 from ecmt_deploy.program import Program, read, verify, write
 from ecmt_deploy.program import fixed as f
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from ecmt_deploy.program.fixed_rules import stream_exponents
 from ecmt_deploy.program.graph import parameters
 from ecmt_deploy.quantization import quantize
@@ -86,7 +86,7 @@ def test_neurons_conserve_and_compensation_telescopes(seed):
         assert t <= timesteps
 
 
-@given(st.integers(1, 12), st.integers(128, 255), st.integers(1, 3000), st.sampled_from(n.RULES), st.data())
+@given(st.integers(1, 12), st.integers(128, 255), st.integers(1, 3000), st.sampled_from(ops.RULES), st.data())
 @settings(max_examples=200)
 def test_the_largest_level_that_is_reached_fires(levels, numerator, base, rule, draw):
     """The kernel finds levels by one division; the definition is a threshold per level."""
@@ -150,9 +150,9 @@ def test_random_programs_reach_everything():
     """A generator that misses a node or a function tests less than it says."""
     made = [random_program(seed)[0] for seed in range(150)]
     nodes = [node for program in made for node in program.nodes.values()]
-    assert {type(node) for node in nodes} >= {*f.FIXED.values(), *n.WIRING}
+    assert {type(node) for node in nodes} >= {*f.FIXED.values(), *ops.WIRING}
     assert {node.function for node in nodes if isinstance(node, f.FixedECM)} == set(INTEGER)
-    assert {program.coding for program in made} == set(n.CODINGS)
+    assert {program.coding for program in made} == set(ops.CODINGS)
     weights = np.concatenate([node.weight.ravel() for node in nodes if isinstance(node, f.FixedLinear)])
     assert (weights.min(), weights.max()) == (-128, 127)
     runs = [simulate(*random_program(seed)[:2], "reference", 2, "fixed").activity for seed in range(20)]
@@ -312,7 +312,7 @@ def edges(program: Program) -> list[tuple[str, str]]:
 
 
 def test_float_and_integer_nodes_do_not_mix(small):
-    mixed = {**small.nodes, "readout": n.Readout(small.coding)}
+    mixed = {**small.nodes, "readout": ops.Readout(small.coding)}
     with pytest.raises(ProgramError, match=r"readout \(Readout\): is not of an integer program"):
         verify(mixed, edges(small), small.provenance)
 

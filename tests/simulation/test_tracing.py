@@ -8,7 +8,7 @@ import torch
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConfigError, DataError, RunError
 from ecmt_deploy.kernels import kernels
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from ecmt_deploy.simulation.traces import Trace, load_trace
 from ecmt_deploy.simulation.tracing import _needed_rows as needed_rows
 from ecmt_deploy.simulation.tracing import trace
@@ -36,7 +36,7 @@ def test_the_readout_and_the_neurons_against_the_reference_kernels(program):
             for t in range(STEPS):
                 so_far = so_far + steps[t][name]
                 value = so_far / (t + 1) if program.coding == "rate" and name != "patch" and name != "encode" else so_far
-                if isinstance(program.nodes[name], n.Readout):
+                if isinstance(program.nodes[name], ops.Readout):
                     value = steps[t][name]
                 squared[name][i, t] = ((value - analog[name])[finite] ** 2).sum()
                 if name in fired:

@@ -24,7 +24,7 @@ from docs.generate.documents import block, put
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "support.md"
 INPUTS, CALIBRATION, STEPS = 24, 32, 16
@@ -214,11 +214,11 @@ def _operations(program: Program) -> str:
     """What the program computes besides wiring and constants."""
     found = set()
     for node in program.nodes.values():
-        if isinstance(node, n.ECM):
+        if isinstance(node, ops.ECM):
             found.add(node.function)
-        elif isinstance(node, n.ECMProduct):
+        elif isinstance(node, ops.ECMProduct):
             found.add(f"{node.product} of activations")
-        elif isinstance(node, n.LINEAR):
+        elif isinstance(node, ops.LINEAR):
             found.add(type(node).__name__.lower().replace("lastaxislinear", "linear"))
     return ", ".join(sorted(found))
 

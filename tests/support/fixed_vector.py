@@ -7,7 +7,7 @@ import numpy as np
 
 from ecmt_deploy.kernels import Stream, kernels
 from ecmt_deploy.program import Program, verify
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from ecmt_deploy.quantization import quantize
 from ecmt_deploy.simulation.run import integers
 from tests.support.fixed_functions import DOCUMENT, table
@@ -20,7 +20,7 @@ def quantised(coding: str) -> Program:
     """The program of docs/format.md with GELU for ReLU, in integers."""
     source = small(coding)
     nodes = {("gelu" if name == "relu" else name): node for name, node in source.nodes.items()}
-    nodes["gelu"] = n.ECM(("add",), "gelu", coding, {})
+    nodes["gelu"] = ops.ECM(("add",), "gelu", coding, {})
     names = {"relu": "gelu"}
     edges = [(names.get(s, s), names.get(name, name)) for name, sources in source.operands.items() for s in sources]
     return quantize(verify(nodes, edges, msgspec.structs.replace(source.provenance, ranges=RANGES)))
@@ -29,7 +29,7 @@ def quantised(coding: str) -> Program:
 def vector() -> str:
     """Fields and streams of every node, both codings."""
     parts = [f"Sample {SAMPLE.tolist()}, {STEPS} steps; the entries of the tables of `gelu` are left out here."]
-    for coding in n.CODINGS:
+    for coding in ops.CODINGS:
         made = quantised(coding)
         running = kernels(made, made.dtype)
         running["input"].present(integers(made, SAMPLE))

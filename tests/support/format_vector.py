@@ -7,7 +7,7 @@ import numpy as np
 
 from ecmt_deploy.kernels import kernels
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from ecmt_deploy.program.functions import FUNCTIONS
 from tests.support.programs import program
 
@@ -20,22 +20,22 @@ BEGIN, END = "<!-- generated: {} -->", "<!-- end: {} -->"
 def small(coding: str) -> Program:
     """Input, weights, bias, ReLU, neurons, weights: one of each."""
     rate = coding == "rate"
-    neuron = n.MultiThreshold(np.array(0.11), np.array(0.13), 4, "nearest", 0.74)
+    neuron = ops.MultiThreshold(np.array(0.11), np.array(0.13), 4, "nearest", 0.74)
     nodes = {
         "input": nir.Input(input_type={"input": np.array([3])}),
         "encode": nir.Linear(np.array([[0.5, -1.0, 0.2], [1.5, 0.4, -0.3]])),
-        "bias": n.Constant(np.array([0.1, -0.2]), "every" if rate else "first"),
-        "add": n.Add(("hold" if rate else "encode", "bias")),
-        "relu": n.ECM(("add",), "relu", coding, {}),
+        "bias": ops.Constant(np.array([0.1, -0.2]), "every" if rate else "first"),
+        "add": ops.Add(("hold" if rate else "encode", "bias")),
+        "relu": ops.ECM(("add",), "relu", coding, {}),
         "neuron": neuron,
         "head": nir.Linear(np.array([[1.0, -0.7], [0.3, 0.8]])),
-        "readout": n.Readout(coding),
+        "readout": ops.Readout(coding),
         "output": nir.Output(output_type={"output": np.array([2])}),
     }
     edges = [("input", "encode"), ("bias", "add"), ("add", "relu"), ("relu", "neuron"), ("neuron", "head")]
     edges += [("head", "readout"), ("readout", "output")]
     if rate:
-        nodes["hold"] = n.Hold()
+        nodes["hold"] = ops.Hold()
         edges += [("encode", "hold"), ("hold", "add")]
     else:
         edges += [("encode", "add")]
@@ -45,7 +45,7 @@ def small(coding: str) -> Program:
 def vector() -> str:
     """Every node's output at every step, both codings, sample, and the fields that are not in the text."""
     parts = [f"Sample {SAMPLE.tolist()}, float64, {STEPS} steps."]
-    for coding in n.CODINGS:
+    for coding in ops.CODINGS:
         made = small(coding)
         running = kernels(made, np.dtype(np.float64))
         running["input"].present(SAMPLE)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ecmt_deploy.program import Program, Provenance, verify
 from ecmt_deploy.program import fixed as f
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from ecmt_deploy.program.fixed_rules import SAME_FORMAT
 from ecmt_deploy.quantization.functions import parameters_for
 from tests.support.functions import INTEGER, SCALARS
@@ -79,7 +79,7 @@ class Builder:
         return self.add(f.FixedMultiThreshold(
             positive_base=np.asarray(unit * a, np.int32), negative_base=np.asarray(unit * b, np.int32), unit=unit,
             levels=levels,
-            rule=str(self.r.choice(n.RULES)), fraction=int(self.r.integers(128, 256)) / 256,
+            rule=str(self.r.choice(ops.RULES)), fraction=int(self.r.integers(128, 256)) / 256,
             lowest_level=np.asarray(self.r.integers(0, levels + 1, size=shape), np.int8),
             initial_membrane=np.asarray(self.integers(self.shape) // 4), payload_bits=PAYLOAD,
             **self.format(self.exponents[self.stream]),
@@ -105,7 +105,7 @@ class Builder:
         two = self.r.random() < 0.5
         if two:
             shape = (channels, 1, length)
-            self.add(n.Reshape(np.array(shape)), self.stream, shape=shape)
+            self.add(ops.Reshape(np.array(shape)), self.stream, shape=shape)
         groups = channels if channels > 1 and self.r.random() < 0.5 else 1
         out = groups * int(self.r.integers(1, 3))
         node = f.FixedConv(
@@ -118,7 +118,7 @@ class Builder:
     def as_matrix(self) -> None:
         if len(self.shape) != 2:
             shape = (max(prod(self.shape[:-1]), 1), self.shape[-1])
-            self.add(n.Reshape(np.array(shape)), self.stream, shape=shape, exponent=self.exponents[self.stream])
+            self.add(ops.Reshape(np.array(shape)), self.stream, shape=shape, exponent=self.exponents[self.stream])
 
     def constant(self, exponent: int, shape: tuple[int, ...], masked: bool = False) -> str:
         value = self.integers(shape)
@@ -178,11 +178,11 @@ class Builder:
     def product(self) -> None:
         self.as_matrix()
         source, (tokens, channels) = self.stream, self.shape
-        kind = str(self.r.choice(n.PRODUCTS))
+        kind = str(self.r.choice(ops.PRODUCTS))
         left = self.neuron()
         self.stream = source
         if kind == "matmul":
-            self.add(n.Permute(np.array([1, 0])), source, shape=(channels, tokens), exponent=self.exponents[source])
+            self.add(ops.Permute(np.array([1, 0])), source, shape=(channels, tokens), exponent=self.exponents[source])
         right = self.neuron() if self.r.random() < 0.8 else self.stream
         initial = self.coding == "differential"
         units = [self.nodes[side].unit if side != source and hasattr(self.nodes[side], "unit") else np.ones((), np.int32)
@@ -217,24 +217,24 @@ class Builder:
         exponent, source = self.exponents[self.stream], self.stream
         match int(self.r.integers(6)):
             case 0:
-                self.add(n.Permute(np.array([1, 0])), source, shape=(channels, rows), exponent=exponent)
+                self.add(ops.Permute(np.array([1, 0])), source, shape=(channels, rows), exponent=exponent)
             case 1:
-                self.add(n.Slice(1, 0, channels, 2), source, shape=(rows, (channels + 1) // 2), exponent=exponent)
+                self.add(ops.Slice(1, 0, channels, 2), source, shape=(rows, (channels + 1) // 2), exponent=exponent)
             case 2:
-                self.add(n.Take(0, np.array([rows - 1, 0])), source, shape=(2, channels), exponent=exponent)
+                self.add(ops.Take(0, np.array([rows - 1, 0])), source, shape=(2, channels), exponent=exponent)
             case 3:
-                self.add(n.Pad(np.array([[1, 0], [0, 1]])), source, shape=(rows + 1, channels + 1), exponent=exponent)
+                self.add(ops.Pad(np.array([[1, 0], [0, 1]])), source, shape=(rows + 1, channels + 1), exponent=exponent)
             case 4:
                 other = self.constant(exponent, (1, channels))
-                node = n.Concat((other, source), 0)
+                node = ops.Concat((other, source), 0)
                 self.add(node, other, source, shape=(rows + 1, channels), exponent=exponent)
             case _:
-                self.add(n.Reshape(np.array([1, rows, channels])), source, shape=(1, rows, channels), exponent=exponent)
-                self.add(n.Expand(np.array([2, rows, channels])), self.stream, shape=(2, rows, channels), exponent=exponent)
+                self.add(ops.Reshape(np.array([1, rows, channels])), source, shape=(1, rows, channels), exponent=exponent)
+                self.add(ops.Expand(np.array([2, rows, channels])), self.stream, shape=(2, rows, channels), exponent=exponent)
 
     def finish(self) -> Program:
         size = prod(self.shape)
-        self.add(n.Reshape(np.array([size])), self.stream, shape=(size,), exponent=self.exponents[self.stream])
+        self.add(ops.Reshape(np.array([size])), self.stream, shape=(size,), exponent=self.exponents[self.stream])
         self.add(f.FixedReadout(coding=self.coding, **self.format(self.exponents[self.stream])), self.stream)
         self.add(nir.Output(output_type={"output": np.array(self.shape)}), self.stream)
         return verify(self.nodes, self.edges, Provenance(tool_version="test"))

@@ -10,7 +10,7 @@ from torch import nn
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.program import Program, Provenance, verify
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 
 PROVENANCE = Provenance(tool_version="test")
 
@@ -21,11 +21,11 @@ def program(nodes: dict[str, nir.NIRNode], edges: list[tuple[str, str]]) -> Prog
 
 def neuron(
     shape: tuple[int, ...] = (), base: float = 0.1, rule: str = "nearest", levels: int = 6, ratio: float = 1.1
-) -> n.MultiThreshold:
-    return n.MultiThreshold(np.full(shape, base), np.full(shape, base * ratio), levels, rule, 0.74)
+) -> ops.MultiThreshold:
+    return ops.MultiThreshold(np.full(shape, base), np.full(shape, base * ratio), levels, rule, 0.74)
 
 
-def cell(shape: tuple[int, ...] = (), rule: str = "nearest") -> n.MultiThreshold:
+def cell(shape: tuple[int, ...] = (), rule: str = "nearest") -> ops.MultiThreshold:
     """A neuron whose bases are no round numbers: sums of products of those lie exactly on thresholds, where the order of a sum
     decides, as it does not with bases from data."""
     return neuron(shape, float(np.sqrt(0.0103)), rule, ratio=float(np.sqrt(1.21 + 1 / 97)))
@@ -46,48 +46,48 @@ def every_node(coding: str, seed: int = 0) -> Program:
     nodes: dict[str, nir.NIRNode] = {
         "input": nir.Input(input_type={"input": np.array([2, 4, 4])}),
         "encode": conv2d,
-        "bias": n.Constant(r.normal(size=(4, 3, 3)), schedule),
-        "add": n.Add(("start", "bias")),
+        "bias": ops.Constant(r.normal(size=(4, 3, 3)), schedule),
+        "add": ops.Add(("start", "bias")),
         "spread.neuron": cell((4, 1, 1)),
         "spread": grouped,
-        "tokens": n.Reshape(np.array([4, 9])),
+        "tokens": ops.Reshape(np.array([4, 9])),
         "line.neuron": cell(),
         "line": conv1d,
-        "line.pad": n.Pad(np.array([[0, 0], [1, 3]])),
-        "both": n.Add(("tokens", "line.pad")),
-        "turn": n.Permute(np.array([1, 0])),
-        "norm": n.ECM(("turn",), "layer_norm", coding, {
+        "line.pad": ops.Pad(np.array([[0, 0], [1, 3]])),
+        "both": ops.Add(("tokens", "line.pad")),
+        "turn": ops.Permute(np.array([1, 0])),
+        "norm": ops.ECM(("turn",), "layer_norm", coding, {
             "eps": np.asarray(1e-6), "normalized_axes": np.asarray(1), "weight": r.normal(size=4), "bias": r.normal(size=4)}),
         "qk.neuron": cell((4,), rule="paper"),
-        "qk": n.LastAxisLinear(r.normal(size=(4, 4))),
-        "heads": n.Reshape(np.array([9, 2, 2])),
-        "q": n.Permute(np.array([1, 0, 2])),
-        "k": n.Permute(np.array([1, 2, 0])),
-        "q.scale": n.BroadcastScale(np.array(0.7)),
+        "qk": ops.LastAxisLinear(r.normal(size=(4, 4))),
+        "heads": ops.Reshape(np.array([9, 2, 2])),
+        "q": ops.Permute(np.array([1, 0, 2])),
+        "k": ops.Permute(np.array([1, 2, 0])),
+        "q.scale": ops.BroadcastScale(np.array(0.7)),
         "q.neuron": cell(),
         "k.neuron": cell(),
-        "scores": n.ECMProduct(("q.neuron", "k.neuron"), "matmul", coding, **initial),
-        "mask": n.Constant(mask, schedule),
-        "masked": n.Add(("scores", "mask")),
-        "softmax": n.ECM(("masked",), "softmax", coding, {"axis": np.asarray(2)}),
+        "scores": ops.ECMProduct(("q.neuron", "k.neuron"), "matmul", coding, **initial),
+        "mask": ops.Constant(mask, schedule),
+        "masked": ops.Add(("scores", "mask")),
+        "softmax": ops.ECM(("masked",), "softmax", coding, {"axis": np.asarray(2)}),
         "softmax.neuron": cell(),
-        "values": n.ECMProduct(("softmax.neuron", "q.neuron"), "matmul", coding),
+        "values": ops.ECMProduct(("softmax.neuron", "q.neuron"), "matmul", coding),
         "gate.neuron": cell(),
-        "gated": n.ECMProduct(("gate.neuron", "gate.neuron"), "multiply", coding),
-        "length": n.ECM(("gated",), "l2_norm", coding, {"axis": np.asarray(1)}),
-        "long": n.ECM(("length",), "clamp", coding, {"low": np.asarray(0.1), "high": np.asarray(1e6)}),
-        "unit": n.ECM(("gated", "long"), "divide", coding, {}),
-        "swap": n.Take(1, np.array([3, 1, 1, 0, 8])),
-        "part": n.Slice(1, 0, 5, 2),
-        "wide": n.Expand(np.array([2, 5, 2])),
-        "first": n.Slice(1, 0, 1, 1),
+        "gated": ops.ECMProduct(("gate.neuron", "gate.neuron"), "multiply", coding),
+        "length": ops.ECM(("gated",), "l2_norm", coding, {"axis": np.asarray(1)}),
+        "long": ops.ECM(("length",), "clamp", coding, {"low": np.asarray(0.1), "high": np.asarray(1e6)}),
+        "unit": ops.ECM(("gated", "long"), "divide", coding, {}),
+        "swap": ops.Take(1, np.array([3, 1, 1, 0, 8])),
+        "part": ops.Slice(1, 0, 5, 2),
+        "wide": ops.Expand(np.array([2, 5, 2])),
+        "first": ops.Slice(1, 0, 1, 1),
         "scaled": nir.Scale(r.normal(size=(2, 5, 2))),
-        "joined": n.Concat(("scaled", "part"), 1),
-        "mean": n.Mean(np.array([0, 1]), False),
-        "act": n.ECM(("mean",), "gelu", coding, {}),
+        "joined": ops.Concat(("scaled", "part"), 1),
+        "mean": ops.Mean(np.array([0, 1]), False),
+        "act": ops.ECM(("mean",), "gelu", coding, {}),
         "head.neuron": expecting,
         "head": nir.Linear(r.normal(size=(3, 2))),
-        "readout": n.Readout(coding),
+        "readout": ops.Readout(coding),
         "output": nir.Output(output_type={"output": np.array([3])}),
     }  # fmt: skip
     edges = [
@@ -103,10 +103,10 @@ def every_node(coding: str, seed: int = 0) -> Program:
         ("head", "readout"), ("readout", "output"),
     ]  # fmt: skip
     if coding == "rate":
-        nodes["start"] = n.Hold()
+        nodes["start"] = ops.Hold()
         edges.append(("encode", "start"))
     else:  # no Hold: what entered once has entered
-        nodes["start"] = n.Reshape(np.array([4, 3, 3]))
+        nodes["start"] = ops.Reshape(np.array([4, 3, 3]))
         edges.append(("encode", "start"))
     return program(nodes, edges)
 

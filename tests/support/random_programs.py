@@ -17,7 +17,7 @@ import numpy as np
 from ecmt_deploy.errors import ProgramError
 from ecmt_deploy.kernels import InputKernel, Site, Stream, kernel
 from ecmt_deploy.program import Program, Provenance, verify
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from ecmt_deploy.program.functions import FUNCTIONS
 from ecmt_deploy.program.shapes import ShapeError, infer
 from tests.support.functions import SCALARS
@@ -47,7 +47,7 @@ class Builder:
     def __init__(self, seed: int, quantisable: bool) -> None:
         self.r = np.random.default_rng(seed)
         self.quantisable = quantisable
-        self.coding = str(self.r.choice(n.CODINGS))
+        self.coding = str(self.r.choice(ops.CODINGS))
         self.mixed = not quantisable and self.chance(0.15)
         self.nodes: dict[str, nir.NIRNode] = {}
         self.edges: list[tuple[str, str]] = []
@@ -89,14 +89,14 @@ class Builder:
         return tuple(1 if self.chance(0.4) else size for size in kept)
 
     def own_coding(self) -> str:
-        return str(self.r.choice(n.CODINGS)) if self.mixed else self.coding
+        return str(self.r.choice(ops.CODINGS)) if self.mixed else self.coding
 
     def stream(self, least_rank: int = 0, spikes: bool = True) -> str:
         """A stream, mostly a late one; ``spikes`` says whether integers may take it where it holds spikes."""
         without = self.masked | (self.spiking if self.quantisable and not spikes else set())
         fitting = [s for s, v in self.values.items() if v.ndim >= least_rank and s not in without]
         if not fitting:
-            return self.add(n.Reshape(np.array([1] * least_rank)), self.scalar())
+            return self.add(ops.Reshape(np.array([1] * least_rank)), self.scalar())
         return fitting[-1 - min(int(self.r.exponential(3)), len(fitting) - 1)]
 
     def scalar(self) -> str:
@@ -115,11 +115,11 @@ class Builder:
         with np.errstate(all="ignore"):
             value = running.step(1, *(Stream(self.values[s], np.ones(self.values[s].shape, bool)) for s in sources)).value
         name = f"{len(self.nodes):02}.{type(node).__name__.lower()}"
-        carries_mask = bool({*sources} & self.masked) and isinstance(node, (*n.WIRING, n.Add))
-        finite = carries_mask or isinstance(node, n.Constant) or np.isfinite(value).all()
+        carries_mask = bool({*sources} & self.masked) and isinstance(node, (*ops.WIRING, ops.Add))
+        finite = carries_mask or isinstance(node, ops.Constant) or np.isfinite(value).all()
         if not finite and not self.finishing and self.chance(0.95):
             raise ProgramError("the value is not finite")
-        if isinstance(node, n.Mean) and np.abs(value).max() < CANCELLED * np.abs(self.values[sources[0]]).max():
+        if isinstance(node, ops.Mean) and np.abs(value).max() < CANCELLED * np.abs(self.values[sources[0]]).max():
             raise ProgramError("the mean is zero but for rounding, which no two engines share")
         if prod(value.shape) > self.most_elements:
             raise ProgramError("the stream is too large for a test")
@@ -128,7 +128,7 @@ class Builder:
         self.values[name] = value
         if carries_mask:
             self.masked.add(name)
-        if isinstance(node, n.MultiThreshold) or (sources and isinstance(node, n.WIRING) and {*sources} <= self.spiking):
+        if isinstance(node, ops.MultiThreshold) or (sources and isinstance(node, ops.WIRING) and {*sources} <= self.spiking):
             self.spiking.add(name)
         return name
 
@@ -143,7 +143,7 @@ class Builder:
             shape = self.broadcasting(x.shape) if not self.quantisable else x.shape[-1:] if self.chance(0.4) else ()
             return np.asarray(low * self.r.uniform(0.3, 1.7, size=shape))
 
-        node = n.MultiThreshold(bases(), bases(), levels, str(self.r.choice(n.RULES)), float(self.r.uniform(0.5, 0.999)))
+        node = ops.MultiThreshold(bases(), bases(), levels, str(self.r.choice(ops.RULES)), float(self.r.uniform(0.5, 0.999)))
         if self.quantisable or self.chance(0.2):
             node.negative_base = node.positive_base
         if self.chance(0.4):
@@ -163,7 +163,7 @@ class Builder:
         source = self.operand(1)
         x = self.values[source]
         weight = self.numbers((self.integer(1, 5), x.shape[-1]), self.size())
-        return self.add(nir.Linear(weight) if x.ndim == 1 and self.chance(0.5) else n.LastAxisLinear(weight), source)
+        return self.add(nir.Linear(weight) if x.ndim == 1 and self.chance(0.5) else ops.LastAxisLinear(weight), source)
 
     def convolution(self) -> str:
         source = self.operand(2)
@@ -171,7 +171,7 @@ class Builder:
         if self.values[source].ndim != axes + 1:
             shape = (*self.values[source].shape, 1)[: axes + 1]
             shape = (*shape[:axes], self.values[source].size // prod(shape[:axes]))
-            source = self.add(n.Reshape(np.array(shape)), source)
+            source = self.add(ops.Reshape(np.array(shape)), source)
         channels, *plane = self.values[source].shape
         groups = channels if self.chance(0.3) else 1
         out = groups * self.integer(1, 3)
@@ -190,14 +190,14 @@ class Builder:
         shape = self.values[source].shape
         if self.chance(0.3):
             return self.add(nir.Scale(self.numbers(shape, self.size())), source)
-        return self.add(n.BroadcastScale(self.numbers(self.broadcasting(shape), self.size())), source)
+        return self.add(ops.BroadcastScale(self.numbers(self.broadcasting(shape), self.size())), source)
 
     def constant(self, shape: Shape, size: float = 1.0, mask: bool = False) -> str:
         value = self.numbers(shape, size)
         if mask:
             value = np.where(self.r.random(shape) < 0.3, -np.inf, value)
-        schedule = str(self.r.choice(n.SCHEDULES)) if self.mixed else {"rate": "every"}.get(self.coding, "first")
-        return self.add(n.Constant(value, schedule))
+        schedule = str(self.r.choice(ops.SCHEDULES)) if self.mixed else {"rate": "every"}.get(self.coding, "first")
+        return self.add(ops.Constant(value, schedule))
 
     def alike(self, shape: Shape, spikes: bool = False) -> list[str]:
         """Streams of a shape."""
@@ -210,7 +210,7 @@ class Builder:
         alike = self.alike(shape)
         others = [str(self.r.choice(alike)) if self.chance(0.5) else self.constant(shape) for _ in range(self.integer(0, 2))]
         sources = tuple(self.r.permutation([source, *others]).tolist())
-        return self.add(n.Add(sources), *sources)
+        return self.add(ops.Add(sources), *sources)
 
     def mean(self, source: str | None = None, axes: tuple[int, ...] | None = None) -> str:
         source = source or self.stream(1, spikes=False)
@@ -218,10 +218,10 @@ class Builder:
         if axes is None:
             axes = tuple(self.r.permutation(ndim)[: self.integer(1, ndim)].tolist())
         signed = [axis - ndim if self.chance(0.5) else axis for axis in axes]
-        return self.add(n.Mean(np.array(signed), self.chance(0.5)), source) if axes else source
+        return self.add(ops.Mean(np.array(signed), self.chance(0.5)), source) if axes else source
 
     def hold(self) -> str:
-        return self.add(n.Hold(), self.stream(spikes=False))
+        return self.add(ops.Hold(), self.stream(spikes=False))
 
     def function(self, name: str | None = None, source: str | None = None) -> str:
         name = name or str(self.r.choice(list(FUNCTIONS)))
@@ -234,12 +234,12 @@ class Builder:
             shape = self.broadcasting(x.shape)
             alike = self.alike(x.shape)
             sources = (str(self.r.choice(alike)) if alike and self.chance(0.5) else self.constant(shape), source)
-        return self.add(n.ECM(sources, name, self.own_coding(), self.parameters(name, x.shape)), *sources)
+        return self.add(ops.ECM(sources, name, self.own_coding(), self.parameters(name, x.shape)), *sources)
 
     def positive(self, source: str) -> str:
         """The stream kept away from zero, where quotients and roots have no value."""
         low, high = np.asarray(0.05), np.asarray(30.0)
-        return self.add(n.ECM((source,), "clamp", self.own_coding(), {"low": low, "high": high}), source)
+        return self.add(ops.ECM((source,), "clamp", self.own_coding(), {"low": low, "high": high}), source)
 
     def parameters(self, name: str, shape: Shape) -> dict[str, Any]:
         ndim = len(shape)
@@ -270,7 +270,7 @@ class Builder:
         shape = self.values[source].shape
         mask = self.constant(shape, mask=True)
         self.masked.add(mask)
-        both = self.add(n.Add((source, mask)), source, mask)
+        both = self.add(ops.Add((source, mask)), source, mask)
         if self.chance(0.3):
             both = self.rewired(both)
         return self.function(str(self.r.choice(["softmax", "relu", "exp", "sigmoid", "clamp", "tanh"])), both)
@@ -284,7 +284,7 @@ class Builder:
                 right = str(self.r.choice(fitting))
             else:
                 turned = [*range(x.ndim - 2), x.ndim - 1, x.ndim - 2]
-                right = self.add(n.Permute(np.array(turned)), left)
+                right = self.add(ops.Permute(np.array(turned)), left)
             kind = "matmul"
         else:
             shape = self.broadcasting(x.shape)
@@ -299,7 +299,7 @@ class Builder:
             for side, source in (("left", left), ("right", right)):
                 if self.chance(0.4):
                     initial[f"{side}_initial"] = self.numbers(self.broadcasting(self.values[source].shape))
-        return self.add(n.ECMProduct((left, right), kind, coding, **initial), left, right)
+        return self.add(ops.ECMProduct((left, right), kind, coding, **initial), left, right)
 
     def wiring(self) -> str:
         return self.rewired(self.stream())
@@ -314,28 +314,28 @@ class Builder:
                 new.append(int(self.r.choice([d for d in range(1, size + 1) if size % d == 0])))
                 size //= new[-1]
             new += [size] if size > 1 else [1] * self.integer(0, 1)
-            return self.add(n.Reshape(np.array(new, np.int64)), source)
+            return self.add(ops.Reshape(np.array(new, np.int64)), source)
         if kind == "permute":
-            return self.add(n.Permute(self.r.permutation(ndim)), source)
+            return self.add(ops.Permute(self.r.permutation(ndim)), source)
         if kind == "expand":
             lead = [self.integer(1, 3) for _ in range(self.integer(0, 2))]
             kept = [self.integer(1, 3) if s == 1 else s for s in shape]
-            return self.add(n.Expand(np.array(lead + kept, np.int64)), source)
+            return self.add(ops.Expand(np.array(lead + kept, np.int64)), source)
         if kind == "pad" and source not in self.masked:
-            return self.add(n.Pad(self.r.integers(0, 3, size=(ndim, 2)).astype(np.int64)), source)
+            return self.add(ops.Pad(self.r.integers(0, 3, size=(ndim, 2)).astype(np.int64)), source)
         if ndim == 0:
             return source
         axis = self.axis(ndim)
         if kind == "slice":
             start = self.integer(0, shape[axis] - 1)
-            return self.add(n.Slice(axis, start, self.integer(start + 1, shape[axis]), self.integer(1, 3)), source)
+            return self.add(ops.Slice(axis, start, self.integer(start + 1, shape[axis]), self.integer(1, 3)), source)
         if kind == "take":
-            return self.add(n.Take(axis, self.r.integers(0, shape[axis], size=self.integer(1, 5))), source)
+            return self.add(ops.Take(axis, self.r.integers(0, shape[axis], size=self.integer(1, 5))), source)
         joined = [s for s, v in self.values.items() if _alike_beside(v.shape, shape, axis)]
         if self.quantisable:
             joined = [s for s in joined if (s in self.spiking) == (source in self.spiking)]
         sources = tuple(str(s) for s in self.r.choice(joined, size=self.integer(1, 3)))
-        return self.add(n.Concat(sources, axis), *sources)
+        return self.add(ops.Concat(sources, axis), *sources)
 
     # --- the whole ----------------------------------------------------------------------------------------------------
 
@@ -347,10 +347,10 @@ class Builder:
         source = self.add(nir.Input(input_type={"input": np.array(shape, np.int64)}))
         if shape and self.chance(0.7):
             source = self.add(
-                n.LastAxisLinear(self.numbers((self.integer(1, 4), shape[-1]), 1 / max(self.sample_size, 1))), source
+                ops.LastAxisLinear(self.numbers((self.integer(1, 4), shape[-1]), 1 / max(self.sample_size, 1))), source
             )
         if self.coding == "rate" and self.chance(0.8):
-            self.add(n.Hold(), source)
+            self.add(ops.Hold(), source)
 
     def finish(self) -> Program:
         """Join all ends in one readout."""
@@ -361,20 +361,20 @@ class Builder:
             ends = [end for end in ends if end not in masks] + [self.function("sigmoid", mask) for mask in masks]
         if self.quantisable:
             ends = [
-                self.add(n.LastAxisLinear(self.numbers((2, self.values[e].shape[-1]))), e)
+                self.add(ops.LastAxisLinear(self.numbers((2, self.values[e].shape[-1]))), e)
                 if e in self.spiking and self.values[e].ndim
                 else e
                 for e in ends
             ]
         if len(ends) > 1 or self.chance(0.5):
-            flat = [self.add(n.Reshape(np.array([self.values[end].size])), end) for end in ends]
-            source = self.add(n.Concat(tuple(flat), 0), *flat)
+            flat = [self.add(ops.Reshape(np.array([self.values[end].size])), end) for end in ends]
+            source = self.add(ops.Concat(tuple(flat), 0), *flat)
             if self.chance(0.5):
                 self.nodes[(neuron := self.neuron(source))]
                 source = self.add(nir.Linear(self.numbers((self.integer(1, 4), self.values[source].size))), neuron)
         else:
             (source,) = ends
-        readout = self.add(n.Readout(self.own_coding()), source)
+        readout = self.add(ops.Readout(self.own_coding()), source)
         shape = np.array(self.values[readout].shape, np.int64)
         self.add(nir.Output(output_type={"output": shape}), readout)
         return verify(self.nodes, self.edges, Provenance(tool_version="test"))

@@ -23,7 +23,7 @@ from ecmt_deploy.estimation import Energy, energy
 from ecmt_deploy.estimation.routing import traffic
 from ecmt_deploy.placement import Placement, place
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.simulation.run import simulate
 from tests.support.programs import program
@@ -67,7 +67,7 @@ def made() -> tuple[Program, np.ndarray]:
     """The program and its sample."""
     r = np.random.default_rng(5)
     never = np.array(1e6)  # negative spikes: SANA-FE's neuron has none
-    neurons = [n.MultiThreshold(np.array(threshold), never, 1, "nearest", 0.99999) for threshold in THRESHOLDS]
+    neurons = [ops.MultiThreshold(np.array(threshold), never, 1, "nearest", 0.99999) for threshold in THRESHOLDS]
     weights = [r.integers(-1, 3, size=(b, a)).astype(float) for a, b in pairwise(SIZES)]
     nodes = {
         "input": nir.Input(input_type={"input": np.array([SIZES[0]])}),
@@ -77,7 +77,7 @@ def made() -> tuple[Program, np.ndarray]:
         "n1": neurons[1],
         "l2": nir.Linear(weights[1] / THRESHOLDS[1]),  # our spikes are as high as their level
         "n2": neurons[2],
-        "readout": n.Readout("rate"),
+        "readout": ops.Readout("rate"),
         "output": nir.Output(output_type={"output": np.array([SIZES[-1]])}),
     }
     names = list(nodes)

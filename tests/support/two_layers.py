@@ -23,15 +23,15 @@ import numpy as np
 from ecmt_deploy.chips import Hardware, Limits, Price
 from ecmt_deploy.chips.schema import Barrier
 from ecmt_deploy.placement import Placement, Route, Unit
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from tests.support.programs import program
 
 X = np.array([[1, 0.25, 0.5]], np.float32)
 TIMESTEPS = 2
 
 
-def neuron() -> n.MultiThreshold:
-    return n.MultiThreshold(np.array(0.5), np.array(0.5), 2, "nearest", 0.74)
+def neuron() -> ops.MultiThreshold:
+    return ops.MultiThreshold(np.array(0.5), np.array(0.5), 2, "nearest", 0.74)
 
 
 PROGRAM = program(
@@ -41,7 +41,7 @@ PROGRAM = program(
         "n1": neuron(),
         "l2": nir.Linear(np.array([[1.0, 1], [1, -1]])),
         "n2": neuron(),
-        "readout": n.Readout("rate"),
+        "readout": ops.Readout("rate"),
         "output": nir.Output(output_type={"output": np.array([2])}),
     },
     [("input", "l1"), ("l1", "n1"), ("n1", "l2"), ("l2", "n2"), ("n2", "readout"), ("readout", "output")],

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from ecmt_deploy.kernels import Stream
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from ecmt_deploy.targets.lava.groups import MAX_PORTS, groups, message_shape, pack, unpack
 from tests.conftest import PROGRAMS
 
-MEMORY = (n.MultiThreshold, n.ECM, n.ECMProduct, n.Hold, n.Readout)
+MEMORY = (ops.MultiThreshold, ops.ECM, ops.ECMProduct, ops.Hold, ops.Readout)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -19,7 +19,7 @@ def test_every_node_runs_once_and_memory_is_last(all_programs, name):
     program = all_programs[name]
     made = groups(program)
     members = [member.name for group in made.values() for member in group.members]
-    assert sorted(members) == sorted(k for k, node in program.nodes.items() if not isinstance(node, n.WIRING))
+    assert sorted(members) == sorted(k for k, node in program.nodes.items() if not isinstance(node, ops.WIRING))
     for group in made.values():
         assert not any(isinstance(member.node, MEMORY) for member in group.members[:-1])
         assert len(group.ports) <= MAX_PORTS

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.targets.lava import LavaTarget
 from tests.support.programs import program
@@ -32,19 +32,19 @@ def example():
 def attention_program(w, tokens: int, dim: int) -> Program:
     """The example's block as a program."""
 
-    def neuron() -> n.MultiThreshold:
-        return n.MultiThreshold(np.array(1 / 256), np.array(1 / 256), 12, "nearest", 0.74)
+    def neuron() -> ops.MultiThreshold:
+        return ops.MultiThreshold(np.array(1 / 256), np.array(1 / 256), 12, "nearest", 0.74)
 
     names = ("entry", "query.neuron", "key.neuron", "value.neuron", "attention", "mixed.neuron")
     nodes: dict[str, nir.NIRNode] = {
         "input": nir.Input(input_type={"input": np.array([tokens, dim])}),
-        "query": n.LastAxisLinear(w.query), "key": n.LastAxisLinear(w.key), "value": n.LastAxisLinear(w.value),
-        "turn": n.Permute(np.array([1, 0])),
-        "scores": n.ECMProduct(("query.neuron", "turn"), "matmul", "differential"),
-        "softmax": n.ECM(("scores",), "softmax", "differential", {"axis": np.asarray(1)}),
-        "mixed": n.ECMProduct(("attention", "value.neuron"), "matmul", "differential"),
-        "projection": n.LastAxisLinear(w.projection),
-        "readout": n.Readout("differential"),
+        "query": ops.LastAxisLinear(w.query), "key": ops.LastAxisLinear(w.key), "value": ops.LastAxisLinear(w.value),
+        "turn": ops.Permute(np.array([1, 0])),
+        "scores": ops.ECMProduct(("query.neuron", "turn"), "matmul", "differential"),
+        "softmax": ops.ECM(("scores",), "softmax", "differential", {"axis": np.asarray(1)}),
+        "mixed": ops.ECMProduct(("attention", "value.neuron"), "matmul", "differential"),
+        "projection": ops.LastAxisLinear(w.projection),
+        "readout": ops.Readout("differential"),
         "output": nir.Output(output_type={"output": np.array([tokens, dim])}),
         **{name: neuron() for name in names},
     }  # fmt: skip

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import nir
 import numpy as np
 import torch
 from torch import fx
@@ -22,8 +21,7 @@ from ecmt_deploy.conversion.lowering import attention, linear, nonlinear, wiring
 from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout, Refusal, Site
 from ecmt_deploy.conversion.lowering.table import HANDLERS, SHAPE_ONLY, operation, wants_name
 from ecmt_deploy.errors import CaptureError
-from ecmt_deploy.program import Program, Provenance, verify
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import Program, Provenance, ops, verify
 
 
 @dataclass(frozen=True)
@@ -74,8 +72,8 @@ def lower(captured: Captured, coding: str, dtype: torch.dtype, provenance: Prove
         raise CaptureError("the model's output does not depend on its input, sample by sample; there is nothing to convert")
     builder.path = ""
     final = builder.settled(final)
-    builder._place("readout", n.Readout(coding), (final.name,))
-    builder._place("output", nir.Output(output_type={"output": np.array(final.shape)}), ("readout",))
+    builder._place("readout", ops.Readout(coding), (final.name,))
+    builder._place("output", ops.Output(output_type={"output": np.array(final.shape)}), ("readout",))
     placed = dict(builder.operands)
     if analog_readout_layer:
         _drop_readout_neurons(builder)
@@ -198,21 +196,21 @@ def _layout(value: Any) -> Layout:
 
 def _drop_readout_neurons(builder: Builder) -> None:
     """Bypass neurons from which no further neuron, ECM or product is reached: the last linear layer's operand is analog."""
-    stops = (n.MultiThreshold, n.ECM, n.ECMProduct)
+    stops = ("neuron", "function", "product")
     consumers: dict[str, list[str]] = {name: [] for name in builder.nodes}
     for name, sources in builder.operands.items():
         for source in sources:
             consumers[source].append(name)
 
     def reaches(name: str) -> bool:
-        return any(isinstance(builder.nodes[c], stops) or reaches(c) for c in consumers[name])
+        return any(builder.nodes[c].role in stops or reaches(c) for c in consumers[name])
 
-    for name in [name for name, node in builder.nodes.items() if isinstance(node, n.MultiThreshold) and not reaches(name)]:
+    for name in [name for name, node in builder.nodes.items() if node.role == "neuron" and not reaches(name)]:
         (source,) = builder.operands[name]
         for consumer in consumers[name]:
             builder.operands[consumer] = tuple(source if s == name else s for s in builder.operands[consumer])
             node = builder.nodes[consumer]
-            if n.operand_names(node) is not None:
+            if node.arity is None:
                 node.operands = builder.operands[consumer]
         for table in (builder.nodes, builder.operands, builder.sites):
             table.pop(name)

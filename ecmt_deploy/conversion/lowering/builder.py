@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import nir
 import numpy as np
 import torch
 from torch import Tensor
 
-from ecmt_deploy.program import nodes as n
-from ecmt_deploy.program.shapes import infer
+from ecmt_deploy.program import ops
+from ecmt_deploy.program.ops import Op
+from ecmt_deploy.program.verification import infer
 
 Shape = tuple[int, ...]
 
@@ -92,7 +92,7 @@ class Builder:
     coding: str
     dtype: torch.dtype
     leaves: frozenset[str]
-    nodes: dict[str, nir.NIRNode] = field(default_factory=dict)
+    nodes: dict[str, Op] = field(default_factory=dict)
     operands: dict[str, tuple[str, ...]] = field(default_factory=dict)
     shapes: dict[str, Shape] = field(default_factory=dict)
     sites: dict[str, Site] = field(default_factory=dict)
@@ -119,26 +119,25 @@ class Builder:
             name = f"{owner}.{suffix}_{count}"
         return name
 
-    def emit(self, node: nir.NIRNode, sources: list[Activation], name: str, like: Layout | Activation) -> Activation:
+    def emit(self, node: Op, sources: list[Activation], name: str, like: Layout | Activation) -> Activation:
         """Add ``node`` under ``name``; the result has the batch layout of ``like``."""
         self._place(name, node, tuple(source.name for source in sources))
-        transparent = isinstance(node, (*n.WIRING, *n.SCALING, n.Add))
         return Activation(
             name,
             self.shapes[name],
             like.batch,
             like.tied,
-            raw=transparent and all(source.raw for source in sources),
-            spiking=isinstance(node, n.WIRING) and all(source.spiking for source in sources),
+            raw=node.passes_image and all(source.raw for source in sources),
+            spiking=node.role == "movement" and all(source.spiking for source in sources),
         )
 
-    def _place(self, name: str, node: nir.NIRNode, operands: tuple[str, ...]) -> None:
+    def _place(self, name: str, node: Op, operands: tuple[str, ...]) -> None:
         self.shapes[name] = infer(node, [self.shapes[operand] for operand in operands])
         self.nodes[name], self.operands[name] = node, operands
 
     def input(self, layout: Layout) -> Activation:
         """The ``Input`` node."""
-        self._place("input", nir.Input(input_type={"input": np.array(layout.shape)}), ())
+        self._place("input", ops.Input(input_type={"input": np.array(layout.shape)}), ())
         return Activation("input", layout.shape, layout.batch, layout.tied, raw=True)
 
     def array(self, value: Tensor | float | bool) -> np.ndarray:
@@ -152,7 +151,7 @@ class Builder:
         A value that was broadcast (a bias, to every token) stays so: it takes no memory until it is written to a file.
         """
         schedule = "first" if raw or self.coding == "differential" else "every"
-        self._place(name, n.Constant(value, schedule), ())
+        self._place(name, ops.Constant(value, schedule), ())
         return Activation(name, value.shape, like.batch, like.tied, raw=raw)
 
     def sample_array(self, value: Any, layout: Layout | Activation) -> np.ndarray:
@@ -173,7 +172,7 @@ class Builder:
         if not x.raw or self.coding == "differential":
             return replace(x, raw=False)
         if x.name not in self._held:
-            self._held[x.name] = self.emit(n.Hold(), [x], self.under(x.name, "hold"), x)
+            self._held[x.name] = self.emit(ops.Hold(), [x], self.under(x.name, "hold"), x)
         return replace(self._held[x.name], batch=x.batch, tied=x.tied)
 
     def spikes(self, x: Activation, consumer: str, channel_axis: int | None, suffix: str = "neuron") -> Activation:
@@ -187,7 +186,7 @@ class Builder:
                 self.sites[shared.name].channel_axis = None
             return replace(shared, batch=x.batch, tied=x.tied)
         one = np.ones((), self.array(0.0).dtype)
-        neuron = n.MultiThreshold(one, one.copy(), 1, "nearest", 0.74)  # bases are measured later
+        neuron = ops.MultiThreshold(one, one.copy(), 1, "nearest", 0.74)  # bases are measured later
         spikes = replace(self.emit(neuron, [x], self.under(consumer, suffix), x), spiking=True)
         self.sites[spikes.name] = Site(channel_axis)
         self._neurons[x.name] = spikes
@@ -197,19 +196,19 @@ class Builder:
         """``x`` with the shape of ``layout``, row-major; nothing is added where the sample's shape stays."""
         if x.shape == layout.shape:
             return replace(x, batch=layout.batch, tied=layout.tied)
-        return self.emit(n.Reshape(np.array(layout.shape, np.int64)), [x], self.name("reshape"), layout)
+        return self.emit(ops.Reshape(np.array(layout.shape, np.int64)), [x], self.name("reshape"), layout)
 
     def expanded(self, x: Activation, layout: Layout | Activation) -> Activation:
         """``x`` broadcast to ``layout``."""
         if x.shape == layout.shape:
             return replace(x, batch=layout.batch, tied=layout.tied)
-        return self.emit(n.Expand(np.array(layout.shape, np.int64)), [x], self.name("expand"), layout)
+        return self.emit(ops.Expand(np.array(layout.shape, np.int64)), [x], self.name("expand"), layout)
 
     def added(self, xs: list[Activation], name: str, layout: Layout | Activation) -> Activation:
         """The sum of activations of one shape."""
         if not all(x.raw for x in xs):
             xs = [self.settled(x) for x in xs]
-        return self.emit(n.Add(tuple(x.name for x in xs)), xs, name, layout)
+        return self.emit(ops.Add(tuple(x.name for x in xs)), xs, name, layout)
 
     def scaled(self, x: Activation, scale: np.ndarray, name: str, layout: Layout | Activation) -> Activation:
         """``scale * x``, as the standard node where shapes are equal."""
@@ -217,7 +216,7 @@ class Builder:
             raise Refusal(f"a constant of shape {scale.shape} scales an activation of shape {layout.shape}")
         x = self.expanded(x, layout)
         scale = np.ascontiguousarray(scale)
-        node = nir.Scale(scale) if scale.shape == x.shape else n.BroadcastScale(scale)
+        node = ops.Scale(scale) if scale.shape == x.shape else ops.BroadcastScale(scale)
         return self.emit(node, [x], name, layout)
 
 

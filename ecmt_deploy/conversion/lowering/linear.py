@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-import nir
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from torch import Tensor
 from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout, Refusal, exact
 from ecmt_deploy.conversion.lowering.nonlinear import ecm, product
 from ecmt_deploy.conversion.lowering.table import handles
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 
 Operand = Activation | Tensor | float | int | bool
 
@@ -32,7 +31,7 @@ def _weighted(b: Builder, out: Layout, x: Activation, weight: Tensor, bias: Tens
     array = b.array(weight)
     vector = len(x.shape) == 1
     taken = x if x.raw else b.spikes(x, name, channel_axis=len(x.shape) - 1)
-    node = nir.Linear(array) if vector else n.LastAxisLinear(array)
+    node = ops.Linear(array) if vector else ops.LastAxisLinear(array)
     y = _encoded(b, x, b.emit(node, [taken], name, out))
     return _biased(b, out, y, b.array(bias), name) if bias is not None else y
 
@@ -74,7 +73,7 @@ def turned(b: Builder, x: Activation) -> Activation:
         raise Refusal("multiplies a vector from the left")
     x.axis(-1), x.axis(-2)
     swap = np.array([*range(len(x.shape) - 2), len(x.shape) - 1, len(x.shape) - 2], np.int64)
-    return b.emit(n.Permute(swap), [x], b.name("permute"), x)
+    return b.emit(ops.Permute(swap), [x], b.name("permute"), x)
 
 
 def _batch_of_matrices(b: Builder, out: Layout, matrices: Tensor, x: Activation) -> Activation:
@@ -128,9 +127,9 @@ def conv(
     zero = np.zeros(array.shape[0], array.dtype)
     taken = x if x.raw else b.spikes(x, name, channel_axis=0)
     if axes == 1:
-        node = nir.Conv1d(x.shape[1], array, stride[0], padding[0], dilation[0], groups or 1, zero)
+        node = ops.Conv1d(x.shape[1], array, stride[0], padding[0], dilation[0], groups or 1, zero)
     else:
-        node = nir.Conv2d(x.shape[1:], array, stride, padding, dilation, groups or 1, zero)
+        node = ops.Conv2d(x.shape[1:], array, stride, padding, dilation, groups or 1, zero)
     y = _encoded(b, x, b.emit(node, [taken], name, out))
     if bias is None:
         return y
@@ -201,7 +200,7 @@ def mean(
         raise Refusal("reduces over every axis, the batch among them")
     axes = [x.axis(d) for d in ([dim] if isinstance(dim, int) else dim)]
     x = b.settled(x)
-    y = b.emit(n.Mean(np.array(axes, np.int64), bool(keepdim)), [x], b.name("mean"), out)
+    y = b.emit(ops.Mean(np.array(axes, np.int64), bool(keepdim)), [x], b.name("mean"), out)
     return y if op == "mean" else b.scaled(y, b.array(float(prod(x.shape[a] for a in axes))), b.name("scale"), out)
 
 
@@ -238,7 +237,7 @@ def avg_pool(b: Builder, out: Layout, x: Activation, size: Any, *args: Any, op: 
     windows = [part for s, k in zip(spatial, kernel, strict=True) for part in (s // k, k)]
     x = b.reshaped(b.settled(x), Layout((x.shape[0], *windows), x.batch, x.tied))
     axes = np.arange(2, 2 + 2 * len(spatial), 2)
-    return b.reshaped(b.emit(n.Mean(axes, False), [x], b.name("mean"), out), out)
+    return b.reshaped(b.emit(ops.Mean(axes, False), [x], b.name("mean"), out), out)
 
 
 def _overlapping_avg_pool(
@@ -255,10 +254,10 @@ def _overlapping_avg_pool(
         if p or beyond:
             widths = np.zeros((3, 2), np.int64)
             widths[axis + 1] = p, beyond
-            x = b.emit(n.Pad(widths), [x], b.name("pad"), x)
+            x = b.emit(ops.Pad(widths), [x], b.name("pad"), x)
             within = np.pad(within, widths[1:])
         ends = [(i, i + (size - 1) * s + 1) for i in range(k)]
-        shifted = [b.emit(n.Slice(axis + 1, first, last, s), [x], b.name("slice"), x) for first, last in ends]
+        shifted = [b.emit(ops.Slice(axis + 1, first, last, s), [x], b.name("slice"), x) for first, last in ends]
         x = b.added(shifted, b.name("add"), out) if k > 1 else shifted[0]
         within = np.sum([within.take(range(first, last, s), axis) for first, last in ends], axis=0)
     return b.scaled(x, b.array(share[0] / torch.from_numpy(within)), b.name("scale"), out)

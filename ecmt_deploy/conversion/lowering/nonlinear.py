@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout, Refusal
 from ecmt_deploy.conversion.lowering.table import handles
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 
 
 def ecm(
@@ -23,7 +23,7 @@ def ecm(
     }
     parameters |= {key: b.array(value) for key, value in (arrays or {}).items() if value is not None}
     xs = [b.settled(x) for x in xs]
-    node = n.ECM(tuple(x.name for x in xs), function, b.coding, parameters)
+    node = ops.ECM(tuple(x.name for x in xs), function, b.coding, parameters)
     return b.emit(node, xs, b.name(function), out)
 
 
@@ -38,7 +38,7 @@ def product(b: Builder, out: Layout, x: Activation, y: Activation, kind: str) ->
     name = b.name(kind)
     left = b.spikes(x, name, None, "neuron_left")
     right = b.spikes(y, name, None, "neuron_right")
-    return b.emit(n.ECMProduct((left.name, right.name), kind, b.coding), [left, right], name, out)
+    return b.emit(ops.ECMProduct((left.name, right.name), kind, b.coding), [left, right], name, out)
 
 
 def _activation(x: Any) -> Activation:

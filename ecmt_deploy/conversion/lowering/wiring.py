@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout, Refusal
 from ecmt_deploy.conversion.lowering.table import handles
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 
 
 @handles(
@@ -40,7 +40,7 @@ def _permuted(b: Builder, out: Layout, x: Activation, dims: Sequence[int]) -> Ac
     axes = [dim - (x.batch is not None and dim > x.batch) for dim in dims if dim != x.batch]
     if axes == sorted(axes):
         return b.reshaped(x, out)
-    return b.emit(n.Permute(np.array(axes, np.int64)), [x], b.name("permute"), out)
+    return b.emit(ops.Permute(np.array(axes, np.int64)), [x], b.name("permute"), out)
 
 
 @handles("permute", "movedim", "swapaxes", "transpose", "t", "numpy_T", "mT", "swapdims")
@@ -62,7 +62,7 @@ def permute(b: Builder, out: Layout, x: Activation, *args: Any, op: str) -> Acti
 def _sliced(b: Builder, out: Layout, x: Activation, axis: int, start: int, stop: int, step: int = 1) -> Activation:
     if (start, stop, step) == (0, x.shape[axis], 1):
         return x
-    return b.emit(n.Slice(axis, start, stop, step), [x], b.name("slice"), out)
+    return b.emit(ops.Slice(axis, start, stop, step), [x], b.name("slice"), out)
 
 
 @handles("slice")
@@ -105,7 +105,7 @@ def select(b: Builder, out: Layout, x: Activation, dim: int, index: int) -> Acti
 
 
 def _taken(b: Builder, out: Layout | Activation, x: Activation, axis: int, indices: Any) -> Activation:
-    return b.emit(n.Take(axis, np.asarray(indices, np.int64)), [x], b.name("take"), out)
+    return b.emit(ops.Take(axis, np.asarray(indices, np.int64)), [x], b.name("take"), out)
 
 
 @handles("index_select")
@@ -165,7 +165,7 @@ def cat(b: Builder, out: Layout, xs: Sequence[Activation | Tensor], dim: int = 0
             joined.append(x if raw else b.settled(x))
         else:
             joined.append(b.constant(b.sample_array(x, out), b.name("constant"), out, raw))
-    return b.emit(n.Concat(tuple(x.name for x in joined), axis), joined, b.name("concat"), out)
+    return b.emit(ops.Concat(tuple(x.name for x in joined), axis), joined, b.name("concat"), out)
 
 
 @handles("stack")
@@ -175,7 +175,7 @@ def stack(b: Builder, out: Layout, xs: Sequence[Activation], dim: int = 0) -> Ac
     axis = Activation("", out.shape, out.batch, out.tied).axis(dim)
     one = (*out.shape[:axis], 1, *out.shape[axis + 1 :])
     parts = [b.settled(b.reshaped(x, Layout(one, out.batch, out.tied))) for x in xs]
-    return b.emit(n.Concat(tuple(x.name for x in parts), axis), parts, b.name("concat"), out)
+    return b.emit(ops.Concat(tuple(x.name for x in parts), axis), parts, b.name("concat"), out)
 
 
 @handles("repeat")
@@ -206,7 +206,7 @@ def pad(b: Builder, out: Layout, x: Activation, pads: Sequence[int], *args: Any,
         raise Refusal("pads by a negative width")
     if not widths.any():
         return x
-    padded = b.emit(n.Pad(widths), [x], b.name("pad"), out)
+    padded = b.emit(ops.Pad(widths), [x], b.name("pad"), out)
     if value == 0.0:
         return padded
     fill = np.pad(np.zeros(x.shape), widths.tolist(), constant_values=value)
@@ -226,5 +226,5 @@ def pixel_shuffle(b: Builder, out: Layout, x: Activation, factor: int, op: str) 
     else:
         split, axes = (channels, height // factor, factor, width // factor, factor), (0, 2, 4, 1, 3)
     x = b.reshaped(x, Layout(split, None, frozenset()))
-    x = b.emit(n.Permute(np.array(axes, np.int64)), [x], b.name("permute"), x)
+    x = b.emit(ops.Permute(np.array(axes, np.int64)), [x], b.name("permute"), x)
     return b.reshaped(x, out)

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import nir
 import numpy as np
 from lava.magma.core.decorator import implements, requires, tag
 from lava.magma.core.model.py.model import PyLoihiProcessModel
@@ -27,24 +26,18 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lava.magma.runtime.mgmt_token_enums import MGMT_COMMAND
 
 from ecmt_deploy.errors import EcmtError
-from ecmt_deploy.kernels import InputKernel, Kernel, Stream, kernel
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.kernels import Stream, kernel
 from ecmt_deploy.program.activity import INTEGER_COUNTS
 
 from ..groups import Group, message_dtype, message_shape, pack, unpack
 from ..job import Job
 
-#: state variables of a process by type of node, with the kernel's attribute they show
-STATE: dict[type, dict[str, str]] = {
-    n.MultiThreshold: {"v": "v"},
-    n.ECM: {"accumulator": "accumulators", "previous": "previous"},
-    n.ECMProduct: {"accumulator_left": "a", "accumulator_right": "b"},
-}
 
-
-def state_of(node: nir.NIRNode) -> dict[str, str]:
-    """State variables of ``node``; none where it has no memory worth showing."""
-    return next((state for kind, state in STATE.items() if isinstance(node, kind)), {})
+def state_of(group: Group) -> dict[str, tuple[int, ...]]:
+    """State variables of a group, with their shapes: the memory of its last member, which alone has one."""
+    last = group.members[-1]
+    kept: dict[str, tuple[int, ...]] = last.node.state(last.site.shape, *last.site.operand_shapes)
+    return kept
 
 
 @dataclass(frozen=True)
@@ -105,10 +98,7 @@ class GroupProcess(AbstractProcess):
         for i, source in enumerate(group.ports):
             setattr(self, f"in_{i}", InPort(shape=message_shape(plan.shapes[source], source in plan.spikes)))
         self.s_out = OutPort(shape=message_shape(plan.shapes[group.name], group.name in plan.spikes))
-        last = group.members[-1]
-        for variable in state_of(last.node):
-            side = 1 if variable == "accumulator_right" else 0
-            shape = last.site.shape if variable in ("v", "previous") else last.site.operand_shapes[side]
+        for variable, shape in state_of(group).items():
             setattr(self, variable, Var(shape=shape or (1,), init=0))
 
 
@@ -121,7 +111,7 @@ class GroupModel(PyLoihiProcessModel):
         self.plan: Plan = proc_params["plan"]
         self.index: int = proc_params["index"]
         with _reporting(self):
-            self.kernels: list[Kernel] = [kernel(m.node, m.site, self.plan.dtype) for m in self.group.members]
+            self.kernels: list[Any] = [kernel(m.node, m.site, self.plan.dtype) for m in self.group.members]
 
     def run(self) -> None:
         """Obey the runtime service. Lava's own loop also waits for readers of variables; a program's network has none."""
@@ -141,7 +131,7 @@ class GroupModel(PyLoihiProcessModel):
         for member, running in zip(self.group.members, self.kernels, strict=True):
             if step == 0:
                 running.reset()
-                if isinstance(running, InputKernel):
+                if member.node.role == "input":
                     running.present(plan.samples[sample])
             operands = [wire.stream(streams) for wire in member.operands]
             streams[member.name] = running.step(step + 1, *operands)
@@ -153,13 +143,12 @@ class GroupModel(PyLoihiProcessModel):
             for recording in plan.recordings.get(member.name, ()):
                 value = streams[member.name].value if recording.kind == "spikes" else running.state()
                 recording.series[elapsed] = value.reshape(recording.series.shape[1:])
-        name, last = self.group.name, self.kernels[-1]
-        if isinstance(self.group.members[-1].node, nir.Output):
+        name = self.group.name
+        if self.group.members[-1].node.role == "output":
             plan.readouts[elapsed] = streams[name].value.ravel()
         self.s_out.send(pack(streams[name], name in plan.spikes, message_dtype(plan.dtype)))
-        for variable, attribute in state_of(self.group.members[-1].node).items():
-            value = getattr(last, attribute)
-            setattr(self, variable, np.atleast_1d(value[0] if isinstance(value, list) else value))
+        for variable, value in zip(state_of(self.group), self.kernels[-1].remembered(), strict=True):
+            setattr(self, variable, np.atleast_1d(value))
         plan.steps[self.index] = elapsed + 1
 
     def _receive(self, i: int, name: str) -> Stream:
@@ -182,7 +171,7 @@ def _reporting(model: GroupModel) -> Iterator[None]:
 
 def process_class(group: Group, dtype: np.dtype) -> type[GroupProcess]:
     """The class of Lava process for ``group``, with its model as ``model``."""
-    return _made(len(group.ports), tuple(state_of(group.members[-1].node)), np.dtype(dtype))
+    return _made(len(group.ports), tuple(state_of(group)), np.dtype(dtype))
 
 
 @functools.cache

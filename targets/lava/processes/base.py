@@ -8,14 +8,14 @@ import operator
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import nir
 import numpy as np
 from lava.magma.core.model.py.model import PyLoihiProcessModel
 from lava.magma.core.process.process import AbstractProcess, LogConfig
 from lava.magma.core.process.variable import Var
 
 from ecmt_deploy.kernels import Site, Stream, kernel
-from ecmt_deploy.program.shapes import infer
+from ecmt_deploy.program.ops import Op
+from ecmt_deploy.program.verification import infer
 
 #: sizes of the axes, or the size of a vector
 Shape = tuple[int, ...] | int
@@ -38,7 +38,7 @@ class NodeProcess(AbstractProcess):
     state: ClassVar[dict[str, int | None]] = {}
 
     def __init__(
-        self, *, node: nir.NIRNode, shapes: list[Shape], reset_interval: int | None = None,
+        self, *, node: Op, shapes: list[Shape], reset_interval: int | None = None,
         name: str | None = None, log_config: LogConfig | None = None,
     ) -> None:  # fmt: skip
         if reset_interval is not None and whole(reset_interval) < 1:
@@ -56,7 +56,7 @@ class NodeProcess(AbstractProcess):
     takes_spikes: ClassVar[bool] = False
 
     @classmethod
-    def from_node(cls, node: nir.NIRNode, *shapes: Shape, **keywords: Any) -> "NodeProcess":
+    def from_node(cls, node: Op, *shapes: Shape, **keywords: Any) -> "NodeProcess":
         """A process for a node of a program, for operands of ``shapes``; the only way to one with a ``fixed_pt`` model.
 
         Parameters
@@ -90,7 +90,7 @@ class NodeModel(PyLoihiProcessModel):
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
         node = proc_params["node"]
-        integer = hasattr(node, "state_bits")
+        integer = node.format is not None
         if integer != (np.dtype(self.dtype).kind == "i"):
             kinds = ("a floating node", "floating_pt") if not integer else ("an integer node", "fixed_pt")
             raise ValueError(

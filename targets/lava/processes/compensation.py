@@ -11,7 +11,7 @@ from lava.magma.core.process.process import LogConfig
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from ecmt_deploy.targets.lava.processes.base import NodeModel, NodeProcess, Shape, per_element, shape_of
 
 
@@ -37,7 +37,7 @@ class ExpectationCompensation(NodeProcess):
     ) -> None:  # fmt: skip
         if coding not in ("differential", "rate"):
             raise ValueError(f"{type(self).__name__}: coding is {coding!r}; choose differential or rate")
-        node = n.ECM(("a_in",), function, coding, parameters)
+        node = ops.ECM(("a_in",), function, coding, parameters)
         self._prepare(node=node, shapes=[shape], reset_interval=reset_interval, name=name, log_config=log_config)
 
     def _connect(self) -> None:

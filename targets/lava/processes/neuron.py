@@ -11,7 +11,7 @@ from lava.magma.core.process.process import LogConfig
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from ecmt_deploy.targets.lava.processes.base import NodeModel, NodeProcess, Shape, per_element, whole
 
 
@@ -83,7 +83,7 @@ class MultiThreshold(NodeProcess):
                 f"MultiThreshold: rule {rule!r} and {levels} levels with bases {positive_base} and {negative_base}; "
                 "expected rule nearest or paper, 1 to 32 levels, positive bases"
             )
-        node = n.MultiThreshold(
+        node = ops.MultiThreshold(
             positive, negative, levels, rule, fraction, np.asarray(lowest_level, np.int8), per_element(initial_membrane)
         )
         self._prepare(node=node, shapes=[shape], reset_interval=reset_interval, name=name, log_config=log_config)

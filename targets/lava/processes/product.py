@@ -11,7 +11,7 @@ from lava.magma.core.process.process import LogConfig
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from ecmt_deploy.targets.lava.processes.base import NodeModel, NodeProcess, Shape, per_element
 
 
@@ -53,7 +53,7 @@ class ECMProduct(NodeProcess):
     ) -> None:  # fmt: skip
         if product not in ("matmul", "multiply") or coding not in ("differential", "rate"):
             raise ValueError(f"ECMProduct: {product!r} in coding {coding!r}; choose matmul or multiply, differential or rate")
-        node = n.ECMProduct(("left_in", "right_in"), product, coding, per_element(left_initial), per_element(right_initial))
+        node = ops.ECMProduct(("left_in", "right_in"), product, coding, per_element(left_initial), per_element(right_initial))
         self._prepare(
             node=node, shapes=[shape_left, shape_right], reset_interval=reset_interval, name=name, log_config=log_config
         )

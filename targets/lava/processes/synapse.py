@@ -11,7 +11,7 @@ from lava.magma.core.process.process import LogConfig
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import ops
 from ecmt_deploy.targets.lava.processes.base import NodeModel, NodeProcess, Shape, shape_of
 
 
@@ -43,7 +43,7 @@ class TokenLinear(NodeProcess):
             raise ValueError(f"TokenLinear: weights of shape {weights.shape}, expected (out, in)")
         leading = shape_of(tokens, "TokenLinear") if np.size(tokens) else ()
         shape = (*leading, weights.shape[1])
-        self._prepare(node=n.LastAxisLinear(weights), shapes=[shape], name=name, log_config=log_config)
+        self._prepare(node=ops.LastAxisLinear(weights), shapes=[shape], name=name, log_config=log_config)
 
     def _connect(self) -> None:
         site = self.proc_params["site"]

@@ -13,14 +13,13 @@ import nir
 import numpy as np
 
 from ecmt_deploy.kernels import Site, Stream, kernel
-from ecmt_deploy.program import Program, verify
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import Program, ops, verify
 from ecmt_deploy.program.graph import unrepeated
 
 FLOAT64 = np.dtype(np.float64)
 
 
-def with_expectations(program: Program, neurons: Mapping[str, n.MultiThreshold]) -> Program:
+def with_expectations(program: Program, neurons: Mapping[str, ops.MultiThreshold]) -> Program:
     """``program`` with ``neurons`` in place of its own, whose initial membranes are made up for at their consumers.
 
     ``neurons`` names every neuron of ``program``; the program's own are without expectation.
@@ -35,14 +34,14 @@ def with_expectations(program: Program, neurons: Mapping[str, n.MultiThreshold])
             lacking[name] = np.broadcast_to(-neurons[name].initial_membrane.astype(FLOAT64), program.shapes[name])
         elif not any(source in lacking for source in sources):
             continue
-        elif isinstance(node, n.ECMProduct):
+        elif node.role == "product":
             left, right = (unrepeated(lacking[source]).astype(dtype) for source in sources)
-            nodes[name] = n.ECMProduct(node.operands, node.product, node.coding, left, right)
+            nodes[name] = ops.ECMProduct(node.operands, node.product, node.coding, left, right)
         else:
             moved = kernel(node, Site.of(program, name), FLOAT64)
             values = [Stream(lacking[source], np.ones(program.shapes[source], bool)) for source in sources]
             result = moved.advance(1, *values).value
-            if isinstance(node, n.WIRING):
+            if node.role == "movement":
                 lacking[name] = result
             else:
                 _add(nodes, operands, name, result.astype(dtype))
@@ -56,17 +55,17 @@ def with_expectations(program: Program, neurons: Mapping[str, n.MultiThreshold])
 def _add(nodes: dict[str, nir.NIRNode], operands: dict[str, tuple[str, ...]], name: str, value: np.ndarray) -> None:
     """Add ``value`` to the stream of ``name``, in the constant of its bias where it has one."""
     takers = [other for other, sources in operands.items() if name in sources]
-    if len(takers) == 1 and isinstance(nodes[takers[0]], n.Add):
+    if len(takers) == 1 and nodes[takers[0]].kind == "Add":
         for source in operands[takers[0]]:
             shared = sum(source in sources for sources in operands.values()) > 1
             constant = nodes[source]
-            if isinstance(constant, n.Constant) and not shared and constant.schedule == "first":
-                nodes[source] = n.Constant(constant.value + value, "first")
+            if constant.role == "constant" and not shared and constant.schedule == "first":
+                nodes[source] = ops.Constant(constant.value + value, "first")
                 return
     constant_name, sum_name = f"{name}.expected", f"{name}.expected_add"
     for taker in takers:
         operands[taker] = tuple(sum_name if source == name else source for source in operands[taker])
-        if n.operand_names(nodes[taker]) is not None:
+        if nodes[taker].arity is None:
             nodes[taker].operands = operands[taker]
-    nodes[constant_name], operands[constant_name] = n.Constant(value, "first"), ()
-    nodes[sum_name], operands[sum_name] = n.Add((name, constant_name)), (name, constant_name)
+    nodes[constant_name], operands[constant_name] = ops.Constant(value, "first"), ()
+    nodes[sum_name], operands[sum_name] = ops.Add((name, constant_name)), (name, constant_name)

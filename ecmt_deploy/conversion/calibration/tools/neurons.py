@@ -10,7 +10,6 @@ import nir
 
 from ecmt_deploy.errors import ConversionError
 from ecmt_deploy.program import Program, verify
-from ecmt_deploy.program import nodes as n
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +23,7 @@ def with_nodes(program: Program, changed: Mapping[str, nir.NIRNode]) -> Program:
 def producer(program: Program, name: str) -> str:
     """The node that computes what reaches ``name``: its first operand, seen through wiring."""
     source = program.operands[name][0]
-    while isinstance(program.nodes[source], n.WIRING):
+    while program.nodes[source].role == "movement":
         source = program.operands[source][0]
     return source
 

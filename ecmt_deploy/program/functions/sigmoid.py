@@ -1,0 +1,15 @@
+"""Logistic sigmoid."""
+
+from __future__ import annotations
+
+from scipy.special import expit
+
+from ecmt_deploy.program.functions.base import Array, Function, Parameters, register
+from ecmt_deploy.program.functions.integer import table
+
+
+def _numpy(p: Parameters, x: Array) -> Array:
+    return expit(x)
+
+
+register(Function("sigmoid", "1 / (1 + exp(-x))", _numpy, table(_numpy, 16.0, 0, 0), finite=True, aten=("sigmoid",)))

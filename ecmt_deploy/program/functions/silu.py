@@ -1,0 +1,15 @@
+"""SiLU."""
+
+from __future__ import annotations
+
+from scipy.special import expit
+
+from ecmt_deploy.program.functions.base import Array, Function, Parameters, register
+from ecmt_deploy.program.functions.integer import table
+
+
+def _numpy(p: Parameters, x: Array) -> Array:
+    return x * expit(x)
+
+
+register(Function("silu", "x / (1 + exp(-x))", _numpy, table(_numpy, 16.0, 0, 1), finite=True, aten=("silu",)))

@@ -1,0 +1,250 @@
+"""What an op is: the fields of a node, and the traits by which every reader knows what it does.
+
+Readers (shapes, verification, kernels, quantisation, placement, energy, Lava, report) ask these traits and never for a type. A
+trait that an op does not state is an error that names the reader and the op: nothing is guessed, so nothing is misread.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import ceil, prod
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+import nir
+import numpy as np
+
+from ecmt_deploy.errors import ProgramError
+from ecmt_deploy.program.ops.format import NumberFormat
+
+Shape = tuple[int, ...]
+#: called with a condition, and for when it does not hold: field, what was found, what was expected
+Require = Callable[[bool, str, object, str], None]
+CODINGS = ("rate", "differential")
+#: what a node is to those who read a program
+ROLES = (
+    "input", "constant",  # sources
+    "movement",  # moves values, computes nothing
+    "synapse",  # weights
+    "arithmetic",  # linear in its operands, without weights
+    "neuron", "function", "product",
+    "readout", "output",
+)  # fmt: skip
+#: an initial state of zero, in the smallest floating dtype, so that it widens no program
+NOTHING = np.zeros((), np.float16)
+
+
+class MissingTraitError(ProgramError):
+    """A reader asked an op for a trait that the op does not state."""
+
+
+class Trait:
+    """A trait that every op has to state; asking one that does not is an error."""
+
+    def __init__(self, meaning: str) -> None:
+        self.meaning = meaning
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, node: Any, owner: type) -> Any:
+        frame = sys._getframe(1)
+        while frame.f_back and frame.f_globals.get("__name__") == __name__:
+            frame = frame.f_back
+        reader = frame.f_globals.get("__name__", "a reader")
+        raise MissingTraitError(
+            f"{reader} asks {owner.__name__} for its trait {self.name} ({self.meaning}), which it does not state; add "
+            f"{self.name} to the class"
+        )
+
+
+def trait(meaning: str) -> Any:
+    """A :class:`Trait`, of whatever type those that state it give it."""
+    return Trait(meaning)
+
+
+class Work(NamedTuple):
+    """What one node computes for one sample.
+
+    Attributes
+    ----------
+    dense_macs : multiply-accumulates of the network's node, padding excluded; 0 where it has no weights and is no product
+    fan_out : least and most weight accesses (of a product: output terms) that one spike of each operand takes part in; empty
+        where the node has no weights and is no product
+    kind, elements : the kind under which its elementwise work is counted, and the elements of a whole step; ``None`` and 0
+        where it has none
+    """
+
+    dense_macs: int = 0
+    fan_out: tuple[tuple[int, int], ...] = ()
+    kind: str | None = None
+    elements: int = 0
+
+
+class ShapeError(ValueError):
+    """Operand shapes that a node cannot take; the message says which and what was expected."""
+
+
+def fits(condition: bool, message: str) -> None:
+    """Refuse operand shapes with a :class:`ShapeError` unless ``condition`` holds."""
+    if not condition:
+        raise ShapeError(message)
+
+
+@dataclass(eq=False)
+class Op(nir.NIRNode):
+    """Base of all nodes.
+
+    A node carries no shape of its operands: shapes follow from the graph, so a file cannot contradict itself. NIR's
+    ``input_type`` and ``output_type`` are filled in when the graph is verified.
+
+    Attributes
+    ----------
+    format : of an integer node, its :class:`NumberFormat`; ``None`` for floating point
+    """
+
+    format: Any = field(default=None, kw_only=True)
+
+    # --- what every op states ---
+    role = trait("one of ROLES")
+    #: ``int``, ``float``, ``bool``, ``string`` and ``names`` (string vector) say what they are; ``ints`` is an int64 array,
+    #: ``integers`` an array of any signed integers, ``floats`` one of floating point numbers (of integers in an integer node),
+    #: ``parameters`` a group of numeric arrays by name
+    fields = trait("kind of each of its fields")
+    emits = trait("spikes, analog, or operands: what its operands are")
+    infer = trait("shape of its stream, from those of its operands")
+    work = trait("multiply-accumulates, fan-out and elements of one sample")
+    state = trait("shape of all that it remembers from step to step, by name")
+    kernel = trait("its kernel in NumPy")
+    #: under which name it needs neurons that run code; ``None`` where any chip computes it
+    needs_code = trait("kind of code that a core must run for it")
+    #: of a neuron: its membrane before t = 1; smallest base and largest level, which a dtype must hold as normal numbers
+    initial = trait("membrane before the first step")
+    range = trait("smallest and largest number that its thresholds are made of")
+
+    # --- what few ops are; the default is refused or counted in full where it would matter ---
+    #: number of operands: ``None`` means one or more, named in order in the field ``operands``
+    arity: ClassVar[int | None] = 1
+    #: what an integer node says besides its exponent and width; ``None`` where the op has no integer form
+    format_type: ClassVar[type[NumberFormat] | None] = None
+    #: the kernel of its integer form
+    integer_kernel = trait("its kernel in integers")
+    #: whether masks (infinities) pass through, and whether they may end here
+    carries_masks: ClassVar[bool] = False
+    takes_masks: ClassVar[bool] = False
+    #: whether the analog image passes through on its way to an encoding layer
+    passes_image: ClassVar[bool] = False
+    #: whether an integer node takes spikes, which have units of their own
+    takes_spikes: ClassVar[bool] = False
+    #: whether what is no number would end here unseen
+    requires_finite: ClassVar[bool] = False
+    #: how outputs and cores go together: ``linear``, ``convolution``, ``matmul``, ``mean``, or element by element
+    layer: ClassVar[Any] = "elements"
+    #: when it sends analog values: ``once``, ``always``, or where something changed
+    sends: ClassVar[Any] = "changed"
+
+    def __post_init__(self) -> None:
+        self.input_type: dict[str, Any] = {}
+        self.output_type: dict[str, Any] = {}
+
+    @property
+    def kind(self) -> str:
+        """Name of the op, under which files and reports know it."""
+        return type(self).__name__
+
+    @property
+    def standard(self) -> bool:
+        """Whether NIR itself defines it, with this meaning."""
+        return self.format is None and type(self) in STANDARD.values()
+
+    @property
+    def detail(self) -> str:
+        """What tells it from others of its kind, in a word."""
+        return ""
+
+    def settle(self, require: Require) -> None:
+        """Bring the fields of a node (a copy already, each of its kind) to one form."""
+
+    def fit(self, shape: Shape) -> None:
+        """Say of a node (a copy already) what the shape of its first operand decides: axes are counted from the front."""
+
+    def check(self, require: Require) -> None:
+        """Rules of the fields of a floating node."""
+
+    def check_format(self, require: Require) -> None:
+        """Rules of the fields of an integer node, besides those of every format."""
+
+    def check_integer(self, operands: list[Shape], spiking: bool, bits: int, require: Callable[[bool, str], None]) -> None:
+        """Rules of an integer node among its operands, with ``bits`` of state."""
+
+    @property
+    def keeps_format(self) -> bool:
+        """Whether its integer stream has the exponent of its operand."""
+        return False
+
+    @property
+    def every_step(self) -> bool:
+        """Whether all its elements are evaluated at every step, whatever changed."""
+        return False
+
+    def coupling(self, ndim: int) -> tuple[int, ...]:
+        """Axes of the operand that one output element depends on; none where the node is elementwise."""
+        return ()
+
+    def words(self, shape: Shape, *operands: Shape) -> int:
+        """Words that it remembers for one element of its stream."""
+        return sum(ceil(prod(kept) / prod(shape)) for kept in self.state(shape, *operands).values())
+
+    @property
+    def spikes_per_element(self) -> int:
+        """Neurons, and axons, that one element takes on a chip whose spikes carry no payload."""
+        return 1
+
+    @property
+    def message_bits(self) -> int | None:
+        """Bits of one message; ``None`` where the program does not say."""
+        return None if self.format is None else int(self.format.state_bits)
+
+    @property
+    def finite(self) -> bool:
+        """Whether its stream is finite wherever its operands are."""
+        return False
+
+
+_Node = TypeVar("_Node", bound=type[Op])
+#: every op by its name
+OPS: dict[str, type[Op]] = {}
+#: which op reads a node of NIR's own
+STANDARD: dict[type[nir.NIRNode], type[Op]] = {}
+
+
+def register(cls: _Node) -> _Node:
+    """Make an op known to whoever reads programs; one of NIR's own types is read as the op that derives from it."""
+    OPS[cls.__name__] = cls
+    for base in cls.__bases__:
+        if issubclass(base, nir.NIRNode) and not issubclass(base, Op):
+            STANDARD[base] = cls
+    return cls
+
+
+def integers(format: NumberFormat | None) -> Mapping[str, str]:
+    """Kinds of the fields of a number format; none for floating point."""
+    return {} if format is None else type(format).fields
+
+
+def finite(node: Op, field: str, require: Require) -> None:
+    """Require a field to be finite floating point numbers."""
+    array = getattr(node, field)
+    require(array.dtype.kind == "f", field, f"of dtype {array.dtype}", "floating point")
+    require(bool(np.isfinite(array).all()), field, "not finite everywhere", "finite numbers")
+
+
+def broadcasts(name: str, array: Any, x: Shape) -> None:
+    """Refuse an array that does not broadcast to the operand's shape."""
+    fits(np.broadcast_shapes(np.shape(array), x) == x, f"{name} of shape {np.shape(array)} on {x}")
+
+
+def no_state(self: Op, shape: Shape, *operands: Shape) -> dict[str, Shape]:
+    """The state of a node without memory."""
+    return {}

@@ -1,0 +1,182 @@
+"""Convolutions of (C, length) and (C, H, W), which have no bias: a bias is an added constant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, gcd
+from typing import Any, ClassVar
+
+import nir
+import numpy as np
+
+from ecmt_deploy.kernels.base import Site, cast
+from ecmt_deploy.kernels.integers import within
+from ecmt_deploy.kernels.streams import Stream, rows
+from ecmt_deploy.program.ops.base import Require, Shape, Work, fits, register
+from ecmt_deploy.program.ops.linear import IntegerSynapses, SynapseKernel, Synapses
+
+
+def convolution(node: Any) -> dict[str, Any]:
+    """Stride, padding and dilation (one per spatial axis) and groups of a convolution node, as plain integers."""
+    axes = node.weight.ndim - 2
+    values: dict[str, Any] = {"groups": int(node.groups)}
+    for name in ("stride", "padding", "dilation"):
+        value = np.broadcast_to(np.asarray(getattr(node, name), dtype=np.int64), (axes,))
+        values[name] = tuple(int(v) for v in value)
+    return values
+
+
+class ConvKernel(SynapseKernel):
+    """One dimension runs as two."""
+
+    def __init__(self, node: Any, site: Site, dtype: np.dtype) -> None:
+        super().__init__(node, site, dtype)
+        self.weight = cast(node.weight, dtype)
+        p = convolution(node)
+        self.stride, self.padding, self.dilation, self.groups = p["stride"], p["padding"], p["dilation"], p["groups"]
+        self.line = node.weight.ndim == 3
+        if self.line:
+            self.weight = self.weight[:, :, None]
+            self.stride, self.padding, self.dilation = (1, *self.stride), (0, *self.padding), (1, *self.dilation)
+        self.dense_macs = self.taps(np.ones(site.operand_shapes[0], bool))
+
+    def _planes(self, x: np.ndarray) -> np.ndarray:
+        return x[:, None] if self.line else x
+
+    def _windows(self, x: np.ndarray) -> np.ndarray:
+        """Windows (C, H', W', kh, kw) of the padded planes, without a copy."""
+        (ph, pw), (sh, sw), (dh, dw) = self.padding, self.stride, self.dilation
+        kh, kw = self.weight.shape[2:]
+        x = np.pad(self._planes(x), ((0, 0), (ph, ph), (pw, pw)))
+        window = (dh * (kh - 1) + 1, dw * (kw - 1) + 1)
+        view: np.ndarray = np.lib.stride_tricks.sliding_window_view(x, window, axis=(1, 2))  # type: ignore[call-overload]
+        return view[:, ::sh, ::sw, ::dh, ::dw]
+
+    def taps(self, mask: np.ndarray) -> int:
+        """Weight accesses that the events in ``mask`` cause: true taps, padding excluded."""
+        return int(np.count_nonzero(self._windows(mask))) * (self.weight.shape[0] // self.groups)
+
+    def advance(self, t: int, *operands: Stream) -> Stream:
+        (x,) = operands
+        windows = self._windows(x.value)
+        channels, outputs = windows.shape[0] // self.groups, self.weight.shape[0] // self.groups
+        value = np.concatenate([
+            np.tensordot(
+                self.weight[g * outputs : (g + 1) * outputs],
+                windows[g * channels : (g + 1) * channels],
+                axes=([1, 2, 3], [0, 3, 4]),
+            )
+            for g in range(self.groups)
+        ])  # fmt: skip
+        self.count(t, self.taps(x.value != 0) if self.site.spiking[0] else 0)
+        reached = self._windows(x.changed).any(axis=(3, 4))  # (C, H', W'): by input channel
+        by_group = reached.reshape(self.groups, channels, *reached.shape[1:]).any(axis=1)
+        changed = np.repeat(by_group, outputs, axis=0).reshape(self.site.shape)
+        return Stream(value.reshape(self.site.shape), rows(changed))
+
+
+class IntegerConvKernel(IntegerSynapses, ConvKernel):
+    """Integer kernels; multiplier and shift (out channels,)."""
+
+
+@dataclass(eq=False)
+class Convolution(Synapses):
+    """Base of both: stride, padding and dilation are one integer, or one per spatial axis."""
+
+    spatial_axes: ClassVar[int]
+    fields = {
+        "input_shape": "ints", "weight": "floats", "stride": "ints", "padding": "ints", "dilation": "ints", "groups": "int",
+        "bias": "floats",
+    }  # fmt: skip
+    layer = "convolution"
+    kernel, integer_kernel = ConvKernel, IntegerConvKernel
+
+    def settle(self, require: Require) -> None:
+        node: Any = self
+        for field in ("stride", "padding", "dilation"):
+            value = getattr(node, field)
+            known = value.shape in ((), (1,), (self.spatial_axes,))
+            require(known, field, value.tolist(), f"{self.spatial_axes} integers")
+            each = tuple(np.broadcast_to(value, (self.spatial_axes,)).tolist())
+            setattr(node, field, each[0] if self.spatial_axes == 1 else each)
+        if self.spatial_axes == 2 and node.input_shape is not None:
+            node.input_shape = tuple(node.input_shape.ravel().tolist())
+
+    def fit(self, shape: Shape) -> None:
+        node: Any = self
+        if node.input_shape is None:
+            node.input_shape = shape[1] if self.spatial_axes == 1 and len(shape) > 1 else shape[1:]
+
+    def check(self, require: Require) -> None:
+        super().check(require)
+        self._check_kernels(require)
+
+    def check_format(self, require: Require) -> None:
+        self._check_kernels(require)
+        super().check_format(require)
+        for field, least in (("stride", 1), ("padding", 0), ("dilation", 1)):
+            value = np.asarray(convolution(self)[field])
+            require(within(value, least, 2**20), field, value.tolist(), f"{self.spatial_axes} integers of at least {least}")
+
+    def _check_kernels(self, require: Require) -> None:
+        node: Any = self
+        require(
+            node.weight.ndim == self.spatial_axes + 2,
+            "weight",
+            f"of shape {node.weight.shape}",
+            f"{self.spatial_axes + 2} axes",
+        )
+        require(node.groups >= 1, "groups", node.groups, "at least 1")
+        require(not np.any(node.bias), "bias", "not zero", "zeros (a bias is an added Constant)")
+        require(node.bias.shape == node.weight.shape[:1], "bias", f"of shape {node.bias.shape}", "one per output channel")
+
+    def infer(self, x: Shape) -> Shape:
+        node: Any = self
+        axes = node.weight.ndim - 2
+        fits(axes == self.spatial_axes, f"weight of shape {node.weight.shape}")
+        fits(len(x) == axes + 1, f"operand {x}, expected (channels, {axes} spatial axes)")
+        declared = tuple(int(size) for size in np.atleast_1d(node.input_shape)) if node.input_shape is not None else x[1:]
+        fits(declared == x[1:], f"input_shape is {declared}, the operand {x}")
+        p = convolution(node)
+        groups = p["groups"]
+        fits(isinstance(groups, int) and groups > 0 and x[0] == node.weight.shape[1] * groups, f"operand {x}: channels")
+        fits(node.weight.shape[0] % groups == 0, f"{node.weight.shape[0]} output channels in {groups} groups")
+        out = []
+        for size, kernel, stride, padding, dilation in zip(
+            x[1:], node.weight.shape[2:], p["stride"], p["padding"], p["dilation"], strict=True
+        ):
+            fits(stride > 0 and padding >= 0 and dilation > 0, "stride, padding or dilation out of range")
+            out.append((size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1)
+        fits(all(size > 0 for size in out), f"operand {x} is smaller than the kernel")
+        return (node.weight.shape[0], *out)
+
+    def work(self, shape: Shape, x: Shape) -> Work:
+        node: Any = self
+        p = convolution(node)
+        per_group = node.weight.shape[0] // p["groups"]
+        taps, most = x[0] * per_group, per_group
+        for size, out, kernel, stride, padding, dilation in zip(
+            x[1:], shape[1:], node.weight.shape[2:], p["stride"], p["padding"], p["dilation"], strict=True
+        ):
+            starts = np.arange(kernel) * dilation - padding  # where a tap looks from the first window
+            first, last = np.maximum(-(starts // stride), 0), np.minimum((size - 1 - starts) // stride, out - 1)
+            taps *= int(np.maximum(last - first + 1, 0).sum())
+            most *= ceil(kernel * gcd(stride, dilation) / stride)  # the taps of one position stand so far apart
+        return Work(taps, ((0, most),))
+
+
+@register
+@dataclass(eq=False)
+class Conv1d(Convolution, nir.Conv1d):
+    """Convolution of (C, length)."""
+
+    spatial_axes = 1
+    fields = {**Convolution.fields, "input_shape": "int"}
+
+
+@register
+@dataclass(eq=False)
+class Conv2d(Convolution, nir.Conv2d):
+    """Convolution of (C, H, W)."""
+
+    spatial_axes = 2

@@ -1,0 +1,92 @@
+"""Number formats: what an integer node says besides what every node says.
+
+An integer program has the node types of a float program. Its nodes carry a format: exponent and width of their stream, and the
+constants of the arithmetic. ``docs/fixed_point.md`` specifies every operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ecmt_deploy.kernels.integers import MULTIPLIER_BITS, limit, within
+
+#: a right shift is at most this
+MOST_SHIFT = 62
+
+
+@dataclass(eq=False, kw_only=True)
+class NumberFormat:
+    """Format of an integer stream.
+
+    Attributes
+    ----------
+    exponent : value = integer * 2**exponent
+    state_bits : width of state and stream, two's complement
+    """
+
+    exponent: int
+    state_bits: int
+
+    #: kinds of its fields, as those of an op
+    fields: ClassVar[Mapping[str, str]] = {"exponent": "int", "state_bits": "int"}
+
+    def check(self, require: Callable[[bool, str, object, str], None]) -> None:
+        """Rules of its own fields."""
+        require(2 <= self.state_bits <= 32, "state_bits", self.state_bits, "2 to 32")
+        require(-64 <= self.exponent <= 64, "exponent", self.exponent, "-64 to 64")
+
+
+@dataclass(eq=False, kw_only=True)
+class Requantised(NumberFormat):
+    """Of a node that ends with ``(a * multiplier) >> shift``, rounded, to reach the exponent of its stream."""
+
+    multiplier: np.ndarray
+    shift: np.ndarray
+
+    fields: ClassVar[Mapping[str, str]] = {"multiplier": "integers", "shift": "integers", **NumberFormat.fields}
+
+    def check(self, require: Callable[[bool, str, object, str], None]) -> None:
+        super().check(require)
+        require_requantisation(self.multiplier, self.shift, "multiplier", require)
+
+
+@dataclass(eq=False, kw_only=True)
+class Weighted(Requantised):
+    """Of synapses: width of a weight; multiplier and shift are one per output."""
+
+    weight_bits: int
+
+    fields: ClassVar[Mapping[str, str]] = {"weight_bits": "int", **Requantised.fields}
+
+    def check(self, require: Callable[[bool, str, object, str], None]) -> None:
+        super().check(require)
+        require(2 <= self.weight_bits <= 16, "weight_bits", self.weight_bits, "2 to 16")
+
+
+@dataclass(eq=False, kw_only=True)
+class Aligned(NumberFormat):
+    """Of a node that brings its operands from exponents of their own."""
+
+    operand_exponents: np.ndarray
+
+    fields: ClassVar[Mapping[str, str]] = {"operand_exponents": "ints", **NumberFormat.fields}
+
+    def check(self, require: Callable[[bool, str, object, str], None]) -> None:
+        super().check(require)
+        found = np.asarray(self.operand_exponents)
+        sound = within(found, -64, 64) and found.ndim == 1
+        require(sound, "operand_exponents", found.tolist(), "one exponent per operand, -64 to 64")
+
+
+def require_requantisation(
+    multiplier: np.ndarray, shift: np.ndarray, name: str, require: Callable[[bool, str, object, str], None]
+) -> None:
+    """Rules of a multiplier and its shift."""
+    largest = limit(MULTIPLIER_BITS)
+    require(within(multiplier, -largest, largest), name, "no integers of 16 bits", "integers of 16 bits")
+    sound = within(shift, -16, MOST_SHIFT) and np.shape(shift) == np.shape(multiplier)
+    require(sound, "shift", "out of range or of another shape", f"integers of -16 to {MOST_SHIFT}, one per multiplier")

@@ -1,0 +1,150 @@
+"""Linear maps: one weight matrix, for a vector or for every row of the operand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, log2, prod
+from typing import Any, ClassVar
+
+import nir
+import numpy as np
+
+from ecmt_deploy.kernels.base import Kernel, Site, cast
+from ecmt_deploy.kernels.integer import Integer
+from ecmt_deploy.kernels.integers import EXACT_BITS, MULTIPLIER_BITS, limit, minus_infinity, requantised, within
+from ecmt_deploy.kernels.streams import Stream
+from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, finite, fits, no_state, register
+from ecmt_deploy.program.ops.format import Weighted
+
+
+class SynapseKernel(Kernel):
+    """Counts shared by all synapses: synops where the operand spikes, MACs where it is analog."""
+
+    weight: np.ndarray
+    dense_macs: int  # of one inference
+
+    def count(self, t: int, synops: int) -> None:
+        """Count one step in which spikes caused ``synops`` weight accesses (0 where the operand is analog)."""
+        if t == 1:
+            self._counts["dense_macs"] += self.dense_macs
+        if self.site.spiking[0]:
+            self._counts["synops"] += synops
+        elif not self.site.encoding or t == 1:
+            self._counts["macs"] += self.dense_macs
+
+
+class LinearKernel(SynapseKernel):
+    """``y[..., o] = sum_i weight[o, i] x[..., i]``."""
+
+    def __init__(self, node: Any, site: Site, dtype: np.dtype) -> None:
+        super().__init__(node, site, dtype)
+        self.weight = cast(node.weight, dtype)
+        self.dense_macs = prod(site.operand_shapes[0][:-1]) * self.weight.size
+
+    def advance(self, t: int, *operands: Stream) -> Stream:
+        (x,) = operands
+        self.count(t, int(np.count_nonzero(x.value)) * self.weight.shape[0])
+        changed = np.broadcast_to(x.changed.any(axis=-1, keepdims=True), self.site.shape)
+        return Stream(x.value @ self.weight.T, changed)
+
+
+class IntegerSynapses(Integer):
+    """Mixed before a float kernel of synapses, which does the sums: in double precision, exact below 2**53; then one
+    requantisation and one saturation."""
+
+    weight: np.ndarray
+
+    def __init__(self, node: Any, site: Site, dtype: np.dtype) -> None:
+        super().__init__(node, site, dtype)
+        self.weight = self.weight.astype(np.float64)
+        channels = (-1, *([1] * (len(site.shape) - 1))) if node.layer == "convolution" else (-1,)
+        constants = (node.format.multiplier, node.format.shift)
+        self.multiplier, self.shift = (np.asarray(a, np.int64).reshape(channels) for a in constants)
+
+    def advance(self, t: int, *operands: Stream) -> Stream:
+        (x,) = operands
+        total, changed = super().advance(t, Stream(x.value.astype(np.float64), x.changed))  # type: ignore[safe-super]
+        exact = total.astype(np.int64)
+        if self.site.spiking[0]:
+            exact = self.saturated(exact)
+        return Stream(self.saturated(requantised(exact, self.multiplier, self.shift)), changed)
+
+
+class IntegerLinearKernel(IntegerSynapses, LinearKernel):
+    """Integer weights; multiplier and shift (out,)."""
+
+
+@dataclass(eq=False)
+class Synapses(Op):
+    """Base of nodes with weights."""
+
+    role = "synapse"
+    emits = "analog"
+    format_type = Weighted
+    takes_spikes = True
+    needs_code = None
+    state = no_state
+
+    def check(self, require: Require) -> None:
+        finite(self, "weight", require)
+
+    def check_format(self, require: Require) -> None:
+        weight, form = self.weight, self.format
+        bits, out = form.weight_bits, weight.shape[:1]
+        sound = within(weight, minus_infinity(bits), limit(bits))
+        require(sound, "weight", f"of dtype {weight.dtype} or out of range", f"integers of {bits} bits")
+        found = np.shape(form.multiplier)
+        require(found == out, "multiplier", f"of shape {found}", f"{out}, one per output")
+
+    def check_integer(self, operands: list[Shape], spiking: bool, bits: int, require: Any) -> None:
+        form = self.format
+        width = exact_sum_bits(self, 24 if spiking else bits)
+        left = max(0, -int(form.shift.min())) if form.shift.size else 0
+        kept = bits if spiking else width
+        require(
+            width <= EXACT_BITS and kept + MULTIPLIER_BITS + left <= 63,
+            f"its sums take {width} bits, more than the {EXACT_BITS} that are exact",
+        )
+
+
+def exact_sum_bits(node: Any, operand_bits: int) -> int:
+    """Bits that hold every sum of ``operand_bits`` wide operands times the node's integer weights."""
+    fan_in = max(int(np.prod(node.weight.shape[1:])), 1)
+    return int(operand_bits) + int(node.format.weight_bits) + ceil(log2(fan_in))
+
+
+@register
+@dataclass(eq=False)
+class LastAxisLinear(Synapses):
+    """``y[..., o] = sum_i weight[o, i] x[..., i]``: one weight matrix (out, in), shared by every row of the operand."""
+
+    weight: np.ndarray
+
+    fields = {"weight": "floats"}
+    layer = "linear"
+    kernel, integer_kernel = LinearKernel, IntegerLinearKernel
+
+    def check_format(self, require: Require) -> None:
+        require(np.ndim(self.weight) == 2, "weight", f"of {np.ndim(self.weight)} axes", "a matrix")
+        super().check_format(require)
+
+    def infer(self, x: Shape) -> Shape:
+        fits(self.weight.ndim == 2, f"weight of shape {self.weight.shape}, expected (out, in)")
+        fits(len(x) > 0 and x[-1] == self.weight.shape[1], f"operand {x}, weight {self.weight.shape}: last axis differs")
+        return (*x[:-1], self.weight.shape[0])
+
+    def work(self, shape: Shape, x: Shape) -> Work:
+        out = self.weight.shape[0]
+        return Work(prod(x[:-1]) * self.weight.size, ((out, out),))
+
+
+@register
+@dataclass(eq=False)
+class Linear(LastAxisLinear, nir.Linear):
+    """NIR's own node, where it is exact: the operand is a vector."""
+
+    format_type: ClassVar[Any] = None  # in integers a vector is a row like any other
+
+    def infer(self, x: Shape) -> Shape:
+        fits(len(x) == 1, f"Linear takes a vector, not {x}; use LastAxisLinear")
+        return super().infer(x)

@@ -1,0 +1,78 @@
+"""Mean: synapses of one weight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from ecmt_deploy.kernels.base import Kernel
+from ecmt_deploy.kernels.integer import Integer
+from ecmt_deploy.kernels.integers import requantised
+from ecmt_deploy.kernels.streams import Stream, rows
+from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, fits, no_state, register
+from ecmt_deploy.program.ops.format import Requantised
+from ecmt_deploy.program.ops.movement import axis_of, from_front
+
+
+class MeanKernel(Kernel):
+    """The mean over axes."""
+
+    ecm_kind = "mean"
+
+    def advance(self, t: int, *operands: Stream) -> Stream:
+        (x,) = operands
+        axes, keepdims = tuple(int(axis) for axis in self.node.axes), bool(self.node.keepdims)
+        self.count_elements(int(rows(x.changed).sum()))
+        changed = x.changed.any(axis=axes, keepdims=keepdims)
+        return Stream(self.average(x.value, axes, keepdims), rows(np.asarray(changed)))
+
+    def average(self, x: np.ndarray, axes: tuple[int, ...], keepdims: bool) -> np.ndarray:
+        """The mean itself."""
+        return np.asarray(x.mean(axis=axes, keepdims=keepdims))
+
+
+class IntegerMeanKernel(Integer, MeanKernel):
+    """An exact sum, requantised."""
+
+    def average(self, x: np.ndarray, axes: tuple[int, ...], keepdims: bool) -> np.ndarray:
+        total = x.sum(axis=axes, keepdims=keepdims)
+        multiplier, shift = (np.asarray(a, np.int64) for a in (self.node.format.multiplier, self.node.format.shift))
+        return self.saturated(np.asarray(requantised(total, multiplier, shift)))
+
+
+@register
+@dataclass(eq=False)
+class Mean(Op):
+    """Mean over ``axes`` (int64 vector), which stay as size 1 where ``keepdims``."""
+
+    axes: np.ndarray
+    keepdims: bool
+
+    role = "arithmetic"
+    fields = {"axes": "ints", "keepdims": "bool"}
+    emits = "analog"
+    needs_code = None
+    layer = "mean"
+    format_type = Requantised
+    state = no_state
+    kernel, integer_kernel = MeanKernel, IntegerMeanKernel
+
+    def fit(self, shape: Shape) -> None:
+        self.axes = np.array(sorted(from_front(axis, len(shape)) for axis in self.axes.ravel().tolist()), np.int64)
+
+    def check_format(self, require: Require) -> None:
+        axes = np.ndim(self.format.multiplier)
+        require(axes == 0, "multiplier", f"of {axes} axes", "a single number")
+
+    def infer(self, x: Shape) -> Shape:
+        axes = [axis_of(int(axis), x) for axis in self.axes]
+        fits(len(set(axes)) == len(axes) > 0, f"axes {axes} of {x}")
+        return tuple(1 if i in axes else size for i, size in enumerate(x) if self.keepdims or i not in axes)
+
+    def work(self, shape: Shape, x: Shape) -> Work:
+        return Work(kind="mean", elements=prod(x))
+
+    def coupling(self, ndim: int) -> tuple[int, ...]:
+        return tuple(sorted(int(axis) % ndim for axis in self.axes))

@@ -1,0 +1,229 @@
+"""Products of two streams, compensated: attention scores and values, gates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ecmt_deploy.kernels.base import Kernel, Site, cast
+from ecmt_deploy.kernels.integer import Integer
+from ecmt_deploy.kernels.integers import EXACT_BITS, divided, limit, shifted, within
+from ecmt_deploy.kernels.streams import Stream, rows
+from ecmt_deploy.program.ops.base import CODINGS, NOTHING, Op, Require, Shape, Work, broadcasts, finite, fits, register
+from ecmt_deploy.program.ops.format import MOST_SHIFT, NumberFormat
+
+PRODUCTS = ("matmul", "multiply")
+
+
+class ProductKernel(Kernel):
+    """With A_t, B_t the running sums, rate, y_t = A_t B_t / t - A_{t-1} B_{t-1} / (t-1);
+    differential, y_t = a_t B_t + A_{t-1} b_t, which is A_t B_t - A_{t-1} B_{t-1}; A_0 B_0 enters at t = 1.
+    """
+
+    memory = ("a", "b", "previous")
+    ecm_kind = "product_readout"
+
+    def __init__(self, node: Any, site: Site, dtype: np.dtype) -> None:
+        super().__init__(node, site, dtype)
+        work = node.work(site.shape, *site.operand_shapes)
+        self.dense_macs = work.dense_macs
+        #: output terms one event of each operand takes part in
+        self.fan_out = tuple(most for _, most in work.fan_out)
+
+    def reset(self) -> None:
+        initial = (self.node.left_initial, self.node.right_initial)
+        shapes = self.site.operand_shapes
+        self.a, self.b = (self.zeros(s) + cast(i, self.dtype) for s, i in zip(shapes, initial, strict=True))
+        self.previous = self.zeros(self.site.shape)
+
+    def multiply(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """The product itself."""
+        return a @ b if self.node.product == "matmul" else a * b
+
+    def advance(self, t: int, *operands: Stream) -> Stream:
+        x, y = operands
+        a, b = self.a + x.value, self.b + y.value
+        if self.node.coding == "rate":
+            term = self.multiply(a, b) / self.dtype.type(t)
+            value, self.previous = term - self.previous, term
+        else:
+            value = self.multiply(x.value, b) + self.multiply(self.a, y.value)
+            if t == 1:
+                value = value + self.multiply(self.a, self.b)
+        self.a, self.b = a, b
+        return Stream(value, self.count(t, x, y))
+
+    def count(self, t: int, x: Stream, y: Stream) -> np.ndarray:
+        """Count a step and return the mask of the output."""
+        if t == 1:
+            self._counts["dense_macs"] += self.dense_macs
+        for stream, spiking, fan_out in zip((x, y), self.site.spiking, self.fan_out, strict=True):
+            if spiking:
+                self._counts["synops"] += int(np.count_nonzero(stream.value)) * fan_out
+            else:
+                self._counts["macs"] += self.dense_macs
+        if self.node.product == "matmul":
+            reached = x.changed.any(axis=-1)[..., :, None] | y.changed.any(axis=-2)[..., None, :]
+        else:
+            reached = x.changed | y.changed
+        changed = rows(reached)
+        if self.node.coding == "rate" or t == 1:
+            changed = np.ones(self.site.shape, bool)
+        self.count_elements(int(changed.sum()))
+        return changed
+
+
+class IntegerProductKernel(Integer, ProductKernel):
+    """The running sums A, B (payload times unit, saturated), brought to ``operand_bits``, are multiplied exactly.
+
+    The term is A B, in rate coding t (A / t) (B / t), in the stream's format; sent is its difference to all that was sent
+    before. Since A B changes by a B + A' b only, where a spike is, hardware need not multiply what did not change.
+    """
+
+    def reset(self) -> None:
+        super().reset()
+        form = self.node.format
+        self.left_unit, self.right_unit = (np.asarray(u, np.int64) for u in (form.left_unit, form.right_unit))
+
+    def operand(self, total: np.ndarray, steps: int, shift: int) -> np.ndarray:
+        """A running sum, as the multiplier takes it: in double precision, in which these products are exact."""
+        narrowed = shifted(divided(total, steps), int(shift))
+        return self.saturated(narrowed, limit(self.node.format.operand_bits)).astype(np.float64)
+
+    def advance(self, t: int, *operands: Stream) -> Stream:
+        (x, y), form = operands, self.node.format
+        self.a = self.saturated(self.a + x.value * self.left_unit)
+        self.b = self.saturated(self.b + y.value * self.right_unit)
+        steps = t if self.node.coding == "rate" else 1
+        left, right = self.operand(self.a, steps, form.left_shift), self.operand(self.b, steps, form.right_shift)
+        product = self.multiply(left, right).astype(np.int64)
+        term = self.saturated(steps * self.saturated(shifted(product, int(form.shift))))
+        change = self.sent(term, self.previous)
+        self.previous = self.previous + change
+        return Stream(change, self.count(t, x, y))
+
+
+@dataclass(eq=False, kw_only=True)
+class Multiplied(NumberFormat):
+    """Of a product of running sums. A payload of the left operand adds ``left_unit`` times itself to the left sum; for the
+    product, the sums are shifted right by ``left_shift`` and ``right_shift`` to ``operand_bits``, and the result right by
+    ``shift`` (left, where it is negative)."""
+
+    left_unit: np.ndarray
+    right_unit: np.ndarray
+    left_shift: int
+    right_shift: int
+    operand_bits: int
+    shift: int
+
+    fields = {
+        "left_unit": "integers", "right_unit": "integers", "left_shift": "int", "right_shift": "int", "operand_bits": "int",
+        "shift": "int", **NumberFormat.fields,
+    }  # fmt: skip
+
+    def check(self, require: Require) -> None:
+        super().check(require)
+        require(2 <= self.operand_bits <= 24, "operand_bits", self.operand_bits, "2 to 24")
+        require(-16 <= self.shift <= MOST_SHIFT, "shift", self.shift, f"-16 to {MOST_SHIFT}")
+        for side in ("left", "right"):
+            sound = within(getattr(self, f"{side}_unit"), 1, limit(self.state_bits))
+            require(sound, f"{side}_unit", "out of range", f"positive integers of {self.state_bits} bits")
+            shift = getattr(self, f"{side}_shift")
+            require(0 <= shift <= self.state_bits, f"{side}_shift", shift, f"0 to {self.state_bits}")
+
+
+@register
+@dataclass(eq=False)
+class ECMProduct(Op):
+    """Expectation compensation of a product of two streams: ``matmul`` (batched over leading axes) or ``multiply``.
+
+    ``left_initial`` and ``right_initial`` (broadcast to the operands) are the accumulators before t = 1: what was expected of
+    operands whose spikes tell the rest. Zero in rate coding.
+    """
+
+    arity: ClassVar[int | None] = None
+    operands: tuple[str, ...]
+    product: str
+    coding: str
+    left_initial: np.ndarray = field(default_factory=lambda: NOTHING)
+    right_initial: np.ndarray = field(default_factory=lambda: NOTHING)
+
+    role = "product"
+    fields = {
+        "operands": "names", "product": "string", "coding": "string", "left_initial": "floats", "right_initial": "floats",
+    }  # fmt: skip
+    emits = "analog"
+    needs_code = "product"
+    takes_spikes = True
+    format_type = Multiplied
+    kernel, integer_kernel = ProductKernel, IntegerProductKernel
+
+    @property
+    def detail(self) -> str:
+        return self.product
+
+    @property
+    def layer(self) -> str:
+        """A product element by element is elementwise like any other function."""
+        return "matmul" if self.product == "matmul" else "elements"
+
+    @property
+    def every_step(self) -> bool:
+        return self.coding == "rate"
+
+    def _check_words(self, require: Require) -> None:
+        require(self.coding in CODINGS, "coding", repr(self.coding), f"one of {CODINGS}")
+        require(self.product in PRODUCTS, "product", repr(self.product), f"one of {PRODUCTS}")
+        require(len(self.operands) == 2, "operands", len(self.operands), "2 of them")
+
+    def _check_initial(self, name: str, require: Require) -> None:
+        allowed = self.coding == "differential" or not np.any(getattr(self, name))
+        require(allowed, name, "not zero", "zero in rate coding")
+
+    def check(self, require: Require) -> None:
+        self._check_words(require)
+        for name in ("left_initial", "right_initial"):
+            finite(self, name, require)
+            self._check_initial(name, require)
+
+    def check_format(self, require: Require) -> None:
+        self._check_words(require)
+        bits = self.format.state_bits
+        for name in ("left_initial", "right_initial"):
+            sound = within(getattr(self, name), -limit(bits), limit(bits))
+            require(sound, name, "out of range", f"integers of {bits} bits")
+            self._check_initial(name, require)
+
+    def check_integer(self, operands: list[Shape], spiking: bool, bits: int, require: Any) -> None:
+        form = self.format
+        inner = operands[0][-1] if self.product == "matmul" and operands[0] else 1
+        width = 2 * int(form.operand_bits) + int(inner).bit_length()
+        sound = width + max(0, -int(form.shift)) <= EXACT_BITS + 8 and width <= EXACT_BITS
+        require(sound, f"its products take {width} bits, more than the {EXACT_BITS} that are exact")
+
+    def infer(self, a: Shape, b: Shape) -> Shape:
+        broadcasts("left_initial", self.left_initial, a)
+        broadcasts("right_initial", self.right_initial, b)
+        if self.format is not None:
+            broadcasts("left_unit", self.format.left_unit, a)
+            broadcasts("right_unit", self.format.right_unit, b)
+        if self.product == "multiply":
+            return np.broadcast_shapes(a, b)
+        fits(len(a) >= 2 and len(b) >= 2 and a[-1] == b[-2], f"matmul of {a} and {b}")
+        return (*np.broadcast_shapes(a[:-2], b[:-2]), a[-2], b[-1])
+
+    def work(self, shape: Shape, a: Shape, b: Shape) -> Work:
+        dense = prod(shape) * (a[-1] if self.product == "matmul" else 1)
+        fan_out = tuple((dense // max(prod(x), 1),) * 2 for x in (a, b))
+        return Work(dense, fan_out, "product_readout", prod(shape))
+
+    def state(self, shape: Shape, a: Shape, b: Shape) -> dict[str, Shape]:
+        return {"accumulator_left": a, "accumulator_right": b, "previous": shape}
+
+    def words(self, shape: Shape, *operands: Shape) -> int:
+        """Besides the running sums of a product of matrices, which stand where weights do: those of one element by element,
+        and the previous term in rate coding."""
+        return (0 if self.layer == "matmul" else 2) + (self.coding == "rate")

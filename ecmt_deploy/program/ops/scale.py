@@ -1,0 +1,95 @@
+"""Scales: elementwise products with a constant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any, ClassVar
+
+import nir
+import numpy as np
+
+from ecmt_deploy.kernels.base import Kernel, Site, cast
+from ecmt_deploy.kernels.integer import Integer
+from ecmt_deploy.kernels.integers import requantised
+from ecmt_deploy.kernels.streams import Stream, rows
+from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, broadcasts, finite, fits, no_state, register
+from ecmt_deploy.program.ops.format import NumberFormat, require_requantisation
+
+
+class ScaleKernel(Kernel):
+    """``y = scale * x``."""
+
+    ecm_kind = "scale"
+
+    def __init__(self, node: Any, site: Site, dtype: np.dtype) -> None:
+        super().__init__(node, site, dtype)
+        self.scale = cast(node.scale, self.dtype)
+
+    def advance(self, t: int, *operands: Stream) -> Stream:
+        (x,) = operands
+        changed = rows(x.changed)
+        self.count_elements(int(changed.sum()))
+        return Stream(self.scaled(x.value), changed)
+
+    def scaled(self, x: np.ndarray) -> np.ndarray:
+        """The product itself."""
+        return x * self.scale
+
+
+class IntegerScaleKernel(Integer, ScaleKernel):
+    """One multiplier and shift per element, broadcast."""
+
+    def scaled(self, x: np.ndarray) -> np.ndarray:
+        return self.saturated(requantised(x, self.scale, np.asarray(self.node.format.shift, np.int64)))
+
+
+@dataclass(eq=False, kw_only=True)
+class Shifted(NumberFormat):
+    """Of a scale, whose integers are multipliers of 16 bits: the right shift that follows, broadcast as they are."""
+
+    shift: np.ndarray
+
+    fields = {"shift": "integers", **NumberFormat.fields}
+
+
+@register
+@dataclass(eq=False)
+class BroadcastScale(Op):
+    """``y = scale * x``, ``scale`` broadcast to the operand's shape."""
+
+    scale: np.ndarray
+
+    role = "arithmetic"
+    fields = {"scale": "floats"}
+    emits = "analog"
+    needs_code = None
+    passes_image = True
+    format_type = Shifted
+    state = no_state
+    kernel, integer_kernel = ScaleKernel, IntegerScaleKernel
+
+    def check(self, require: Require) -> None:
+        finite(self, "scale", require)
+
+    def check_format(self, require: Require) -> None:
+        require_requantisation(self.scale, self.format.shift, "scale", require)
+
+    def infer(self, x: Shape) -> Shape:
+        broadcasts("scale", self.scale, x)
+        return x
+
+    def work(self, shape: Shape, x: Shape) -> Work:
+        return Work(kind="scale", elements=prod(x))
+
+
+@register
+@dataclass(eq=False)
+class Scale(BroadcastScale, nir.Scale):
+    """NIR's own node, where it is exact: the scale has the operand's shape."""
+
+    format_type: ClassVar[Any] = None  # in integers it is a BroadcastScale
+
+    def infer(self, x: Shape) -> Shape:
+        fits(self.scale.shape == x, f"scale of shape {self.scale.shape} on {x}; use BroadcastScale")
+        return x
