@@ -23,7 +23,6 @@ from ecmt_deploy import models
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import ops
 from ecmt_deploy.simulation.run import simulate
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "lava.md"
@@ -123,7 +122,7 @@ def measure(label: str) -> Row:
     assert lava.activity == reference.activity
     assert None not in (lava.build_seconds, lava.run_seconds, reference.run_seconds, lava.processes)
     return Row(
-        label, samples, sum(not isinstance(node, ops.WIRING) for node in made.nodes.values()), lava.processes, lava.build_seconds,
+        label, samples, sum(node.role != "movement" for node in made.nodes.values()), lava.processes, lava.build_seconds,
         lava.run_seconds / steps, reference.run_seconds / steps, peak_memory(made, x[:1]),
     )  # fmt: skip
 

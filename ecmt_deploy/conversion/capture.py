@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib
 import io
 import logging
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,9 @@ from torch import Tensor, fx, nn
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from torch.nn.modules import transformer
 
+from ecmt_deploy.engine.functions import TORCH
 from ecmt_deploy.errors import CaptureError
+from ecmt_deploy.program.functions import FUNCTIONS
 from ecmt_deploy.untrusted.text import as_name
 
 #: an upper bound of the batch, which torch.export wants to know in some releases; nothing depends on it
@@ -58,7 +62,7 @@ def capture(model: nn.Module, sample: Tensor) -> Captured:
     require_eval(model)
     doubled = torch.cat([sample[:1], sample[:1]])
     try:
-        with torch.no_grad(), _tracing():
+        with torch.no_grad(), _tracing(), _whole():
             batch = torch.export.Dim("batch", max=MOST_SAMPLES)
             program = torch.export.export(model, (doubled,), dynamic_shapes=({0: batch},), strict=False)
             program = program.run_decompositions({})  # functional, yet with layer_norm, gelu, ... whole
@@ -115,6 +119,34 @@ def _tracing() -> Iterator[None]:
         transformer._detect_is_causal_mask = detect
         torch.backends.mha.set_fastpath_enabled(fast)
         tracer.setLevel(level)
+
+
+@contextmanager
+def _whole() -> Iterator[None]:
+    """Python functions of torch that stand for a function of the dialect are captured whole, each as an operation of its own,
+    instead of as the operations they are made of."""
+    patched: list[tuple[Any, str, Any]] = []
+    try:
+        for function in FUNCTIONS.values():
+            if function.stands_for is not None:
+                module, _, name = function.stands_for.rpartition(".")
+                owner = importlib.import_module(module)
+                patched.append((owner, name, getattr(owner, name)))
+                setattr(owner, name, _operation(function.name))
+        yield
+    finally:
+        for owner, name, original in patched:
+            setattr(owner, name, original)
+
+
+@functools.cache
+def _operation(function: str) -> Callable[[Tensor], Tensor]:
+    """An operation of torch that computes an elementwise function of one tensor, for exported graphs."""
+    made = torch.library.custom_op(
+        f"ecmt_deploy::{function}", lambda x: TORCH[function]({}, x), mutates_args=(), schema="(Tensor x) -> Tensor"
+    )
+    made.register_fake(torch.empty_like)
+    return lambda x: made(x)
 
 
 def _hint(mask: Tensor | None, is_causal: bool | None = None, size: int | None = None) -> bool:

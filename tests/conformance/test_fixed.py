@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from ecmt_deploy.program import Program
-from ecmt_deploy.program import ops
+from ecmt_deploy.program import Program, ops
 from ecmt_deploy.quantization import quantize
 from ecmt_deploy.simulation.probes import parse_probes
 from ecmt_deploy.simulation.run import simulate

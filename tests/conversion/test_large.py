@@ -19,8 +19,7 @@ from ecmt_deploy.conversion.calibration.tools.percentiles import Tails
 from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConversionError
-from ecmt_deploy.program import Program, read, write
-from ecmt_deploy.program import ops
+from ecmt_deploy.program import Program, ops, read, write
 from ecmt_deploy.program.graph import parameters
 from tests.support.programs import TinyTransformer, images, program
 

@@ -23,8 +23,7 @@ from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.conversion.lowering import lower
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConversionError
-from ecmt_deploy.program import Provenance
-from ecmt_deploy.program import ops
+from ecmt_deploy.program import Provenance, ops
 from ecmt_deploy.program.graph import parameters
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.targets.reference import ReferenceTarget

@@ -15,8 +15,7 @@ from ecmt_deploy.engine import SpikingModel, fusion
 from ecmt_deploy.engine.functions import IN_PLACE, TORCH
 from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.kernels import kernels
-from ecmt_deploy.program import Program
-from ecmt_deploy.program import ops
+from ecmt_deploy.program import Program, ops
 from ecmt_deploy.program.graph import named_parameters, parameters
 from tests.support.programs import cell, images
 from tests.support.programs import program as handmade

@@ -20,8 +20,7 @@ from ecmt_deploy.placement import Placement, place
 from ecmt_deploy.placement.settling import settle
 from ecmt_deploy.placement.streams import operands
 from ecmt_deploy.placement.terms import RESOURCES, Terms
-from ecmt_deploy.program import Program
-from ecmt_deploy.program import ops
+from ecmt_deploy.program import Program, ops
 from ecmt_deploy.quantization import quantize
 from tests.support.integer_programs import random_program
 from tests.support.programs import every_node, neuron
@@ -421,8 +420,8 @@ def test_a_mesh_smaller_than_its_chip_is_an_error():
 
 
 def computing(program: Program) -> list[str]:
-    idle = (nir.Input, nir.Output, ops.Constant, *ops.WIRING)
-    return [name for name, node in program.nodes.items() if not isinstance(node, idle)]
+    idle = ("input", "output", "constant", "movement")
+    return [name for name, node in program.nodes.items() if node.role not in idle]
 
 
 def check(program: Program, hardware: Hardware) -> Placement:
@@ -551,8 +550,8 @@ def sources_of(program: Program, name: str) -> list[tuple[str, int] | None]:
 def _labels(program: Program, name: str) -> np.ndarray:
     node, shape = program.nodes[name], program.shapes[name]
     labels = np.zeros(shape, object)
-    if isinstance(node, ops.WIRING):
-        return rewire(node, *(_labels(program, operand) for operand in program.operands[name]))
-    if not isinstance(node, ops.Constant):
+    if node.role == "movement":
+        return node.rewire(*(_labels(program, operand) for operand in program.operands[name]))
+    if node.role != "constant":
         labels.ravel()[:] = [(name, i) for i in range(prod(shape))]
     return labels

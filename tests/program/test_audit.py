@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from ecmt_deploy.errors import TargetError
-from ecmt_deploy.program import Program
-from ecmt_deploy.program import ops
+from ecmt_deploy.program import Program, ops
 from ecmt_deploy.program.activity import INTEGER_COUNTS, Activity, Counts
 from ecmt_deploy.program.audit import impossible
 from ecmt_deploy.simulation import run as simulation
@@ -64,7 +63,7 @@ def exact(program: Program, node: str) -> list[str]:
         return ["messages", "neuron_updates_active", "neuron_updates_idle"]
     if isinstance(kind, nir.Conv1d | nir.Conv2d):
         return ["dense_macs", "macs"]
-    if isinstance(kind, (*ops.LINEAR, ops.ECMProduct)):
+    if kind.role in ("synapse", "product"):
         return ["dense_macs", "macs", "synops"]
     return [field for field in INTEGER_COUNTS if field != "analog_messages"]
 

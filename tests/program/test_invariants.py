@@ -11,21 +11,18 @@ from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.engine.functions import TORCH
 from ecmt_deploy.kernels import Site, Stream, kernel
-from ecmt_deploy.kernels.functions import evaluate
-from ecmt_deploy.kernels.stateful import NeuronKernel
-from ecmt_deploy.program import Program
-from ecmt_deploy.program import ops
-from ecmt_deploy.program.functions import FUNCTIONS, result_shape
+from ecmt_deploy.program import Program, ops
+from ecmt_deploy.program.functions import FUNCTIONS
+from ecmt_deploy.program.ops.multi_threshold import NeuronKernel
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.targets.reference import ReferenceTarget
-from tests.support.functions import SCALARS
 from tests.support.programs import TinyTransformer, images, neuron
 
 STEPS = 6
 FLOAT64 = np.dtype(np.float64)
 values = st.floats(-20, 20, allow_nan=False)
 PARAMETERS = {
-    **SCALARS, "softmax": {"axis": 1}, "l2_norm": {"axis": 1},
+    **{name: function.example for name, function in FUNCTIONS.items()}, "softmax": {"axis": 1}, "l2_norm": {"axis": 1},
     "layer_norm": {"eps": 1e-5, "normalized_axes": 1, "weight": np.arange(4.0), "bias": np.ones(4)},
     "rms_norm": {"eps": 1e-5, "normalized_axes": 1, "weight": np.arange(4.0)},
     "group_norm": {"eps": 1e-5, "groups": 3, "weight": np.arange(3.0), "bias": np.ones(3)},
@@ -87,11 +84,11 @@ def test_compensation_telescopes(function, coding, data):
     parameters = {k: np.asarray(v) for k, v in PARAMETERS.get(function, {}).items()}
     shapes = [(3, 4)] * entry.operands
     node = ops.ECM(("x",) * entry.operands, function, coding, parameters)
-    outputs, _ = run(node, list(zip(*xs, strict=True)), shapes, result_shape(function, parameters, shapes))
+    outputs, _ = run(node, list(zip(*xs, strict=True)), shapes, entry.shape(parameters, shapes))
     sums = [x.sum(axis=0) for x in xs]
-    expected = evaluate(function, parameters, *sums)
+    expected = entry.evaluate(parameters, *sums)
     if coding == "rate":
-        expected = STEPS * evaluate(function, parameters, *(s / STEPS for s in sums))
+        expected = STEPS * entry.evaluate(parameters, *(s / STEPS for s in sums))
     np.testing.assert_allclose(np.sum(outputs, axis=0), expected, atol=1e-8, rtol=1e-8)
 
 
@@ -121,7 +118,7 @@ def test_numpy_and_torch_compute_the_same_functions(function, data):
     for_torch = {k: torch.from_numpy(v.astype(float)) if v.ndim else v.item() for k, v in parameters.items()}
     batched = TORCH[function](for_torch, *map(torch.from_numpy, xs)).numpy()
     for sample in range(2):
-        alone = evaluate(function, parameters, *(x[sample] for x in xs))
+        alone = entry.evaluate(parameters, *(x[sample] for x in xs))
         np.testing.assert_allclose(batched[sample], alone, rtol=1e-10, atol=1e-12)
 
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from ecmt_deploy.errors import ConfigError, NotFiniteError, ProgramError, TargetError
-from ecmt_deploy.program import Program, verify
-from ecmt_deploy.program import ops
+from ecmt_deploy.program import Program, ops, verify
 from ecmt_deploy.program.functions import FUNCTIONS
 from ecmt_deploy.simulation.run import simulate
 from tests.conformance.test_random_programs import outcome, require_equal

@@ -10,14 +10,11 @@ from hypothesis import strategies as st
 from ecmt_deploy.conversion.converter import with_ranges
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.kernels import Site, kernels
-from ecmt_deploy.kernels.linear import ConvKernel
-from ecmt_deploy.program import Program
-from ecmt_deploy.program import fixed as f
-from ecmt_deploy.program import ops
-from ecmt_deploy.program.fields import FIELDS
+from ecmt_deploy.program import Program, ops
 from ecmt_deploy.program.graph import parameters
-from ecmt_deploy.program.shapes import ShapeError, infer
-from ecmt_deploy.program.work import rule, work
+from ecmt_deploy.program.ops import ShapeError
+from ecmt_deploy.program.ops.convolution import ConvKernel
+from ecmt_deploy.program.verification import infer
 from ecmt_deploy.quantization import quantize
 from ecmt_deploy.targets.lava.groups import groups
 from ecmt_deploy.targets.lava.resources import memory, patience
@@ -30,23 +27,15 @@ MADE |= {f"integer program {seed}": random_program(seed)[0] for seed in range(40
 
 
 def test_the_programs_hold_every_type_of_node():
-    assert {type(node) for made in MADE.values() for node in made.nodes.values()} == set(FIELDS)
-
-
-@pytest.mark.parametrize("kind", FIELDS)
-def test_every_type_of_node_has_a_rule(kind):
-    assert callable(rule(kind))
-
-
-def test_a_type_without_a_rule_is_an_error():
-    with pytest.raises(TypeError, match="no rule for the work of a LIF"):
-        rule(nir.LIF)
+    nodes = [node for made in MADE.values() for node in made.nodes.values()]
+    assert {node.kind for node in nodes} == set(ops.OPS)
+    assert {node.kind for node in nodes if node.format} == {name for name, op in ops.OPS.items() if op.format_type}
 
 
 @pytest.mark.parametrize("name", MADE)
 def test_kernels_count_what_the_rules_say(name):
     for node, kernel in kernels(MADE[name], FLOAT).items():
-        said = work(MADE[name], node)
+        said = MADE[name].work(node)
         assert said.dense_macs == getattr(kernel, "dense_macs", 0), node
         assert said.kind == kernel.ecm_kind, node
         if fan_out := getattr(kernel, "fan_out", None):
@@ -59,7 +48,7 @@ def test_taps_of_a_convolution(data):
     """Padding is no tap, and no spike reaches more windows than is said."""
     draw = lambda low, high: data.draw(st.integers(low, high))  # noqa: E731
     groups_, size = draw(1, 2), (draw(2, 8), draw(2, 8))
-    node = nir.Conv2d(
+    node = ops.Conv2d(
         size, np.ones((2 * groups_, 1, draw(1, 4), draw(1, 4))), (draw(1, 4), draw(1, 4)), (draw(0, 3), draw(0, 3)),
         (draw(1, 3), draw(1, 3)), groups_, np.zeros(2 * groups_),
     )  # fmt: skip
@@ -68,11 +57,11 @@ def test_taps_of_a_convolution(data):
         shape = infer(node, [x])
     except ShapeError:
         assume(False)
-    said, kernel = rule(nir.Conv2d)(node, shape, x), ConvKernel(node, Site((x,), shape, (True,), False), FLOAT)
+    said, kernel = node.work(shape, x), ConvKernel(node, Site((x,), shape, (True,), False), FLOAT)
     assert said.dense_macs == kernel.dense_macs
     one = np.zeros((x[1] * x[2], *x), bool)
     one[:, 0] = np.eye(x[1] * x[2], dtype=bool).reshape(-1, *size)
-    assert max(kernel._taps(mask) for mask in one) <= said.fan_out[0][1]
+    assert max(kernel.taps(mask) for mask in one) <= said.fan_out[0][1]
 
 
 # --- limits of Lava runs ----------------------------------------------------------------------------------------------
@@ -88,7 +77,7 @@ def test_memory_and_patience_leave_no_node_out(name):
             held = 8 * sum(array.size for array in parameters(member.node))
             without = [g for g in network.values() if g is not group]
             assert needed - memory(made, without, FLOAT) >= held, member.name
-            assert patience(made, 0.0) >= work(made, member.name).dense_macs / 5e6, member.name
+            assert patience(made, 0.0) >= made.work(member.name).dense_macs / 5e6, member.name
 
 
 def large_convolutions() -> Program:
@@ -112,7 +101,7 @@ def large_convolutions() -> Program:
 def test_an_integer_program_has_the_limits_of_its_float_program():
     floating = with_ranges(SpikingModel(large_convolutions()), [torch.full((1, 2, 12, 12), 0.5)]).program
     integer = quantize(floating)
-    assert isinstance(integer.nodes["conv"], f.FixedConv)
-    assert patience(integer, 0.0) == patience(floating, 0.0) >= work(floating, "conv").dense_macs / 5e6
+    assert integer.nodes["conv"].format
+    assert patience(integer, 0.0) == patience(floating, 0.0) >= floating.work("conv").dense_macs / 5e6
     needed = [memory(made, groups(made).values(), FLOAT) for made in (floating, integer)]
     assert needed[1] >= needed[0]

@@ -18,14 +18,12 @@ from ecmt_deploy.conversion.converter import convert, with_ranges
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConfigError, HardwareError, ProgramError, TargetError
 from ecmt_deploy.kernels import Site, Stream, kernel, kernels
-from ecmt_deploy.kernels.fixed import arithmetic
-from ecmt_deploy.program import Program, read, verify, write
-from ecmt_deploy.program import fixed as f
-from ecmt_deploy.program import ops
-from ecmt_deploy.program.fixed_rules import stream_exponents
+from ecmt_deploy.kernels import integers as arithmetic
+from ecmt_deploy.kernels.formats import multiplier_and_shift
+from ecmt_deploy.kernels.integers import limit, minus_infinity
+from ecmt_deploy.program import Program, ops, read, verify, write
 from ecmt_deploy.program.graph import parameters
 from ecmt_deploy.quantization import quantize
-from ecmt_deploy.quantization.formats import multiplier_and_shift
 from ecmt_deploy.simulation.run import integers, simulate
 from tests.support.families import FAMILIES, inputs, randomised
 from tests.support.fixed_functions import error
@@ -55,14 +53,14 @@ def test_nothing_is_wider_than_declared(seed):
         for name, node in program.nodes.items():
             value = streams[name].value
             assert value.dtype == np.int64
-            if not isinstance(node, f.Fixed):
+            if node.format is None:
                 continue
-            bits = node.payload_bits if isinstance(node, f.FixedMultiThreshold) else node.state_bits
-            masked = f.minus_infinity(bits)
-            assert np.abs(np.where(value == masked, 0, value)).max(initial=0) <= f.limit(bits), name
+            bits = node.message_bits
+            masked = minus_infinity(bits)
+            assert np.abs(np.where(value == masked, 0, value)).max(initial=0) <= limit(bits), name
             for attribute in ("v", "a", "b", "previous", "total"):
                 if hasattr(running[name], attribute):
-                    assert np.abs(getattr(running[name], attribute)).max(initial=0) <= f.limit(node.state_bits), (
+                    assert np.abs(getattr(running[name], attribute)).max(initial=0) <= limit(node.format.state_bits), (
                         name,
                         attribute,
                     )
@@ -76,13 +74,13 @@ def test_neurons_conserve_and_compensation_telescopes(seed):
     for t, running, streams in stepped(program, x[0], timesteps):
         for name, node in program.nodes.items():
             sent[name] = sent.get(name, 0) + streams[name].value
-            if isinstance(node, f.FixedECM | f.FixedECMProduct):
+            if node.role in ("function", "product"):
                 np.testing.assert_array_equal(sent[name], running[name].previous)
-            if isinstance(node, f.FixedMultiThreshold):
+            if node.role == "neuron":
                 received[name] = received.get(name, 0) + streams[program.operands[name][0]].value
                 if not running[name].counts.saturations:
                     initial = np.asarray(node.initial_membrane, np.int64)
-                    np.testing.assert_array_equal(sent[name] * node.unit + running[name].v, initial + received[name])
+                    np.testing.assert_array_equal(sent[name] * node.format.unit + running[name].v, initial + received[name])
         assert t <= timesteps
 
 
@@ -95,10 +93,10 @@ def test_the_largest_level_that_is_reached_fires(levels, numerator, base, rule, 
     edge = base << draw.draw(st.integers(0, levels))
     membrane = np.array(draw.draw(st.lists(st.integers(-2 * edge, 2 * edge), min_size=1, max_size=20)), np.int64)
     membrane = np.append(membrane, [-(-base * numerator // 256), base - base // 2, 0])
-    node = f.FixedMultiThreshold(
-        positive_base=np.array(base), negative_base=np.array(other), unit=np.array(1), levels=levels, rule=rule,
-        fraction=numerator / 256, lowest_level=np.array(lowest), payload_bits=24, exponent=0, state_bits=32,
-        initial_membrane=np.array(0),
+    node = ops.MultiThreshold(
+        positive_base=np.array(base), negative_base=np.array(other), levels=levels, rule=rule, fraction=numerator / 256,
+        lowest_level=np.array(lowest), initial_membrane=np.array(0),
+        format=ops.Payload(unit=np.array(1), payload_bits=24, exponent=0, state_bits=32),
     )  # fmt: skip
     running = kernel(node, Site((membrane.shape,), membrane.shape, (False,), False), np.dtype(np.int64))
     found = running.step(1, Stream(membrane, np.ones(membrane.shape, bool))).value
@@ -150,10 +148,11 @@ def test_random_programs_reach_everything():
     """A generator that misses a node or a function tests less than it says."""
     made = [random_program(seed)[0] for seed in range(150)]
     nodes = [node for program in made for node in program.nodes.values()]
-    assert {type(node) for node in nodes} >= {*f.FIXED.values(), *ops.WIRING}
-    assert {node.function for node in nodes if isinstance(node, f.FixedECM)} == set(INTEGER)
+    expected = {name for name, op in ops.OPS.items() if op.role == "movement" or op.format_type}
+    assert {node.kind for node in nodes} >= expected
+    assert {node.function for node in nodes if node.role == "function"} == set(INTEGER)
     assert {program.coding for program in made} == set(ops.CODINGS)
-    weights = np.concatenate([node.weight.ravel() for node in nodes if isinstance(node, f.FixedLinear)])
+    weights = np.concatenate([node.weight.ravel() for node in nodes if node.layer == "linear"])
     assert (weights.min(), weights.max()) == (-128, 127)
     runs = [simulate(*random_program(seed)[:2], "reference", 2, "fixed").activity for seed in range(20)]
     assert any(counts.saturations for run in runs for _, counts in run.items())
@@ -320,10 +319,13 @@ def test_float_and_integer_nodes_do_not_mix(small):
 def test_spikes_enter_weights_and_products_only(small):
     neuron = next(name for name in small.neurons if name.endswith("qkv.neuron"))
     taker = next(name for name, sources in small.operands.items() if sources == (neuron,))
-    scale = f.FixedScale(multiplier=np.array(1), shift=np.array(0), exponent=-8, state_bits=24)
+    format = ops.Shifted(shift=np.array(0), exponent=-8, state_bits=24)
+    scale = ops.BroadcastScale(np.array(1), format=format)
+    # the weights then stand behind the scale, so that shapes stay as they are
+    nodes = {**small.nodes, "between": scale}
+    changed = [(source, "between" if name == taker else name) for source, name in edges(small)] + [("between", taker)]
     with pytest.raises(ProgramError, match="takes the spikes of"):
-        # the scale keeps the shape that the weights would change; the rule comes before what follows from it
-        stream_exponents({**small.nodes, taker: scale}, small.operands, small.shapes, list(small.nodes), small.spiking)
+        verify(nodes, changed, small.provenance)
 
 
 def test_levels_that_no_payload_can_tell_are_refused(all_programs):
@@ -342,9 +344,9 @@ def test_the_widths_are_those_of_the_hardware_file(all_programs):
     figure = chip.limits.weight_bits
     limits = msgspec.structs.replace(chip.limits, weight_bits=msgspec.structs.replace(figure, value=5))
     made = quantize(source, msgspec.structs.replace(chip, limits=limits))
-    weights = [node for node in made.nodes.values() if isinstance(node, f.FixedLinear | f.FixedConv)]
+    weights = [node for node in made.nodes.values() if node.role == "synapse"]
     assert weights
-    assert all(node.weight_bits == 5 and np.abs(node.weight).max() <= 15 for node in weights)
+    assert all(node.format.weight_bits == 5 and np.abs(node.weight).max() <= 15 for node in weights)
 
 
 def test_the_public_verb():

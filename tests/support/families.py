@@ -23,8 +23,7 @@ from torchvision.models import swin_transformer
 from docs.generate.documents import block, put
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion.converter import convert
-from ecmt_deploy.program import Program
-from ecmt_deploy.program import ops
+from ecmt_deploy.program import Program, ops
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "support.md"
 INPUTS, CALIBRATION, STEPS = 24, 32, 16
@@ -218,7 +217,7 @@ def _operations(program: Program) -> str:
             found.add(node.function)
         elif isinstance(node, ops.ECMProduct):
             found.add(f"{node.product} of activations")
-        elif isinstance(node, ops.LINEAR):
+        elif node.role == "synapse":
             found.add(type(node).__name__.lower().replace("lastaxislinear", "linear"))
     return ", ".join(sorted(found))
 

@@ -7,26 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from ecmt_deploy.kernels import functions as real
-from ecmt_deploy.kernels.fixed.functions import evaluate
-from ecmt_deploy.program import fixed as f
-from ecmt_deploy.program.fixed_rules import SAME_FORMAT
-from ecmt_deploy.quantization.formats import HEADROOM, exponent_for, to_integers
-from ecmt_deploy.quantization.functions import parameters_for
-from tests.support.functions import INTEGER, SCALARS
+from ecmt_deploy.kernels.formats import exponent_for, to_integers
+from ecmt_deploy.kernels.integers import limit
+from ecmt_deploy.program.functions import FUNCTIONS
+from ecmt_deploy.program.functions.integer import Formats
+from ecmt_deploy.quantization.formats import HEADROOM
+from tests.support.functions import INTEGER
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "fixed_point.md"
 BITS, ROWS, CHANNELS = 24, 64, 48
-PARAMETERS: dict[str, dict[str, Any]] = {
-    "softmax": {"axis": -1}, "l2_norm": {"axis": -1}, **SCALARS,
-}  # fmt: skip
 POSITIVE = ("sqrt", "rsqrt", "reciprocal", "divide")
 
 
 def operands(function: str, r: np.random.Generator) -> tuple[dict[str, Any], list[np.ndarray]]:
     """Parameters in float, and operands: normal with a standard deviation of 3, of either sign where the function is
     defined."""
-    given = dict(PARAMETERS.get(function, {}))
+    given = dict(FUNCTIONS[function].example)
     x = r.normal(size=(ROWS, CHANNELS)) * 3
     if function in ("layer_norm", "rms_norm"):
         given |= {"eps": 1e-6, "normalized_axes": 1, "weight": r.normal(size=CHANNELS)}
@@ -46,12 +42,13 @@ def error(function: str, seed: int = 0) -> tuple[float, float]:
     given, xs = operands(function, np.random.default_rng(seed))
     exponents = [exponent_for(HEADROOM * float(np.abs(x).max()), BITS) for x in xs]
     integers = [to_integers(x, e, BITS).astype(np.int64) for x, e in zip(xs, exponents, strict=True)]
-    exact = real.evaluate(function, given, *(np.ldexp(m.astype(float), e) for m, e in zip(integers, exponents, strict=True)))
+    known = FUNCTIONS[function]
+    exact = known.evaluate(given, *(np.ldexp(m.astype(float), e) for m, e in zip(integers, exponents, strict=True)))
     largest = float(np.abs(exact).max())
-    result = exponents[0] if function in SAME_FORMAT else exponent_for(HEADROOM * largest, BITS)
-    made = parameters_for(function, given, exponents, result, float(np.abs(xs[0]).max()), BITS, xs[0].shape)
-    found = evaluate(function, made, BITS, *integers)
-    assert np.abs(found).max() <= f.limit(BITS)
+    result = exponents[0] if known.integer.keeps_format else exponent_for(HEADROOM * largest, BITS)
+    made = known.integer.parameters_for(given, Formats(exponents, result, float(np.abs(xs[0]).max()), BITS, xs[0].shape))
+    found = known.integer.evaluate(made, BITS, *integers)
+    assert np.abs(found).max() <= limit(BITS)
     difference = float(np.abs(np.ldexp(found.astype(float), result) - exact).max())
     return difference / largest, difference / 2.0**result
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import msgspec
-import numpy as np
 
 from ecmt_deploy.kernels import Stream, kernels
-from ecmt_deploy.program import Program, verify
-from ecmt_deploy.program import ops
+from ecmt_deploy.program import Program, ops, verify
 from ecmt_deploy.quantization import quantize
 from ecmt_deploy.simulation.run import integers
 from tests.support.fixed_functions import DOCUMENT, table
-from tests.support.format_vector import SAMPLE, STEPS, small
+from tests.support.format_vector import SAMPLE, STEPS, describe, small
 
 RANGES = {"input": 1.0, "encode": 1.5, "hold": 1.5, "add": 1.5, "gelu": 1.5, "head": 1.5, "readout": 1.5}
 
@@ -46,16 +44,6 @@ def vector() -> str:
         lines += [f"| `{name}` | {describe(made, name)} | {' | '.join(values)} |" for name, values in columns.items()]
         parts.append(f"**{coding} coding**\n\n" + "\n".join(lines))
     return "\n\n".join(parts)
-
-
-def describe(made: Program, name: str) -> str:
-    node = made.nodes[name]
-    shown = {
-        k: v for k, v in vars(node).items() if k not in ("input_type", "output_type", "metadata", "parameters", "operands")
-    }
-    shown |= {k: v for k, v in getattr(node, "parameters", {}).items() if np.ndim(v) == 0}
-    fields = ", ".join(f"{k} = {v.tolist() if isinstance(v, np.ndarray) else v}" for k, v in shown.items())
-    return f"{type(node).__name__} {fields} of {', '.join(made.operands[name]) or 'nothing'}"
 
 
 def renewed(text: str) -> str:

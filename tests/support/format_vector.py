@@ -6,8 +6,7 @@ import nir
 import numpy as np
 
 from ecmt_deploy.kernels import kernels
-from ecmt_deploy.program import Program
-from ecmt_deploy.program import ops
+from ecmt_deploy.program import Program, ops
 from ecmt_deploy.program.functions import FUNCTIONS
 from tests.support.programs import program
 
@@ -63,10 +62,14 @@ def vector() -> str:
 
 
 def describe(made: Program, name: str) -> str:
+    """Type and fields of a node, those of its number format last."""
     node = made.nodes[name]
-    shown = {k: v for k, v in vars(node).items() if k not in ("input_type", "output_type", "metadata", "parameters")}
+    shown = {field: getattr(node, field) for field in node.fields if field not in ("shape", "operands", "parameters")}
+    shown |= {key: value for key, value in getattr(node, "parameters", {}).items() if np.ndim(value) == 0}
+    if node.format is not None:
+        shown |= {field: getattr(node.format, field) for field in type(node.format).fields}
     fields = ", ".join(f"{k} = {v.tolist() if isinstance(v, np.ndarray) else v}" for k, v in shown.items())
-    return f"{type(node).__name__} {fields} of {', '.join(made.operands[name]) or 'nothing'}"
+    return f"{node.kind} {fields} of {', '.join(made.operands[name]) or 'nothing'}"
 
 
 def functions() -> str:

@@ -6,25 +6,18 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any
 
 import nir
 import numpy as np
 
-from ecmt_deploy.program import Program, Provenance, verify
-from ecmt_deploy.program import fixed as f
-from ecmt_deploy.program import ops
-from ecmt_deploy.program.fixed_rules import SAME_FORMAT
-from ecmt_deploy.quantization.functions import parameters_for
-from tests.support.functions import INTEGER, SCALARS
+from ecmt_deploy.kernels.integers import limit, minus_infinity
+from ecmt_deploy.program import Program, Provenance, ops, verify
+from ecmt_deploy.program.functions import FUNCTIONS
+from ecmt_deploy.program.functions.integer import Formats
+from tests.support.functions import INTEGER
 
 STATE, WEIGHT, PAYLOAD = 24, 8, 16
-LARGEST = f.limit(STATE)
-#: parameters of functions in float, from which the integer ones are made
-GIVEN: dict[str, dict[str, Any]] = {
-    "softmax": {"axis": -1}, "layer_norm": {"eps": 1e-6, "normalized_axes": 1}, "rms_norm": {"eps": 1e-5, "normalized_axes": 1},
-    "group_norm": {"eps": 1e-5, "groups": 1}, "l2_norm": {"axis": -1}, **SCALARS,
-}  # fmt: skip
+LARGEST = limit(STATE)
 
 
 class Builder:
@@ -44,7 +37,8 @@ class Builder:
         self.nodes[name] = node
         self.edges += sorted({(source, name) for source in sources})
         self.shapes[name] = self.shapes[sources[0]] if shape is None else shape
-        self.exponents[name] = getattr(node, "exponent", exponent if exponent is not None else 0)
+        format = getattr(node, "format", None)
+        self.exponents[name] = format.exponent if format else exponent or 0
         self.stream = name
         return name
 
@@ -71,18 +65,23 @@ class Builder:
         multiplier = np.asarray(self.r.integers(2**14, 2**15, size=shape), np.int16)
         return {"multiplier": multiplier, "shift": np.asarray(self.r.integers(*shifts, size=shape), np.int8)}
 
+    def plain(self, exponent: int) -> ops.NumberFormat:
+        return ops.NumberFormat(**self.format(exponent))
+
+    def weighted(self, out: int, shifts: tuple[int, int]) -> ops.Weighted:
+        return ops.Weighted(weight_bits=WEIGHT, **self.requantisation((out,), shifts), **self.format())
+
     def neuron(self) -> str:
         levels = int(self.r.integers(1, 9))
         shape = (self.shape[-1],) if self.r.random() < 0.5 else ()
         unit = np.asarray(self.r.integers(1, 2 ** int(self.r.integers(2, 15)), size=shape), np.int32)
-        a, b = self.r.integers(1, 1 + min(31, (f.limit(PAYLOAD) >> (levels - 1)), LARGEST // int(unit.max())), size=2)
-        return self.add(f.FixedMultiThreshold(
-            positive_base=np.asarray(unit * a, np.int32), negative_base=np.asarray(unit * b, np.int32), unit=unit,
-            levels=levels,
+        a, b = self.r.integers(1, 1 + min(31, (limit(PAYLOAD) >> (levels - 1)), LARGEST // int(unit.max())), size=2)
+        return self.add(ops.MultiThreshold(
+            positive_base=np.asarray(unit * a, np.int32), negative_base=np.asarray(unit * b, np.int32), levels=levels,
             rule=str(self.r.choice(ops.RULES)), fraction=int(self.r.integers(128, 256)) / 256,
             lowest_level=np.asarray(self.r.integers(0, levels + 1, size=shape), np.int8),
-            initial_membrane=np.asarray(self.integers(self.shape) // 4), payload_bits=PAYLOAD,
-            **self.format(self.exponents[self.stream]),
+            initial_membrane=np.asarray(self.integers(self.shape) // 4),
+            format=ops.Payload(unit=unit, payload_bits=PAYLOAD, **self.format(self.exponents[self.stream])),
         ), self.stream)  # fmt: skip
 
     def linear(self) -> None:
@@ -90,12 +89,8 @@ class Builder:
         if self.r.random() < 0.85:
             source = self.neuron()
         out = int(self.r.integers(1, 6))
-        node = f.FixedLinear(
-            weight=self.weights((out, self.shape[-1])),
-            weight_bits=WEIGHT,
-            **self.requantisation((out,), (6, 22)),
-            **self.format(),
-        )
+        weights = self.weights((out, self.shape[-1]))
+        node = ops.LastAxisLinear(weights, format=self.weighted(out, (6, 22)))
         self.add(node, source, shape=(*self.shape[:-1], out))
 
     def conv(self) -> None:
@@ -108,11 +103,11 @@ class Builder:
             self.add(ops.Reshape(np.array(shape)), self.stream, shape=shape)
         groups = channels if channels > 1 and self.r.random() < 0.5 else 1
         out = groups * int(self.r.integers(1, 3))
-        node = f.FixedConv(
-            weight=self.weights((out, channels // groups, *((1, 2) if two else (2,)))), weight_bits=WEIGHT, groups=groups,
-            stride=np.array([1, 1] if two else [1]), padding=np.array([0, 1] if two else [1]),
-            dilation=np.array([1, 1] if two else [1]), **self.requantisation((out,), (6, 22)), **self.format(),
-        )  # fmt: skip
+        weights = self.weights((out, channels // groups, *((1, 2) if two else (2,))))
+        common = {"groups": groups, "bias": np.zeros(out, np.int8), "format": self.weighted(out, (6, 22))}
+        node = (
+            ops.Conv2d(None, weights, (1, 1), (0, 1), (1, 1), **common) if two else ops.Conv1d(None, weights, 1, 1, 1, **common)
+        )
         self.add(node, self.stream, shape=(out, 1, length + 1) if two else (out, length + 1))
 
     def as_matrix(self) -> None:
@@ -123,8 +118,8 @@ class Builder:
     def constant(self, exponent: int, shape: tuple[int, ...], masked: bool = False) -> str:
         value = self.integers(shape)
         if masked:
-            value = np.where(self.r.random(shape) < 0.3, f.minus_infinity(STATE), value).astype(np.int32)
-        node = f.FixedConstant(value=value, schedule="every" if self.coding == "rate" else "first", **self.format(exponent))
+            value = np.where(self.r.random(shape) < 0.3, minus_infinity(STATE), value).astype(np.int32)
+        node = ops.Constant(value, "every" if self.coding == "rate" else "first", format=self.plain(exponent))
         return self.add(node, shape=shape)
 
     def sum(self, masked: bool = False) -> None:
@@ -132,15 +127,15 @@ class Builder:
         shape = self.shape
         right = self.constant(int(self.r.integers(-18, -8)), shape, masked) if masked or self.r.random() < 0.5 else left
         found = np.array([self.exponents[left], self.exponents[right]])
-        node = f.FixedAdd(operands=(left, right), operand_exponents=found, **self.format())
+        node = ops.Add((left, right), format=ops.Aligned(operand_exponents=found, **self.format()))
         self.add(node, left, right, shape=shape)
 
     def function(self, function: str | None = None) -> None:
         function = function or str(self.r.choice([name for name in INTEGER if name != "divide"]))
         operand = self.exponents[self.stream]
-        same = function in SAME_FORMAT
-        result = self.format(operand if same else None)
-        shape, given = self.shape, dict(GIVEN.get(function, {}))
+        form = FUNCTIONS[function].integer
+        result = self.format(operand if form.keeps_format else None)
+        shape, given = self.shape, dict(FUNCTIONS[function].example)
         channels = shape[0] if function == "group_norm" else shape[-1]
         if function.endswith("norm") and function != "l2_norm":
             given["weight"] = self.r.normal(size=channels)
@@ -149,12 +144,9 @@ class Builder:
         if function == "power":
             given["exponent"] = float(self.r.choice([0.5, 1.5, 2, 3, -1, -2]))
         magnitude = float(self.r.uniform(0.1, 20))
-        made = parameters_for(function, given, [operand], result["exponent"], magnitude, STATE, shape)
-        node = f.FixedECM(
-            operands=(self.stream,), function=function, coding=self.coding, parameters=made,
-            operand_exponents=np.array([operand]),
-            **result,
-        )  # fmt: skip
+        made = form.parameters_for(given, Formats([operand], result["exponent"], magnitude, STATE, shape))
+        format = ops.Aligned(operand_exponents=np.array([operand]), **result)
+        node = ops.ECM((self.stream,), function, self.coding, made, format=format)
         self.add(node, self.stream, shape=(*shape[:-1], 1) if function == "l2_norm" else shape)
 
     def mask(self) -> None:
@@ -164,15 +156,8 @@ class Builder:
     def quotient(self) -> None:
         x, (ex, ey) = self.stream, (self.exponents[self.stream],) * 2
         result = self.format()
-        made = parameters_for("divide", {}, [ex, ey], result["exponent"], 1.0, STATE, self.shape)
-        node = f.FixedECM(
-            operands=(x, x),
-            function="divide",
-            coding=self.coding,
-            parameters=made,
-            operand_exponents=np.array([ex, ey]),
-            **result,
-        )
+        made = FUNCTIONS["divide"].integer.parameters_for({}, Formats([ex, ey], result["exponent"], 1.0, STATE, self.shape))
+        node = ops.ECM((x, x), "divide", self.coding, made, format=ops.Aligned(operand_exponents=np.array([ex, ey]), **result))
         self.add(node, x)
 
     def product(self) -> None:
@@ -185,31 +170,31 @@ class Builder:
             self.add(ops.Permute(np.array([1, 0])), source, shape=(channels, tokens), exponent=self.exponents[source])
         right = self.neuron() if self.r.random() < 0.8 else self.stream
         initial = self.coding == "differential"
-        units = [self.nodes[side].unit if side != source and hasattr(self.nodes[side], "unit") else np.ones((), np.int32)
-                 for side in (left, right)]  # fmt: skip
-        node = f.FixedECMProduct(
-            operands=(left, right), product=kind, coding=self.coding, operand_bits=PAYLOAD, shift=int(self.r.integers(4, 16)),
-            left_initial=np.asarray(self.integers((channels,) if initial else ()) * initial), left_unit=units[0],
-            right_unit=units[1],
-            right_initial=np.asarray(self.integers(self.shapes[right] if initial else ()) * initial),
-            left_shift=int(self.r.integers(4, 10)),
-            right_shift=int(self.r.integers(4, 10)), **self.format(),
+        formats = [getattr(self.nodes[side], "format", None) for side in (left, right)]
+        units = [getattr(format, "unit", np.ones((), np.int32)) for format in formats]
+        format = ops.Multiplied(
+            operand_bits=PAYLOAD, shift=int(self.r.integers(4, 16)), left_unit=units[0], right_unit=units[1],
+            left_shift=int(self.r.integers(4, 10)), right_shift=int(self.r.integers(4, 10)), **self.format(),
+        )  # fmt: skip
+        node = ops.ECMProduct(
+            (left, right), kind, self.coding, np.asarray(self.integers((channels,) if initial else ()) * initial),
+            np.asarray(self.integers(self.shapes[right] if initial else ()) * initial), format=format,
         )  # fmt: skip
         self.add(node, left, right, shape=(tokens, tokens) if kind == "matmul" else (tokens, channels))
 
     def scale(self) -> None:
         values = self.requantisation((self.shape[-1],), (12, 18))
-        values["multiplier"] = values["multiplier"] * self.r.choice([-1, 1], size=self.shape[-1]).astype(np.int16)
-        self.add(f.FixedScale(**values, **self.format()), self.stream)
+        scale = values["multiplier"] * self.r.choice([-1, 1], size=self.shape[-1]).astype(np.int16)
+        self.add(ops.BroadcastScale(scale, format=ops.Shifted(shift=values["shift"], **self.format())), self.stream)
 
     def mean(self) -> None:
         self.as_matrix()
         one = self.requantisation((), (14, 17))
-        node = f.FixedMean(axes=np.array([0]), keepdims=True, **one, **self.format())
+        node = ops.Mean(np.array([0]), True, format=ops.Requantised(**one, **self.format()))
         self.add(node, self.stream, shape=(1, self.shape[1]))
 
     def hold(self) -> None:
-        self.add(f.FixedHold(**self.format(self.exponents[self.stream])), self.stream)
+        self.add(ops.Hold(format=self.plain(self.exponents[self.stream])), self.stream)
 
     def wiring(self) -> None:
         self.as_matrix()
@@ -235,7 +220,7 @@ class Builder:
     def finish(self) -> Program:
         size = prod(self.shape)
         self.add(ops.Reshape(np.array([size])), self.stream, shape=(size,), exponent=self.exponents[self.stream])
-        self.add(f.FixedReadout(coding=self.coding, **self.format(self.exponents[self.stream])), self.stream)
+        self.add(ops.Readout(self.coding, format=self.plain(self.exponents[self.stream])), self.stream)
         self.add(nir.Output(output_type={"output": np.array(self.shape)}), self.stream)
         return verify(self.nodes, self.edges, Provenance(tool_version="test"))
 
@@ -249,12 +234,10 @@ def random_program(seed: int) -> tuple[Program, np.ndarray, int]:
     b = Builder(seed)
     shape = tuple(int(size) for size in b.r.integers(1, 6, size=2))
     exponent = int(b.r.integers(-14, -6))
-    node = f.FixedInput(input_type={"input": np.array(shape)}, exponent=exponent, state_bits=PAYLOAD)
+    node = ops.Input(input_type={"input": np.array(shape)}, format=ops.NumberFormat(exponent=exponent, state_bits=PAYLOAD))
     source = b.add(node, shape=shape)
     out = int(b.r.integers(2, 6))
-    encode = f.FixedLinear(
-        weight=b.weights((out, shape[-1])), weight_bits=WEIGHT, **b.requantisation((out,), (10, 20)), **b.format()
-    )
+    encode = ops.LastAxisLinear(b.weights((out, shape[-1])), format=b.weighted(out, (10, 20)))
     b.add(encode, source, shape=(shape[0], out))
     if b.coding == "rate":
         b.hold()
@@ -263,5 +246,5 @@ def random_program(seed: int) -> tuple[Program, np.ndarray, int]:
         getattr(b, str(b.r.choice(STAGES)))()
         if prod(b.shape) > 200:
             b.mean()
-    inputs = b.r.normal(size=(2, *shape)) * f.limit(PAYLOAD) * 2.0**exponent * float(b.r.choice([0.1, 0.5, 2.0]))
+    inputs = b.r.normal(size=(2, *shape)) * limit(PAYLOAD) * 2.0**exponent * float(b.r.choice([0.1, 0.5, 2.0]))
     return b.finish(), inputs, int(b.r.integers(1, 6))

@@ -9,8 +9,7 @@ from torch import nn
 
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion.converter import convert
-from ecmt_deploy.program import Program, Provenance, verify
-from ecmt_deploy.program import ops
+from ecmt_deploy.program import Program, Provenance, ops, verify
 
 PROVENANCE = Provenance(tool_version="test")
 

@@ -15,12 +15,11 @@ import nir
 import numpy as np
 
 from ecmt_deploy.errors import ProgramError
-from ecmt_deploy.kernels import InputKernel, Site, Stream, kernel
-from ecmt_deploy.program import Program, Provenance, verify
-from ecmt_deploy.program import ops
+from ecmt_deploy.kernels import Site, Stream, kernel
+from ecmt_deploy.program import Program, Provenance, ops, verify
 from ecmt_deploy.program.functions import FUNCTIONS
-from ecmt_deploy.program.shapes import ShapeError, infer
-from tests.support.functions import SCALARS
+from ecmt_deploy.program.ops import ShapeError
+from ecmt_deploy.program.verification import infer
 
 Shape = tuple[int, ...]
 FLOAT64 = np.dtype(np.float64)
@@ -110,16 +109,16 @@ class Builder:
         shapes = tuple(self.values[source].shape for source in sources)
         site = Site(shapes, infer(node, list(shapes)), tuple(source in self.spiking for source in sources), False)
         running = kernel(node, site, FLOAT64, identity_neurons=True)
-        if isinstance(running, InputKernel):
+        if node.role == "input":
             running.present(self.sample)
         with np.errstate(all="ignore"):
             value = running.step(1, *(Stream(self.values[s], np.ones(self.values[s].shape, bool)) for s in sources)).value
         name = f"{len(self.nodes):02}.{type(node).__name__.lower()}"
-        carries_mask = bool({*sources} & self.masked) and isinstance(node, (*ops.WIRING, ops.Add))
-        finite = carries_mask or isinstance(node, ops.Constant) or np.isfinite(value).all()
+        carries_mask = bool({*sources} & self.masked) and node.carries_masks
+        finite = carries_mask or node.role == "constant" or np.isfinite(value).all()
         if not finite and not self.finishing and self.chance(0.95):
             raise ProgramError("the value is not finite")
-        if isinstance(node, ops.Mean) and np.abs(value).max() < CANCELLED * np.abs(self.values[sources[0]]).max():
+        if node.kind == "Mean" and np.abs(value).max() < CANCELLED * np.abs(self.values[sources[0]]).max():
             raise ProgramError("the mean is zero but for rounding, which no two engines share")
         if prod(value.shape) > self.most_elements:
             raise ProgramError("the stream is too large for a test")
@@ -128,7 +127,7 @@ class Builder:
         self.values[name] = value
         if carries_mask:
             self.masked.add(name)
-        if isinstance(node, ops.MultiThreshold) or (sources and isinstance(node, ops.WIRING) and {*sources} <= self.spiking):
+        if node.emits == "spikes" or (sources and node.emits == "operands" and {*sources} <= self.spiking):
             self.spiking.add(name)
         return name
 
@@ -163,7 +162,7 @@ class Builder:
         source = self.operand(1)
         x = self.values[source]
         weight = self.numbers((self.integer(1, 5), x.shape[-1]), self.size())
-        return self.add(nir.Linear(weight) if x.ndim == 1 and self.chance(0.5) else ops.LastAxisLinear(weight), source)
+        return self.add(ops.Linear(weight) if x.ndim == 1 and self.chance(0.5) else ops.LastAxisLinear(weight), source)
 
     def convolution(self) -> str:
         source = self.operand(2)
@@ -180,16 +179,16 @@ class Builder:
             tuple(self.integer(low, high) for _ in range(axes)) for low, high in ((1, 3), (0, 2), (1, 2))
         )
         if axes == 1:
-            node = nir.Conv1d(plane[0], weight, *(v[0] for v in (stride, padding, dilation)), groups, np.zeros(out))
+            node = ops.Conv1d(plane[0], weight, *(v[0] for v in (stride, padding, dilation)), groups, np.zeros(out))
         else:
-            node = nir.Conv2d(tuple(plane), weight, stride, padding, dilation, groups, np.zeros(out))
+            node = ops.Conv2d(tuple(plane), weight, stride, padding, dilation, groups, np.zeros(out))
         return self.add(node, source)
 
     def scale(self) -> str:
         source = self.stream(spikes=False)
         shape = self.values[source].shape
         if self.chance(0.3):
-            return self.add(nir.Scale(self.numbers(shape, self.size())), source)
+            return self.add(ops.Scale(self.numbers(shape, self.size())), source)
         return self.add(ops.BroadcastScale(self.numbers(self.broadcasting(shape), self.size())), source)
 
     def constant(self, shape: Shape, size: float = 1.0, mask: bool = False) -> str:
@@ -243,7 +242,7 @@ class Builder:
 
     def parameters(self, name: str, shape: Shape) -> dict[str, Any]:
         ndim = len(shape)
-        drawn: dict[str, Any] = {key: np.asarray(value) for key, value in SCALARS.get(name, {}).items()}
+        drawn: dict[str, Any] = {key: np.asarray(value) for key, value in FUNCTIONS[name].example.items()}
         if name in ("softmax", "l2_norm"):
             drawn["axis"] = np.asarray(self.axis(ndim))
         if name in ("layer_norm", "rms_norm"):
@@ -344,7 +343,7 @@ class Builder:
         shape = self.shape(0 if self.chance(0.2) else 1, 3)
         self.sample_size = self.size()
         self.sample = self.numbers(shape, self.sample_size)
-        source = self.add(nir.Input(input_type={"input": np.array(shape, np.int64)}))
+        source = self.add(ops.Input(input_type={"input": np.array(shape, np.int64)}))
         if shape and self.chance(0.7):
             source = self.add(
                 ops.LastAxisLinear(self.numbers((self.integer(1, 4), shape[-1]), 1 / max(self.sample_size, 1))), source
@@ -371,12 +370,12 @@ class Builder:
             source = self.add(ops.Concat(tuple(flat), 0), *flat)
             if self.chance(0.5):
                 self.nodes[(neuron := self.neuron(source))]
-                source = self.add(nir.Linear(self.numbers((self.integer(1, 4), self.values[source].size))), neuron)
+                source = self.add(ops.Linear(self.numbers((self.integer(1, 4), self.values[source].size))), neuron)
         else:
             (source,) = ends
         readout = self.add(ops.Readout(self.own_coding()), source)
         shape = np.array(self.values[readout].shape, np.int64)
-        self.add(nir.Output(output_type={"output": shape}), readout)
+        self.add(ops.Output(output_type={"output": shape}), readout)
         return verify(self.nodes, self.edges, Provenance(tool_version="test"))
 
 

@@ -22,8 +22,7 @@ from ecmt_deploy.chips import Hardware, hardware
 from ecmt_deploy.estimation import Energy, energy
 from ecmt_deploy.estimation.routing import traffic
 from ecmt_deploy.placement import Placement, place
-from ecmt_deploy.program import Program
-from ecmt_deploy.program import ops
+from ecmt_deploy.program import Program, ops
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.simulation.run import simulate
 from tests.support.programs import program

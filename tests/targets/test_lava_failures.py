@@ -22,7 +22,7 @@ RAISING = """
 import sys
 from pathlib import Path
 from ecmt_deploy.targets.lava import worker
-from ecmt_deploy.kernels.stateful import NeuronKernel
+from ecmt_deploy.program.ops.multi_threshold import NeuronKernel
 original = NeuronKernel.advance
 def advance(self, t, *operands):
     if t == 3:
@@ -36,7 +36,7 @@ SLOW = """
 import sys, time
 from pathlib import Path
 from ecmt_deploy.targets.lava import worker
-from ecmt_deploy.kernels.sources import OutputKernel
+from ecmt_deploy.program.ops.ends import OutputKernel
 original = OutputKernel.advance
 def advance(self, t, *operands):
     time.sleep(0.3)

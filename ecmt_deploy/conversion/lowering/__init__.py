@@ -133,7 +133,7 @@ def _lower_call(builder: Builder, node: fx.Node, values: dict[fx.Node, Any], ref
     try:
         if name in SHAPE_ONLY or not any(isinstance(v, Activation) for v in operands):
             return _fold(node, args, kwargs, builder.dtype)
-        handler = HANDLERS.get(name)
+        handler = HANDLERS.get(name) or nonlinear.plain(name)
         if handler is None:
             raise Refusal("is not in the table of operations")
         if wants_name(handler):

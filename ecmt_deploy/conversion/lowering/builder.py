@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ecmt_deploy.program import ops
+from ecmt_deploy.program.functions import FUNCTIONS
 from ecmt_deploy.program.ops import Op
 from ecmt_deploy.program.verification import infer
 
@@ -103,7 +104,7 @@ class Builder:
     def name(self, suffix: str) -> str:
         """A fresh name under the current module: its own path for the principal operation of a leaf module."""
         base = f"{self.path}.{suffix}" if self.path else suffix
-        if self.path in self.leaves and self.path not in self.nodes and suffix in _PRINCIPAL:
+        if self.path in self.leaves and self.path not in self.nodes and _is_principal(suffix):
             return self.path
         name, count = base, 0
         while name in self.nodes:
@@ -226,7 +227,9 @@ def exact(value: Any) -> Tensor:
 
 
 #: operations that carry a leaf module's name; everything else there is named after itself
-_PRINCIPAL = frozenset({
-    "linear", "conv1d", "conv2d", "layer_norm", "rms_norm", "group_norm", "scale", "softmax", "gelu", "gelu_tanh", "silu",
-    "relu", "sigmoid", "tanh", "clamp", "hard_swish", "hard_sigmoid", "leaky_relu", "mean",
-})  # fmt: skip
+_PRINCIPAL = ("linear", "conv1d", "conv2d", "scale", "mean")
+
+
+def _is_principal(suffix: str) -> bool:
+    """Whether a module without children is this operation, and what else it does is added to it."""
+    return suffix in _PRINCIPAL or (suffix in FUNCTIONS and not FUNCTIONS[suffix].elementary)

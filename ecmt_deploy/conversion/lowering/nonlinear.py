@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout, Refusal
 from ecmt_deploy.conversion.lowering.table import handles
 from ecmt_deploy.program import ops
+from ecmt_deploy.program.functions import FUNCTIONS
 
 
 def ecm(
@@ -91,16 +92,12 @@ def gelu(b: Builder, out: Layout, x: Activation, approximate: str = "none") -> A
     return ecm(b, out, [x], "gelu_tanh" if approximate == "tanh" else "gelu")
 
 
-_PLAIN = {
-    "silu": "silu", "silu_": "silu", "relu": "relu", "relu_": "relu", "sigmoid": "sigmoid", "sigmoid_": "sigmoid",
-    "tanh": "tanh", "tanh_": "tanh", "hardswish": "hard_swish", "hardswish_": "hard_swish", "hardsigmoid": "hard_sigmoid",
-    "exp": "exp", "sqrt": "sqrt", "rsqrt": "rsqrt", "reciprocal": "reciprocal", "abs": "abs",
-}  # fmt: skip
-
-
-@handles(*_PLAIN)
-def plain(b: Builder, out: Layout, x: Activation, *, op: str) -> Activation:
-    return ecm(b, out, [x], _PLAIN[op])
+def plain(operation: str) -> Callable[..., Activation] | None:
+    """What lowers an operation that is a function as it stands, in place or not; ``None`` where none says so."""
+    for function in FUNCTIONS.values():
+        if operation.removesuffix("_") in function.aten or (function.stands_for and operation == function.name):
+            return lambda b, out, x: ecm(b, out, [x], function.name)
+    return None
 
 
 @handles("leaky_relu")

@@ -51,6 +51,8 @@ class Function:
     aten : ATen operations without parameters of their own that are this function
     stands_for : a Python function of torch, by its path, that is captured as this function instead of the operations it is
         made of; it takes one tensor, and the function is elementwise
+    elementary : whether it is arithmetic that modules write out, so that none of them is this function alone
+    primitives : arithmetic of one element, by name (``add``, ``mul``, ``table``: a look-up), for chips that price it
     example : parameters at which it is tested and shown
     """
 
@@ -65,6 +67,8 @@ class Function:
     finite: bool = False
     aten: tuple[str, ...] = ()
     stands_for: str | None = None
+    elementary: bool = False
+    primitives: Mapping[str, int] = field(default_factory=dict)
     example: Parameters = field(default_factory=dict)
 
     def evaluate(self, parameters: Parameters, *operands: Array) -> Array:

@@ -23,5 +23,5 @@ def _make(given: Parameters, formats: Formats) -> dict[str, Any]:
 
 register(Function(
     "divide", "x / y", lambda p, x, y: x / y, IntegerForm(_integer, _make, {"mantissa": MANTISSA, "result_shift": 127}),
-    operands=2,
+    operands=2, elementary=True,
 ))  # fmt: skip

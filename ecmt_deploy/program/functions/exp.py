@@ -37,5 +37,5 @@ def _make(given: Parameters, formats: Formats) -> dict[str, Any]:
 register(Function(
     "exp", "exp x", lambda p, x: np.exp(x),
     IntegerForm(_integer, _make, {"multiplier": WORD, "shift": SHIFT, "mantissa": MANTISSA, "result_shift": 127}),
-    aten=("exp",),
+    aten=("exp",), elementary=True,
 ))  # fmt: skip

@@ -9,5 +9,5 @@ from ecmt_deploy.program.functions.integer import power
 
 register(Function(
     "power", "x^exponent", lambda p, x: np.power(x, x.dtype.type(p["exponent"])), power(lambda p: float(p["exponent"])),
-    parameters=(number("exponent"),), example={"exponent": 3.0},
+    parameters=(number("exponent"),), elementary=True, example={"exponent": 3.0},
 ))  # fmt: skip

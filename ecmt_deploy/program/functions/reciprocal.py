@@ -5,4 +5,4 @@ from __future__ import annotations
 from ecmt_deploy.program.functions.base import Function, register
 from ecmt_deploy.program.functions.integer import power
 
-register(Function("reciprocal", "1 / x", lambda p, x: 1 / x, power(lambda p: -1.0), aten=("reciprocal",)))
+register(Function("reciprocal", "1 / x", lambda p, x: 1 / x, power(lambda p: -1.0), elementary=True, aten=("reciprocal",)))

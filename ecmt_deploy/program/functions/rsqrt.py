@@ -7,4 +7,4 @@ import numpy as np
 from ecmt_deploy.program.functions.base import Function, register
 from ecmt_deploy.program.functions.integer import power
 
-register(Function("rsqrt", "1 / sqrt x", lambda p, x: 1 / np.sqrt(x), power(lambda p: -0.5), aten=("rsqrt",)))
+register(Function("rsqrt", "1 / sqrt x", lambda p, x: 1 / np.sqrt(x), power(lambda p: -0.5), elementary=True, aten=("rsqrt",)))

@@ -7,4 +7,4 @@ import numpy as np
 from ecmt_deploy.program.functions.base import Function, register
 from ecmt_deploy.program.functions.integer import power
 
-register(Function("sqrt", "sqrt x", lambda p, x: np.sqrt(x), power(lambda p: 0.5), aten=("sqrt",)))
+register(Function("sqrt", "sqrt x", lambda p, x: np.sqrt(x), power(lambda p: 0.5), elementary=True, aten=("sqrt",)))
