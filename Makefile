@@ -102,8 +102,8 @@ figures: setup $(if $(FASHION),$(FASHION_WEIGHTS))
 	$(BIN)/python -m docs.generate.chips
 	$(BIN)/python -m docs.generate.printed
 	$(BIN)/python -m tests.support.families
-	$(BIN)/python -m tests.support.format_vector
-	$(BIN)/python -m tests.support.fixed_vector
+	$(BIN)/python -m docs.generate.format_vector
+	$(BIN)/python -m docs.generate.fixed_vector
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.large
 	$(BIN)/python -m benchmarks.large budgets

@@ -52,7 +52,7 @@ def test_the_seeds_saturate_and_reach_every_kind_of_node() -> None:
         kinds |= {type(node).__name__ for node in program.nodes.values()}
         activity = simulate(program, x, "reference", timesteps, precision="fixed").activity
         saturated += any(activity[node].saturations for node in activity)
-    assert {"FixedLinear", "FixedMultiThreshold", "FixedECM", "FixedECMProduct"} <= kinds
+    assert {"LastAxisLinear", "MultiThreshold", "ECM", "ECMProduct"} <= kinds
     assert saturated > len(SEEDS) // 4
 
 

@@ -20,8 +20,7 @@ from ecmt_deploy import data, models
 from ecmt_deploy.errors import DataError, EcmtError, RunError
 from ecmt_deploy.evaluation.jobs import EvaluateJob, evaluate_file, evaluate_shard, evaluation_data
 from ecmt_deploy.evaluation.shards import Shard
-from ecmt_deploy.program import CalibrationRecord, Program, Provenance, verify, write
-from ecmt_deploy.program import ops
+from ecmt_deploy.program import CalibrationRecord, Program, Provenance, ops, verify, write
 from ecmt_deploy.program.preprocessing import Preprocessing
 from ecmt_deploy.runs import pipeline
 from ecmt_deploy.runs.merge import merge

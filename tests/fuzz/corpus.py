@@ -21,6 +21,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
+from docs.generate.fixed_vector import quantised
+from docs.generate.format_vector import small
 from ecmt_deploy.evaluation.checkpoints import Checkpoint, Origin, checkpoint_path, write_checkpoint
 from ecmt_deploy.evaluation.score import Score
 from ecmt_deploy.files import sha256
@@ -31,8 +33,6 @@ from ecmt_deploy.runs.directory import save_run
 from ecmt_deploy.runs.record import RunRecord
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.simulation.traces import NodeTrace, Trace
-from tests.support.fixed_vector import quantised
-from tests.support.format_vector import small
 from tests.support.programs import every_node
 
 

@@ -191,7 +191,7 @@ HOSTILE = {
     wrong_dtype: "head .*weight has dtype int32, expected floating point",
     text_for_number: "gate.neuron .*levels has dtype",
     missing_field: "head .*weight is missing",
-    unknown_field: "head: unknown field 'bias'",
+    unknown_field: "head \\(Linear\\): unknown field 'bias'",
     unknown_word: "softmax .*coding is 'spikes'",
     infinite_weight: "head .*weight is not finite",
     wrong_shape: "head .*last axis differs",

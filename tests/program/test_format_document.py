@@ -1,9 +1,9 @@
 """docs/format.md says what the code does: its generated parts are those the code generates now."""
 
+from docs.generate import fixed_vector
+from docs.generate.format_vector import DOCUMENT, renewed, small
 from ecmt_deploy.program import ops
-from tests.support import fixed_vector
 from tests.support.documents import require_alike
-from tests.support.format_vector import DOCUMENT, renewed, small
 
 
 def test_the_test_vector_and_the_functions_are_current():

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 import ecmt_deploy as ecmt
+from docs.generate.fixed_functions import INTEGER, error
 from ecmt_deploy import chips, data, models
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion.converter import convert, with_ranges
@@ -26,8 +27,6 @@ from ecmt_deploy.program.graph import parameters
 from ecmt_deploy.quantization import quantize
 from ecmt_deploy.simulation.run import integers, simulate
 from tests.support.families import FAMILIES, inputs, randomised
-from tests.support.fixed_functions import error
-from tests.support.functions import INTEGER
 from tests.support.integer_programs import random_program
 from tests.support.programs import images
 
@@ -258,20 +257,23 @@ def _set(node: str, field: str, value):
 
 
 HOSTILE = {
-    "weights wider than declared": (_set("head", "weight_bits", 2), "integers of 2 bits"),
+    "weights wider than declared": (_set("head/format", "weight_bits", 2), "integers of 2 bits"),
     "floating point weights": (_set("head", "weight", np.zeros((5, 12))), "integer"),
-    "a multiplier of 17 bits": (_set("head", "multiplier", np.full(5, 2**16)), "integers of 16 bits"),
-    "a shift that overflows": (_set("head", "shift", np.full(5, -40)), "shift"),
-    "one multiplier too few": (_set("head", "multiplier", np.ones(4, np.int16)), "shift"),
+    "a multiplier of 17 bits": (_set("head/format", "multiplier", np.full(5, 2**16)), "integers of 16 bits"),
+    "a shift that overflows": (_set("head/format", "shift", np.full(5, -40)), "shift"),
+    "one multiplier too few": (_set("head/format", "multiplier", np.ones(4, np.int16)), "shift"),
     "a base of zero": (_set("head.neuron", "positive_base", np.array(0)), "positive_base"),
-    "a base that is no multiple of its unit": (_set("head.neuron", "unit", np.array(2**22)), "positive_base"),
-    "payloads too wide": (_set("head.neuron", "payload_bits", 3), "payload"),
+    "a base that is no multiple of its unit": (_set("head.neuron/format", "unit", np.array(2**22)), "positive_base"),
+    "payloads too wide": (_set("head.neuron/format", "payload_bits", 3), "payload"),
     "a fraction that is no multiple of 1/256": (_set("head.neuron", "fraction", 0.7401), "multiple of 1/256"),
     "a membrane wider than state": (_set("head.neuron", "initial_membrane", np.array(2**23)), "initial_membrane"),
-    "an exponent that is not the operand's": (_set("head.neuron", "exponent", 3), "exponent is 3"),
-    "operand exponents that are not the operands'": (_set("norm", "operand_exponents", np.array([5])), "operand_exponents"),
-    "another width of state": (_set("norm", "state_bits", 25), "one width"),
-    "a width of state beyond 32": (_set("norm", "state_bits", 60), "state_bits"),
+    "an exponent that is not the operand's": (_set("head.neuron/format", "exponent", 3), "exponent is 3"),
+    "operand exponents that are not the operands'": (
+        _set("norm/format", "operand_exponents", np.array([5])),
+        "operand_exponents",
+    ),
+    "another width of state": (_set("norm/format", "state_bits", 25), "one width"),
+    "a width of state beyond 32": (_set("norm/format", "state_bits", 60), "state_bits"),
     "a table of another length": (_set("norm/parameters", "mantissa", np.ones(3, np.int64)), "385 entries"),
     "a table with numbers too large": (_set("norm/parameters", "mantissa", np.full(385, 2**40)), "out of range"),
     "a parameter in floating point": (_set("norm/parameters", "epsilon", 0.1), "integers"),

@@ -10,11 +10,11 @@ from math import prod
 import nir
 import numpy as np
 
+from docs.generate.fixed_functions import INTEGER
 from ecmt_deploy.kernels.integers import limit, minus_infinity
 from ecmt_deploy.program import Program, Provenance, ops, verify
 from ecmt_deploy.program.functions import FUNCTIONS
 from ecmt_deploy.program.functions.integer import Formats
-from tests.support.functions import INTEGER
 
 STATE, WEIGHT, PAYLOAD = 24, 8, 16
 LARGEST = limit(STATE)

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from docs.generate.format_vector import small
 from ecmt_deploy.errors import ProgramError, RunError
 from ecmt_deploy.evaluation.checkpoints import read_checkpoint
 from ecmt_deploy.program import read, write
@@ -25,7 +26,6 @@ from ecmt_deploy.simulation.probes import load_probes
 from ecmt_deploy.untrusted import apart
 from ecmt_deploy.untrusted.apart import WorkError
 from ecmt_deploy.untrusted.hdf5 import read_tree
-from tests.support.format_vector import small
 
 
 @pytest.fixture

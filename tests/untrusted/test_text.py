@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from docs.generate.format_vector import small
 from ecmt_deploy import data
 from ecmt_deploy.cli.entry import OneLine
 from ecmt_deploy.config import ConvertConfig
@@ -27,7 +28,6 @@ from ecmt_deploy.runs.record import RunRecord
 from ecmt_deploy.untrusted import text
 from ecmt_deploy.untrusted.terminal import Terminal
 from tests.data.test_data import write_images
-from tests.support.format_vector import small
 
 #: an escape sequence, a bell, one of 8 bits, marks and isolates of direction, breaks of lines, what is invisible, half a pair
 CONTROLS = [

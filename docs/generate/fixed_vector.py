@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
+from docs.generate.fixed_functions import DOCUMENT, table
+from docs.generate.format_vector import SAMPLE, STEPS, describe, small
 from ecmt_deploy.kernels import Stream, kernels
 from ecmt_deploy.program import Program, ops, verify
 from ecmt_deploy.quantization import quantize
 from ecmt_deploy.simulation.run import integers
-from tests.support.fixed_functions import DOCUMENT, table
-from tests.support.format_vector import SAMPLE, STEPS, describe, small
 
 RANGES = {"input": 1.0, "encode": 1.5, "hold": 1.5, "add": 1.5, "gelu": 1.5, "head": 1.5, "readout": 1.5}
 

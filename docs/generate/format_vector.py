@@ -6,9 +6,8 @@ import nir
 import numpy as np
 
 from ecmt_deploy.kernels import kernels
-from ecmt_deploy.program import Program, ops
+from ecmt_deploy.program import Program, Provenance, ops, verify
 from ecmt_deploy.program.functions import FUNCTIONS
-from tests.support.programs import program
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "format.md"
 SAMPLE = np.array([1.0, -0.6, 0.3])
@@ -38,7 +37,7 @@ def small(coding: str) -> Program:
         edges += [("encode", "hold"), ("hold", "add")]
     else:
         edges += [("encode", "add")]
-    return program(nodes, edges)
+    return verify(nodes, edges, Provenance(tool_version="test"))
 
 
 def vector() -> str:
