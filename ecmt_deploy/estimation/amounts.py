@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import nir
-
 from ecmt_deploy.chips import Hardware
 from ecmt_deploy.estimation.bill import Tariff
 from ecmt_deploy.estimation.routing import packets_of, routed, stranded, traffic
 from ecmt_deploy.placement.result import Placement
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import fixed as f
-from ecmt_deploy.program import nodes as n
 from ecmt_deploy.program.activity import Activity
+from ecmt_deploy.program.ops import Op
 
-CONVOLUTIONS = (nir.Conv1d, nir.Conv2d, f.FixedConv)
 #: an action, how much of it, and the name it is listed under where it has no price
 Amount = tuple[str, float, str]
 
@@ -30,11 +26,11 @@ def work(activity: Activity, program: Program, name: str) -> Iterator[Amount]:
         yield f"ecm_ops.{function}", amount / samples, f"ecm_ops.{function}"
 
 
-def _synapses(node: nir.NIRNode) -> str:
+def _synapses(node: Op) -> str:
     """What a synaptic event of a node is."""
-    if isinstance(node, n.ECMProduct):
+    if node.role == "product":
         return "synops.product"
-    return "synops.convolution" if isinstance(node, CONVOLUTIONS) else "synops"
+    return "synops.convolution" if node.layer == "convolution" else "synops"
 
 
 def amounts(

@@ -46,7 +46,7 @@ def chip_rows(
         for item in items:
             bill.charge(*item)
         if bill.components or bill.unpriced or activity[name].dense_macs:
-            kind = type(program.nodes[name]).__name__
+            kind = program.nodes[name].kind
             rows.append(Row(name, kind, bill.components, bill.unpriced, tuple(sorted(bill.bounds))))
     return rows
 

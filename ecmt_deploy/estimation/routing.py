@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import ceil, log2
+from math import ceil
 
 import msgspec
-import nir
 
 from ecmt_deploy.chips import Hardware, Limits
 from ecmt_deploy.placement.result import Placement, Route
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import fixed as f
-from ecmt_deploy.program import nodes as n
 from ecmt_deploy.program.activity import Activity
+from ecmt_deploy.program.ops import Op
 
 
 def binary(hardware: Hardware) -> bool:
@@ -22,21 +20,19 @@ def binary(hardware: Hardware) -> bool:
     return payload is not None and payload.value == 1
 
 
-def message_bits(node: nir.NIRNode, hardware: Hardware) -> int | None:
+def message_bits(node: Op, hardware: Hardware) -> int | None:
     """Payload of one message of a node: level and sign of a spike (in integer programs the payload itself), the state of an
     analog value; ``None`` where unknown.
     """
-    if isinstance(node, n.MultiThreshold):
-        if binary(hardware):
-            return 0
-        return int(node.payload_bits) if isinstance(node, f.FixedMultiThreshold) else ceil(log2(2 * int(node.levels) + 1))
-    if isinstance(node, f.Fixed):
-        return int(node.state_bits)
+    if node.emits == "spikes" and binary(hardware):
+        return 0
+    if node.message_bits is not None:
+        return node.message_bits
     state = hardware.limits.state_bits
     return None if state is None else int(state.value)
 
 
-def packets_per_message(node: nir.NIRNode, hardware: Hardware) -> int:
+def packets_per_message(node: Op, hardware: Hardware) -> int:
     """Packets that one message takes; 1 where its payload, or what a packet carries, is unknown."""
     room, bits = hardware.limits.payload_bits_per_packet, message_bits(node, hardware)
     return 1 if room is None or bits is None else max(ceil(bits / room.value), 1)
@@ -56,13 +52,13 @@ def stranded(program: Program, placement: Placement) -> frozenset[str]:
         arriving = frozenset[str]().union(*(emitters[operand] for operand in operands))
         if name in coreless:
             found |= arriving
-        emitters[name] = arriving if isinstance(program.nodes[name], n.WIRING) else frozenset({name})
+        emitters[name] = arriving if program.nodes[name].role == "movement" else frozenset({name})
     return frozenset(found)
 
 
-def packets_of(node: nir.NIRNode) -> str:
+def packets_of(node: Op) -> str:
     """What a packet of a node is: with a spike, or with an analog value."""
-    return "packets" if isinstance(node, n.MultiThreshold) else "packets.analog"
+    return "packets" if node.emits == "spikes" else "packets.analog"
 
 
 def traffic(activity: Activity, program: Program, hardware: Hardware, placement: Placement) -> Iterator[Route]:

@@ -73,8 +73,6 @@ def every_kernel(kernel: type = Kernel):
 
 
 def test_every_kind_of_elementwise_work_has_a_price_at_45_nm():
-    import ecmt_deploy.kernels.fixed  # noqa: F401 - the integer kernels
-
     elsewhere = {k.ecm_kind for k in every_kernel() if isinstance(k.ecm_kind, str)}
     assert {"scale", "product_readout"} < elsewhere
     assert set(actions.KINDS) == elsewhere | set(FUNCTIONS)

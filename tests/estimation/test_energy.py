@@ -192,16 +192,16 @@ def test_integer_programs_have_their_own_widths(all_programs):
     program = quantize(all_programs["transformer, accurate"], loihi2)
     run = simulate(program, images(1), "reference", 2, precision="fixed")
     spike, analog = program.nodes["qkv.neuron"], program.nodes["norm1"]
-    assert message_bits(spike, loihi2) == spike.payload_bits
-    assert packets_per_message(spike, loihi2) == ceil(spike.payload_bits / 8)
-    assert packets_per_message(analog, loihi2) == ceil(analog.state_bits / 8) > 1
+    assert message_bits(spike, loihi2) == spike.format.payload_bits
+    assert packets_per_message(spike, loihi2) == ceil(spike.format.payload_bits / 8)
+    assert packets_per_message(analog, loihi2) == ceil(analog.format.state_bits / 8) > 1
     assert message_bits(spike, chips.hardware("loihi1")) == 0
     result = pricing.energy(run.activity, program, loihi2)
     kinds = {row.node: row.kind for row in result.rows}
-    assert kinds["qkv"] == "FixedLinear"
+    assert kinds["qkv"] == "LastAxisLinear"
     assert {"qkv", "matmul", "fc1", "head"} <= set(result.memory.rows)
     dense, qkv = run.activity["qkv"].dense_macs, program.nodes["qkv"]
-    assert result.memory.rows["qkv"].ann_pj["weight_memory"] == pytest.approx(dense * 10 * qkv.weight_bits / 64)
+    assert result.memory.rows["qkv"].ann_pj["weight_memory"] == pytest.approx(dense * 10 * qkv.format.weight_bits / 64)
 
 
 # --- sums -------------------------------------------------------------------------------------------------------------

@@ -13,15 +13,13 @@ from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
-import nir
 import numpy as np
 
 from ecmt_deploy.config import Preset
 from ecmt_deploy.conversion.calibration.tools.neurons import finite, largest_or_one, producer, with_nodes
 from ecmt_deploy.conversion.calibration.tools.percentiles import Tails
 from ecmt_deploy.errors import ConfigError
-from ecmt_deploy.program import Program
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import Program, ops
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,19 +98,17 @@ class Paper(Preset, frozen=True, kw_only=True):
             progress("calibrate", samples)
         bases = fixed | {name: _measured(name, seen[name], largest[name]) for name in measured}
         return with_nodes(program, {
-            name: n.MultiThreshold(*(np.asarray(b, program.dtype) for b in both), self.level_limit, "paper", FRACTION)
+            name: ops.MultiThreshold(*(np.asarray(b, program.dtype) for b in both), self.level_limit, "paper", FRACTION)
             for name, both in bases.items()
         })  # fmt: skip
 
 
 def _fixed(program: Program, mlp: bool) -> dict[str, tuple[float, float]]:
     """Bases of the neurons that take the output of softmax and, where ``mlp`` asks for it, feed a linear layer behind GELU."""
-    layers = (nir.Linear, n.LastAxisLinear)
-    fed = {s for name, sources in program.operands.items() if isinstance(program.nodes[name], layers) for s in sources}
+    fed = {s for name, sources in program.operands.items() if program.nodes[name].layer == "linear" for s in sources}
     bases = {}
     for name in program.neurons:
-        node = program.nodes[producer(program, name)]
-        function = node.function if isinstance(node, n.ECM) else None
+        function = program.nodes[producer(program, name)].detail
         if function == "softmax":
             bases[name] = SOFTMAX_BASES
         elif mlp and function in ("gelu", "gelu_tanh") and name in fed:

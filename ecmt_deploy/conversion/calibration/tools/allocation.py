@@ -19,30 +19,26 @@ from math import prod
 import numpy as np
 
 from ecmt_deploy.conversion.calibration.tools.survey import Survey
-from ecmt_deploy.engine import SpikingModel
-from ecmt_deploy.engine.ops import Product, Synapses
-from ecmt_deploy.program import Program
-from ecmt_deploy.program import nodes as n
+from ecmt_deploy.program import Program, ops
 
 
 def fan_outs(program: Program) -> dict[str, float]:
     """Synaptic events that one spike causes, on average over the elements of each neuron node (padding excluded)."""
-    model = SpikingModel(program)
     events = dict.fromkeys(program.nodes, 0.0)  # of an event at every element of the node's stream
-    for (name, sources), op in reversed(list(zip(program.operands.items(), model.ops, strict=True))):
+    for name, sources in reversed(list(program.operands.items())):
         for source in sources:
-            if isinstance(op, Synapses | Product):
-                events[source] += op.dense
-            elif isinstance(program.nodes[name], n.WIRING):
+            if program.nodes[name].role in ("synapse", "product"):
+                events[source] += program.work(name).dense_macs
+            elif program.nodes[name].role == "movement":
                 total = sum(prod(program.shapes[s]) for s in sources)
                 events[source] += events[name] * prod(program.shapes[source]) / total
     return {name: events[name] / prod(program.shapes[name]) for name in program.neurons}
 
 
-def expecting_neuron(seen: Survey, dtype: np.dtype) -> n.MultiThreshold:
+def expecting_neuron(seen: Survey, dtype: np.dtype) -> ops.MultiThreshold:
     """A neuron without levels yet, whose membrane starts at minus what is expected."""
     one = np.ones((), dtype)
-    return n.MultiThreshold(one, one.copy(), 1, "nearest", 0.74, initial_membrane=-seen.expected.astype(dtype))
+    return ops.MultiThreshold(one, one.copy(), 1, "nearest", 0.74, initial_membrane=-seen.expected.astype(dtype))
 
 
 def silent_price(surveys: Mapping[str, Survey], fan_outs: Mapping[str, float]) -> float:
@@ -59,7 +55,7 @@ def allocate(
     limit: int,
     fraction: float,
     initial: np.ndarray,
-) -> n.MultiThreshold:
+) -> ops.MultiThreshold:
     """A neuron for a price.
 
     Parameters
@@ -83,4 +79,4 @@ def allocate(
     levels = int(np.clip(np.ceil(np.log2((reach / base).max())) + 1, 1, limit))
     with np.errstate(divide="ignore"):
         lowest = np.clip(np.rint(np.log2(np.maximum(zone / base, 1.0))), 0, levels)
-    return n.MultiThreshold(base, base.copy(), levels, "nearest", fraction, lowest.astype(np.int8), initial)
+    return ops.MultiThreshold(base, base.copy(), levels, "nearest", fraction, lowest.astype(np.int8), initial)

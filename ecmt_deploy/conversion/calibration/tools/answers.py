@@ -13,7 +13,6 @@ from ecmt_deploy.config import MEMORY_BYTES
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConversionError
 from ecmt_deploy.program import Program
-from ecmt_deploy.program import nodes as n
 
 #: samples computed at once, at most
 MOST_SAMPLES = 8
@@ -21,7 +20,7 @@ MOST_SAMPLES = 8
 
 def samples_at_once(program: Program) -> int:
     """Samples computed together while calibrating: as many as a backward pass, which keeps every stream, has room for."""
-    streams = sum(prod(program.shapes[name]) for name, node in program.nodes.items() if not isinstance(node, n.WIRING))
+    streams = sum(prod(program.shapes[name]) for name, node in program.nodes.items() if node.role != "movement")
     return min(max(MEMORY_BYTES // (streams * program.dtype.itemsize), 1), MOST_SAMPLES)
 
 
