@@ -6,14 +6,11 @@ Run ``python -m benchmarks.engines [SAMPLES]``. Each figure is the best of three
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
-from pathlib import Path
 
-from ecmt_deploy.config import ConvertConfig
+from ecmt_deploy import convert
 from ecmt_deploy.errors import TargetError
 from ecmt_deploy.evaluation.jobs import evaluation_data
-from ecmt_deploy.runs.pipeline import convert_named
 from ecmt_deploy.simulation.run import simulate
 
 ROUNDS = 3
@@ -21,8 +18,7 @@ ROUNDS = 3
 
 def main(samples: int) -> None:
     """Print one line per target."""
-    with tempfile.TemporaryDirectory() as directory:
-        program = convert_named("zoo:vit_digits", "digits", Path(directory) / "p.nir", ConvertConfig()).program
+    program = convert("zoo:vit_digits", "digits").program
     x, _ = evaluation_data(program, "digits", samples).arrays()
     seconds: dict[str, float] = {}
     for target in ("reference", "torch", "lava"):

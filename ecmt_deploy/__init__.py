@@ -9,44 +9,63 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
+    from ecmt_deploy import data as data
+    from ecmt_deploy import models as models
     from ecmt_deploy.chips import hardware as hardware
     from ecmt_deploy.config import ConvertConfig as ConvertConfig
-    from ecmt_deploy.conversion.converter import convert as convert
+    from ecmt_deploy.config import Execution as Execution
     from ecmt_deploy.engine import SpikingModel as SpikingModel
     from ecmt_deploy.engine import load as load
     from ecmt_deploy.errors import EcmtError as EcmtError
-    from ecmt_deploy.estimation import energy as energy
-    from ecmt_deploy.evaluation.evaluate import evaluate as evaluate
     from ecmt_deploy.placement import place as place
     from ecmt_deploy.program import Program as Program
     from ecmt_deploy.program import read as read
     from ecmt_deploy.program.activity import Activity as Activity
     from ecmt_deploy.program.activity import Counts as Counts
-    from ecmt_deploy.quantization import quantize as quantize
-    from ecmt_deploy.simulation.run import simulate as simulate
     from ecmt_deploy.simulation.target import Run as Run
-    from ecmt_deploy.simulation.tracing import trace as trace
+    from ecmt_deploy.verbs.convert import convert as convert
+    from ecmt_deploy.verbs.evaluation import evaluate as evaluate
+    from ecmt_deploy.verbs.evaluation import simulate as simulate
+    from ecmt_deploy.verbs.program import classify as classify
+    from ecmt_deploy.verbs.program import quantize as quantize
+    from ecmt_deploy.verbs.program import trace as trace
+    from ecmt_deploy.verbs.runs import energy as energy
+    from ecmt_deploy.verbs.runs import merge as merge
+    from ecmt_deploy.verbs.runs import report as report
+    from ecmt_deploy.verbs.runs import sweep as sweep
 
-#: packages that are part of the interface as they are: ``ecmt_deploy.data.open``, ``ecmt_deploy.models.load``
-_PACKAGES = ("chips", "data", "models")
+    class _Chips(ModuleType):
+        def __call__(self) -> list[str]: ...
+
+    chips: _Chips
+
+#: packages that are part of the interface as they are, ``ecmt_deploy.data.open``, ``ecmt_deploy.models.load``; two of them are
+#: verbs as well, ``ecmt_deploy.chips()``, ``ecmt_deploy.report(runs, out)``
+_PACKAGES = ("chips", "data", "models", "report")
 _PUBLIC = {
     "Activity": "program.activity",
     "ConvertConfig": "config",
     "Counts": "program.activity",
     "EcmtError": "errors",
+    "Execution": "config",
     "Program": "program",
     "Run": "simulation.target",
     "SpikingModel": "engine",
-    "convert": "conversion.converter",
-    "energy": "estimation",
-    "evaluate": "evaluation.evaluate",
+    "classify": "verbs.program",
+    "convert": "verbs.convert",
+    "energy": "verbs.runs",
+    "evaluate": "verbs.evaluation",
     "hardware": "chips",
     "load": "engine",
+    "merge": "verbs.runs",
     "place": "placement",
-    "quantize": "quantization",
+    "quantize": "verbs.program",
     "read": "program",
-    "simulate": "simulation.run",
-    "trace": "simulation.tracing",
+    "simulate": "verbs.evaluation",
+    "sweep": "verbs.runs",
+    "trace": "verbs.program",
 }
 
 __all__ = sorted([*_PUBLIC, *_PACKAGES, "__version__"])

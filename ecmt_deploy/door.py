@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from os import PathLike
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -15,7 +18,7 @@ import numpy as np
 from ecmt_deploy.chips import Hardware, hardware
 from ecmt_deploy.config import require_timesteps
 from ecmt_deploy.errors import ConfigError, DataError, EcmtError, RunError
-from ecmt_deploy.program import Program, read
+from ecmt_deploy.program import Program, read, write
 from ecmt_deploy.program.activity import Activity
 
 #: the path of a program's file, a ``Program``, or what carries one as ``program``: a ``SpikingModel``, a ``Run``
@@ -59,8 +62,31 @@ def as_program(source: ProgramLike) -> Program:
     raise ConfigError(f"{found} is no program; pass a path, a SpikingModel, a Program or a Run")
 
 
+@contextmanager
+def program_file(source: ProgramLike) -> Iterator[Path]:
+    """The path of a file of the program: its own, or one that is there for as long as the context.
+
+    Raises
+    ------
+    ConfigError
+        if there is no program in ``source``.
+    """
+    if isinstance(source, str | PathLike):
+        yield Path(source)
+        return
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "program.nir"
+        write(as_program(source), path)
+        yield path
+
+
 #: the chip of that name, or in that file; a chip as it is
 as_chip = hardware
+
+
+def listed(given: Any) -> list[Any]:
+    """What is one or several of something as a list."""
+    return list(given) if isinstance(given, Iterable) and not isinstance(given, str | PathLike) else [given]
 
 
 def as_activity(source: Any) -> Activity:

@@ -32,11 +32,11 @@ def all_programs() -> dict[str, Program]:
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory) -> Path:
     """The bundled model as a program in a file, the quickest way: for tests of what is done with files."""
+    from ecmt_deploy import convert
     from ecmt_deploy.config import ConvertConfig
-    from ecmt_deploy.runs.pipeline import convert_named
 
     path = tmp_path_factory.mktemp("digits") / "p.nir"
-    convert_named("zoo:vit_digits", "digits", path, ConvertConfig(preset="paper"), calibration_samples=8)
+    convert("zoo:vit_digits", "digits", ConvertConfig(preset="paper"), calibration_samples=8, out=path)
     return path
 
 

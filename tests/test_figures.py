@@ -6,12 +6,10 @@ import pytest
 
 from docs.generate import accuracy, chips, digits, fixed
 from docs.generate.documents import block
-from ecmt_deploy import models
-from ecmt_deploy.config import ConvertConfig
+from ecmt_deploy import convert, models
 from ecmt_deploy.evaluation.intervals import interval, percent
 from ecmt_deploy.evaluation.jobs import EvaluateJob, evaluate_file
 from ecmt_deploy.runs.demo import DATA, MODEL, TIMESTEPS
-from ecmt_deploy.runs.pipeline import convert_named
 from tests.support.documents import require_alike
 
 ROOT = Path(__file__).parent.parent
@@ -34,7 +32,7 @@ def test_the_worked_example(run):
 
 def test_the_demo_gives_the_table_of_the_readme(tmp_path):
     """Accuracy, agreement and events of preset ``accurate``, as a user gets them."""
-    convert_named(MODEL, DATA, tmp_path / "p.nir", ConvertConfig())
+    convert(MODEL, DATA, out=tmp_path / "p.nir")
     result = evaluate_file(EvaluateJob(program=tmp_path / "p.nir", data=DATA, timesteps=TIMESTEPS))
     rows = {
         tuple(cells[:3]): cells[3:] for line in block(ROOT / "docs/accuracy.md", "accuracy")[2:] for cells in [cells_of(line)]

@@ -15,15 +15,14 @@ from tempfile import TemporaryDirectory
 import torch
 
 from docs.generate.documents import put, table
+from ecmt_deploy import convert
 from ecmt_deploy.chips import Figure, available, hardware
-from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.estimation import Energy, bound_mark, energy
 from ecmt_deploy.estimation.routing import packets_per_message, traffic
 from ecmt_deploy.evaluation.intervals import measured
 from ecmt_deploy.placement import place
 from ecmt_deploy.report import text
 from ecmt_deploy.runs.directory import StoredRun
-from ecmt_deploy.runs.pipeline import convert_named
 from ecmt_deploy.runs.simulate import SimulateJob, simulate_file
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +35,7 @@ def run() -> StoredRun:
     """The run that both tables are about."""
     with TemporaryDirectory() as directory:
         program = Path(directory) / "p.nir"
-        convert_named("zoo:vit_digits", "digits", program, ConvertConfig())
+        convert("zoo:vit_digits", "digits", out=program)
         job = SimulateJob(
             program=program, target="torch", data="digits", out=Path(directory) / "run", limit=SAMPLES, timesteps=STEPS
         )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import resources
 from os import PathLike, fspath
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -29,6 +27,7 @@ from ecmt_deploy.chips.schema import (
 )
 from ecmt_deploy.errors import HardwareError, reading
 from ecmt_deploy.untrusted.text import require_plain
+from ecmt_deploy.verbs.room import call_with
 
 __all__ = [
     "Abilities", "Ability", "Figure", "Hardware", "Limits", "Memory", "Price", "Source", "Sourced",
@@ -113,11 +112,4 @@ def _table(where: str, entries: dict[str, Any]) -> dict[str, Price]:
     return table
 
 
-class _Chips(ModuleType):
-    def __call__(self) -> list[str]:
-        """Names of the chips that come with the project."""
-        return available()
-
-
-# ``ecmt_deploy.chips`` is this package as soon as anything imports it, and it is the verb ``chips()`` as well
-sys.modules[__name__].__class__ = _Chips
+call_with(__name__, f"{__name__}:available")  # ``ecmt_deploy.chips()``

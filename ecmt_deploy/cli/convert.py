@@ -46,16 +46,16 @@ def convert(
     output: Output = DEFAULT,
 ) -> None:
     """Convert a pretrained model to a spiking program, without training."""
-    from ecmt_deploy.config import ConvertConfig
+    import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
-    from ecmt_deploy.runs.pipeline import convert_named
 
-    config = ConvertConfig(preset=preset, levels=levels, timesteps=timesteps, budget=budget, mlp_bases=mlp_bases)
+    config = ecmt.ConvertConfig(preset=preset, levels=levels, timesteps=timesteps, budget=budget, mlp_bases=mlp_bases)
     asked = {"mean": mean, "std": std, "crop_pct": crop_pct, "interpolation": interpolation, "input_size": input_size}
     preprocessing = {field: value for field, value in asked.items() if value not in (None, ())}
-    program = convert_named(
-        model, data, out, config, weights, _key_values(model_arg), calibration_samples, weights_key, preprocessing
-    ).program
+    program = ecmt.convert(
+        model, data, config, preprocessing=preprocessing, weights=weights, weights_key=weights_key,
+        model_args=_key_values(model_arg), calibration_samples=calibration_samples, out=out,
+    ).program  # fmt: skip
     result = {"out": out, "nodes": len(program.nodes), "coding": program.coding, "provenance": program.provenance}
     output.show(result, tables.converted(program, out), soft_wrap=True)
 

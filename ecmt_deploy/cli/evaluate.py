@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from ecmt_deploy.cli.options import DEFAULT, Data, Labels, Limit, Output, Program, Steps, Workers, described, flag
 from ecmt_deploy.evaluation.torchrun import this_process
@@ -37,23 +37,20 @@ def evaluate(
     output: Output = DEFAULT,
 ) -> None:
     """Measure accuracy at every time step against the analog model; under torchrun, on several processes."""
-    from ecmt_deploy.config import Execution
-    from ecmt_deploy.evaluation.jobs import EvaluateJob, evaluate_file, evaluate_shard
-    from ecmt_deploy.evaluation.shards import Shard
+    import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
 
-    job = EvaluateJob(
-        program=program, data=data, timesteps=timesteps, limit=limit, labels=labels, out=out, batch_size=batch_size,
-        shard=None if shard is None else Shard.parse(shard), checkpoint=checkpoint, workers=workers,
-        execution=Execution(device, dtype, round(memory * 2**30), compile),
-    )  # fmt: skip
-    if job.shard is None:
-        result = evaluate_file(job, output.say)
+    options: dict[str, Any] = {
+        "limit": limit, "labels": labels, "workers": workers, "checkpoint": checkpoint, "out": out, "say": output.say,
+        "execution": ecmt.Execution(device, dtype, round(memory * 2**30), compile),
+    }  # fmt: skip
+    if shard is None:
+        result = ecmt.evaluate(program, data, timesteps, batch_size, **options)
         if this_process().rank == 0:
             analog, cosine = result.analog_accuracy, result.cosine
             output.show(result, tables.accuracy(result.accuracy, result.agreement, analog, result.n_samples, cosine))
         return
-    done = evaluate_shard(job, output.say)
+    done = ecmt.evaluate(program, data, timesteps, batch_size, shard=shard, **options)
     output.show(
         done,
         f"shard {shard} is done: {done.n_samples} samples in {len(done.batches)} batches, kept in {checkpoint}",

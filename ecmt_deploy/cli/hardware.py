@@ -18,16 +18,18 @@ def hardware(
     output: Output = DEFAULT,
 ) -> None:
     """List the chips, or show one: limits, prices and times, each with its source, and what is unknown."""
-    from ecmt_deploy import chips
+    import ecmt_deploy as ecmt
+    from ecmt_deploy.chips import bibtex as sources_of
+    from ecmt_deploy.chips import template as own
     from ecmt_deploy.report import chip_tables
 
     if template and (name or bibtex):
         raise ConfigError("--template takes no NAME and no --bibtex: it prints the one template there is")
     if template:
-        sys.stdout.write(chips.template())
+        sys.stdout.write(own())
         return
-    described = [chips.hardware(each) for each in ([name] if name else chips.available())]
+    described = [ecmt.hardware(each) for each in ([name] if name else ecmt.chips())]
     if bibtex:
-        sys.stdout.write(chips.bibtex(described))
+        sys.stdout.write(sources_of(described))
     else:
         output.show(described, chip_tables.chip(described[0]) if name else chip_tables.chips(described))

@@ -22,10 +22,10 @@ def trace(
     output: Output = DEFAULT,
 ) -> None:
     """Measure the error of every node against the analog model, and its spike rate, at every time step."""
+    import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
-    from ecmt_deploy.runs.pipeline import trace_file
 
-    measured = trace_file(program, data, timesteps, limit, out, labels)
+    measured = ecmt.trace(program, data, timesteps, limit=limit, labels=labels, out=out)
     output.show(measured, tables.trace(measured))
 
 
@@ -41,9 +41,9 @@ def quantize(
     output: Output = DEFAULT,
 ) -> None:
     """Write the integer program of a program: weights, membranes and functions in the chip's fixed point."""
-    from ecmt_deploy.runs.pipeline import quantize_file
+    import ecmt_deploy as ecmt
 
-    record = quantize_file(program, out, hardware, timesteps).provenance.quantization
+    record = ecmt.quantize(program, hardware, timesteps, out=out).provenance.quantization
     assert record is not None
     widths = f"weights {record.weight_bits}, state {record.state_bits}, payloads {record.payload_bits} bits"
     output.show({"out": out, "quantization": record}, f"wrote {out}: {widths}, for {record.hardware}")
@@ -58,10 +58,10 @@ def classify(
     output: Output = DEFAULT,
 ) -> None:
     """Show the five most probable classes of images at every time step."""
+    import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
-    from ecmt_deploy.runs.pipeline import classify_files
 
-    answers = list(zip(images, classify_files(program, images, timesteps), strict=True))
+    answers = list(zip(images, ecmt.classify(program, images, timesteps), strict=True))
     named = [
         {"image": image, "steps": [[{"class": name, "probability": p} for name, p in best] for best in steps]}
         for image, steps in answers

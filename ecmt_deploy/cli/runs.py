@@ -31,10 +31,10 @@ def merge(
     output: Output = DEFAULT,
 ) -> None:
     """Add the shards of a run or of an evaluation; the result is the same as of an undivided one."""
+    import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
-    from ecmt_deploy.runs.merge import merge as merge_shards
 
-    whole = merge_shards(runs, out, overwrite)
+    whole = ecmt.merge(runs, out, overwrite)
     merged: Any = getattr(whole, "record", whole)
     cosine = getattr(merged, "cosine", None)  # runs keep none
     output.show(merged, tables.accuracy(merged.accuracy, merged.agreement, merged.analog_accuracy, merged.n_samples, cosine))
@@ -68,10 +68,12 @@ def report(
     output: Output = DEFAULT,
 ) -> None:
     """Write one self-contained HTML page about a run, or about several side by side."""
-    from ecmt_deploy.runs.ledger import bibliography, write_report
+    import ecmt_deploy as ecmt
+    from ecmt_deploy.chips import available
+    from ecmt_deploy.chips import bibtex as sources_of
 
-    entries = bibliography(hardware) if bibtex else ""
-    write_report(runs, out, hardware, trace)
+    entries = sources_of(map(ecmt.hardware, hardware or available())) if bibtex else ""
+    ecmt.report(runs, out, hardware, trace)
     if bibtex and not output.json:
         output.say(f"wrote {out}")
         sys.stdout.write(entries)
@@ -98,11 +100,10 @@ def sweep(
     output: Output = DEFAULT,
 ) -> None:
     """Run programs at several numbers of time steps, price them on chips and compare; an interrupted sweep resumes."""
+    import ecmt_deploy as ecmt
     from ecmt_deploy.report import sweep_tables
-    from ecmt_deploy.runs.sweep import parse_timesteps
-    from ecmt_deploy.runs.sweep import sweep as run_sweep
 
     say = output.say if sys.stderr.isatty() else (lambda line: None)
-    compared = run_sweep(programs, hardware, parse_timesteps(timesteps), out, data, limit, target, precision, say, labels)
+    compared = ecmt.sweep(programs, hardware, timesteps, out, data, limit, target, precision, say, labels)
     wrote = ", ".join(str(out / name) for name in ("report.html", "summary.csv", "summary.json"))
     output.show(compared, sweep_tables.compared(compared, output.width), f"wrote {wrote}")

@@ -34,16 +34,13 @@ def simulate(
     output: Output = DEFAULT,
 ) -> None:
     """Run a program on a target and write its outputs and counts to a run directory."""
-    from ecmt_deploy.evaluation.shards import Shard
+    import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
-    from ecmt_deploy.runs.simulate import SimulateJob, simulate_file
 
-    job = SimulateJob(
-        program=program, target=target, data=data, out=out, limit=limit, timesteps=timesteps, precision=precision,
-        hardware=hardware, shard=None if shard is None else Shard.parse(shard), probes=probe, labels=labels,
-        allow_misfit=allow_misfit, overwrite=overwrite,
+    run = ecmt.simulate(
+        program, data, target, timesteps, precision, hardware, probes=probe, allow_misfit=allow_misfit, limit=limit,
+        labels=labels, shard=shard, out=out, overwrite=overwrite, say=output.say,
     )  # fmt: skip
-    run = simulate_file(job, output.say)
     record = run.record
     accuracy = tables.accuracy(record.accuracy, record.agreement, record.analog_accuracy, record.n_samples)
     output.show(record, accuracy, tables.saturations(run.activity), tables.took(record))

@@ -7,8 +7,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from ecmt_deploy import chips
-from ecmt_deploy.config import ConvertConfig
+from ecmt_deploy.chips import available
 from ecmt_deploy.errors import ProgramError, RunError, TargetError
 from ecmt_deploy.estimation import notes, to_csv
 from ecmt_deploy.evaluation.intervals import measured
@@ -17,10 +16,11 @@ from ecmt_deploy.files import require_parent, write_atomically
 from ecmt_deploy.program import read
 from ecmt_deploy.report import AccuracyCurve, energy_tables, render_html, tables
 from ecmt_deploy.runs.ledger import as_json, price_run, report_on
-from ecmt_deploy.runs.pipeline import convert_named, trace_file
 from ecmt_deploy.runs.simulate import SimulateJob, simulate_file
 from ecmt_deploy.simulation.target import find
 from ecmt_deploy.untrusted.terminal import Terminal
+from ecmt_deploy.verbs.convert import convert
+from ecmt_deploy.verbs.program import trace
 
 MODEL, DATA = "zoo:vit_digits", "digits"
 #: what a demo leaves in its directory
@@ -61,7 +61,7 @@ def _demo(out: Path, console: Console) -> None:
     program = out / "program.nir"
 
     console.rule("convert", align="left")
-    spiking = convert_named(MODEL, DATA, program, ConvertConfig())
+    spiking = convert(MODEL, DATA, out=program)
     console.print(tables.converted(spiking.program, program), markup=False)
 
     console.rule("evaluate: the whole test split, torch engine", align="left")
@@ -93,14 +93,14 @@ def _demo(out: Path, console: Console) -> None:
             console.print(f"  {line}", markup=False)
 
     console.rule("energy", align="left")
-    energies = price_run(out / "run", chips.available(), out / "energy.json")
+    energies = price_run(out / "run", available(), out / "energy.json")
     write_atomically(out / "energy.csv", to_csv(energies))
     console.print(energy_tables.energy(energies, console.width))
     for line in notes(energies):
         console.print(f"- {line}", highlight=False, markup=False)
 
     curve = AccuracyCurve("torch", result.n_samples, list(result.accuracy), result.analog_accuracy)
-    trace_file(program, DATA, LAVA_TIMESTEPS, LAVA_SAMPLES, out / "trace.json")
+    trace(program, DATA, LAVA_TIMESTEPS, limit=LAVA_SAMPLES, out=out / "trace.json")
     report = report_on(out / "run", curve=curve, trace=out / "trace.json")
     write_atomically(out / "report.json", as_json(report))
     write_atomically(out / "report.html", render_html(report))

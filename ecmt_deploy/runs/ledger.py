@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from ecmt_deploy.chips import available, bibtex, hardware
+from ecmt_deploy.chips import available, hardware
 from ecmt_deploy.errors import ConfigError, RunError
 from ecmt_deploy.estimation import Energy, energy, to_csv
 from ecmt_deploy.files import require_out, write_atomically
@@ -171,8 +171,3 @@ def _files(runs: Sequence[Path]) -> list[Path]:
 def as_json(document: Report | Comparison) -> str:
     """A report or comparison as its file."""
     return msgspec.json.format(msgspec.json.encode(document), indent=1).decode()
-
-
-def bibliography(names: Sequence[str] = ()) -> str:
-    """BibTeX of all sources of these chips, by default of those that come with the project."""
-    return bibtex(hardware(name) for name in names or available())

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ecmt_deploy.door import as_chip
+from ecmt_deploy.door import ChipLike, as_chip
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.evaluation.evaluate import score_of
@@ -45,7 +45,7 @@ class SimulateJob(Job, frozen=True, kw_only=True):
     target: str
     out: Path
     precision: str = "float"
-    hardware: str | None = None
+    hardware: ChipLike | None = None
     allow_misfit: bool = False
     conformance: bool = False
     probes: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ def simulate_file(job: SimulateJob, say: Callable[[str], None] = lambda line: No
     say : told, in one line, whether the program fits ``job.hardware``
     """
     require_writable(job.out, job.overwrite)
-    chip = as_chip(job.hardware) if job.hardware else None
+    chip = None if job.hardware is None else as_chip(job.hardware)
     digest, program = sha256(job.program) if job.program.is_file() else "", read(job.program)
     made = quantize(program, chip, job.timesteps) if job.precision == "fixed" and not program.integer else program
     probes = parse_probes(made, job.probes)

@@ -16,6 +16,7 @@ import safetensors.torch
 import torch
 from PIL import Image
 
+import ecmt_deploy as ecmt
 from ecmt_deploy.cli import entry
 from ecmt_deploy.cli.app import VERBS
 from ecmt_deploy.cli.options import DEFAULT, as_json
@@ -40,20 +41,15 @@ def run(arguments: list[str], capsys, monkeypatch, cwd: Path) -> tuple[int, str,
 
 @pytest.fixture(scope="module")
 def digits_program(tmp_path_factory) -> Path:
-    from ecmt_deploy.config import ConvertConfig
-    from ecmt_deploy.runs.pipeline import convert_named
-
     path = tmp_path_factory.mktemp("program") / "digits.nir"
-    convert_named("zoo:vit_digits", "digits", path, ConvertConfig())
+    ecmt.convert("zoo:vit_digits", "digits", out=path)
     return path
 
 
 @pytest.fixture(scope="module")
 def integer_program(digits_program) -> Path:
-    from ecmt_deploy.runs.pipeline import quantize_file
-
     path = digits_program.parent / "integer.nir"
-    quantize_file(digits_program, path)
+    ecmt.quantize(digits_program, out=path)
     return path
 
 

@@ -35,9 +35,9 @@ assert "torch" not in sys.modules
 from pathlib import Path
 import numpy as np
 import torch
+from ecmt_deploy import convert
 from ecmt_deploy.evaluation.jobs import evaluation_data
-from ecmt_deploy.runs.pipeline import convert_named
-made = convert_named("zoo:vit_digits", "digits", Path("p.nir"), config, calibration_samples=8)
+made = convert("zoo:vit_digits", "digits", config, calibration_samples=8, out=Path("p.nir"))
 loaded = ecmt.load("p.nir")
 kept = loaded.program.provenance.config
 assert kept == {"preset": "peak", "timesteps": 4, "levels": None, "budget": None, "mlp_bases": None, "headroom": 1.2}, kept

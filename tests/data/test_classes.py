@@ -16,16 +16,17 @@ from PIL import Image
 from timm.data import ImageNetInfo
 from torch import nn
 
+import ecmt_deploy as ecmt
 from ecmt_deploy import data, models
 from ecmt_deploy.errors import DataError, EcmtError, RunError
 from ecmt_deploy.evaluation.jobs import EvaluateJob, evaluate_file, evaluate_shard, evaluation_data
 from ecmt_deploy.evaluation.shards import Shard
 from ecmt_deploy.program import CalibrationRecord, Program, Provenance, ops, verify, write
 from ecmt_deploy.program.preprocessing import Preprocessing
-from ecmt_deploy.runs import pipeline
 from ecmt_deploy.runs.merge import merge
 from ecmt_deploy.runs.simulate import SimulateJob, simulate_file
 from ecmt_deploy.runs.sweep import sweep
+from ecmt_deploy.verbs.convert import output_names
 from tests.support.programs import cell
 
 ANIMALS = ("cat", "dog", "emu", "fox", "gnu", "hen", "jay", "koi", "owl", "yak")
@@ -222,7 +223,7 @@ def test_data_that_goes_by_the_name_of_given_samples_is_told(tmp_path, caplog):
 def test_outputs_are_named_by_the_model_or_else_by_its_calibration_data(caplog, own, key, found, kept):
     model = models.Model(nn.Identity(), "m", "0" * 64, GREY4, own, 3, class_ids=own and ("n1", "n2", "n3"), weights_key=key)
     ids = ("n1", "n2", "n3") if kept and kept == own else None
-    assert pipeline._output_names(model, "folder:d", found) == (kept, ids)
+    assert output_names(model, "folder:d", found) == (kept, ids)
     assert ("stay without names" in caplog.text) == (kept is None and found is not None)
 
 
@@ -237,8 +238,8 @@ def test_every_verb_takes_labels_by_name_and_keeps_the_ways_apart(tmp_path):
         simulate_file(SimulateJob(program=path, target="reference", data=spec, out=tmp_path / labels, labels=labels))
         record = msgspec.json.decode((tmp_path / labels / "run.json").read_bytes())
         assert (record["accuracy"][-1], record["labels"]) == (accuracy, labels)
-    assert pipeline.trace_file(path, spec, labels="position").n_samples == 6
-    best = pipeline.classify_files(path, [tmp_path / "some" / "jay" / "0.png"])
+    assert ecmt.trace(path, spec, labels="position").n_samples == 6
+    best = ecmt.classify(path, [tmp_path / "some" / "jay" / "0.png"])
     assert best[0][-1][0][0] == "jay"
 
     for i, labels in ((1, "name"), (2, "position")):

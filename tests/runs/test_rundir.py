@@ -11,6 +11,7 @@ import nir
 import numpy as np
 import pytest
 
+import ecmt_deploy as ecmt
 from ecmt_deploy.errors import RunError
 from ecmt_deploy.evaluation.shards import Shard
 from ecmt_deploy.files import sha256
@@ -19,7 +20,6 @@ from ecmt_deploy.runs import simulate as simulating
 from ecmt_deploy.runs.directory import ACTIVITY, OUTPUTS, PROBES, PROGRAM, RECORD, load_run
 from ecmt_deploy.runs.ledger import price_run, report_on
 from ecmt_deploy.runs.merge import merge
-from ecmt_deploy.runs.pipeline import quantize_file
 from tests.cli.test_cli import run as command
 from tests.support.runs import simulated
 
@@ -286,7 +286,7 @@ def test_a_run_that_cannot_be_put_there_leaves_the_old_one(place, kept, monkeypa
 
 
 def test_integer_runs_are_read_too(place, tmp_path):
-    quantize_file(place / "p.nir", tmp_path / "q.nir")
+    ecmt.quantize(place / "p.nir", out=tmp_path / "q.nir")
     for name, program in (("a", place / "p.nir"), ("b", tmp_path / "q.nir")):
         simulated(program, tmp_path / name, 1, 2, precision="fixed")
     first, second = (load_run(tmp_path / name) for name in "ab")

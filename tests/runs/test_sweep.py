@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from ecmt_deploy import convert, quantize
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.errors import ConfigError, RunError, TargetError
 from ecmt_deploy.program import Provenance, read, write
-from ecmt_deploy.runs import pipeline
 from ecmt_deploy.runs import simulate as simulating
 from ecmt_deploy.runs.directory import load_run
 from ecmt_deploy.runs.ledger import compare_runs
@@ -25,9 +25,8 @@ CHIPS = ["loihi2", "dynapcnn"]
 def programs(tmp_path_factory) -> list[Path]:
     directory = tmp_path_factory.mktemp("programs")
     for preset in ("accurate", "paper"):
-        pipeline.convert_named(
-            "zoo:vit_digits", "digits", directory / f"{preset}.nir", ConvertConfig(preset=preset, timesteps=2)
-        )
+        config = ConvertConfig(preset=preset, timesteps=2)
+        convert("zoo:vit_digits", "digits", config, out=directory / f"{preset}.nir")
     return [directory / "accurate.nir", directory / "paper.nir"]
 
 
@@ -173,7 +172,7 @@ def test_a_run_that_does_not_belong_is_left_alone(case, programs, copy, made, tm
 
         from ecmt_deploy.data import evaluation
 
-        x, y = evaluation("digits", preprocessing=pipeline.require_preprocessing(read(programs[0])), limit=5).arrays()
+        x, y = evaluation("digits", preprocessing=read(programs[0]).provenance.preprocessing, limit=5).arrays()
         np.savez(tmp_path / "digits.npz", x=x, y=y)
         changes = {"data": f"npz:{tmp_path / 'digits.npz'}"}
     before = contents(copy)
@@ -201,7 +200,7 @@ def test_integer_programs(programs, made, tmp_path):
     assert {record.hardware for record in quantised if record} == {"loihi2"}
     assert sweep(programs[:1], ["loihi2"], [1, 2], out, limit=2, target="reference", precision="fixed").entries
     assert len(made) == 2
-    pipeline.quantize_file(programs[0], tmp_path / "integer.nir")
+    quantize(programs[0], out=tmp_path / "integer.nir")
     sweep([tmp_path / "integer.nir"], ["horowitz45"], [1], out, limit=2, target="reference", precision="fixed")
     assert made[2:] == ["integer/T1"]
 

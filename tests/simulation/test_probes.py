@@ -4,11 +4,11 @@ import nir
 import numpy as np
 import pytest
 
+from ecmt_deploy import convert
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.errors import ConfigError, RunError, TargetError
 from ecmt_deploy.runs.directory import PROBES
 from ecmt_deploy.runs.ledger import report_on, write_report
-from ecmt_deploy.runs.pipeline import convert_named
 from ecmt_deploy.simulation.probes import load_probes, parse_probes, save_probes
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.simulation.target import Probe
@@ -79,7 +79,7 @@ def test_what_is_no_recording_is_refused(tmp_path):
 
 
 def test_the_report_draws_them(tmp_path):
-    made = convert_named("zoo:vit_digits", "digits", tmp_path / "p.nir", ConvertConfig(preset="paper"), calibration_samples=8)
+    made = convert("zoo:vit_digits", "digits", ConvertConfig(preset="paper"), calibration_samples=8, out=tmp_path / "p.nir")
     node = made.program.neurons[1]
     asked = (node, f"{node}:membrane")
     simulated(tmp_path / "p.nir", tmp_path / "run", 3, 3, probes=asked)

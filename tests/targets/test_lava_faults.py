@@ -173,10 +173,10 @@ def test_a_host_that_is_killed_takes_its_network_along(all_programs, tmp_path, c
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_line_is_interrupted(tmp_path, clean, number):
+    from ecmt_deploy import convert
     from ecmt_deploy.config import ConvertConfig
-    from ecmt_deploy.runs.pipeline import convert_named
 
-    convert_named("zoo:vit_digits", "digits", tmp_path / "p.nir", ConvertConfig(preset="paper"), calibration_samples=8)
+    convert("zoo:vit_digits", "digits", ConvertConfig(preset="paper"), calibration_samples=8, out=tmp_path / "p.nir")
     begun = subprocess.Popen(
         [sys.executable, "-m", "ecmt_deploy", "simulate", "p.nir", "--target", "lava", "--data", "digits", "--out", "run"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -1,0 +1,166 @@
+"""The verb ``convert``: a model, as a module or by name, becomes a spiking program."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from ecmt_deploy import data as datasets
+from ecmt_deploy.config import Preset
+from ecmt_deploy.conversion import converter
+from ecmt_deploy.conversion.converter import Progress
+from ecmt_deploy.engine import SpikingModel
+from ecmt_deploy.errors import ConfigError
+from ecmt_deploy.files import require_out
+from ecmt_deploy.program import Provenance
+from ecmt_deploy.program.preprocessing import Preprocessing
+from ecmt_deploy.progress import progress as progress_line
+
+if TYPE_CHECKING:
+    from ecmt_deploy.models import Model
+
+_logger = logging.getLogger(__name__)
+
+
+def convert(
+    model: nn.Module | str,
+    calibration: Any,
+    config: Preset | None = None,
+    provenance: Provenance | None = None,
+    progress: Progress | None = None,
+    *,
+    preprocessing: Preprocessing | Mapping[str, Any] | None = None,
+    class_names: Sequence[str] | None = None,
+    data: str | None = None,
+    weights: str | PathLike[str] | None = None,
+    weights_key: str | None = None,
+    model_args: Mapping[str, Any] | None = None,
+    calibration_samples: int = 64,
+    out: str | PathLike[str] | None = None,
+) -> SpikingModel:
+    """Convert a model to a spiking program, without training.
+
+    Parameters
+    ----------
+    model : any ``nn.Module`` in eval mode that maps (B, C, H, W) to (B, classes), or the name of a model:
+        ``zoo:vit_digits``, or any of timm's
+    calibration : samples (N, C, H, W), normalised, at least two different ones: an array or tensor, an iterable of batches, or
+        whatever :func:`ecmt_deploy.door.batches` takes; all are used (a few hundred are enough), labels are left alone.
+        For a model by name also a dataset by name, such as ``folder:DIR`` (docs/data.md)
+    config : preset and options, as :func:`ecmt_deploy.ConvertConfig` makes them
+    provenance : what is known of the origin; digests of weights and samples are filled in here
+    progress : called with a stage and the number of samples it has seen
+    preprocessing : what images go through to become such samples, so that the program can read images: ``mean``, ``std``,
+        ``crop_pct``, .. as a :class:`~ecmt_deploy.program.preprocessing.Preprocessing` or as a dict, such as timm's
+        ``resolve_data_config`` gives. For a model by name: a dict of what is not as its configuration says
+    class_names : one for each output; labels of datasets are then matched by name
+    data : what to call the data that the samples are of
+    weights, weights_key, model_args : of a model by name, see :func:`ecmt_deploy.models.load`
+    calibration_samples : how many samples of the training split of a dataset by name to calibrate on
+    out : program file to write (.nir); nothing is written where anything fails
+
+    Returns
+    -------
+    SpikingModel
+
+    Raises
+    ------
+    DataError
+        if the calibration samples are empty, constant, not finite, of several shapes, not normalised, or not what the model
+        takes; or if ``preprocessing``, ``class_names`` or ``data`` do not fit them or the model.
+    ConfigError
+        if an argument makes no sense.
+    ModelError
+        if the model is no module, or not as it can be converted (half precision, on a GPU), or cannot be had by this name.
+    CaptureError
+        if the model has operations outside the table, all of which are listed; is wrapped, or does not answer with one tensor.
+    ConversionError
+        if the analog program does not reproduce the model.
+    """
+    path = None if out is None else Path(out)
+    if path is not None:
+        require_out(path, ".nir")
+    if not isinstance(model, str):
+        if weights is not None or weights_key is not None or model_args:
+            raise ConfigError("weights, weights_key and model_args belong to a model by name; this module has its weights")
+        made = converter.convert(
+            model, calibration, config, provenance, progress, preprocessing=preprocessing, class_names=class_names, data=data
+        )
+    else:
+        from ecmt_deploy import models  # timm takes seconds to load, and a module of one's own does not need it
+
+        if provenance is not None or isinstance(preprocessing, Preprocessing):
+            raise ConfigError(f"{model} knows its provenance and preprocessing; pass a dict of the preprocessing that differs")
+        loaded = models.load(model, None if weights is None else Path(weights), model_args, weights_key, preprocessing)
+        if isinstance(calibration, str):
+            made = _on_dataset(loaded, calibration, calibration_samples, config, progress, class_names)
+        else:
+            origin = _provenance(loaded)
+            made = converter.convert(loaded.module, calibration, config, origin, progress, class_names=class_names, data=data)
+    if path is not None:
+        made.save(path)
+    return made
+
+
+def _on_dataset(
+    model: Model,
+    data: str,
+    n_samples: int,
+    config: Preset | None,
+    progress: Progress | None,
+    class_names: Sequence[str] | None,
+) -> SpikingModel:
+    drawn = datasets.calibration(data, preprocessing=model.preprocessing, n_samples=n_samples, n_classes=model.n_outputs)
+    names, ids = output_names(model, data, drawn.class_names)
+    origin = _provenance(model, calibration=drawn.record, class_names=names, class_ids=ids)
+    with progress_line(f"convert {model.name}: calibrate", len(drawn.x)) as bar:
+
+        def show(stage: str, samples: int) -> None:
+            bar(samples, "" if stage == "calibrate" else f"convert {model.name}: {stage}")
+
+        x = torch.from_numpy(drawn.x)
+        return converter.convert(model.module, x, config, origin, progress or show, class_names=class_names)
+
+
+def _provenance(model: Model, **more: Any) -> Provenance:
+    """What a program should remember of its model, and ``more``, which may say otherwise."""
+    from ecmt_deploy.models import literal
+
+    known = {"class_names": model.class_names, "class_ids": model.class_ids} | more
+    return Provenance(
+        tool_version=version("ecmt-deploy"),
+        model=model.name,
+        model_args={key: literal(value) for key, value in model.model_args.items()},
+        weights_sha256=model.weights_sha256,
+        weights_key=model.weights_key,
+        preprocessing=model.preprocessing,
+        preprocessing_origin=model.preprocessing_origin,
+        **known,
+    )
+
+
+def output_names(
+    model: Model, data: str, found: tuple[str, ...] | None
+) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
+    """What the outputs of a model stand for, and what datasets call that, where its calibration data has the classes ``found``.
+
+    Names that come with pretrained weights hold. For weights of a file they are a guess from the architecture's name, refuted
+    by data with other classes, as many as there are outputs. A model without names has those of such data.
+    """
+    names, ids = model.class_names, model.class_ids
+    if found and len(found) == model.n_outputs:
+        if names is None or (model.weights_key is not None and None in datasets.match(found, names, ids)):
+            return found, None
+    elif found and names is None:
+        _logger.warning(
+            "%s: has %d classes, %s %d outputs, which stay without names; other data will need --labels position",
+            data, len(found), model.name, model.n_outputs,
+        )  # fmt: skip
+    return names, ids

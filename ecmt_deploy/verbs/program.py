@@ -1,0 +1,154 @@
+"""Verbs about a program: ``trace``, ``quantize``, ``classify``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ecmt_deploy import data as datasets
+from ecmt_deploy import quantization
+from ecmt_deploy.door import ChipLike, ProgramLike, program_file
+from ecmt_deploy.errors import DataError
+from ecmt_deploy.files import require_out, sha256, write_atomically
+from ecmt_deploy.program import Program, write
+from ecmt_deploy.simulation.traces import Trace
+from ecmt_deploy.untrusted.text import to_csv
+
+#: samples read at once for a trace
+TRACE_BATCH = 16
+
+
+def trace(
+    model: ProgramLike,
+    x: Any,
+    timesteps: int | None = None,
+    progress: Callable[[int], None] | None = None,
+    *,
+    limit: int | None = None,
+    labels: datasets.Labels = "name",
+    out: str | PathLike[str] | None = None,
+) -> Trace:
+    """Compare every node's value so far with its analog value, after every step, to find the layer that breaks.
+
+    Parameters
+    ----------
+    model : the program: a ``SpikingModel``, a ``Program``, the path of a file, or a ``Run``
+    x : samples (N, *input_shape), or an iterable of such batches, or whatever :func:`ecmt_deploy.door.batches` takes; or the
+        name of a dataset, such as ``folder:DIR`` (docs/data.md)
+    timesteps : steps T; by default those the program was converted for
+    progress : called with the number of samples finished
+    limit, labels : of a dataset by name: at most this many samples; how labels find their output, by ``name`` or ``position``
+    out : file for the trace, ``.json``, or for its table, ``.csv``
+
+    Raises
+    ------
+    ConfigError
+        if ``timesteps`` is below 1, or ``out`` has another suffix.
+    DataError
+        if there are no samples, or they do not have the program's input shape.
+    """
+    from ecmt_deploy.engine import load  # torch takes seconds to load, and quantize does not need it
+    from ecmt_deploy.evaluation.jobs import evaluation_data
+    from ecmt_deploy.progress import progress as progress_line
+    from ecmt_deploy.simulation import tracing
+
+    path = None if out is None else Path(out)
+    suffix = None if path is None else require_out(path, ".json", ".csv")
+    running = load(model)
+    if isinstance(x, str):
+        dataset = evaluation_data(running.program, x, limit, labels)
+        with progress_line(f"trace on {x}", len(dataset)) as bar:
+            batches = (images for images, _ in bar.reading(dataset.batches(TRACE_BATCH)))
+            measured = msgspec.structs.replace(tracing.trace(running, batches, timesteps, progress or bar), data=x)
+    else:
+        measured = tracing.trace(running, x, timesteps, progress)
+    if path is not None or isinstance(model, str | PathLike):
+        with program_file(model) as file:  # a report takes the traces of its program alone
+            measured = msgspec.structs.replace(measured, program_sha256=sha256(file))
+    if path is not None:
+        from ecmt_deploy.report.data import trace as as_table
+
+        as_json = msgspec.json.format(msgspec.json.encode(measured), indent=1)
+        write_atomically(path, to_csv(*as_table(measured)) if suffix == ".csv" else as_json)
+    return measured
+
+
+def quantize(
+    program: ProgramLike,
+    hardware: ChipLike | None = None,
+    timesteps: int | None = None,
+    *,
+    out: str | PathLike[str] | None = None,
+) -> Program:
+    """Make the integer program of a float program; the float program is left as it is.
+
+    Parameters
+    ----------
+    program : a float program with recorded ranges, as :func:`ecmt_deploy.convert` makes it, a model that carries one, or the
+        path of its file
+    hardware : chip, its name or file, whose weight, state and payload bits are kept; ``loihi2`` by default
+    timesteps : steps the accumulators have room for in rate coding, where they grow; at least those of the program
+    out : program file to write (.nir)
+
+    Raises
+    ------
+    ConfigError, ConversionError, HardwareError, ProgramError
+        if the program is an integer program or has no ranges, a function of it has no integer form, or the chip does not state
+        its widths.
+    """
+    if out is not None:
+        require_out(Path(out), ".nir", reads=[Path(program)] if isinstance(program, str | PathLike) else [])
+    made = quantization.quantize(program, hardware, timesteps)
+    if out is not None:
+        write(made, out)
+    return made
+
+
+def classify(
+    program: ProgramLike,
+    images: str | PathLike[str] | Sequence[str | PathLike[str]],
+    timesteps: int | None = None,
+    top: int = 5,
+) -> list[list[list[tuple[str, float]]]]:
+    """Find the most probable classes of image files.
+
+    Parameters
+    ----------
+    program : the program: the path of a file, a ``SpikingModel``, a ``Program`` or a ``Run``
+    images : paths of image files, or of one
+    timesteps : steps T; by default those the program was converted for
+    top : how many classes
+
+    Returns
+    -------
+    for every image, for every step, the ``top`` classes as (name, probability), most probable first
+
+    Raises
+    ------
+    DataError
+        if an image cannot be read, or the program does not know the preprocessing of its images.
+    """
+    import torch
+
+    from ecmt_deploy.engine import load
+
+    model = load(program)
+    source = model.program.provenance
+    if source.preprocessing is None:
+        raise DataError(datasets.WITHOUT_PREPROCESSING)
+    paths = [Path(image) for image in ([images] if isinstance(images, str | PathLike) else images)]
+    readouts = model(torch.from_numpy(datasets.load_images(paths, source.preprocessing)), timesteps)
+    probabilities = torch.softmax(readouts, dim=-1)
+    best = probabilities.topk(min(top, probabilities.shape[-1]), dim=-1)
+    names = source.class_names
+    return [
+        [
+            [(names[k] if names else str(k), p) for p, k in zip(values, classes, strict=True)]
+            for values, classes in zip(best.values[:, i].tolist(), best.indices[:, i].tolist(), strict=True)
+        ]
+        for i in range(len(paths))
+    ]

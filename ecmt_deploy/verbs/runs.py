@@ -1,0 +1,157 @@
+"""Verbs about runs: ``merge``, ``energy``, ``report``, ``sweep``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ecmt_deploy import estimation
+from ecmt_deploy.data import Labels
+from ecmt_deploy.door import ChipLike, ProgramLike, listed
+from ecmt_deploy.errors import ConfigError
+from ecmt_deploy.estimation import ARITHMETIC, Energy
+from ecmt_deploy.placement import Placement
+from ecmt_deploy.runs.directory import StoredRun, load_run
+
+if TYPE_CHECKING:
+    from ecmt_deploy.evaluation.score import Evaluation
+    from ecmt_deploy.report import Comparison
+
+#: a run directory, by its path or as it was loaded
+RunLike: TypeAlias = str | PathLike[str] | StoredRun
+
+
+def energy(
+    activity: Any,
+    program: ProgramLike | None = None,
+    hardware: ChipLike | None = None,
+    placement: Placement | None = None,
+    arithmetic: ChipLike = ARITHMETIC,
+) -> Energy:
+    """Price the counts of a run: ``energy(run, chip)``, or ``energy(activity, program, chip)``.
+
+    Parameters
+    ----------
+    activity : a ``Run``, the path of a run directory, or the ``Activity`` of a run of ``program``, or an ``Evaluation`` of it
+    program : the program: a ``Program``, the path of its file, or a ``SpikingModel`` that carries one; a run knows its own
+    hardware : the chip, its name or file
+    placement : where the program is on the chip; by default it is placed
+    arithmetic : prices of views (a) and (c); a chip with a model of memories uses its own for view (c)
+
+    Raises
+    ------
+    RunError
+        if activity or placement are not of this program, the activity is over no samples, or the placement on another chip.
+    ConfigError, ProgramError, HardwareError
+        if there is no program or no such chip.
+    """
+    if isinstance(activity, str | PathLike):
+        activity = load_run(Path(activity))
+    return estimation.energy(activity, program, hardware, placement, arithmetic)
+
+
+def merge(
+    paths: str | PathLike[str] | Sequence[str | PathLike[str]], out: str | PathLike[str], overwrite: bool = False
+) -> StoredRun | Evaluation:
+    """Add the shards of one run, or of one evaluation: the result is as if it had been made at once.
+
+    Parameters
+    ----------
+    paths : directories that ``simulate`` wrote with ``shard``, or those of ``evaluate`` with ``checkpoint``
+    out : directory for the whole run; of an evaluation the ``.json`` file, byte for byte what it would have been undivided
+    overwrite : whether a run there is replaced
+
+    Raises
+    ------
+    RunError
+        if they are not all the shards of one job, complete; the error names the shard and what is different. Or if ``out``
+        holds a run already, or the files of a shard do not fit.
+    """
+    from ecmt_deploy.runs import merge as merging
+
+    return merging.merge([Path(path) for path in listed(paths)], Path(out), overwrite)
+
+
+def report(
+    runs: RunLike | Sequence[RunLike],
+    out: str | PathLike[str] = "report.html",
+    hardware: ChipLike | Sequence[ChipLike] = (),
+    trace: str | PathLike[str] | None = None,
+) -> Path:
+    """Write one self-contained page about a run, or about several side by side.
+
+    Parameters
+    ----------
+    runs : run directories, as ``simulate`` keeps them, or one
+    out : page to write (``.html``), or the data it is made of (``.json``)
+    hardware : chips to price the runs on, by name or ``.toml`` file; by default those that come with the project
+    trace : file with a trace of the same program, for the report of a single run
+
+    Returns
+    -------
+    the path of the page
+
+    Raises
+    ------
+    ConfigError
+        if there is no run, a trace for several, or the name of the page is that of no page.
+    RunError
+        if a run is missing or damaged, or the trace is of another program.
+    """
+    from ecmt_deploy.runs import ledger
+
+    paths = [_directory(run) for run in listed(runs)]
+    ledger.write_report(paths, Path(out), listed(hardware), None if trace is None else Path(trace))
+    return Path(out)
+
+
+def sweep(
+    programs: str | PathLike[str] | Sequence[str | PathLike[str]],
+    hardware: str | PathLike[str] | Sequence[str | PathLike[str]],
+    timesteps: str | Sequence[int],
+    out: str | PathLike[str],
+    data: str | None = None,
+    limit: int | None = None,
+    target: str = "torch",
+    precision: str = "float",
+    say: Callable[[str], None] = lambda line: None,
+    labels: Labels = "name",
+) -> Comparison:
+    """Run every program at every number of steps, price every run on every chip, and compare them.
+
+    Parameters
+    ----------
+    programs : ``.nir`` files of different names, or one
+    hardware : chips by name, or ``.toml`` files; with precision ``fixed`` float programs are quantised for the first with
+        widths
+    timesteps : numbers of steps T, or text such as ``1:8`` or ``1,2,4``
+    out : directory that takes ``<program>/T<t>/`` (runs, as ``simulate`` keeps them), ``summary.csv``, ``summary.json`` and
+        ``report.html``. Runs that are there already and are the ones asked for are not made again.
+    data : what to run on, by default the data each program was calibrated on, its evaluation split
+    limit : at most so many samples
+    target, precision : where and in which arithmetic to run, see :func:`ecmt_deploy.simulate`
+    say : called with a line before every run
+    labels : how labels find their output, by ``name`` or by ``position``
+
+    Raises
+    ------
+    EcmtError
+        before anything runs, if an argument makes no sense, or a run directory in the way is of another program, data, number
+        of samples, target or precision; later if a run fails.
+    """
+    from ecmt_deploy.runs import sweep as sweeps
+
+    steps = sweeps.parse_timesteps(timesteps) if isinstance(timesteps, str) else timesteps
+    files = [Path(program) for program in listed(programs)]
+    chips = [str(chip) for chip in listed(hardware)]
+    return sweeps.sweep(files, chips, steps, Path(out), data, limit, target, precision, say, labels)
+
+
+def _directory(run: RunLike) -> Path:
+    if isinstance(run, StoredRun):
+        return run.path
+    if isinstance(run, str | PathLike):
+        return Path(run)
+    raise ConfigError(f"{type(run).__name__} is in no run directory; simulate(.., data, out=DIR) makes one, with its accuracy")
