@@ -35,7 +35,8 @@ def evaluate(
 def evaluate(
     model: ProgramLike, batches: str, timesteps: int | None = ..., batch_size: int = ..., *, limit: int | None = ...,
     labels: Labels = ..., execution: Execution | None = ..., workers: int | None = ...,
-    checkpoint: str | PathLike[str] | None = ..., shard: str, out: str | PathLike[str] | None = ..., say: Callable[[str], None] = ...,
+    checkpoint: str | PathLike[str] | None = ..., shard: str, out: str | PathLike[str] | None = ...,
+    say: Callable[[str], None] = ...,
 ) -> Checkpoint: ...  # fmt: skip
 
 
