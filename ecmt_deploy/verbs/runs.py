@@ -11,7 +11,8 @@ from ecmt_deploy import estimation
 from ecmt_deploy.data import Labels
 from ecmt_deploy.door import ChipLike, ProgramLike, listed
 from ecmt_deploy.errors import ConfigError
-from ecmt_deploy.estimation import ARITHMETIC, Energy
+from ecmt_deploy.estimation import Energy
+from ecmt_deploy.estimation.pricing import ARITHMETIC
 from ecmt_deploy.placement import Placement
 from ecmt_deploy.runs.directory import StoredRun, load_run
 
