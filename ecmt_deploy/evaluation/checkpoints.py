@@ -141,8 +141,8 @@ def find_checkpoints(folder: Path) -> dict[Path, Shard]:
     """The checkpoints in a folder and their shards, by count and index."""
     if not folder.is_dir():
         return {}
-    named = [(Shard(int(match[1]), int(match[2])), path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
-    return {path: shard for shard, path in sorted(named, key=lambda found: (found[0].count, found[0].index))}
+    found = {path: Shard(int(match[1]), int(match[2])) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))}
+    return dict(sorted(found.items(), key=lambda item: (item[1].count, item[1].index)))
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -7,7 +7,6 @@ import hashlib
 import operator
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -85,21 +84,21 @@ def evaluate_file(job: EvaluateJob, say: Callable[[str], None] = lambda line: No
     with process_group() as process:
         first = process.rank == 0
 
-        def begin() -> _Work:
+        def begin() -> tuple[SpikingModel, datasets.Dataset, Checkpoint]:
             if job.out is not None and first:
                 require_out(job.out, ".json")
             return _begin(job, Shard(process.rank + 1, process.size))
 
-        work = process.together(begin)
-        origin = work.checkpoint.origin
+        model, dataset, checkpoint = process.together(begin)
+        origin = checkpoint.origin
         for rank, other in enumerate(process.gather(origin)):
             if different := difference(msgspec.structs.asdict(other), msgspec.structs.asdict(origin)):
                 refuse(f"process {rank} evaluates something else: {different}; give all processes the same files and options")
-        before = sum(process.gather(work.checkpoint.n_samples))
+        before = sum(process.gather(checkpoint.n_samples))
         if first and before:
             say(f"{job.checkpoint}: {before} of {origin.n_samples} samples are counted already")
         processes = f" (process 1 of {process.size})" if process.size > 1 else ""
-        done = work.finish(f"evaluate {job.program.name}{processes}", show=first)
+        done = _finish(job, model, dataset, checkpoint, f"evaluate {job.program.name}{processes}", show=first)
         result = functools.reduce(operator.add, process.gather(done.score)).evaluation(job.data, origin.model)
         if job.out is not None and first:
             write_evaluation(job.out, result)
@@ -119,37 +118,14 @@ def evaluate_shard(job: EvaluateJob, say: Callable[[str], None] = lambda line: N
         refuse(f"--shard {job.shard} has no whole result to write; leave out --out, and give it to merge when all are done")
     if this_process().launched:
         refuse("--shard is for processes that torchrun did not start; leave it out, torchrun's divide the work by themselves")
-    work = _begin(job, job.shard)
-    if done := work.checkpoint.done:
-        say(f"{job.checkpoint}: {done} of the {len(work.checkpoint.batches)} batches of shard {job.shard} are done already")
-    return work.finish(f"evaluate {job.program.name}, shard {job.shard}")
+    model, dataset, checkpoint = _begin(job, job.shard)
+    if done := checkpoint.done:
+        say(f"{job.checkpoint}: {done} of the {len(checkpoint.batches)} batches of shard {job.shard} are done already")
+    return _finish(job, model, dataset, checkpoint, f"evaluate {job.program.name}, shard {job.shard}")
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What one process has to do of a job: ``checkpoint`` is what is done of its shard."""
-
-    job: EvaluateJob
-    model: SpikingModel
-    dataset: datasets.Dataset
-    checkpoint: Checkpoint
-
-    def finish(self, what: str, show: bool = True) -> Checkpoint:
-        """Do what is left; ``what`` names it in the progress. Whatever stops it, the batches done by then are kept."""
-        job, before, steps = self.job, self.checkpoint.n_samples, self.checkpoint.origin.timesteps
-        left = self.dataset.take(self.checkpoint.remaining)
-        batches = left.batches(job.batch_size, workers=job.workers, pin_memory=self.model.device.type == "cuda")
-        path = checkpoint_path(job.checkpoint, self.checkpoint) if job.checkpoint else None
-        with progress(what, len(left)) if show else nullcontext() as bar, Saver(path, self.checkpoint) as saver:
-            for images, labels in bar.reading(batches) if bar else batches:
-                saver.save(saver.latest.plus(score_batch(self.model, images, labels, steps, job.batch_size)))
-                if bar:
-                    bar(saver.latest.n_samples - before)
-        return saver.latest
-
-
-def _begin(job: EvaluateJob, shard: Shard) -> _Work:
-    """Everything about a shard that can fail early."""
+def _begin(job: EvaluateJob, shard: Shard) -> tuple[SpikingModel, datasets.Dataset, Checkpoint]:
+    """Everything about a shard that can fail early: the program, the whole data, and what of the shard is done."""
     model = load(job.program).to(choose_device(job.execution.device))
     model.use(job.execution)
     program = model.program
@@ -174,7 +150,22 @@ def _begin(job: EvaluateJob, shard: Shard) -> _Work:
     checkpoint = resume(job.checkpoint, origin, shard, program.nodes)
     if job.checkpoint and (wrong := impossible(program, checkpoint.score.activity)):
         raise RunError(f"{checkpoint_path(job.checkpoint, shard)}: {wrong}; {MEND}")
-    return _Work(job, model, dataset, checkpoint)
+    return model, dataset, checkpoint
+
+
+def _finish(
+    job: EvaluateJob, model: SpikingModel, dataset: datasets.Dataset, done: Checkpoint, what: str, show: bool = True
+) -> Checkpoint:
+    """Do what is left of a shard; ``what`` names it in the progress. Whatever stops it, the batches done by then are kept."""
+    left = dataset.take(done.remaining)
+    batches = left.batches(job.batch_size, workers=job.workers, pin_memory=model.device.type == "cuda")
+    path = checkpoint_path(job.checkpoint, done) if job.checkpoint else None
+    with progress(what, len(left)) if show else nullcontext() as bar, Saver(path, done) as saver:
+        for images, labels in bar.reading(batches) if bar else batches:
+            saver.save(saver.latest.plus(score_batch(model, images, labels, done.origin.timesteps, job.batch_size)))
+            if bar:
+                bar(saver.latest.n_samples - done.n_samples)
+    return saver.latest
 
 
 def evaluation_data(program: Program, data: str, limit: int | None, labels: datasets.Labels = "name") -> datasets.Dataset:

@@ -114,5 +114,5 @@ def _interleaved(parts: Sequence[np.ndarray], axis: int) -> np.ndarray:
 
 
 def _sum(seconds: Sequence[float | None]) -> float | None:
-    known = [s for s in seconds if s is not None]
+    known = [each for each in seconds if each is not None]
     return sum(known) if len(known) == len(seconds) else None
