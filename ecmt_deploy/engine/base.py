@@ -3,7 +3,7 @@ context's, so that one model serves many threads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ecmt_deploy.engine.context import NodeRun
+from ecmt_deploy.engine.plan import Hints, Neighbour
 from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal, news, number
 from ecmt_deploy.program import Program, ops
 from ecmt_deploy.program.graph import unrepeated
@@ -73,6 +74,24 @@ class TorchOp(nn.Module):
         self.operand_spikes = [source in program.spiking for source in program.operands[name]]
         self.spikes = name in program.spiking
         self.encoding = name in program.encoding
+
+    #: whether the result is memory of its own, which who takes it alone may overwrite
+    fresh = False
+    #: whether it moves rows (the last axis) as wholes
+    keeps_rows = False
+
+    def prepare(self, hints: Hints, operands: Sequence[Neighbour]) -> None:
+        """Note what this node may do for its neighbours, and they for it."""
+
+    def take_bias(self, hints: Hints, constant: ops.Constant) -> None:
+        """Add the constant that the only consumer adds, where that can be done early."""
+
+    def take_offset(self, hints: Hints, initial: Tensor) -> None:
+        """Add what the only consumer's running sum begins with to the sums it gives, where that can be done early."""
+
+    def hints(self, chunk: Chunk) -> Hints:
+        """What it may do in the run that the chunk belongs to."""
+        return chunk.run.plan[self.name]
 
     def own(self, chunk: Chunk) -> NodeRun:
         """What changes of this node in the run that the chunk belongs to."""

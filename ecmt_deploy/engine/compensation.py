@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from ecmt_deploy.engine.base import TorchOp, runs
 from ecmt_deploy.engine.functions import IN_PLACE, TORCH
+from ecmt_deploy.engine.plan import Hints, Neighbour
 from ecmt_deploy.engine.signal import FORM, ITSELF, MEAN, SUM, Chunk, Signal, aligned, any_along, fold, news
 from ecmt_deploy.program import Program, ops
 
@@ -60,8 +62,6 @@ class ECM(TorchOp):
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
         self.form = FORM[self.node.coding]
-        #: take the memory of the operand, which nobody else needs, for the result
-        self.overwrites = False
         self.broadcast = np.broadcast_shapes(*self.operand_shapes)
         self.constants: dict[str, Any] = {}
         for key, array in self.node.parameters.items():
@@ -70,13 +70,19 @@ class ECM(TorchOp):
             else:
                 self.constants[key] = array.item()
 
+    fresh = True
+
+    def prepare(self, hints: Hints, operands: Sequence[Neighbour]) -> None:
+        if self.node.function in IN_PLACE and operands[0].alone and operands[0].op.fresh:
+            hints.overwrites = 0
+
     def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
         operands = [s.to(self.form, chunk) for s in signals]
         steady = all(s.steady for s in operands)
         arrays = {key: getattr(self, "parameter_" + key) for key in self.node.parameters if key not in self.constants}
         values = [aligned(s.value if steady else s.each(chunk), self.broadcast) for s in operands]
         folded = [fold(value) for value in values]
-        functions = IN_PLACE if self.overwrites and chunk.inplace else TORCH
+        functions = IN_PLACE if self.hints(chunk).overwrites is not None and chunk.inplace else TORCH
         value = functions[self.node.function]({**self.constants, **arrays}, *folded)
         return Signal(value.unflatten(0, (-1, chunk.batch)), self.form, steady)
 
@@ -109,6 +115,7 @@ class Product(TorchOp):
     left: Tensor
     right: Tensor
     takes_elements = False
+    fresh = True
 
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
@@ -119,6 +126,12 @@ class Product(TorchOp):
         self.hold("right", self.node.right_initial)
         self.moved = bool(self.node.left_initial.any()), bool(self.node.right_initial.any())
         self.dense = prod(self.shape) * contracted
+
+    def prepare(self, hints: Hints, operands: Sequence[Neighbour]) -> None:
+        if self.form == SUM:
+            for x, initial, moved in zip(operands, (self.left, self.right), self.moved, strict=True):
+                if moved and x.alone:
+                    x.op.take_offset(x.hints, initial)
 
     def _operand(self, chunk: Chunk, signal: Signal, initial: Tensor, moved: bool) -> Signal:
         operand = signal.to(self.form, chunk)

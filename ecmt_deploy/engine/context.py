@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from ecmt_deploy.engine.counting import Counting, Tally
+from ecmt_deploy.engine.plan import Plan
 from ecmt_deploy.errors import NotFiniteError
 from ecmt_deploy.program.activity import Counts
+
+#: called with a node's name and values (B, ...)
+Observer = Callable[[str, Tensor], None]
 
 
 @dataclass
@@ -26,17 +30,30 @@ class RunContext:
 
     Parameters
     ----------
+    plan : what its nodes may do for each other
     names : of the program's nodes
+    compiled : whether neurons run as compiled kernels
     identity : whether neurons pass their membrane on, which makes the analog network
+    watch_neurons : called with a neuron's name and its operand (B, ...), step after step
+    watch_streams : called with a node's name and its stream (B, ...), step after step
     spiking : the one neuron that spikes all the same; :attr:`membrane` then has what it has not sent at the end
     """
 
-    def __init__(self, names: Iterable[str], identity: bool = False, spiking: str | None = None) -> None:
-        self.identity, self.spiking = identity, spiking
+    def __init__(
+        self, plan: Plan, names: Iterable[str], *, compiled: bool = False, identity: bool = False, spiking: str | None = None,
+        watch_neurons: Observer | None = None, watch_streams: Observer | None = None,
+    ) -> None:  # fmt: skip
+        self.plan, self.compiled, self.identity, self.spiking = plan, compiled, identity, spiking
+        self.watch_neurons, self.watch_streams = watch_neurons, watch_streams
         self.nodes = {name: NodeRun() for name in names}
         self.membrane: Tensor | None = None
         self._extremes: list[tuple[str, Tensor, Tensor]] = []
         self._counting = Counting([node.tally for node in self.nodes.values()])
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody looks at streams, so that they have to be what the program says, one by one."""
+        return self.watch_neurons is not None or self.watch_streams is not None
 
     def passes_on(self, name: str) -> bool:
         """Whether neuron ``name`` sends its membrane as it is."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
 
 import torch
 from torch import Tensor
 
 from ecmt_deploy.engine.base import TorchOp, in_one_form, runs
+from ecmt_deploy.engine.plan import Hints, Neighbour
 from ecmt_deploy.engine.signal import Chunk, Signal, any_along
 from ecmt_deploy.program import Program, ops
 
@@ -15,6 +17,7 @@ from ecmt_deploy.program import Program, ops
 @runs(ops.BroadcastScale)
 class Scale(TorchOp):
     takes_elements = False
+    fresh = True
     scale: Tensor
 
     def __init__(self, program: Program, name: str) -> None:
@@ -34,16 +37,22 @@ class Scale(TorchOp):
 @runs(ops.Add)
 class Add(TorchOp):
     takes_elements = False
-    #: operand whose memory may take the result: nobody else needs it
-    overwrites: int | None = None
+    fresh = True
+
+    def prepare(self, hints: Hints, operands: Sequence[Neighbour]) -> None:
+        own = (i for i, x in enumerate(operands) if x.alone and x.op.fresh and x.op.shape == self.shape)
+        hints.overwrites = next(own, None)
+        if len(operands) == 2 and operands[0].alone and operands[1].op.node.role == "constant":
+            operands[0].op.take_bias(operands[0].hints, operands[1].op.node)
 
     def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
         if signals[0].completed:
             return signals[0]._replace(completed=False, changed=None)
         form, steady, same = in_one_form(chunk, signals)
         values = [s.value for s in same]
-        if self.overwrites is not None and chunk.inplace and same[self.overwrites].steady == steady:
-            total = values.pop(self.overwrites)
+        overwrites = self.hints(chunk).overwrites
+        if overwrites is not None and chunk.inplace and same[overwrites].steady == steady:
+            total = values.pop(overwrites)
             for value in values:
                 total.add_(value)
             return Signal(total, form, steady)
@@ -58,6 +67,8 @@ class Add(TorchOp):
 
 @runs(ops.Mean)
 class Mean(TorchOp):
+    fresh = True
+
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
         ndim = len(self.operand_shapes[0])

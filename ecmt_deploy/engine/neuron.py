@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ecmt_deploy.engine.base import TorchOp, runs
 from ecmt_deploy.engine.firing import Levels, Task, fire_fused, fire_in_tiles
+from ecmt_deploy.engine.plan import Hints
 from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal, counted, number
 from ecmt_deploy.program import Program, ops
 
@@ -25,13 +26,6 @@ class Neuron(TorchOp):
     node: ops.MultiThreshold
     sends_analog = False
     takes_elements = False
-    #: run as one compiled kernel
-    fused = False
-    #: give spikes of single steps, for who counts elements
-    shows_spikes = False
-    #: give sums that contain what its only consumer begins with
-    completes = False
-    offset: Tensor
     initial: Tensor
     positive: Tensor
     negative: Tensor
@@ -49,10 +43,8 @@ class Neuron(TorchOp):
         self.hold("least", self._on_grid(np.ldexp(1.0, node.lowest_level.astype(np.int32)).astype(node.positive_base.dtype)))
         self.top = 2.0 ** (int(node.levels) - 1)
 
-    def take_offset(self, initial: Tensor) -> None:
-        """Let the sums it gives contain what its only consumer begins with."""
-        self.completes = True
-        self.register_buffer("offset", self._on_grid(initial), persistent=False)
+    def take_offset(self, hints: Hints, initial: Tensor) -> None:
+        hints.offset = self._on_grid(initial)
 
     def _on_grid(self, parameter: Any) -> Any:
         """An array or a tensor with as many axes as the operand."""
@@ -62,17 +54,17 @@ class Neuron(TorchOp):
         (x,) = signals
         if chunk.run.passes_on(self.name):
             return self._pass_on(chunk, x)
-        own, watched_alone = self.own(chunk), chunk.run.spiking == self.name
-        offset = self.offset if x.form == SUM and not chunk.watched and self.completes else None
+        own, hints, watched_alone = self.own(chunk), self.hints(chunk), chunk.run.spiking == self.name
+        offset = hints.offset if x.form == SUM and not chunk.run.watched else None
         levels = self._levels(offset)
         u = x.value.reshape(*x.value.shape[:2], *self.grid)
         if u.dtype in NARROW:  # a sum of spikes has more digits than such floats hold
             u, levels = u.float(), levels.float()
         times = tuple(range(chunk.start, chunk.start + chunk.steps))
         keeps = watched_alone or not chunk.final
-        task = Task(times, means=x.form == MEAN, keeps=keeps, apart=self.shows_spikes or chunk.watched)
+        task = Task(times, means=x.form == MEAN, keeps=keeps, apart=hints.shows_spikes or chunk.run.watched)
         sent = own.state.get("sent")
-        run = fire_fused if self.fused else fire_in_tiles
+        run = fire_fused if chunk.run.compiled else fire_in_tiles
         if u.stride(-1) > u.stride(-2) and min(u.shape[-2:]) > 1:  # keys lie transposed: along memory is faster
             before = None if sent is None else sent.mT
             fired = run(u.mT, before, levels.transposed(), task._replace(axis=-2)).transposed()

@@ -41,7 +41,6 @@ class Chunk:
     batch : samples
     final : whether no step comes after it, so that no state need be kept
     samples : how many of the batch count; ``None`` where nothing is counted
-    watched : whether somebody looks at the streams
     """
 
     run: RunContext
@@ -50,7 +49,6 @@ class Chunk:
     batch: int
     final: bool
     samples: int | None
-    watched: bool = False
 
     @property
     def first(self) -> bool:
@@ -60,7 +58,7 @@ class Chunk:
     @property
     def inplace(self) -> bool:
         """Whether nodes may change memory that nobody needs any more."""
-        return not self.watched and not torch.is_grad_enabled()
+        return not self.run.watched and not torch.is_grad_enabled()
 
     def times(self, like: Tensor) -> Tensor:
         """t = start, start + 1, .. as (steps, 1, ...) beside ``like`` (steps, B, ...)."""

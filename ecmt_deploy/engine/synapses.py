@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from ecmt_deploy.engine.base import TorchOp, runs
-from ecmt_deploy.engine.signal import MEAN, Chunk, Signal, any_along, counted, fold
+from ecmt_deploy.engine.plan import Hints, Neighbour
+from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal, any_along, counted, fold
 from ecmt_deploy.program import Program, ops
 from ecmt_deploy.program.ops.convolution import Convolution, convolution
+
+#: at most this share of the rows is picked out of them
+FEW_ROWS = 0.75
 
 
 class Synapses(TorchOp):
     """Linear maps and convolutions."""
 
+    fresh = True
     weight: Tensor
     dense: int
 
@@ -35,28 +42,40 @@ class Synapses(TorchOp):
 @runs(ops.LastAxisLinear)
 class Linear(Synapses):
     takes_elements = False
-    #: the constant that its only consumer adds, as one vector (out,), and the form of streams in which it is the same always
-    bias: Tensor
-    bias_form: str | None = None
-    #: rows of the operand in which a neuron can fire at all, where they are few
-    firing_rows: Tensor | None
 
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
         self.hold("weight", self.node.weight)
-        self.register_buffer("firing_rows", None, persistent=False)
         self.dense = self.node.weight.size * prod(self.shape[:-1])
 
+    def prepare(self, hints: Hints, operands: Sequence[Neighbour]) -> None:
+        """Compute only rows in which a neuron has a level to fire, as where the readout takes one row of many."""
+        neuron = operands[0].op.node
+        if neuron.role == "neuron":
+            rows = np.broadcast_to(neuron.lowest_level < neuron.levels, self.operand_shapes[0]).any(axis=-1)
+            if rows.ndim and rows.sum() <= FEW_ROWS * rows.size:
+                hints.firing_rows = torch.from_numpy(rows)
+
+    def take_bias(self, hints: Hints, constant: ops.Constant) -> None:
+        """A constant that is one vector for all rows, and no mask."""
+        value = constant.value
+        if constant.masks:
+            return
+        rows = value.reshape(-1, value.shape[-1]) if value.ndim else value.reshape(1, 1)
+        if rows.shape[-1] == self.weight.shape[0] and np.array_equal(rows, np.broadcast_to(rows[:1], rows.shape)):
+            hints.bias = torch.from_numpy(rows[0].copy())
+            hints.bias_form = MEAN if constant.schedule == "every" else SUM
+
     def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
-        (x,) = signals
-        completed = x.form == self.bias_form and not chunk.watched
-        bias = self.bias if completed else None
-        if self.firing_rows is None or x.events is None:
+        (x,), hints = signals, self.hints(chunk)
+        completed = x.form == hints.bias_form and not chunk.run.watched
+        bias, firing_rows = hints.bias if completed else None, hints.firing_rows
+        if firing_rows is None or x.events is None:
             value = F.linear(x.value, self.weight, bias)
         else:
             shape = (*x.value.shape[:-1], len(self.weight))
             value = x.value.new_zeros(shape) if bias is None else bias.repeat(*shape[:-1], 1)
-            value[:, :, self.firing_rows] = F.linear(x.value[:, :, self.firing_rows], self.weight, bias)
+            value[:, :, firing_rows] = F.linear(x.value[:, :, firing_rows], self.weight, bias)
         return Signal(value, x.form, x.steady, completed=completed)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:

@@ -19,7 +19,7 @@ class Wiring(TorchOp):
     adds_values = False
 
     @property
-    def keeps_rows(self) -> bool:
+    def keeps_rows(self) -> bool:  # type: ignore[override]
         """Whether rows (the last axis) stay whole."""
         whole = bool(self.shape) and len(self.operand_shapes) == 1 and bool(self.operand_shapes[0])
         return whole and self.moves_rows()

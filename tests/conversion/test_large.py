@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-import ecmt_deploy.engine
+import ecmt_deploy.engine.model
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion.calibration.tools.percentiles import Tails
 from ecmt_deploy.conversion.converter import convert
@@ -125,9 +125,9 @@ def test_tails_of_values_that_are_missing_are_refused():
 def test_a_batch_that_does_not_fit_has_the_percentiles_of_the_whole(monkeypatch):
     x, config = torch.from_numpy(images(16, seed=1)).double(), ConvertConfig(preset="paper")
     whole = convert(TinyTransformer(outlier=3.0).double(), x, config).program
-    monkeypatch.setattr(ecmt_deploy.engine, "MEMORY_BYTES", 1)
+    monkeypatch.setattr(ecmt_deploy.engine.model, "MEMORY_BYTES", 1)
     parts = convert(TinyTransformer(outlier=3.0).double(), x, config)
-    assert parts.plan(16, 1) == (1, 1)
+    assert parts.pieces(16, 1) == (1, 1)
     for name in whole.neurons:
         for mine, theirs in zip(parameters(whole.nodes[name]), parameters(parts.program.nodes[name]), strict=True):
             np.testing.assert_allclose(mine, theirs, rtol=1e-12)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ecmt_deploy.config import Execution
-from ecmt_deploy.engine import SpikingModel, fusion
+from ecmt_deploy.engine import SpikingModel, synapses
 from ecmt_deploy.engine.functions import IN_PLACE, TORCH
 from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.kernels import kernels
@@ -28,7 +28,7 @@ def test_pieces_of_time_and_batch_add_up_to_the_whole(program, samples, steps):
     """State passes from piece to piece, and every count is taken once."""
     model, x = SpikingModel(program).double(), torch.from_numpy(images(6)).double()
     whole, counts = model.count(x, STEPS, samples=5)
-    model.plan = lambda batch, timesteps: (samples, steps)
+    model.pieces = lambda batch, timesteps: (samples, steps)
     outputs, pieces = model.count(x, STEPS, samples=5)
     assert pieces.differences(counts) == []
     np.testing.assert_allclose(outputs.numpy(), whole.numpy(), rtol=0, atol=1e-12 * float(whole.abs().max()))
@@ -36,16 +36,16 @@ def test_pieces_of_time_and_batch_add_up_to_the_whole(program, samples, steps):
 
 def test_the_plan_fits_the_memory_and_divides_the_batch(program):
     model = SpikingModel(program)
-    assert model.plan(12, STEPS) == (12, STEPS)
-    one = model._most_alive * model._like.element_size()
+    assert model.pieces(12, STEPS) == (12, STEPS)
+    one = model.step_bytes
     for room in range(1, 12 * STEPS):
         model.memory_bytes = room * one
-        samples, steps = model.plan(12, STEPS)
+        samples, steps = model.pieces(12, STEPS)
         assert samples * steps <= room
         assert 12 % samples == 0
         assert steps == STEPS or samples == 1
     model.memory_bytes = 1  # not even one fits: it is what can be done
-    assert model.plan(12, STEPS) == (1, 1)
+    assert model.pieces(12, STEPS) == (1, 1)
 
 
 def test_one_neuron_alone_is_that_of_the_reference(program):
@@ -112,12 +112,12 @@ def test_rows_that_cannot_fire_need_no_product(all_programs, monkeypatch):
             nodes[source] = replace(neuron, lowest_level=lowest)
     program = replace(program, nodes=nodes)
     x = torch.from_numpy(images(4)).double()
-    monkeypatch.setattr(fusion, "FEW_ROWS", -1.0)
+    monkeypatch.setattr(synapses, "FEW_ROWS", -1.0)
     outputs, counts = SpikingModel(program).double().count(x, STEPS)
-    monkeypatch.setattr(fusion, "FEW_ROWS", 0.99)
+    monkeypatch.setattr(synapses, "FEW_ROWS", 0.99)
     model = SpikingModel(program).double()
     skipping, skipping_counts = model.count(x, STEPS)
-    assert any(getattr(op, "firing_rows", None) is not None for op in model.ops)
+    assert any(model.plan[name].firing_rows is not None for name in program.nodes)
     assert skipping_counts.differences(counts) == []
     np.testing.assert_allclose(skipping.numpy(), outputs.numpy(), rtol=0, atol=1e-12 * float(outputs.abs().max()))
     np.testing.assert_array_equal(model.analog(x).numpy(), SpikingModel(program).double().analog(x).numpy())
@@ -235,8 +235,8 @@ def test_the_analog_program_keeps_to_the_memory_too(program):
     model, x = SpikingModel(program).double(), torch.from_numpy(images(6)).double()
     whole = model.analog(x)
     asked = []
-    plan = model.plan
-    model.plan = lambda batch, timesteps: asked.append((batch, timesteps)) or plan(batch, timesteps)
+    plan = model.pieces
+    model.pieces = lambda batch, timesteps: asked.append((batch, timesteps)) or plan(batch, timesteps)
     model.memory_bytes = 1  # sample by sample
     np.testing.assert_allclose(model.analog(x).numpy(), whole.numpy(), rtol=0, atol=1e-12 * float(whole.abs().max()))
     assert asked == [(6, 1)]

@@ -90,7 +90,7 @@ class Paper(Preset, frozen=True, kw_only=True):
                     tails[name].see(x)
                     largest[name] = max(largest[name], finite(name, float(x.abs().max())))
 
-            for part in batch.split(engine.plan(len(batch), 1)[0]):
+            for part in batch.split(engine.pieces(len(batch), 1)[0]):
                 engine.analog(part, observe)
             for name, values in tails.items():
                 seen[name].append(values.percentiles())

@@ -1,0 +1,251 @@
+"""``SpikingModel``: an ``nn.Module`` that executes a program batched, on CPU or GPU."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ecmt_deploy.config import MEMORY_BYTES, Execution, require_timesteps
+from ecmt_deploy.door import ProgramLike, as_program
+from ecmt_deploy.engine import compensation, elementwise, neuron, synapses, wiring  # noqa: F401 - what they register
+from ecmt_deploy.engine.base import as_tensor, torch_op
+from ecmt_deploy.engine.context import Observer, RunContext
+from ecmt_deploy.engine.firing import require_compiler
+from ecmt_deploy.engine.memory import keep_freed_memory
+from ecmt_deploy.engine.plan import Plan
+from ecmt_deploy.engine.running import Runner
+from ecmt_deploy.errors import ConfigError, DataError
+from ecmt_deploy.program import Program, write
+from ecmt_deploy.program.activity import Activity
+from ecmt_deploy.program.graph import named_parameters
+
+
+class SpikingModel(nn.Module):
+    """A spiking program as a torch module.
+
+    Parameters
+    ----------
+    program : a float program; its parameters become buffers, so ``to(device)``, ``double()`` work as on any module
+    """
+
+    ops: Any
+    _like: Tensor
+
+    def __init__(self, program: Program) -> None:
+        super().__init__()
+        if program.integer:
+            raise ConfigError(
+                "the torch engine runs float programs only; run an integer program with simulate --precision fixed"
+            )
+        self.program = program
+        self.ops = nn.ModuleList(torch_op(program, name) for name in program.nodes)
+        self.register_buffer("_like", torch.zeros(0, dtype=getattr(torch, program.dtype.name)), persistent=False)
+        by_name = dict(zip(program.nodes, self.ops, strict=True))
+        self.plan = Plan(program, by_name)
+        self._runner = Runner(program, by_name)
+        self._compiled = False
+        self.memory_bytes = MEMORY_BYTES
+        self.eval()
+
+    def __repr__(self) -> str:
+        return f"SpikingModel({self.program.summary}, on {self.device})"
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self._like.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in."""
+        return self._like.dtype
+
+    def use(self, execution: Execution) -> None:
+        """Run as ``execution`` says, on the device where it is; this process then keeps memory that it frees.
+
+        Raises
+        ------
+        ConfigError
+            if levels of its neurons are too many to be told apart in bfloat16, or kernels cannot be made.
+        """
+        keep_freed_memory()
+        if execution.dtype is not None:
+            dtype = getattr(torch, execution.dtype)
+            digits = 1 - round(math.log2(torch.finfo(dtype).eps))
+            wide = {
+                name: span
+                for name in self.program.neurons
+                if (span := int(self.program.nodes[name].levels) - int(self.program.nodes[name].lowest_level.min())) > digits
+            }
+            if wide:
+                name, span = max(wide.items(), key=lambda item: item[1])
+                raise ConfigError(
+                    f"{execution.dtype} tells {digits} levels apart, and {len(wide)} neuron nodes have more ({name}: {span});"
+                    f" use --dtype float32, or convert with --levels {digits}"
+                )
+            self.to(dtype)
+        self.memory_bytes = execution.memory_bytes
+        if execution.compiled:
+            self.compile_neurons()
+
+    def compile_neurons(self) -> None:
+        """Run neurons as fused kernels, which ``torch.compile`` makes for each shape of operand when it first comes.
+
+        The arithmetic is the same, operation by operation.
+
+        Raises
+        ------
+        ConfigError
+            if there is no C++ compiler for a model on a CPU.
+        """
+        require_compiler(self.device)
+        self._compiled = True
+
+    @torch.no_grad()
+    def forward(self, x: Tensor, timesteps: int | None = None) -> Tensor:
+        """Run a batch.
+
+        Parameters
+        ----------
+        x : (B, *input_shape)
+        timesteps : steps T, by default those the program was converted for
+
+        Returns
+        -------
+        (T, B, classes) : the readout after every step
+
+        Raises
+        ------
+        ConfigError
+            if ``timesteps`` is below 1.
+        DataError
+            if ``x`` does not have the program's input shape.
+        """
+        return self._run(x, self.program.timesteps if timesteps is None else timesteps, self._context())
+
+    @torch.no_grad()
+    def analog(self, x: Tensor, observe: Observer | None = None) -> Tensor:
+        """Outputs (B, classes) with neurons as identity: those of the original model.
+
+        ``observe`` is called with the name and the input (B, ...) of every neuron.
+        """
+        return self._run(x, 1, self._context(identity=True, watch_neurons=observe))[0]
+
+    @torch.no_grad()
+    def alone(self, name: str, x: Tensor, timesteps: int) -> tuple[Tensor, Tensor]:
+        """Run with one neuron node spiking and all others as identity, which takes little longer than one step.
+
+        Returns
+        -------
+        the readout after the last step (B, classes), and what that neuron has not sent by then (B, ...)
+        """
+        run = self._context(identity=True, spiking=name)
+        outputs = self._run(x, timesteps, run)
+        assert run.membrane is not None
+        return outputs[-1], run.membrane
+
+    def backward(
+        self, x: Tensor, generator: torch.Generator, observe: Observer | None = None, trace: Observer | None = None
+    ) -> None:
+        """As :meth:`analog`, then the gradients of a random combination of the outputs, coefficients +-1, sample by sample.
+
+        ``observe`` sees the input of every neuron, ``trace`` the stream of every node; what of it has ``retain_grad()`` called
+        holds its gradient afterwards.
+        """
+        with torch.enable_grad():
+            run = self._context(identity=True, watch_neurons=observe, watch_streams=trace)
+            readout = self._run(x.clone().detach().requires_grad_(), 1, run)[0]
+            signs = torch.randint(0, 2, readout.shape, generator=generator).to(readout) * 2 - 1
+            (readout * signs).sum().backward()
+
+    @torch.no_grad()
+    def trace(self, x: Tensor, observe: Observer) -> None:
+        """Run the analog program and call ``observe`` with the name and the stream (B, ...) of every node."""
+        self._run(x, 1, self._context(identity=True, watch_streams=observe))
+
+    @torch.no_grad()
+    def watch(self, x: Tensor, timesteps: int, observe: Observer) -> Tensor:
+        """As :meth:`forward`; ``observe`` is called with the name and the stream (B, ...) of every node, step after step."""
+        return self._run(x, timesteps, self._context(watch_streams=observe))
+
+    @torch.no_grad()
+    def count(self, x: Tensor, timesteps: int, samples: int | None = None) -> tuple[Tensor, Activity]:
+        """Run a batch and count; only the first ``samples`` are counted (the rest are filler that fixes the batch shape).
+
+        Returns
+        -------
+        outputs (T, B, classes), activity
+        """
+        samples = len(x) if samples is None else samples
+        run = self._context()
+        outputs = self._run(x, timesteps, run, counted=samples)
+        return outputs, Activity(samples, timesteps, run.counts())
+
+    def _context(self, **how: Any) -> RunContext:
+        return RunContext(self.plan, self.program.nodes, compiled=self._compiled, **how)
+
+    def _run(self, x: Tensor, timesteps: int, run: RunContext, counted: int | None = None) -> Tensor:
+        require_timesteps(timesteps)
+        if tuple(x.shape[1:]) != self.program.input_shape or x.ndim == 0:
+            raise DataError(f"input of shape {tuple(x.shape)}; the program expects (batch, *{self.program.input_shape})")
+        # levels are compared in float32 where the streams have fewer digits
+        self.program.require_range(np.dtype("float64" if self.dtype == torch.float64 else "float32"))
+        whole = run.watched or run.spiking is not None  # who looks on sees the batch as it was given
+        pieces = (len(x), timesteps) if whole else self.pieces(len(x), timesteps)
+        return self._runner.run(x.to(self._like), timesteps, run, pieces, counted)
+
+    def pieces(self, batch: int, timesteps: int) -> tuple[int, int]:
+        """Samples and time steps that are computed at once, so that the streams alive fit into :attr:`memory_bytes`."""
+        return self._runner.pieces(batch, timesteps, self.memory_bytes // self.step_bytes)
+
+    @property
+    def step_bytes(self) -> int:
+        """Memory that a step of one sample takes while it is computed."""
+        return self._runner.most_alive * self._like.element_size()
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        """Parameters of the program as ``NODE.FIELD``; floating ones as the model holds them: its dtype, its device."""
+        for name, node in self.program.nodes.items():
+            for field, array in named_parameters(node).items():
+                dtype = self.dtype if array.dtype.kind == "f" else None
+                destination[f"{prefix}{name}.{field}"] = as_tensor(array).to(self.device, dtype)
+
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Any], prefix: str, local_metadata: Any, strict: bool,
+        missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str],
+    ) -> None:  # fmt: skip
+        """The program is what runs and what is saved, so no other parameters come in here."""
+        own: dict[str, Any] = {}
+        self._save_to_state_dict(own, prefix, False)
+        missing_keys.extend(key for key in own if key not in state_dict)
+        unexpected_keys.extend(key for key in state_dict if key.startswith(prefix) and key not in own)
+        other = [key for key in own if key in state_dict and not torch.equal(own[key], state_dict[key].to(own[key]))]
+        if other:
+            error_msgs.append(
+                f"{other[0]} and {len(other) - 1} more are of another program; convert the model anew, or load its file"
+            )
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the program to ``path`` (atomic); it alone is enough to run."""
+        write(self.program, path)
+
+
+def load(program: ProgramLike) -> SpikingModel:
+    """The model of a program, which is read from a file or taken from a ``Program`` or ``Run``; a model is returned as it is.
+
+    The outputs of a program from a file are bit-identical to those of the model that was saved.
+
+    Raises
+    ------
+    ProgramError
+        if the file is missing, damaged or breaks a rule of the dialect.
+    ConfigError
+        if it is an integer program, or no program.
+    """
+    return program if isinstance(program, SpikingModel) else SpikingModel(as_program(program))
