@@ -25,9 +25,9 @@ from torch import nn
 from torch.nn import functional
 
 from ecmt_deploy import data, models
-from ecmt_deploy.evaluation.intervals import percent
 from ecmt_deploy.models import weights, zoo
 from ecmt_deploy.program.preprocessing import Preprocessing
+from ecmt_deploy.report.units import accuracy as percent
 
 ARCHITECTURE = "vit_tiny_patch16_224"
 MODEL_ARGS = {

@@ -7,9 +7,10 @@ import pytest
 from docs.generate import accuracy, chips, digits, fixed
 from docs.generate.documents import block
 from ecmt_deploy import convert, models
-from ecmt_deploy.evaluation.intervals import interval, percent
+from ecmt_deploy.evaluation.intervals import interval
 from ecmt_deploy.evaluation.jobs import EvaluateJob, evaluate_file
-from ecmt_deploy.runs.demo import DATA, MODEL, TIMESTEPS
+from ecmt_deploy.report.units import accuracy as percent
+from ecmt_deploy.verbs.demo import DATA, MODEL, TIMESTEPS
 from tests.support.documents import require_alike
 
 ROOT = Path(__file__).parent.parent

@@ -30,7 +30,7 @@ from ecmt_deploy import data, models
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.evaluation.evaluate import evaluate
-from ecmt_deploy.evaluation.intervals import percent
+from ecmt_deploy.report.units import accuracy as percent
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT, README = ROOT / "docs" / "accuracy.md", ROOT / "README.md"

@@ -17,11 +17,10 @@ import torch
 from docs.generate.documents import put, table
 from ecmt_deploy import convert
 from ecmt_deploy.chips import Figure, available, hardware
-from ecmt_deploy.estimation import Energy, bound_mark, energy
+from ecmt_deploy.estimation import Energy, energy
 from ecmt_deploy.estimation.routing import packets_per_message, traffic
-from ecmt_deploy.evaluation.intervals import measured
 from ecmt_deploy.placement import place
-from ecmt_deploy.report import text
+from ecmt_deploy.report import units
 from ecmt_deploy.runs.directory import StoredRun
 from ecmt_deploy.runs.simulate import SimulateJob, simulate_file
 
@@ -46,27 +45,24 @@ def on_chips(done: StoredRun) -> list[str]:
     """Energy of the run on every chip, and what the other two views say."""
     energies = [energy(done.activity, done.program, chip) for chip in available()]
     heads = ["chip", "cores", "chips", "energy", "without a price", "latency", "fits"]
-    first = energies[0]
+    first, right = energies[0], done.record.accuracy[-1]
     memory = [sum(side.values()) for side in (first.memory.snn_pj, first.memory.ann_pj)]
     return [
         *table(heads, [_on_chip(each) for each in energies]),
         "",
-        f"Top-1 {100 * done.record.accuracy[-1]:.2f} % ({measured(done.record.accuracy[-1], first.n_samples)}) at"
-        f" {first.events_per_mac:.2f} events per MAC. At 45 nm, as the papers count it takes {_plain(first.paper.snn_pj)}"
-        f" against the ANN's {_plain(first.paper.ann_pj)}; with what that leaves out, {_plain(first.paper.total_pj)}."
-        f" With memory it is {_plain(memory[0])} against {_plain(memory[1])} of the ANN quantised to"
-        f" {first.memory.ann_bits} bits.",
+        f"Top-1 {units.hundredths(right)} % ({_plain(units.measured(right, first.n_samples))}) at"
+        f" {units.per_mac(first.events_per_mac)} events per MAC. At 45 nm, as the papers count it takes"
+        f" {_plain(first.paper.snn_pj)} against the ANN's {_plain(first.paper.ann_pj)}; with what that leaves out,"
+        f" {_plain(first.paper.total_pj)}. With memory it is {_plain(memory[0])} against {_plain(memory[1])} of the ANN"
+        f" quantised to {first.memory.ann_bits} bits.",
     ]
 
 
 def _on_chip(e: Energy) -> list[str]:
-    total = f"{bound_mark(e.bounds)}{_plain(e.total_pj.value)}" if e.components_pj else "unknown"
+    total = f"{units.bound_mark(e.bounds)}{_plain(units.energy(e.total_pj.value))}" if e.components_pj else "unknown"
     unpriced = sorted({name.partition(".")[0] for name in e.unpriced})
-    latency = "unknown"
-    if e.timing is not None:
-        latency = f"{'≥ ' if e.timing.unknown else ''}{_plain(text.duration_band(e.timing.latency_us))}"
-    more = [", ".join(unpriced), latency]
-    cores, chips = ("unknown" if number is None else f"{number:,}" for number in (e.cores, e.chips))
+    more = [", ".join(unpriced), _plain(units.latency(e.timing))]
+    cores, chips = units.whole(e.cores), units.whole(e.chips)
     if e.obstacles:
         more.append(f"no: {len(e.obstacles)} obstacles{'; priced as if it did' if e.components_pj else ''}")
     else:
@@ -75,7 +71,7 @@ def _on_chip(e: Energy) -> list[str]:
 
 
 def _plain(value: float | str) -> str:
-    return (text.energy(value) if isinstance(value, float) else value).replace("\u00a0", " ")
+    return (units.energy(value) if isinstance(value, float) else value).replace(units.SPACE, " ")
 
 
 def bill(done: StoredRun) -> list[str]:
@@ -109,7 +105,7 @@ def bill(done: StoredRun) -> list[str]:
     columns = -(-done.program.shapes[LAYER][-1] // unit.columns_per_core)
     view = e.memory.rows[LAYER]
     even = "never breaks even" if view.break_even_events_per_mac is None else (
-        f"breaks even at {view.break_even_events_per_mac:.3f}"
+        f"breaks even at {units.per_mac(view.break_even_events_per_mac)}"
     )  # fmt: skip
     return [
         *table(
@@ -123,10 +119,10 @@ def bill(done: StoredRun) -> list[str]:
         "",
         f"A message takes {a_message:g} packets, as `qkv` takes {unit.cores} cores, a tile of {unit.rows_per_core} x"
         f" {unit.columns_per_core} outputs on each, {columns} side by side (`ecmt-deploy inspect p.nir --hardware {CHIP}`)."
-        f" In view (c) the layer has {view.events_per_mac:.2f} events per MAC and {even}: its states lie in a memory and are"
-        " read and written at every event, while the ANN adds up in a register. That, and not arithmetic, is what spiking"
-        f" pays for; the papers' ratio of this run is {e.paper.ratio:.2f}, and with all that it leaves out"
-        f" {e.paper.total_pj / e.paper.ann_pj:.1f}.",
+        f" In view (c) the layer has {units.per_mac(view.events_per_mac)} events per MAC and {even}: its states lie in a"
+        " memory and are read and written at every event, while the ANN adds up in a register. That, and not arithmetic, is"
+        f" what spiking pays for; the papers' ratio of this run is {units.ratio(e.paper.snn_pj, e.paper.ann_pj)}, and"
+        f" with all that it leaves out {units.ratio(e.paper.total_pj, e.paper.ann_pj)}.",
     ]
 
 

@@ -23,8 +23,8 @@ from docs.generate.documents import put_rows, table
 from ecmt_deploy import data, models
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion.converter import convert
-from ecmt_deploy.evaluation.intervals import percent
 from ecmt_deploy.quantization import quantize
+from ecmt_deploy.report.units import accuracy as percent
 from ecmt_deploy.simulation.run import simulate
 
 ROOT = Path(__file__).parents[2]

@@ -14,8 +14,8 @@ def demo(
     output: Output = DEFAULT,
 ) -> None:
     """Run the whole pipeline on the bundled model: convert, evaluate, simulate on Lava, price every layer, report."""
-    from ecmt_deploy.runs import demo as whole_road
     from ecmt_deploy.untrusted.terminal import Terminal
+    from ecmt_deploy.verbs import demo as whole_road
 
     whole_road.demo(out, Terminal(stderr=output.json))
     output.show({"out": out, "files": whole_road.FILES})

@@ -21,7 +21,7 @@ def hardware(
     import ecmt_deploy as ecmt
     from ecmt_deploy.chips import bibtex as sources_of
     from ecmt_deploy.chips import template as own
-    from ecmt_deploy.report import chip_tables
+    from ecmt_deploy.report import tables
 
     if template and (name or bibtex):
         raise ConfigError("--template takes no NAME and no --bibtex: it prints the one template there is")
@@ -32,4 +32,4 @@ def hardware(
     if bibtex:
         sys.stdout.write(sources_of(described))
     else:
-        output.show(described, chip_tables.chip(described[0]) if name else chip_tables.chips(described))
+        output.show(described, tables.chip(described[0]) if name else tables.chips(described))

@@ -78,7 +78,7 @@ def inspect(
 ) -> None:
     """Show the nodes of a program, and with --hardware their cores, and what does not fit."""
     import ecmt_deploy as ecmt
-    from ecmt_deploy.report import placement_tables, tables
+    from ecmt_deploy.report import tables
 
     chip = ecmt.hardware(hardware) if hardware else None
     loaded = ecmt.read(program)
@@ -87,7 +87,7 @@ def inspect(
         {"name": name, "type": type(node).__name__, "shape": loaded.shapes[name], "spiking": name in loaded.spiking}
         for name, node in loaded.nodes.items()
     ]
-    placement = [placement_tables.units(placed, output.width), *placement_tables.remarks(placed, loaded)] if placed else []
+    placement = [tables.cores(placed, output.width), *tables.placement_lines(placed, loaded)] if placed else []
     output.show(
         {"nodes": nodes, "placement": placed, "provenance": loaded.provenance},
         tables.program(loaded, placed), *placement, tables.provenance(loaded),

@@ -49,12 +49,12 @@ def energy(
     output: Output = DEFAULT,
 ) -> None:
     """Price a run layer by layer, on one chip or several."""
-    from ecmt_deploy.estimation import notes
-    from ecmt_deploy.report import energy_tables
-    from ecmt_deploy.runs.ledger import price_run
+    from ecmt_deploy.report import tables
+    from ecmt_deploy.report.remarks import notes
+    from ecmt_deploy.report.write import price_run
 
     energies = price_run(run, hardware, out)
-    output.show(energies, energy_tables.energy(energies, output.width), *(f"- {line}" for line in notes(energies)))
+    output.show(energies, tables.energy(energies, output.width), *(f"- {line}" for line in notes(energies)))
 
 
 def report(
@@ -101,9 +101,9 @@ def sweep(
 ) -> None:
     """Run programs at several numbers of time steps, price them on chips and compare; an interrupted sweep resumes."""
     import ecmt_deploy as ecmt
-    from ecmt_deploy.report import sweep_tables
+    from ecmt_deploy.report import tables
 
     say = output.say if sys.stderr.isatty() else (lambda line: None)
     compared = ecmt.sweep(programs, hardware, timesteps, out, data, limit, target, precision, say, labels)
     wrote = ", ".join(str(out / name) for name in ("report.html", "summary.csv", "summary.json"))
-    output.show(compared, sweep_tables.compared(compared, output.width), f"wrote {wrote}")
+    output.show(compared, tables.compared(compared, output.width), f"wrote {wrote}")

@@ -8,14 +8,12 @@
 from __future__ import annotations
 
 from ecmt_deploy.chips.actions import COMPONENTS
-from ecmt_deploy.estimation.export import to_csv
 from ecmt_deploy.estimation.memory import together
 from ecmt_deploy.estimation.paper import PAPER_AC_PJ, PAPER_MAC_PJ
 from ecmt_deploy.estimation.pricing import energy
-from ecmt_deploy.estimation.remarks import bound_mark, notes, remarks
 from ecmt_deploy.estimation.result import NOTHING, Band, Energy, MemoryRow, MemoryView, PaperView, Row, Timing
 
 __all__ = [
     "COMPONENTS", "NOTHING", "PAPER_AC_PJ", "PAPER_MAC_PJ", "Band", "Energy", "MemoryRow", "MemoryView", "PaperView", "Row",
-    "Timing", "bound_mark", "energy", "notes", "remarks", "to_csv", "together",
+    "Timing", "energy", "together",
 ]  # fmt: skip

@@ -17,15 +17,3 @@ def interval(share: float, samples: int) -> tuple[float, float]:
 
     found = binomtest(round(share * samples), samples).proportion_ci(CONFIDENCE, method="wilson")
     return float(found.low), float(found.high)
-
-
-def percent(share: float, samples: int) -> str:
-    """A share with its interval: ``98.33 (96.4 to 99.2)``."""
-    low, high = interval(share, samples)
-    return f"{100 * share:.2f} ({100 * low:.1f} to {100 * high:.1f})"
-
-
-def measured(share: float, samples: int) -> str:
-    """How sure a share is, in words: ``360 samples, 95 % interval 96.4 to 99.2 %``."""
-    low, high = interval(share, samples)
-    return f"{samples} samples, 95 % interval {100 * low:.1f} to {100 * high:.1f} %"

@@ -9,7 +9,7 @@ import msgspec
 
 from ecmt_deploy.estimation.result import Energy
 from ecmt_deploy.evaluation.intervals import interval
-from ecmt_deploy.report.data import Cell, Table
+from ecmt_deploy.report.csv import Cell, Table
 from ecmt_deploy.report.model import Report
 
 
@@ -60,6 +60,14 @@ class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 f"On {', '.join(chips)} some totals leave out what other runs have none of ({counts}): those are too low."
             )
         return lines
+
+    def fronts(self) -> list[set[str]]:
+        """For each chip the labels of the runs that are on the Pareto front of accuracy and energy."""
+        found = []
+        for chip in range(len(self.entries[0].report.energies)):
+            points = energy_points(self, chip)
+            found.append({points[i].label for i in pareto_front([(p.cost, p.accuracy) for p in points])})
+        return found
 
 
 class Point(NamedTuple):
@@ -139,11 +147,7 @@ SUMMARY = (
 def summary(comparison: Comparison) -> Table:
     """Every run on every chip: one row each, all figures per inference."""
     rows: list[tuple[Cell, ...]] = []
-    chips = len(comparison.entries[0].report.energies)
-    fronts = []
-    for chip in range(chips):
-        points = energy_points(comparison, chip)
-        fronts.append({points[i].label for i in pareto_front([(p.cost, p.accuracy) for p in points])})
+    fronts = comparison.fronts()
     for entry in comparison.entries:
         report, record = entry.report, entry.report.record
         run = (

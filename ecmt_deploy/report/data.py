@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from ecmt_deploy.estimation import COMPONENTS
-from ecmt_deploy.estimation.result import NOTHING, Band, Energy, MemoryView
+from ecmt_deploy.estimation.bill import sums
+from ecmt_deploy.estimation.result import Band, Energy, MemoryRow, MemoryView, Row
 from ecmt_deploy.evaluation.intervals import interval
 from ecmt_deploy.placement.result import Placement, Unit
 from ecmt_deploy.program.layers import grouped
+from ecmt_deploy.report.csv import Cell, Table
 from ecmt_deploy.report.model import AccuracyCurve, Raster
 from ecmt_deploy.simulation.traces import Trace
-from ecmt_deploy.untrusted.text import Cell
-
-
-class Table(NamedTuple):
-    """Rows under a header; ``None`` is what is unknown or absent, and never zero."""
-
-    header: tuple[str, ...]
-    rows: list[tuple[Cell, ...]]
-
-    def column(self, name: str) -> list[Cell]:
-        """One column."""
-        at = self.header.index(name)
-        return [row[at] for row in self.rows]
 
 
 def accuracy(curve: AccuracyCurve) -> Table:
@@ -41,52 +30,82 @@ def components(energies: Sequence[Energy]) -> list[str]:
     return sorted(found, key=lambda name: (COMPONENTS.index(name) if name in COMPONENTS else len(COMPONENTS), name))
 
 
+#: columns of a sum of prices, see :func:`_cost`
+_COST = ("low_pj", "total_pj", "high_pj", "bounds", "unpriced")
+
+
 def totals(energies: Sequence[Energy], labels: Sequence[str]) -> Table:
     """Energy per inference by component, one row a label; a row without any price has no total."""
     names = components(energies)
-    header = ("name", *(f"{name}_pj" for name in names), "low_pj", "total_pj", "high_pj", "bounds", "unpriced")
-    rows: list[tuple[Cell, ...]] = []
-    for label, e in zip(labels, energies, strict=True):
-        parts = [e.components_pj[name].value if name in e.components_pj else None for name in names]
-        rows.append((label, *parts, *_band(e.total_pj if e.components_pj else None), *_marks(e.bounds, e.unpriced)))
-    return Table(header, rows)
+    rows: list[tuple[Cell, ...]] = [
+        (label, *_values(e.components_pj, names), *_cost(e)) for label, e in zip(labels, energies, strict=True)
+    ]
+    return Table(("name", *(f"{name}_pj" for name in names), *_COST), rows)
+
+
+def _values(parts: Mapping[str, Band], names: Sequence[str]) -> list[Cell]:
+    return [parts[name].value if name in parts else None for name in names]
+
+
+def _cost(part: Energy | Row) -> tuple[Cell, ...]:
+    """What something costs, with the bounds of the prices and the counts without one."""
+    band = None if not part.components_pj else part.total_pj if isinstance(part, Energy) else part.priced_pj
+    return (*_band(band), " ".join(part.bounds), " ".join(sorted(part.unpriced)))
 
 
 def _band(band: Band | None) -> tuple[Cell, Cell, Cell]:
     return (None, None, None) if band is None else (band.low, band.value, band.high)
 
 
-def _marks(bounds: Sequence[str], unpriced: Mapping[str, float]) -> tuple[str, str]:
-    return " ".join(bounds), " ".join(sorted(unpriced))
+def summed(name: str, rows: Sequence[Row]) -> Row:
+    """Nodes added up under one name."""
+    bounds = sorted({bound for row in rows for bound in row.bounds})
+    return Row(name, "", sums(row.components_pj for row in rows), sums(row.unpriced for row in rows), tuple(bounds))
+
+
+def by_layer(e: Energy, nodes: Iterable[str] | None = None) -> list[Row]:
+    """Energy by layer; ``static`` belongs to no layer and is not among them. Layers are those of ``nodes``, if given."""
+    by_node = {row.node: row for row in e.rows}
+    found = grouped(by_node if nodes is None else nodes).items()
+    return [summed(layer, [by_node[name] for name in names if name in by_node]) for layer, names in found]
 
 
 def layers(e: Energy) -> Table:
-    """Energy by layer and component; ``static`` belongs to no layer and is not among them."""
-    names = [name for name in components([e]) if any(name in row.components_pj for row in e.rows)]
-    header = ("layer", *(f"{name}_pj" for name in names), "low_pj", "total_pj", "high_pj", "bounds", "unpriced")
-    by_node = {row.node: row for row in e.rows}
-    rows: list[tuple[Cell, ...]] = []
-    for layer, nodes in grouped(by_node).items():
-        mine = [by_node[node] for node in nodes]
-        parts: list[Cell] = []
-        for name in names:
-            priced = [row.components_pj[name] for row in mine if name in row.components_pj]
-            parts.append(sum(priced, NOTHING).value if priced else None)
-        total = sum((row.priced_pj for row in mine), NOTHING) if any(row.components_pj for row in mine) else None
-        bounds = sorted({bound for row in mine for bound in row.bounds})
-        rows.append((layer, *parts, *_band(total), *_marks(bounds, {name: 0.0 for row in mine for name in row.unpriced})))
-    return Table(header, rows)
+    """Energy by layer and component."""
+    found = by_layer(e)
+    names = [name for name in components([e]) if any(name in row.components_pj for row in found)]
+    rows: list[tuple[Cell, ...]] = [(row.node, *_values(row.components_pj, names), *_cost(row)) for row in found]
+    return Table(("layer", *(f"{name}_pj" for name in names), *_COST), rows)
 
 
 def nodes(energies: Sequence[Energy]) -> Table:
-    """Energy of every node on every chip, in the long form."""
-    header = ("hardware", "node", "type", "component", "low_pj", "value_pj", "high_pj", "unpriced_count")
+    """Energy of every node on every chip, and of each whole program with its static energy (node ``total``).
+
+    Every amount is value, low, high; an empty field is a component without energy. View (c) stands beside the chip's prices.
+    """
+    names = [*COMPONENTS, *(name for name in components(energies) if name not in COMPONENTS)]
+    amounts = [f"{name}{end}" for name in (*names, "priced") for end in ("_pj", "_low_pj", "_high_pj")]
+    header = ("hardware", "node", "type", *amounts, "bounds", "unpriced", "memory_snn_pj", "memory_ann_pj", "events_per_mac",
+              "break_even_events_per_mac")  # fmt: skip
     rows: list[tuple[Cell, ...]] = []
     for e in energies:
-        for row in e.rows:
-            rows += [(e.hardware, row.node, row.kind, name, *_band(band), None) for name, band in row.components_pj.items()]
-            rows += [(e.hardware, row.node, row.kind, name, *_band(None), count) for name, count in row.unpriced.items()]
+        whole = Row("total", "program", e.components_pj, e.unpriced, e.bounds)
+        for row in (*e.rows, whole):
+            bands = [*(row.components_pj.get(name) for name in names), row.priced_pj if row.components_pj else None]
+            ends = [x for low, value, high in map(_band, bands) for x in (value, low, high)]
+            memory = e.memory if row is whole else e.memory.rows.get(row.node)
+            compared: tuple[Cell, ...] = (None,) * 4
+            if isinstance(memory, MemoryRow):
+                compared = (*_both(memory), memory.events_per_mac, memory.break_even_events_per_mac)
+            elif memory:
+                compared = (*_both(memory), e.events_per_mac, None)
+            rows.append((e.hardware, row.node, row.kind, *ends, *_cost(row)[3:], *compared))
     return Table(header, rows)
+
+
+def _both(memory: MemoryRow | MemoryView) -> tuple[float, float]:
+    """View (c): of the spiking program, and of the network quantised."""
+    return sum(memory.snn_pj.values()), sum(memory.ann_pj.values())
 
 
 def break_even(view: MemoryView) -> Table:
@@ -97,7 +116,7 @@ def break_even(view: MemoryView) -> Table:
     header = ("node", "events_per_mac", "break_even_events_per_mac", "costs_less", "snn_pj", "ann_pj")
     rows: list[tuple[Cell, ...]] = []
     for name, row in view.rows.items():
-        even, snn, ann = row.break_even_events_per_mac, sum(row.snn_pj.values()), sum(row.ann_pj.values())
+        even, (snn, ann) = row.break_even_events_per_mac, _both(row)
         analog = even is None and snn == row.fixed_pj
         wins = "neither" if analog else "snn" if even is not None and (row.events_per_mac or 0.0) < even else "ann"
         rows.append((name, row.events_per_mac, even, wins, snn, ann))
@@ -157,14 +176,14 @@ def views(energies: Sequence[Energy], names: Sequence[str]) -> Table:
             (f"(a) ANN, fp32{chips}", paper.ann_pj, paper.ann_pj, paper.ann_pj, "exact", ""),
         ]
     for label, e in zip(names, energies, strict=True):
-        rows.append((f"(b) {label}", *_band(e.total_pj if e.components_pj else None), *_marks(e.bounds, e.unpriced)))
+        rows.append((f"(b) {label}", *_cost(e)))
     for view, chips in alike([e.memory for e in energies], names):
-        snn, ann = sum(view.snn_pj.values()), sum(view.ann_pj.values())
+        snn, ann = _both(view)
         rows += [
             (f"(c) SNN{chips}", snn, snn, snn, "exact", ""),
             (f"(c) ANN, int{view.ann_bits}{chips}", ann, ann, ann, "exact", ""),
         ]
-    return Table(("name", "low_pj", "total_pj", "high_pj", "bounds", "unpriced"), rows)
+    return Table(("name", *_COST), rows)
 
 
 _View = TypeVar("_View")

@@ -1,4 +1,4 @@
-"""The design space: programs x steps x chips. Every run is kept, so an interrupted sweep goes on where it stopped."""
+"""The runs of a design space: programs x steps. Every run is kept, so an interrupted sweep goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -17,11 +17,8 @@ from ecmt_deploy.errors import ConfigError, DataError, EcmtError, HardwareError,
 from ecmt_deploy.files import require_parent, sha256, write_atomically
 from ecmt_deploy.program import Program, read, write
 from ecmt_deploy.quantization import quantize
-from ecmt_deploy.report import Comparison, render_comparison, summary
 from ecmt_deploy.runs.directory import PROGRAM, load_run, require_writable
-from ecmt_deploy.runs.ledger import compare_runs
 from ecmt_deploy.simulation.target import find
-from ecmt_deploy.untrusted.text import to_csv
 
 _logger = logging.getLogger(__name__)
 #: what tells a sweep's directory from any other
@@ -91,21 +88,10 @@ def parse_timesteps(text: str) -> list[int]:
     return sorted(found)
 
 
-def sweep(
-    programs: Sequence[Path],
-    names: Sequence[str],
-    timesteps: Sequence[int],
-    out: Path,
-    data: str | None = None,
-    limit: int | None = None,
-    target: str = "torch",
-    precision: str = "float",
-    say: Callable[[str], None] = lambda line: None,
-    labels: Labels = "name",
-) -> Comparison:
-    """Run every program at every number of steps, price every run on every chip, and compare them.
+class Sweep(NamedTuple):
+    """What is asked for.
 
-    Parameters
+    Attributes
     ----------
     programs : ``.nir`` files of different names
     names : chips, or ``.toml`` files; with precision ``fixed``, float programs are quantised for the first with widths
@@ -114,43 +100,57 @@ def sweep(
         ``report.html``. Runs that are there already and are the ones asked for are not made again.
     data : what to run on, by default the data each program was calibrated on, its evaluation split
     limit : at most so many samples
-    say : called with a line before every run
+    target, precision : where and how to run
     labels : how labels find their output, by ``name`` or by ``position``
+    """
+
+    programs: Sequence[Path]
+    names: Sequence[str]
+    timesteps: Sequence[int]
+    out: Path
+    data: str | None = None
+    limit: int | None = None
+    target: str = "torch"
+    precision: str = "float"
+    labels: Labels = "name"
+
+
+def make_runs(asked: Sweep, say: Callable[[str], None] = lambda line: None) -> list[Planned]:
+    """Run every program at every number of steps; ``say`` is called with a line before every run.
 
     Raises
     ------
     EcmtError
-        before anything runs, if an argument makes no sense, or a run directory in the way is of another program, data, number
-        of samples, target or precision; later if a run fails.
+        before anything runs as :func:`plan` does; later if a run fails.
     """
-    if not programs:
+    planned = plan(asked)
+    _record(asked, planned)
+    _run(asked, planned, say)
+    return planned
+
+
+def plan(asked: Sweep) -> list[Planned]:
+    """The runs that are asked for, each with whether it is there already.
+
+    Raises
+    ------
+    EcmtError
+        if an argument makes no sense, or a run directory in the way is of another program, data, number of samples, target or
+        precision.
+    """
+    if not asked.programs:
         raise ConfigError("no program is named; give P.nir [P.nir ...]")
-    if not names:
+    if not asked.names:
         raise ConfigError(f"no chip is named; give --hardware NAME [NAME ...], from {', '.join(available())}")
-    if not timesteps:
+    if not asked.timesteps:
         raise ConfigError("no number of steps is named; give --timesteps, such as 1:8")
-    for t in timesteps:
+    for t in asked.timesteps:
         require_timesteps(t)
-    timesteps = sorted(set(timesteps))
-    chips = [hardware(name) for name in names]
-    find(target)
-    _require_sweep(out)
-    named = _named(programs)
-    plan = [
-        run for name, path in named.items()
-        for run in _planned(path, name, out / name, timesteps, data, limit, target, precision, chips, names, labels)
-    ]  # fmt: skip
-    _record(out, plan, names, limit, target, precision)
-    _run(plan, target, precision, limit, say, labels)
-    say(f"pricing {len(plan)} runs on {len(names)} chips")
-    titles = [f"{run.name} T={run.timesteps}" for run in plan]
-    compared = compare_runs([run.path for run in plan], names, titles, [run.name for run in plan])
-    table = summary(compared)
-    rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]
-    write_atomically(out / SUMMARY_CSV, to_csv(*table))
-    write_atomically(out / SUMMARY_JSON, msgspec.json.format(msgspec.json.encode(rows), indent=1))
-    write_atomically(out / PAGE, render_comparison(compared))
-    return compared
+    asked = asked._replace(timesteps=sorted(set(asked.timesteps)))
+    chips = [hardware(name) for name in asked.names]
+    find(asked.target)
+    _require_sweep(asked.out)
+    return [run for name, path in _named(asked.programs).items() for run in _planned(path, name, asked, chips)]
 
 
 def _require_sweep(out: Path) -> None:
@@ -172,39 +172,36 @@ def _named(programs: Sequence[Path]) -> dict[str, Path]:
     return named
 
 
-def _planned(
-    path: Path, name: str, directory: Path, timesteps: Sequence[int], data: str | None, limit: int | None, target: str,
-    precision: str, chips: Sequence[Hardware], names: Sequence[str], labels: Labels,
-) -> list[Planned]:  # fmt: skip
+def _planned(path: Path, name: str, asked: Sweep, chips: Sequence[Hardware]) -> list[Planned]:
     """The runs of one program, each with whether it is there already."""
     from ecmt_deploy.evaluation.jobs import evaluation_data
 
     program = read(path)
-    if precision == "float" and program.integer:
+    if asked.precision == "float" and program.integer:
         raise ConfigError(f"{path}: an integer program; run it with --precision fixed")
     calibration = program.provenance.calibration
-    if data is None and (calibration is None or calibration.split == "given"):
+    if asked.data is None and (calibration is None or calibration.split == "given"):
         raise DataError(f"{path}: the program does not say what it was calibrated on; give --data")
-    spec = data or (calibration.spec if calibration else "")
+    spec = asked.data or (calibration.spec if calibration else "")
     try:
-        samples = len(evaluation_data(program, spec, limit, labels))
+        samples = len(evaluation_data(program, spec, asked.limit, asked.labels))
     except DataError as error:
-        if data is not None:
+        if asked.data is not None:
             raise
         raise DataError(
             f"{path}: was calibrated on {spec}, and a relative path is looked for in {Path.cwd()}: {error}; run the sweep "
             "where the program was converted, or say with --data where the data is"
         ) from None
-    chip = _chip(program, chips, names) if precision == "fixed" and not program.integer else None
+    chip = _chip(program, chips, asked.names) if asked.precision == "fixed" and not program.integer else None
     digests: dict[int, str] = {}
     runs = []
-    for t in timesteps:
-        run = Planned(path, name, directory / f"T{t}", t, spec, samples, chip, False)
+    for t in asked.timesteps:
+        run = Planned(path, name, asked.out / name / f"T{t}", t, spec, samples, chip, False)
         if run.path.exists():
             steps = max(t, program.timesteps) if chip else 0  # an integer program has room for its own steps at least
             if steps not in digests:
                 digests[steps] = _digest(program, chip, t) if chip else sha256(path)
-            run = run._replace(made=_belongs(run, digests[steps], target, precision, labels))
+            run = run._replace(made=_belongs(run, digests[steps], asked))
         runs.append(run)
     return runs
 
@@ -230,7 +227,7 @@ def _digest(program: Program, chip: str, timesteps: int) -> str:
         return sha256(Path(directory) / PROGRAM)
 
 
-def _belongs(run: Planned, digest: str, target: str, precision: str, labels: Labels) -> bool:
+def _belongs(run: Planned, digest: str, asked: Sweep) -> bool:
     """Whether a run directory holds that run whole; ``False`` where it is incomplete, and is made again.
 
     Raises
@@ -251,36 +248,34 @@ def _belongs(run: Planned, digest: str, target: str, precision: str, labels: Lab
         ("T", record.timesteps, run.timesteps),
         ("data", record.data, run.data),
         ("number of samples", record.n_samples, run.samples),
-        ("target", record.target, target),
-        ("precision", record.precision, precision),
-        ("matching of labels", record.labels or "unknown", labels),
+        ("target", record.target, asked.target),
+        ("precision", record.precision, asked.precision),
+        ("matching of labels", record.labels or "unknown", asked.labels),
     ):
         if found != expected:
             raise RunError(f"{run.path}: a run of another {what} ({found}, not {expected}); choose another --out, or remove it")
     return True
 
 
-def _record(out: Path, plan: Sequence[Planned], names: Sequence[str], limit: int | None, target: str, precision: str) -> None:
+def _record(asked: Sweep, plan: Sequence[Planned]) -> None:
     """Make the directory a sweep's."""
     try:
-        out.mkdir(exist_ok=True)
+        asked.out.mkdir(exist_ok=True)
     except OSError as error:
-        raise RunError(f"{out}: cannot be made: {error.strerror}; choose another --out") from None
+        raise RunError(f"{asked.out}: cannot be made: {error.strerror}; choose another --out") from None
     record = SweepRecord(
         programs={run.name: sha256(run.program) for run in {run.name: run for run in plan}.values()},
         timesteps=sorted({run.timesteps for run in plan}),
-        hardware=list(names),
+        hardware=list(asked.names),
         data={run.name: run.data for run in plan},
-        limit=limit,
-        target=target,
-        precision=precision,
+        limit=asked.limit,
+        target=asked.target,
+        precision=asked.precision,
     )
-    write_atomically(out / RECORD, msgspec.json.format(msgspec.json.encode(record), indent=1))
+    write_atomically(asked.out / RECORD, msgspec.json.format(msgspec.json.encode(record), indent=1))
 
 
-def _run(
-    plan: Sequence[Planned], target: str, precision: str, limit: int | None, say: Callable[[str], None], labels: Labels
-) -> None:
+def _run(asked: Sweep, plan: Sequence[Planned], say: Callable[[str], None]) -> None:
     """Make the runs that are not there."""
     from ecmt_deploy.runs.simulate import SimulateJob, simulate_file
 
@@ -288,15 +283,15 @@ def _run(
     if len(missing) < len(plan):
         say(f"{len(plan) - len(missing)} of {len(plan)} runs are there already")
     for i, run in enumerate(missing, start=1):
-        say(f"run {i} of {len(missing)}: {run.name}, T = {run.timesteps}, {run.samples} samples on {target}")
+        say(f"run {i} of {len(missing)}: {run.name}, T = {run.timesteps}, {run.samples} samples on {asked.target}")
         try:
             run.path.parent.mkdir(exist_ok=True)
         except OSError as error:
             raise RunError(f"{run.path.parent}: cannot be made: {error.strerror}; choose another --out") from None
         try:
             job = SimulateJob(
-                program=run.program, target=target, data=run.data, out=run.path, limit=limit, timesteps=run.timesteps,
-                precision=precision, hardware=run.chip, labels=labels,
+                program=run.program, target=asked.target, data=run.data, out=run.path, limit=asked.limit,
+                timesteps=run.timesteps, precision=asked.precision, hardware=run.chip, labels=asked.labels,
                 allow_misfit=True, overwrite=True,  # what is there is not whole
             )  # fmt: skip
             simulate_file(job)

@@ -2,24 +2,21 @@
 
 A terminal obeys control characters, a mark of direction makes a line read otherwise than it is, and a spreadsheet computes
 what begins like a formula. So text that has no need of them is refused with them (:func:`require_plain`,
-:func:`require_names`), and text that is shown or written loses them (:func:`printable`, :func:`one_line`, :func:`to_csv`).
+:func:`require_names`), and text that is shown or written loses them (:func:`printable`, :func:`one_line`,
+:func:`ecmt_deploy.report.csv.to_csv`).
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
-
-Cell = str | float | int | None
 
 #: invisible, yet Persian, Hindi and many emoji are spelled with them
 _JOINERS = "\u200c\u200d"
 #: what makes a cell a formula, also in the full width of East Asia; the three spaces are skipped by spreadsheets
-_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
 _BREAK = re.compile(r"\s*[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]\s*")
 _LONGEST_NAME = 1000
 
@@ -71,30 +68,11 @@ def require_names(names: Iterable[str], error: type[Exception]) -> None:
     for name in names:
         if not (name and name.isprintable() and "/" not in name and name not in (".", "..") and len(name) <= _LONGEST_NAME):
             raise error(f"node {name[:40]!r}: this is no name; expected 1 to {_LONGEST_NAME} printable characters, without '/'")
-        if name.startswith(_FORMULA):
+        if name.startswith(FORMULA):
             raise error(f"node {name!r}: a name that begins with {name[0]!r} is a formula to a spreadsheet; rename the module")
 
 
 def as_name(path: str) -> str:
     """The module path, with an underscore in place of what :func:`require_names` refuses in it."""
     plain = "".join(c if c.isprintable() and c != "/" else "_" for c in path)
-    return f"_{plain[1:]}" if plain.startswith(_FORMULA) else plain
-
-
-def to_csv(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
-    """RFC 4180, floats with all their digits, ``None`` as an empty field, every row one line.
-
-    A text that begins like a formula has an apostrophe before it, and so has one that begins with an apostrophe: a
-    spreadsheet takes it for text, and who reads the file leaves out the first character of a field if it is an apostrophe.
-    """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerows([_cell(value) for value in row] for row in (header, *rows))
-    return out.getvalue()
-
-
-def _cell(value: Cell) -> Cell:
-    if not isinstance(value, str):
-        return value
-    line = one_line(value)
-    return f"'{line}" if line.startswith((*_FORMULA, "'")) else line
+    return f"_{plain[1:]}" if plain.startswith(FORMULA) else plain

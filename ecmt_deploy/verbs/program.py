@@ -13,10 +13,9 @@ from ecmt_deploy import data as datasets
 from ecmt_deploy import quantization
 from ecmt_deploy.door import ChipLike, ProgramLike, program_file
 from ecmt_deploy.errors import DataError
-from ecmt_deploy.files import require_out, sha256, write_atomically
+from ecmt_deploy.files import require_out, sha256
 from ecmt_deploy.program import Program, write
 from ecmt_deploy.simulation.traces import Trace
-from ecmt_deploy.untrusted.text import to_csv
 
 #: samples read at once for a trace
 TRACE_BATCH = 16
@@ -57,7 +56,8 @@ def trace(
     from ecmt_deploy.simulation import tracing
 
     path = None if out is None else Path(out)
-    suffix = None if path is None else require_out(path, ".json", ".csv")
+    if path is not None:
+        require_out(path, ".json", ".csv")
     running = load(model)
     if isinstance(x, str):
         dataset = evaluation_data(running.program, x, limit, labels)
@@ -71,9 +71,9 @@ def trace(
             measured = msgspec.structs.replace(measured, program_sha256=sha256(file))
     if path is not None:
         from ecmt_deploy.report.data import trace as as_table
+        from ecmt_deploy.report.write import write as write_result
 
-        as_json = msgspec.json.format(msgspec.json.encode(measured), indent=1)
-        write_atomically(path, to_csv(*as_table(measured)) if suffix == ".csv" else as_json)
+        write_result(path, measured, as_table(measured))
     return measured
 
 

@@ -18,7 +18,7 @@ from ecmt_deploy.runs.directory import StoredRun, load_run
 
 if TYPE_CHECKING:
     from ecmt_deploy.evaluation.score import Evaluation
-    from ecmt_deploy.report import Comparison
+    from ecmt_deploy.report.comparison import Comparison
 
 #: a run directory, by its path or as it was loaded
 RunLike: TypeAlias = str | PathLike[str] | StoredRun
@@ -101,10 +101,10 @@ def report(
     RunError
         if a run is missing or damaged, or the trace is of another program.
     """
-    from ecmt_deploy.runs import ledger
+    from ecmt_deploy.report.write import write_report
 
     paths = [_directory(run) for run in listed(runs)]
-    ledger.write_report(paths, Path(out), listed(hardware), None if trace is None else Path(trace))
+    write_report(paths, Path(out), listed(hardware), None if trace is None else Path(trace))
     return Path(out)
 
 
@@ -142,12 +142,19 @@ def sweep(
         before anything runs, if an argument makes no sense, or a run directory in the way is of another program, data, number
         of samples, target or precision; later if a run fails.
     """
+    from ecmt_deploy.report.collect import compare_runs
+    from ecmt_deploy.report.write import write_comparison
     from ecmt_deploy.runs import sweep as sweeps
 
     steps = sweeps.parse_timesteps(timesteps) if isinstance(timesteps, str) else timesteps
     files = [Path(program) for program in listed(programs)]
     chips = [str(chip) for chip in listed(hardware)]
-    return sweeps.sweep(files, chips, steps, Path(out), data, limit, target, precision, say, labels)
+    plan = sweeps.make_runs(sweeps.Sweep(files, chips, steps, Path(out), data, limit, target, precision, labels), say)
+    say(f"pricing {len(plan)} runs on {len(chips)} chips")
+    titles = [f"{run.name} T={run.timesteps}" for run in plan]
+    compared = compare_runs([run.path for run in plan], chips, titles, [run.name for run in plan])
+    write_comparison([Path(out) / name for name in (sweeps.SUMMARY_CSV, sweeps.SUMMARY_JSON, sweeps.PAGE)], compared)
+    return compared
 
 
 def _directory(run: RunLike) -> Path:

@@ -17,7 +17,7 @@ from ecmt_deploy.chips.overview import markdown, priced
 from ecmt_deploy.errors import HardwareError
 from ecmt_deploy.kernels.base import Kernel
 from ecmt_deploy.program.functions import FUNCTIONS
-from ecmt_deploy.report import chip_tables
+from ecmt_deploy.report import tables
 
 ALL = chips.available()
 OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
@@ -238,7 +238,7 @@ def test_the_template_without_its_numbers_is_a_chip(tmp_path):
     described = chips.hardware(str(path))
     assert not dict(chips.statements(described))
     assert priced(described) == []
-    shown = render(chip_tables.chip(described), 80)
+    shown = render(tables.chip(described), 80)
     fields = (*schema.Limits.__struct_fields__, *schema.Abilities.__struct_fields__, *actions.TIMES, *actions.PRICES)
     for name in (*fields, "barrier"):
         assert name in shown or name == "ecm_op_pj", name
@@ -409,7 +409,7 @@ def render(renderable: object, width: int) -> str:
 @pytest.mark.parametrize("name", ALL)
 def test_a_chip_is_shown_whole(name, width):
     described = chips.hardware(name)
-    shown = render(chip_tables.chip(described), width)
+    shown = render(tables.chip(described), width)
     assert max(map(len, shown.splitlines())) <= width
     assert "…" not in shown
     for key, statement in chips.statements(described):
@@ -427,7 +427,7 @@ def test_a_chip_is_shown_whole(name, width):
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_list_shows_every_chip(width):
-    shown = render(chip_tables.chips([chips.hardware(name) for name in ALL]), width)
+    shown = render(tables.chips([chips.hardware(name) for name in ALL]), width)
     assert max(map(len, shown.splitlines())) <= width
     assert "…" not in shown
     assert all(f" {name} " in shown for name in ALL)
@@ -437,8 +437,8 @@ def test_markup_in_a_users_file_is_shown_not_obeyed(tmp_path):
     path = tmp_path / "chip.toml"
     path.write_text(f"{HEAD.replace('title = ' + chr(34) + 'x', 'title = ' + chr(34) + '[red]x[/blue]')}{SOURCE}{PRICES}")
     described = chips.hardware(str(path))
-    assert "[red]x[/blue]" in render(chip_tables.chip(described), 80)
-    assert "[red]x[/blue]" in render(chip_tables.chips([described]), 80)
+    assert "[red]x[/blue]" in render(tables.chip(described), 80)
+    assert "[red]x[/blue]" in render(tables.chips([described]), 80)
 
 
 def test_the_page_has_the_table_of_the_files():

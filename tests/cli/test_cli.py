@@ -23,7 +23,8 @@ from ecmt_deploy.cli.options import DEFAULT, as_json
 from ecmt_deploy.models import zoo
 from ecmt_deploy.program import read
 from ecmt_deploy.program.preprocessing import Preprocessing
-from ecmt_deploy.runs import demo
+from ecmt_deploy.report.units import per_mac
+from ecmt_deploy.verbs.demo import require_own
 
 
 def run(arguments: list[str], capsys, monkeypatch, cwd: Path) -> tuple[int, str, str]:
@@ -426,7 +427,7 @@ def test_convert_within_a_budget(tmp_path, capsys, monkeypatch):
     assert 0.3 < record.events_per_mac <= 0.4
     words = " ".join(out.split())
     assert "tuned for T = 2" in words
-    assert f"{record.events_per_mac:.2f} synaptic events per MAC" in words
+    assert f"{per_mac(record.events_per_mac)} synaptic events per MAC" in words
 
 
 def test_trace_as_table_json_and_in_the_report(tmp_path, capsys, monkeypatch, digits_program, digits_run):
@@ -729,4 +730,4 @@ def test_demo_runs_the_whole_road(tmp_path, capsys, monkeypatch):
     assert "loihi1_sanafe" in out
     if "left out" not in out:
         assert "spikes equal, all counts equal" in " ".join(out.split())
-    demo._require_own(tmp_path / "d")  # so it may be repeated
+    require_own(tmp_path / "d")  # so it may be repeated

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from ecmt_deploy import chips
 from ecmt_deploy import estimation as pricing
@@ -21,8 +22,12 @@ from ecmt_deploy.estimation.routing import message_bits, packets_per_message
 from ecmt_deploy.files import sha256
 from ecmt_deploy.placement import Obstacle, Route, place
 from ecmt_deploy.program.activity import Activity, Counts
-from ecmt_deploy.report import Comparison, energy_tables, make_report, render_html
-from ecmt_deploy.report.comparison import Entry, summary
+from ecmt_deploy.report import data, tables
+from ecmt_deploy.report.comparison import Comparison, Entry, summary
+from ecmt_deploy.report.csv import to_csv
+from ecmt_deploy.report.html.page import render
+from ecmt_deploy.report.model import make_report
+from ecmt_deploy.report.remarks import notes, remarks
 from ecmt_deploy.runs.directory import load_run, save_run
 from ecmt_deploy.simulation.run import simulate
 from tests.support import two_layers
@@ -402,7 +407,7 @@ def test_counts_and_placements_of_something_else_are_refused(made, all_programs,
 def test_the_csv_adds_up(made, placements):
     program, run = made
     results = [pricing.energy(run.activity, program, chips.hardware(name), placements[name]) for name in placements]
-    lines = list(csv.DictReader(StringIO(pricing.to_csv(results))))
+    lines = list(csv.DictReader(StringIO(to_csv(data.nodes(results)))))
     for result in results:
         mine = [line for line in lines if line["hardware"] == result.hardware]
         total = mine.pop()
@@ -416,13 +421,12 @@ def test_the_csv_adds_up(made, placements):
 @pytest.mark.parametrize("width", [80, 120])
 def test_tables_fit_the_terminal(made, placements, width):
     """No table is wider than the terminal, every chip and every layer is in one, and no name is markup."""
-    from rich.console import Console
 
     program, run = made
     results = [pricing.energy(run.activity, program, chips.hardware(name), placements[name]) for name in placements]
     hostile = msgspec.structs.replace(results[0], hardware="[red]x[/blue]")
     out = StringIO()
-    Console(file=out, width=width).print(energy_tables.energy([*results, hostile], width))
+    Console(file=out, width=width).print(tables.energy([*results, hostile], width))
     shown = out.getvalue()
     assert max(map(len, shown.splitlines())) <= width
     for expected in (*placements, "[red]x[/blue]", "qkv", "(model)", "synapse", "break-even", "never"):
@@ -433,11 +437,11 @@ def test_tables_fit_the_terminal(made, placements, width):
 def test_notes_are_said_once_and_name_their_chips(made, placements):
     program, run = made
     results = [pricing.energy(run.activity, program, chips.hardware(name), placements[name]) for name in placements]
-    lines = pricing.notes(results)
+    lines = notes(results)
     assert len(lines) == len(set(lines))
     assert any(line.startswith("all: not priced: memory traffic") for line in lines)
     assert any(line.startswith("loihi2: the total leaves out") for line in lines)
-    assert sum(len(pricing.remarks(result)) for result in results) > len(lines)
+    assert sum(len(list(remarks(result))) for result in results) > len(lines)
 
 
 def test_obstacles_are_said_the_first_of_every_kind_first(two):
@@ -445,8 +449,8 @@ def test_obstacles_are_said_the_first_of_every_kind_first(two):
     placement = msgspec.structs.replace(two_layers.PLACEMENT, obstacles=obstacles)
     result = pricing.energy(two, two_layers.PROGRAM, two_layers.CHIP, placement)
     assert [line[:2] for line in result.obstacles] == ["n0", "n2", "n1", "n3"]
-    assert "handmade: priced as if it could: n2: b missing; mend." in pricing.remarks(result)
-    assert any("1 more; `ecmt-deploy inspect" in line for line in pricing.remarks(result))
+    assert "priced as if it could: n2: b missing; mend." in remarks(result)
+    assert any("1 more; `ecmt-deploy inspect" in line for line in remarks(result))
 
 
 # --- run directories and names ----------------------------------------------------------------------------------------
@@ -461,10 +465,12 @@ def test_a_chip_without_limits_is_the_same_in_every_view(made):
     assert (result.fits, result.cores, result.chips) == ("unknown", None, None)
     assert "unknown" in repr(placement)
     assert "unknown" in repr(result)
-    labels, columns = energy_tables._totals([result])
-    assert {columns[0][labels.index(label)] for label in ("fits", "cores", "chips")} == {"unknown"}
+    out = StringIO()
+    Console(file=out, width=100).print(tables.energy([result], 100))
+    shown = dict(line.split(maxsplit=1) for line in out.getvalue().splitlines() if line.startswith(("fits", "cores", "chips")))
+    assert {name: value.strip() for name, value in shown.items()} == dict.fromkeys(("fits", "cores", "chips"), "unknown")
     report = make_report(record(program, run), run.activity, program, [(chip, placement, result)])
-    page = render_html(report)
+    page = render(report)
     assert '<td class="n">unknown</td><td class="n">unknown</td><td>unknown</td>' in page
     assert "whether the program fits, and on how many cores, is unknown" in page
     assert not re.search(r"\d+ cores", page)
@@ -504,10 +510,6 @@ def test_runs_are_kept_whole_and_nothing_else_is_replaced(made, tmp_path):
 def test_names_from_files_are_no_markup(made):
     """Brackets in names are shown, not obeyed."""
     from io import StringIO
-
-    from rich.console import Console
-
-    from ecmt_deploy.report import tables
 
     program, _ = made
     hostile = msgspec.structs.replace(program.provenance, model="[red]model[/blue]")

@@ -16,7 +16,10 @@ from ecmt_deploy import estimation as pricing
 from ecmt_deploy.chips.overview import priced
 from ecmt_deploy.errors import HardwareError
 from ecmt_deploy.placement import place
-from ecmt_deploy.report import chip_tables
+from ecmt_deploy.report import data, tables
+from ecmt_deploy.report.csv import to_csv
+from ecmt_deploy.report.html.page import render
+from ecmt_deploy.report.model import make_report
 from ecmt_deploy.simulation.run import simulate
 from tests.support import two_layers
 from tests.support.programs import images
@@ -124,7 +127,6 @@ def test_time_of_its_own(counts):
 
 def test_a_file_is_enough_for_every_table(counts, tmp_path):
     """The template's own component, in what is printed and written."""
-    from ecmt_deploy.report import energy_tables, make_report, render_html
     from tests.support.runs import record
 
     path = tmp_path / "mychip.toml"
@@ -135,16 +137,16 @@ def test_a_file_is_enough_for_every_table(counts, tmp_path):
     assert component(result, "accumulator_write") == pytest.approx({"l2": 4 * 1.5})
     assert "accumulator_write" in priced(chip)
 
-    line = next(row for row in csv.DictReader(StringIO(pricing.to_csv([result]))) if row["node"] == "l2")
+    line = next(row for row in csv.DictReader(StringIO(to_csv(data.nodes([result])))) if row["node"] == "l2")
     assert float(line["accumulator_write_pj"]) == pytest.approx(6)
     as_json = json.loads(msgspec.json.encode(result))
     assert as_json["components_pj"]["accumulator_write"]["value"] == pytest.approx(6)
     out = StringIO()
-    Console(file=out, width=120).print(energy_tables.energy([result], 120), chip_tables.chip(chip))
+    Console(file=out, width=120).print(tables.energy([result], 120), tables.chip(chip))
     assert "accumulator_write " in out.getvalue()
     assert "per synops" in out.getvalue()
     run = simulate(PROGRAM, two_layers.X, "reference", two_layers.TIMESTEPS)
-    page = render_html(make_report(record(PROGRAM, run), run.activity, PROGRAM, [(chip, placement, result)]))
+    page = render(make_report(record(PROGRAM, run), run.activity, PROGRAM, [(chip, placement, result)]))
     assert "accumulator write" in page
 
 

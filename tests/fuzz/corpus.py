@@ -52,7 +52,7 @@ def make(corpus: Path) -> Path:
     for name, program in programs().items():
         write(program, new(cases / "program" / name) / "p.nir")
     shutil.copytree(corpus / "run", new(cases / "run") / "one")
-    sweep = new(cases / "sweep" / "one" / "p")
+    sweep = new(cases / "sweep" / "one" / "program")
     (sweep.parent / "sweep.json").write_text("{}")
     for t in (1, 2):
         run(sweep / f"T{t}", pictured, x, "npz:data.npz", t, corpus / "program.nir")

@@ -26,8 +26,8 @@ def read_program(case: Path, corpus: Path) -> None:
 
 def read_run(case: Path, corpus: Path) -> None:
     """A run: its outputs, and all that a report is made of."""
+    from ecmt_deploy.report.collect import report_on
     from ecmt_deploy.runs.directory import load_run
-    from ecmt_deploy.runs.ledger import report_on
 
     load_run(case).outputs()
     report_on(case, ["loihi2"], trace=case / "trace.json")
@@ -42,15 +42,11 @@ def read_parts(case: Path, corpus: Path) -> None:
 
 def read_sweep(case: Path, corpus: Path) -> None:
     """A sweep that goes on: which of its runs are there, and comparing them."""
-    from ecmt_deploy.chips import hardware
-    from ecmt_deploy.runs import sweep
-    from ecmt_deploy.runs.ledger import compare_runs
+    from ecmt_deploy.report.collect import compare_runs
+    from ecmt_deploy.runs.sweep import Sweep, plan
 
-    program, data = corpus / "program.nir", "npz:data.npz"  # the worker is in the corpus
-    sweep._require_sweep(case)
-    planned = sweep._planned(
-        program, "p", case / "p", [1, 2], data, None, "reference", "float", [hardware("loihi2")], ["loihi2"], "name"
-    )
+    data = "npz:data.npz"  # the worker is in the corpus
+    planned = plan(Sweep([corpus / "program.nir"], ["loihi2"], [1, 2], case, data, target="reference"))
     made = [run.path for run in planned if run.made]
     if made:
         compare_runs(made, ["loihi2"])
@@ -59,10 +55,10 @@ def read_sweep(case: Path, corpus: Path) -> None:
 def read_chip(case: Path, corpus: Path) -> None:
     """A chip: shown, and a run priced on it."""
     from ecmt_deploy.chips import hardware
-    from ecmt_deploy.report import chip_tables
-    from ecmt_deploy.runs.ledger import price_run
+    from ecmt_deploy.report import tables
+    from ecmt_deploy.report.write import price_run
 
-    chip_tables.chip(hardware(str(case / "chip.toml")))
+    tables.chip(hardware(str(case / "chip.toml")))
     price_run(corpus / "run", [str(case / "chip.toml")])
 
 

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from ecmt_deploy import data, models
 from ecmt_deploy.errors import ModelError
-from ecmt_deploy.evaluation.intervals import percent
 from ecmt_deploy.models import weights, zoo
+from ecmt_deploy.report.units import accuracy as percent
 
 VIT = "vit_tiny_patch16_224"
 SMALL = {"img_size": 8, "patch_size": 2, "in_chans": 1, "num_classes": 10, "embed_dim": 12, "depth": 1, "num_heads": 2}

@@ -17,10 +17,14 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
 from ecmt_deploy import chips
-from ecmt_deploy.estimation import energy
+from ecmt_deploy.estimation import COMPONENTS, energy
 from ecmt_deploy.placement import place
-from ecmt_deploy.report import Comparison, Report, data, make_report, pareto_front, render_comparison, render_html, svg, text
-from ecmt_deploy.report.coremap import grid, stride
+from ecmt_deploy.report import data, units
+from ecmt_deploy.report.charts import svg
+from ecmt_deploy.report.charts.cores import grid, stride
+from ecmt_deploy.report.comparison import Comparison, pareto_front
+from ecmt_deploy.report.html.page import render
+from ecmt_deploy.report.model import Report, make_report
 from ecmt_deploy.simulation.run import simulate
 from tests.support import report_cases as cases
 from tests.support.programs import images
@@ -49,16 +53,16 @@ def pages(real) -> dict[str, str]:
     hostile = cases.report(long, (cases.HOSTILE,), 5000, mesh=(8, 4, 4), model=cases.HOSTILE, preset=cases.HOSTILE)
     pair = [msgspec.structs.replace(entry, label=cases.HOSTILE + entry.label) for entry in cases.comparison(2, ("a",)).entries]
     return {
-        "real": render_html(real),
-        "by hand": render_html(cases.report(chips=("one", "two", "unpriced"))),
-        "hostile": render_html(hostile),
-        "one layer": render_html(cases.report(["only"], ("a",), 1, 1, mesh=None)),
-        "no core": render_html(cases.report(["only"], ("a",), 0, 1)),
-        "many layers": render_html(cases.report([f"layer{i}" for i in range(120)], ("a",), 3000, mesh=None)),
-        "no chip": render_html(cases.report(chips=())),
-        "comparison": render_comparison(cases.comparison(7)),
-        "hostile comparison": render_comparison(Comparison(pair)),
-        "two of the real": render_comparison(Comparison([
+        "real": render(real),
+        "by hand": render(cases.report(chips=("one", "two", "unpriced"))),
+        "hostile": render(hostile),
+        "one layer": render(cases.report(["only"], ("a",), 1, 1, mesh=None)),
+        "no core": render(cases.report(["only"], ("a",), 0, 1)),
+        "many layers": render(cases.report([f"layer{i}" for i in range(120)], ("a",), 3000, mesh=None)),
+        "no chip": render(cases.report(chips=())),
+        "comparison": render(cases.comparison(7)),
+        "hostile comparison": render(Comparison(pair)),
+        "two of the real": render(Comparison([
             msgspec.structs.replace(cases.comparison(1).entries[0], label=label, report=real) for label in "ab"
         ])),
     }  # fmt: skip
@@ -175,10 +179,7 @@ def test_text_of_charts_lies_within_them(pages, name):
 
 
 def test_pages_are_repeatable_and_their_data_is_json(real, pages):
-    for made, render, kind, name in (
-        (real, render_html, Report, "real"),
-        (cases.comparison(7), render_comparison, Comparison, "comparison"),
-    ):
+    for made, kind, name in ((real, Report, "real"), (cases.comparison(7), Comparison, "comparison")):
         again = msgspec.json.decode(msgspec.json.encode(made), type=kind)
         assert again == made
         assert render(again) == pages[name]
@@ -221,11 +222,16 @@ def test_the_csv_of_charts_is_what_was_priced(real, pages):
                                                     repr(measured.break_even_events_per_mac))  # fmt: skip
         assert float(row["snn_pj"]) == pytest.approx(sum(measured.snn_pj.values()))
         assert (row["costs_less"] == "snn") == (float(row["snn_pj"]) < float(row["ann_pj"]) and row["costs_less"] != "neither")
-    nodes = [row for row in found["nodes"] if row["hardware"] == "loihi1"]
+    nodes = {row["node"]: row for row in found["nodes"] if row["hardware"] == "loihi1"}
     loihi1 = next(e for e in real.energies if e.hardware == "loihi1")
-    expected = [(row.node, name, repr(band.value)) for row in loihi1.rows for name, band in row.components_pj.items()]
-    assert [(row["node"], row["component"], row["value_pj"]) for row in nodes if row["value_pj"]] == expected
-    assert sum(row["value_pj"] == "" for row in nodes) == sum(len(row.unpriced) for row in loihi1.rows)
+    assert list(nodes) == [*(row.node for row in loihi1.rows), "total"]
+    for name, parts, unpriced in (
+        *((row.node, row.components_pj, row.unpriced) for row in loihi1.rows),
+        ("total", loihi1.components_pj, loihi1.unpriced),
+    ):
+        held = {key: value for key, value in nodes[name].items() if key.removesuffix("_pj") in COMPONENTS and value}
+        assert held == {f"{part}_pj": repr(band.value) for part, band in parts.items()}
+        assert set(nodes[name]["unpriced"].split()) == set(unpriced)
 
 
 def test_core_maps_have_the_numbers_of_the_placement(real, pages):
@@ -255,13 +261,12 @@ def test_the_page_says_what_is_known_and_what_is_not(pages):
 
 def test_a_source_is_never_a_link_that_runs_code():
     source = msgspec.structs.replace(cases.SOURCE, doi="", url="javascript:alert(1)")
-    assert 'href="javascript' not in render_html(cases.report(chips=("a",), sources=[{"x": source}]))
+    assert 'href="javascript' not in render(cases.report(chips=("a",), sources=[{"x": source}]))
 
 
 def test_the_same_colours_everywhere():
     """A component looks the same whatever others are beside it, and no two look alike."""
-    from ecmt_deploy.estimation import COMPONENTS
-    from ecmt_deploy.report.palette import looks
+    from ecmt_deploy.report.charts.palette import looks
 
     every = looks(list(COMPONENTS))
     assert len({look[:2] for look in every.values()}) == len(COMPONENTS)
@@ -388,11 +393,11 @@ def test_every_core_is_on_the_map_once(cores, columns, rows, per_tile):
     ],
 )
 def test_numbers_have_three_digits(value, shown):
-    assert text.figures(value) == shown
+    assert units.figures(value) == shown
 
 
 def test_energies_have_units():
-    assert [text.energy(pj) for pj in (0.5, 12, 999.9, 1e6, 2.5e13)] == [
+    assert [units.energy(pj) for pj in (0.5, 12, 999.9, 1e6, 2.5e13)] == [
         "0.500\u00a0pJ", "12.0\u00a0pJ", "1.00\u00a0nJ", "1.00\u00a0µJ", "25.0\u00a0J",
     ]  # fmt: skip
 

@@ -16,9 +16,10 @@ from ecmt_deploy.errors import RunError
 from ecmt_deploy.evaluation.shards import Shard
 from ecmt_deploy.files import sha256
 from ecmt_deploy.program import read, write
+from ecmt_deploy.report.collect import report_on
+from ecmt_deploy.report.write import price_run
 from ecmt_deploy.runs import simulate as simulating
 from ecmt_deploy.runs.directory import ACTIVITY, OUTPUTS, PROBES, PROGRAM, RECORD, load_run
-from ecmt_deploy.runs.ledger import price_run, report_on
 from ecmt_deploy.runs.merge import merge
 from tests.cli.test_cli import run as command
 from tests.support.runs import simulated

@@ -11,10 +11,11 @@ from ecmt_deploy import convert, quantize
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.errors import ConfigError, RunError, TargetError
 from ecmt_deploy.program import Provenance, read, write
+from ecmt_deploy.report.collect import compare_runs
 from ecmt_deploy.runs import simulate as simulating
 from ecmt_deploy.runs.directory import load_run
-from ecmt_deploy.runs.ledger import compare_runs
-from ecmt_deploy.runs.sweep import parse_timesteps, sweep
+from ecmt_deploy.runs.sweep import parse_timesteps
+from ecmt_deploy.verbs.runs import sweep
 from tests.cli.test_cli import run
 from tests.support.runs import simulated
 
@@ -290,7 +291,7 @@ def test_sweep_and_reports_on_the_command_line(programs, swept, tmp_path, capsys
         status, shown, err = run(arguments, capsys, monkeypatch, tmp_path)
         assert (status, err) == (0, "")
         assert "accurate  1" in shown
-        assert "unpriced" in shown, "a chip without prices is not free"
+        assert "not priced" in shown, "a chip without prices is not free"
         assert all(len(line) <= int(columns) for line in shown.splitlines())
     runs = [str(out / "accurate" / "T1"), str(out / "accurate" / "T2")]
     status, shown, err = run(["report", *runs, "--hardware", "loihi2", "--bibtex"], capsys, monkeypatch, tmp_path)

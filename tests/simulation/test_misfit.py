@@ -9,8 +9,8 @@ from ecmt_deploy import chips
 from ecmt_deploy.errors import EcmtError, HardwareError, TargetError
 from ecmt_deploy.placement import place
 from ecmt_deploy.program import Program
+from ecmt_deploy.report.write import write_report
 from ecmt_deploy.runs.directory import load_run
-from ecmt_deploy.runs.ledger import write_report
 from ecmt_deploy.simulation import run as simulation
 from ecmt_deploy.simulation.run import fitted, simulate
 from ecmt_deploy.simulation.target import available, find

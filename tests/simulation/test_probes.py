@@ -7,8 +7,9 @@ import pytest
 from ecmt_deploy import convert
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.errors import ConfigError, RunError, TargetError
+from ecmt_deploy.report.collect import report_on
+from ecmt_deploy.report.write import write_report
 from ecmt_deploy.runs.directory import PROBES
-from ecmt_deploy.runs.ledger import report_on, write_report
 from ecmt_deploy.simulation.probes import load_probes, parse_probes, save_probes
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.simulation.target import Probe

@@ -9,7 +9,8 @@ from ecmt_deploy.chips import Source
 from ecmt_deploy.estimation.result import Band, Energy, MemoryRow, MemoryView, PaperView, Row, Timing
 from ecmt_deploy.placement import Obstacle, Placement, Unit, Use
 from ecmt_deploy.program import Provenance
-from ecmt_deploy.report import AccuracyCurve, Comparison, Entry, Report
+from ecmt_deploy.report.comparison import Comparison, Entry
+from ecmt_deploy.report.model import AccuracyCurve, Report
 from ecmt_deploy.runs.record import RunRecord
 
 NODES = ("patch", "blocks.0.attn.qkv", "blocks.0.attn.qkv.neuron", "blocks.0.mlp.fc1", "blocks.1.mlp.fc1", "head")

@@ -24,6 +24,7 @@ from ecmt_deploy.program import Program, read, verify, write
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.program.preprocessing import Preprocessing
 from ecmt_deploy.report import tables
+from ecmt_deploy.report.csv import Table, to_csv
 from ecmt_deploy.runs.record import RunRecord
 from ecmt_deploy.untrusted import text
 from ecmt_deploy.untrusted.terminal import Terminal
@@ -90,7 +91,7 @@ def test_what_people_write_is_taken_as_it_is(text_):
     made = small("rate")
     text.require_plain(msgspec.structs.replace(made.provenance, class_names=(text_,)), "x", ProgramError)
     assert text.one_line(text_) == text_
-    assert next(csv.reader(io.StringIO(text.to_csv([text_], [])))) == [text_]
+    assert next(csv.reader(io.StringIO(to_csv(Table((text_,), []))))) == [text_]
 
 
 @pytest.mark.parametrize("key", ["-head", "=1", "a\x1bb", "a/b"])
@@ -125,7 +126,7 @@ def test_printable_text_keeps_its_length_and_stays(words):
 
 @given(st.lists(st.lists(st.text() | st.floats(allow_nan=False) | st.integers() | st.none(), min_size=2, max_size=2)))
 def test_no_cell_is_a_formula_and_the_text_can_be_had_back(rows):
-    written = text.to_csv(["name", "value"], rows)
+    written = to_csv(Table(("name", "value"), rows))
     _, *found = csv.reader(io.StringIO(written))
     assert len(found) == len(rows)
     for row, cells in zip(rows, found, strict=True):

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecmt_deploy.report import data
-from ecmt_deploy.report.energy_charts import Chart, bars, label_rows, number, rows_figure
+from ecmt_deploy.report import data, units
+from ecmt_deploy.report.charts.axes import bars, figure, label_rows, number, rows_figure
+from ecmt_deploy.report.charts.palette import BLUE, INK, VERMILION
+from ecmt_deploy.report.charts.svg import chart, elided
+from ecmt_deploy.report.csv import Table
 from ecmt_deploy.report.model import AccuracyCurve, Raster
-from ecmt_deploy.report.svg import BLUE, INK, VERMILION, elided, figure, si, styled, svg
 from ecmt_deploy.simulation.traces import Trace
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-@styled
-def accuracy(name: str, alt: str, curve: AccuracyCurve) -> Chart:
+
+@chart
+def accuracy(curve: AccuracyCurve) -> tuple[Figure, Table]:
     """Accuracy against steps, with the analog model's where it is known."""
     made, axes = figure(2.5)
     steps = list(range(1, len(curve.accuracy) + 1))
@@ -33,11 +39,11 @@ def accuracy(name: str, alt: str, curve: AccuracyCurve) -> Chart:
     axes.set_ylim(max(least - max(0.3 * (100 - least), 1), 0), 100.4)
     axes.legend(loc="lower right")
     axes.grid(axis="y")
-    return Chart(name, svg(made, name, alt), table)
+    return made, table
 
 
-@styled
-def rates(name: str, alt: str, spike_rates: Mapping[str, float]) -> Chart:
+@chart
+def rates(spike_rates: Mapping[str, float]) -> tuple[Figure, Table]:
     """Spikes per neuron and step, a bar a layer."""
     made, axes = rows_figure(len(spike_rates), 0.45)
     widths = list(spike_rates.values())
@@ -46,11 +52,11 @@ def rates(name: str, alt: str, spike_rates: Mapping[str, float]) -> Chart:
     axes.set_xlabel("spikes per neuron and step")
     axes.set_xlim(0, 1.03 * max(widths, default=0.0) or 1.0)
     axes.grid(axis="x")
-    return Chart(name, svg(made, name, alt), data.rates(spike_rates))
+    return made, data.rates(spike_rates)
 
 
-@styled
-def trace(name: str, alt: str, measured: Trace) -> Chart:
+@chart
+def trace(measured: Trace) -> tuple[Figure, Table]:
     """Relative error along the program, one line a step, lighter for earlier ones."""
     made, axes = figure(2.6)
     positions = list(range(len(measured.nodes)))
@@ -62,17 +68,17 @@ def trace(name: str, alt: str, measured: Trace) -> Chart:
     axes.set_yscale("log")
     last = [node.relative_error[-1] for node in measured.nodes if node.relative_error[-1] > 0]
     axes.set_ylim(bottom=max(min(last, default=1e-6) / 2, 1e-6))
-    axes.yaxis.set_major_formatter(lambda value, _: si(value))
+    axes.yaxis.set_major_formatter(lambda value, _: units.tick(value))
     axes.yaxis.set_minor_formatter(lambda value, _: "")
     axes.set_xlabel("node, in the order of the program")
     axes.set_ylabel("relative error")
     axes.legend(ncols=len(shown), loc="best")
     axes.grid(axis="y")
-    return Chart(name, svg(made, name, alt), data.trace(measured))
+    return made, data.trace(measured)
 
 
-@styled
-def raster(name: str, alt: str, probe: Raster) -> Chart:
+@chart
+def raster(probe: Raster) -> tuple[Figure, Table]:
     """Neurons over (sample, step): spikes by sign and size, or the membrane; a line between samples."""
     made, axes = figure(2.8)
     image = np.asarray(probe.rows)
@@ -90,4 +96,4 @@ def raster(name: str, alt: str, probe: Raster) -> Chart:
     axes.set_xticks([probe.timesteps * (i + 0.5) + 0.5 for i in range(samples)], [str(i + 1) for i in range(samples)])
     axes.set_xlabel(f"sample, each with steps 1 to {probe.timesteps}")
     axes.set_ylabel("neuron")
-    return Chart(name, svg(made, name, alt), data.raster(probe))
+    return made, data.raster(probe)

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecmt_deploy.placement.result import Placement
+from ecmt_deploy.report.charts.axes import TALLEST, WIDTH, figure
+from ecmt_deploy.report.charts.palette import GREY, INK, VERMILION
+from ecmt_deploy.report.charts.svg import chart
+from ecmt_deploy.report.csv import Table
 from ecmt_deploy.report.data import units, utilisation
-from ecmt_deploy.report.energy_charts import TALLEST, Chart
-from ecmt_deploy.report.palette import GREY
-from ecmt_deploy.report.svg import INK, VERMILION, WIDTH, figure, styled, svg
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from matplotlib.path import Path
 
 #: units of a square at most, and from which size on it holds the number of its unit
@@ -69,8 +71,8 @@ def _side_by_side(maps: np.ndarray) -> np.ndarray:
     return page.transpose(0, 2, 1, 3).reshape(lines * (rows + 1), in_line * (columns + 1))[:-1, :-1]
 
 
-@styled
-def core_map(name: str, alt: str, placement: Placement, cores_per_chip: int | None) -> Chart:
+@chart
+def core_map(placement: Placement, cores_per_chip: int | None) -> tuple[Figure, Table]:
     """The map; lines where units meet, in larger squares the number of the unit as in the table of units."""
     import matplotlib
     from matplotlib.cm import ScalarMappable
@@ -107,7 +109,7 @@ def core_map(name: str, alt: str, placement: Placement, cores_per_chip: int | No
                         pad=0.02, anchor=(0.0, 1.0))  # fmt: skip
     bar.set_label("used, %")
     bar.outline.set_linewidth(0)
-    return Chart(name, svg(made, name, alt), units(placement))
+    return made, units(placement)
 
 
 def _borders(cells: np.ndarray) -> Path:

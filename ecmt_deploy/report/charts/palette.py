@@ -1,9 +1,11 @@
-"""One colour and one hatch for each component of the energy, the same in every chart."""
+"""Colours, and one colour and one hatch for each component of the energy, the same in every chart."""
 
 from __future__ import annotations
 
-from ecmt_deploy.report.svg import BLUE, GREEN, ORANGE, PURPLE, SKY, SOFT, VERMILION
-
+INK, SOFT, LINE = "#1f2933", "#5b6773", "#d9dee3"
+#: Okabe and Ito's palette, without black and yellow, which is too light for a line: safe for colour-blind readers
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 YELLOW, GREY, DARK, PALE = "#F0E442", "#999999", "#4d4d4d", "#e8ecef"
 #: colour and hatch: whoever does not see the one sees the other (hatches of lines alone: dots make large files)
 _LOOKS = {

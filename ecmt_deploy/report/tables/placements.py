@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from math import prod
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
 from ecmt_deploy.placement import Placement, Unit
 from ecmt_deploy.program import Program
-from ecmt_deploy.report.tables import PlainTable, cores_of
+from ecmt_deploy.report import units
+from ecmt_deploy.report.tables.plain import PlainTable
 
 #: heading of each resource
 _HEADINGS = {
@@ -24,43 +21,42 @@ _HEADINGS = {
 }
 
 
-def units(placement: Placement, width: int) -> Table:
+def cores(placement: Placement, width: int) -> PlainTable:
     """Every unit: its cores, and what the fullest of them uses of each resource; a column for each if ``width`` allows, else
     those whose limit is known, over several lines."""
     limits = {name: unit.use[name].limit for unit in placement.units for name in _HEADINGS if name in unit.use}
     shown = [name for name in _HEADINGS if name in limits]
     cells = [[_use(unit, name) for name in shown] for unit in placement.units]
     headings = [f"{_HEADINGS[name]}\nof {_amount(name, limits[name])}" for name in shown]
-    table = _table(f"Cores of {placement.hardware}, and what the fullest core of each unit uses")
-    if _NAMES + sum(_widest(column) for column in zip(headings, *cells, strict=True)) <= width:
-        for heading in headings:
-            table.add_column(Text(heading, justify="right"), justify="right", no_wrap=True)
-    else:
+    wide: tuple[int, ...] = (0,)
+    if _NAMES + sum(_widest(column) for column in zip(headings, *cells, strict=True)) > width:
         known = [name for name in shown if limits[name] is not None] or shown
-        table.add_column("used / limit")
+        headings, wide = ["used / limit"], (0, 3)
         cells = [[", ".join(_of_limit(unit, name) for name in known if name in unit.use)] for unit in placement.units]
+    title = f"Cores of {placement.hardware}, and what the fullest core of each unit uses"
+    table = PlainTable(title, "unit", "cores", "tile", *headings, caption=_LEGEND, wide=wide, show_edge=False, pad_edge=True,
+                       min_width=78)  # fmt: skip
+    table.columns[0].min_width = 16
     for unit, row in zip(placement.units, cells, strict=True):
         more = f" +{len(unit.nodes) - 1}" if len(unit.nodes) > 1 else ""
         table.add_row(unit.name + more, cores_of(unit), f"{unit.rows_per_core}x{unit.columns_per_core}", *row)
     return table
 
 
+def cores_of(unit: Unit) -> str:
+    """First and last core of a unit."""
+    if not unit.cores:
+        return "none"
+    last = unit.first_core + unit.cores - 1
+    return str(last) if unit.cores == 1 else f"{unit.first_core}-{last}"
+
+
 #: columns of the terminal for a unit's name, its cores and its tile
 _NAMES = 26 + 10 + 9
-
-
-def _table(title: str) -> PlainTable:
-    table = PlainTable(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    table.min_width = 78
-    table.add_column("unit", overflow="fold", min_width=16)
-    for heading in ("cores", "tile"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.caption = Text(
-        "+n: nodes that joined it   tile: rows x columns of its outputs on a core\n"
-        "weights, states, memory in KiB   * decides how many cores   ! more than a core has"
-    )
-    table.caption_justify = "left"
-    return table
+_LEGEND = (
+    "+n: nodes that joined it   tile: rows x columns of its outputs on a core\n"
+    "weights, states, memory in KiB   * decides how many cores   ! more than a core has"
+)
 
 
 def _widest(column: tuple[str, ...]) -> int:
@@ -70,7 +66,7 @@ def _widest(column: tuple[str, ...]) -> int:
 def _amount(name: str, amount: int | None) -> str:
     if amount is None:
         return "?"
-    return f"{amount / 1024:,.1f}" if name.endswith("bytes") else f"{amount:,}"
+    return units.kib(amount) if name.endswith("bytes") else units.whole(amount)
 
 
 def _use(unit: Unit, name: str) -> str:
@@ -88,7 +84,7 @@ def _mark(unit: Unit, name: str) -> str:
     return "!" if limit is not None and unit.use[name].used > limit else "*" if unit.binding == name else ""
 
 
-def remarks(placement: Placement, program: Program) -> list[str]:
+def placement_lines(placement: Placement, program: Program) -> list[str]:
     """The sum, what does not fit, and the assumptions, a line each."""
     line = placement.verdict
     sent = {route.source: prod(program.shapes[route.source]) for route in placement.routes}
@@ -97,7 +93,7 @@ def remarks(placement: Placement, program: Program) -> list[str]:
         hops = sum((route.hops_ew + route.hops_ns) * sent[route.source] for route in placement.routes)
         crossings = sum(route.chip_crossings * sent[route.source] for route in placement.routes)
         line += (
-            f"; a packet takes {hops / packets:,.1f} hops and crosses {crossings / packets:,.2f} borders of chips "
-            "(mean, if every element sent one message)"
+            f"; a packet takes {units.figures(hops / packets)} hops and crosses {units.figures(crossings / packets)} borders"
+            " of chips (mean, if every element sent one message)"
         )
     return [line, *(f"! {obstacle.sentence}" for obstacle in placement.obstacles), *placement.assumptions]

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from ecmt_deploy.estimation.paper import PAPER_MAC_PJ
 from ecmt_deploy.estimation.result import Energy
+from ecmt_deploy.report import units
 
 #: obstacles said one by one; how many more there are is said too
 MOST_OBSTACLES = 3
-
-
-def bound_mark(bounds: Iterable[str]) -> str:
-    """Sign before a sum of prices with these bounds: at most, at least, or about."""
-    found = tuple(sorted(set(bounds) - {"exact"}))
-    return {(): "", ("upper",): "≤ ", ("lower",): "≥ "}.get(found, "~ ")
-
-
-def remarks(result: Energy) -> list[str]:
-    """A line for each remark on one chip; every line begins with the chip."""
-    return [f"{result.hardware}: {line}" for line in _lines(result)]
 
 
 def notes(results: Sequence[Energy]) -> list[str]:
     """The remarks on several chips, each said once, with the chips it is about."""
     about: dict[str, list[str]] = {}
     for result in results:
-        for line in _lines(result):
+        for line in remarks(result):
             about.setdefault(line, []).append(result.hardware)
     everywhere = len(results)
     return [f"{'all' if len(chips) == everywhere > 1 else ', '.join(chips)}: {line}" for line, chips in about.items()]
 
 
-def _lines(result: Energy) -> Iterator[str]:
+def remarks(result: Energy) -> Iterator[str]:
+    """The remarks on one chip, a sentence each."""
     for obstacle in result.obstacles[:MOST_OBSTACLES]:
         yield f"priced as if it could: {obstacle}."
     if more := result.obstacles[MOST_OBSTACLES:]:
@@ -55,15 +46,15 @@ def _lines(result: Energy) -> Iterator[str]:
         cost = result.events_per_mac * result.synop_pj
         verdict = "more than" if cost > PAPER_MAC_PJ else "at most"
         yield (
-            f"{result.events_per_mac:.2f} events per MAC at {result.synop_pj:g} pJ each cost {cost:.2f} pJ"
-            f" for each MAC of the ANN: {verdict} the {PAPER_MAC_PJ:g} pJ of an fp32 MAC at 45 nm."
+            f"{units.per_mac(result.events_per_mac)} events per MAC at {result.synop_pj:g} pJ each cost"
+            f" {units.figures(cost)} pJ for each MAC of the ANN: {verdict} the {PAPER_MAC_PJ:g} pJ of an fp32 MAC at 45 nm."
         )
 
 
 def _listed(amounts: dict[str, float]) -> str:
     """Counts by name, those of functions in one."""
     functions = {name.removeprefix("ecm_ops."): n for name, n in sorted(amounts.items()) if name.startswith("ecm_ops.")}
-    said = [f"{name} ({amount:,.0f})" for name, amount in sorted(amounts.items()) if not name.startswith("ecm_ops.")]
+    said = [f"{name} ({units.count(amount)})" for name, amount in sorted(amounts.items()) if not name.startswith("ecm_ops.")]
     if functions:
-        said.append(f"ecm_ops ({sum(functions.values()):,.0f}: {', '.join(functions)})")
+        said.append(f"ecm_ops ({units.count(sum(functions.values()))}: {', '.join(functions)})")
     return ", ".join(said)

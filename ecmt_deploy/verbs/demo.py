@@ -9,13 +9,14 @@ from rich.console import Console
 
 from ecmt_deploy.chips import available
 from ecmt_deploy.errors import ProgramError, RunError, TargetError
-from ecmt_deploy.estimation import notes, to_csv
-from ecmt_deploy.evaluation.intervals import measured
 from ecmt_deploy.evaluation.jobs import EvaluateJob, evaluate_file
-from ecmt_deploy.files import require_parent, write_atomically
+from ecmt_deploy.files import require_parent
 from ecmt_deploy.program import read
-from ecmt_deploy.report import AccuracyCurve, energy_tables, render_html, tables
-from ecmt_deploy.runs.ledger import as_json, price_run, report_on
+from ecmt_deploy.report import data, tables, units
+from ecmt_deploy.report.collect import report_on
+from ecmt_deploy.report.model import AccuracyCurve
+from ecmt_deploy.report.remarks import notes
+from ecmt_deploy.report.write import price_run, write
 from ecmt_deploy.runs.simulate import SimulateJob, simulate_file
 from ecmt_deploy.simulation.target import find
 from ecmt_deploy.untrusted.terminal import Terminal
@@ -53,7 +54,7 @@ def demo(out: Path, console: Console | None = None) -> None:
 
 
 def _demo(out: Path, console: Console) -> None:
-    _require_own(out)
+    require_own(out)
     try:
         out.mkdir(exist_ok=True)
     except OSError as error:
@@ -81,34 +82,35 @@ def _demo(out: Path, console: Console) -> None:
         conformance=target != "reference", overwrite=True,
     )  # fmt: skip
     record = simulate_file(job).record
-    sure = measured(record.accuracy[-1], record.n_samples)
-    console.print(f"T = {record.timesteps}: accuracy {100 * record.accuracy[-1]:.2f} %, {sure}")
+    share = record.accuracy[-1]
+    sure = units.measured(share, record.n_samples)
+    console.print(f"T = {record.timesteps}: accuracy {units.hundredths(share)} %, {sure}")
     if record.conformance:
         compared = record.conformance
         console.print(
             f"against the reference on the same images: spikes {_equal(compared.spikes_equal)}, "
-            f"all counts {_equal(compared.counts_equal)}, readouts within {compared.max_abs_logit_difference:.1e}"
+            f"all counts {_equal(compared.counts_equal)}, readouts within {units.difference(compared.max_abs_logit_difference)}"
         )
         for line in compared.differences[:5]:
             console.print(f"  {line}", markup=False)
 
     console.rule("energy", align="left")
     energies = price_run(out / "run", available(), out / "energy.json")
-    write_atomically(out / "energy.csv", to_csv(energies))
-    console.print(energy_tables.energy(energies, console.width))
+    write(out / "energy.csv", energies, data.nodes(energies))
+    console.print(tables.energy(energies, console.width))
     for line in notes(energies):
         console.print(f"- {line}", highlight=False, markup=False)
 
     curve = AccuracyCurve("torch", result.n_samples, list(result.accuracy), result.analog_accuracy)
     trace(program, DATA, LAVA_TIMESTEPS, limit=LAVA_SAMPLES, out=out / "trace.json")
     report = report_on(out / "run", curve=curve, trace=out / "trace.json")
-    write_atomically(out / "report.json", as_json(report))
-    write_atomically(out / "report.html", render_html(report))
+    for name in ("report.json", "report.html"):
+        write(out / name, report)
     console.rule("report", align="left")
     console.print(f"wrote {out / 'report.html'}", markup=False)
 
 
-def _require_own(out: Path) -> None:
+def require_own(out: Path) -> None:
     """Refuse a directory in which a demo would replace what is not a demo's."""
     require_parent(out)
     if out.exists() and not out.is_dir():

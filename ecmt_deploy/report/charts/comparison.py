@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING
 
+from ecmt_deploy.report.charts.axes import figure, log_ticks, number
+from ecmt_deploy.report.charts.palette import CYCLE, INK, SOFT
+from ecmt_deploy.report.charts.svg import chart, elided
 from ecmt_deploy.report.comparison import Point, pareto_front, points_table
-from ecmt_deploy.report.data import Table
-from ecmt_deploy.report.energy_charts import Chart, log_ticks, number
-from ecmt_deploy.report.svg import CYCLE, INK, SOFT, elided, figure, styled, svg
+from ecmt_deploy.report.csv import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,8 +45,8 @@ def _accuracies(axes: Axes, shown: Sequence[float]) -> None:
     axes.grid()
 
 
-@styled
-def accuracies(name: str, alt: str, table: Table) -> Chart:
+@chart
+def accuracies(table: Table) -> tuple[Figure, Table]:
     """Accuracy against steps, a line a series; thin lines are the analog models'."""
     lines: dict[str, list[tuple[int, float]]] = {}
     analog: dict[str, float] = {}
@@ -66,11 +67,11 @@ def accuracies(name: str, alt: str, table: Table) -> Chart:
     axes.set_xlabel("time step T")
     _accuracies(axes, [*analog.values(), *(right for points in lines.values() for _, right in points)])
     _legend(made, len(lines))
-    return Chart(name, svg(made, name, alt), table)
+    return made, table
 
 
-@styled
-def against_cost(name: str, alt: str, points: Sequence[Point], column: str, label: str, text: Callable[[float], str]) -> Chart:
+@chart
+def against_cost(points: Sequence[Point], column: str, label: str, text: Callable[[float], str]) -> tuple[Figure, Table]:
     """Accuracy against cost: a marker a preset, a line a series over its steps, the front in steps, its points ringed."""
     series = list(dict.fromkeys(point.series for point in points))
     presets = list(dict.fromkeys(point.preset for point in points))
@@ -111,4 +112,4 @@ def against_cost(name: str, alt: str, points: Sequence[Point], column: str, labe
     axes.set_xlabel(f"{label}, logarithmic" if logarithmic else label)
     _accuracies(axes, [point.accuracy for point in points])
     _legend(made, entries)
-    return Chart(name, svg(made, name, alt), points_table(points, column))
+    return made, points_table(points, column)

@@ -9,15 +9,16 @@ from ecmt_deploy.chips import Source
 from ecmt_deploy.estimation.result import Energy, MemoryView
 from ecmt_deploy.placement.result import Placement
 from ecmt_deploy.report import comparison as compare
-from ecmt_deploy.report import comparison_charts, data, energy_charts, run_charts
+from ecmt_deploy.report import data, units
+from ecmt_deploy.report.charts import comparison as comparison_charts
+from ecmt_deploy.report.charts import energy as energy_charts
+from ecmt_deploy.report.charts import run as run_charts
+from ecmt_deploy.report.charts.cores import core_map, stride
+from ecmt_deploy.report.charts.svg import Chart
 from ecmt_deploy.report.comparison import Comparison
-from ecmt_deploy.report.coremap import core_map, stride
-from ecmt_deploy.report.energy_charts import Chart
-from ecmt_deploy.report.environment import environment
 from ecmt_deploy.report.facts import facts
+from ecmt_deploy.report.html.environment import environment
 from ecmt_deploy.report.model import Report
-from ecmt_deploy.report.svg import si
-from ecmt_deploy.report.text import energy_tick
 
 #: inches of a bar of a chip, and of a run
 _CHIP_ROW, _RUN_ROW = 0.26, 0.24
@@ -53,41 +54,44 @@ class ComparedSection(NamedTuple):
     references: list[int]
 
 
-def render_html(report: Report) -> str:
-    """The page about one run."""
+def render(document: Report | Comparison) -> str:
+    """The page about one run, or about several side by side."""
+    if isinstance(document, Comparison):
+        return environment().get_template("comparison.html.j2").render(_about_several(document))
+    return environment().get_template("report.html.j2").render(_about_one(document))
+
+
+def _about_one(report: Report) -> dict[str, Any]:
     energies = report.energies
     names = _distinct([e.hardware for e in energies])
     references, cited = _references(report.sources)
     steps = (1, len(report.curve.accuracy))
-    shown = ", ".join(f"{100 * report.curve.accuracy[t - 1]:.2f} % at T = {t}" for t in dict.fromkeys(steps))
+    shown = ", ".join(f"{units.hundredths(report.curve.accuracy[t - 1])} % at T = {t}" for t in dict.fromkeys(steps))
     memories = data.alike([e.memory for e in energies], names)
-    return (
-        environment()
-        .get_template("report.html.j2")
-        .render(
-            report=report,
-            record=report.record,
-            source=report.record.provenance,
-            facts=facts(report.record.provenance),
-            accuracy=run_charts.accuracy("accuracy", f"Accuracy against time steps: {shown}", report.curve),
-            **(_views(energies, names) if energies else {}),
-            glance=[(name, e, f"chip-{i}") for i, (name, e) in enumerate(zip(names, energies, strict=True), start=1)],
-            papers=data.alike([e.paper for e in energies], names),
-            memories=[_memory(i, view, chips) for i, (view, chips) in enumerate(memories, start=1)],
-            opened=f"chip-{1 + _first_priced(energies)}",
-            chips=[_chip(report, i, cited[i]) for i in range(len(energies))],
-            nodes=data.nodes(energies),
-            rates=run_charts.rates("spike-rates", "Spikes per neuron and step of each layer", report.spike_rates),
-            rasters=[
-                run_charts.raster(f"probe-{i}", f"{raster.kind} of {raster.node}, neurons over samples and steps", raster)
-                for i, raster in enumerate(report.rasters, start=1)
-            ],
-            trace=run_charts.trace("errors", "Relative error of every node after some of the steps", report.trace)
-            if report.trace
-            else None,
-            references=references,
-        )
-    )
+    rasters = [
+        run_charts.raster(f"probe-{i}", f"{raster.kind} of {raster.node}, neurons over samples and steps", raster)
+        for i, raster in enumerate(report.rasters, start=1)
+    ]
+    return {
+        "report": report,
+        "record": report.record,
+        "source": report.record.provenance,
+        "facts": facts(report.record.provenance),
+        "accuracy": run_charts.accuracy("accuracy", f"Accuracy against time steps: {shown}", report.curve),
+        **(_views(energies, names) if energies else {}),
+        "glance": [(name, e, f"chip-{i}") for i, (name, e) in enumerate(zip(names, energies, strict=True), start=1)],
+        "papers": data.alike([e.paper for e in energies], names),
+        "memories": [_memory(i, view, chips) for i, (view, chips) in enumerate(memories, start=1)],
+        "opened": f"chip-{1 + _first_priced(energies)}",
+        "chips": [_chip(report, i, cited[i]) for i in range(len(energies))],
+        "nodes": data.nodes(energies),
+        "rates": run_charts.rates("spike-rates", "Spikes per neuron and step of each layer", report.spike_rates),
+        "rasters": rasters,
+        "trace": run_charts.trace("errors", "Relative error of every node after some of the steps", report.trace)
+        if report.trace
+        else None,
+        "references": references,
+    }
 
 
 def _views(energies: Sequence[Energy], names: Sequence[str]) -> dict[str, Any]:
@@ -98,9 +102,9 @@ def _views(energies: Sequence[Energy], names: Sequence[str]) -> dict[str, Any]:
     return {
         "overview": energy_charts.overview("views", "Energy per inference in the three views", data.views(energies, names)),
         "composition": energy_charts.stacked(
-            "parts", "Views (a) and (c) by part", data.composition(energies, names), "name", row=_CHIP_ROW
+            "parts", "Views (a) and (c) by part", data.composition(energies, names), row=_CHIP_ROW
         ),
-        "shares": energy_charts.stacked("components", alt, shares, "name", shares=True, row=_CHIP_ROW) if priced else None,
+        "shares": energy_charts.stacked("components", alt, shares, shares=True, row=_CHIP_ROW) if priced else None,
     }
 
 
@@ -117,43 +121,33 @@ def _chip(report: Report, i: int, references: list[int]) -> ChipSection:
     layers = cores = None
     if any(row.components_pj for row in e.rows):
         alt = f"Energy per layer on {e.hardware}, by component"
-        layers = energy_charts.stacked(f"{key}-layers", alt, data.layers(e), "layer")
+        layers = energy_charts.stacked(f"{key}-layers", alt, data.layers(e))
     if placement.cores and any(data.utilisation(unit)[1] is not None for unit in placement.units):
         alt = f"{placement.cores} cores of {e.hardware} and the units on them, by utilisation"
         cores = core_map(f"{key}-cores", alt, placement, report.cores_per_chip[i])
     return ChipSection(e, placement, layers, cores, stride(placement), references)
 
 
-def render_comparison(comparison: Comparison) -> str:
-    """The page about several runs side by side."""
+def _about_several(comparison: Comparison) -> dict[str, Any]:
     entries = comparison.entries
     chips = entries[0].report.energies
     names = _distinct([e.hardware for e in chips])
     events = compare.event_points(comparison)
     references, cited = _references([sources for entry in entries for sources in entry.report.sources])
-    alt = "Accuracy against events per MAC, with the Pareto front"
-    return (
-        environment()
-        .get_template("comparison.html.j2")
-        .render(
-            comparison=comparison,
-            entries=entries,
-            names=names,
-            accuracy=comparison_charts.accuracies(
-                "accuracy", "Accuracy of each series after every step", compare.accuracy_table(comparison)
-            ),
-            events=comparison_charts.against_cost(
-                "events-per-mac", alt, events, "events_per_mac", "events per MAC of the ANN", si
-            )
-            if events
-            else None,
-            summary=compare.summary(comparison),
-            sections=[_compared(comparison, i, name, cited[i]) for i, name in enumerate(names)],
-            opened=_first_priced(chips),
-            glances=[[(entry.label, entry.report.energies[i], "") for entry in entries] for i in range(len(names))],
-            references=references,
-        )
-    )
+    steps, against = "Accuracy of each series after every step", "Accuracy against events per MAC, with the Pareto front"
+    shown = ("events_per_mac", "events per MAC of the ANN", units.tick)
+    return {
+        "comparison": comparison,
+        "entries": entries,
+        "names": names,
+        "accuracy": comparison_charts.accuracies("accuracy", steps, compare.accuracy_table(comparison)),
+        "events": comparison_charts.against_cost("events-per-mac", against, events, *shown) if events else None,
+        "summary": compare.summary(comparison),
+        "sections": [_compared(comparison, i, name, cited[i]) for i, name in enumerate(names)],
+        "opened": _first_priced(chips),
+        "glances": [[(entry.label, entry.report.energies[i], "") for entry in entries] for i in range(len(names))],
+        "references": references,
+    }
 
 
 def _compared(comparison: Comparison, i: int, name: str, references: list[int]) -> ComparedSection:
@@ -162,10 +156,11 @@ def _compared(comparison: Comparison, i: int, name: str, references: list[int]) 
     pareto = stack = None
     if points:
         alt = f"Accuracy against energy per inference on {name}, with the Pareto front"
-        pareto = comparison_charts.against_cost(f"{key}-pareto", alt, points, "energy_pj", "energy per inference", energy_tick)
+        cost = ("energy_pj", "energy per inference", units.energy_tick)
+        pareto = comparison_charts.against_cost(f"{key}-pareto", alt, points, *cost)
         table = data.totals(energies, [entry.label for entry in comparison.entries])
         alt = f"Energy of each run on {name} by component"
-        stack = energy_charts.stacked(f"{key}-components", alt, table, "name", row=_RUN_ROW)
+        stack = energy_charts.stacked(f"{key}-components", alt, table, row=_RUN_ROW)
     return ComparedSection(name, energies, pareto, stack, references)
 
 

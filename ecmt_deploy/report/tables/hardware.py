@@ -4,33 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from ecmt_deploy.chips import Ability, Figure, Hardware, Price, Sourced, citation, covered, statements
 from ecmt_deploy.chips.actions import KINDS, PRICES, TIMES, belongs
 from ecmt_deploy.chips.overview import priced, size
 from ecmt_deploy.chips.schema import Abilities, Limits, Memory
-from ecmt_deploy.report.tables import PlainTable
+from ecmt_deploy.report import units
+from ecmt_deploy.report.tables.plain import PlainTable
 
-_BOUNDS = {"exact": "", "upper": "≤ ", "lower": "≥ "}
 _LEGEND = "≤ at most, ≥ at least; A read in code, a log or an abstract, B transcribed, C derived, D conflicting"
 
 
-def chips(described: Sequence[Hardware]) -> Table:
+def chips(described: Sequence[Hardware]) -> PlainTable:
     """The chips at hand: name, title, cores, and what can be priced on them."""
-    table = PlainTable(title=Text("Chips"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.caption_justify, table.expand = "left", True
-    table.add_column("name", no_wrap=True)
-    table.add_column("title", ratio=1)
-    table.add_column("cores", justify="right", no_wrap=True)
-    table.add_column("priced", ratio=1)
+    legend = "cores: per chip x chips of the largest system   (part): some of its prices are unknown"
+    table = PlainTable("Chips", "name", "title", "cores", "priced", caption=legend, wide=(0, 1, 3), expand=True)
+    table.columns[0].no_wrap, table.columns[1].ratio, table.columns[3].ratio = True, 1, 1
     for chip_ in described:
         table.add_row(chip_.name, chip_.title, size(chip_), ", ".join(priced(chip_)))
-    table.caption = Text("cores: per chip x chips of the largest system   (part): some of its prices are unknown")
     return table
 
 
@@ -101,11 +95,7 @@ def _cells(row: Sourced) -> tuple[str, str, str]:
     if isinstance(row, Ability):
         return "yes" if row.value else "no", "", method
     assert isinstance(row, Figure)
-    value = f"{_BOUNDS[row.bound]}{row.value:,.12g} {row.unit}"
-    if row.low is None and row.high is None:
-        return value, "", method
-    low, high = (row.value if end is None else end for end in (row.low, row.high))
-    return value, f"{low:,.12g} to {high:,.12g}", method
+    return units.figure(row), units.figure_range(row), method
 
 
 def _shown(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Runs that are already made: price them, report on them. No torch is needed."""
+"""Runs that are already made: priced, and what pages about them show. No torch is needed."""
 
 from __future__ import annotations
 
@@ -10,27 +10,13 @@ from msgspec.structs import replace
 
 from ecmt_deploy.chips import available, hardware
 from ecmt_deploy.errors import ConfigError, RunError
-from ecmt_deploy.estimation import Energy, energy, to_csv
-from ecmt_deploy.files import require_out, write_atomically
+from ecmt_deploy.estimation import energy
 from ecmt_deploy.placement import Placement, place
-from ecmt_deploy.report import AccuracyCurve, Comparison, Entry, Report, make_report, render_comparison, render_html
-from ecmt_deploy.runs.directory import ACTIVITY, PROGRAM, RECORD, StoredRun, load_run
+from ecmt_deploy.report.comparison import Comparison, Entry
+from ecmt_deploy.report.model import AccuracyCurve, Report, make_report
+from ecmt_deploy.runs.directory import PROGRAM, StoredRun, load_run
 from ecmt_deploy.runs.record import RunRecord
 from ecmt_deploy.simulation.traces import load_trace
-
-
-def price_run(run: Path, names: Sequence[str], out: Path | None = None) -> list[Energy]:
-    """Price a run on chips by name; ``out`` ends in ``.json`` or ``.csv``."""
-    if not names:
-        raise ConfigError(f"no chip is named; give --hardware NAME [NAME ...], from {', '.join(available())}")
-    suffix = None if out is None else require_out(out, ".json", ".csv", reads=_files([run]))
-    chips = [hardware(name) for name in names]
-    stored = load_run(run)
-    results = [energy(stored.activity, stored.program, chip) for chip in chips]
-    if out is not None:
-        as_json = msgspec.json.format(msgspec.json.encode(results), indent=1)
-        write_atomically(out, to_csv(results) if suffix == ".csv" else as_json)
-    return results
 
 
 def report_on(
@@ -140,34 +126,3 @@ def _program_key(record: RunRecord) -> bytes:
     if source.quantization:
         source = replace(source, quantization=replace(source.quantization, timesteps=0))
     return msgspec.json.encode((source, record.target, record.precision, record.data, record.n_samples))
-
-
-def write_report(runs: Sequence[Path], out: Path, names: Sequence[str] = (), trace: Path | None = None) -> None:
-    """Write the page about a run, or about several side by side; with the suffix ``.json`` what the page is made of.
-
-    Raises
-    ------
-    ConfigError
-        if there is no run, a trace for several, or the name of the page is that of no page.
-    """
-    if not runs:
-        raise ConfigError("no run is named; give RUN [RUN ...], directories that simulate wrote")
-    if len(runs) > 1 and trace is not None:
-        raise ConfigError(f"--trace {trace}: a trace belongs to one run, and {len(runs)} are given; report on that run alone")
-    suffix = require_out(out, ".html", ".json", reads=[*_files(runs), *([trace] if trace else [])])
-    if len(runs) == 1:
-        report = report_on(runs[0], names, trace=trace)
-        write_atomically(out, as_json(report) if suffix == ".json" else render_html(report))
-    else:
-        comparison = compare_runs(runs, names)
-        write_atomically(out, as_json(comparison) if suffix == ".json" else render_comparison(comparison))
-
-
-def _files(runs: Sequence[Path]) -> list[Path]:
-    """The files of runs that have a name a result could have."""
-    return [run / name for run in runs for name in (RECORD, ACTIVITY)]
-
-
-def as_json(document: Report | Comparison) -> str:
-    """A report or comparison as its file."""
-    return msgspec.json.format(msgspec.json.encode(document), indent=1).decode()

@@ -1,0 +1,136 @@
+"""What the terminal shows about energy and time: by layer, by component, the other two views, and the chips' times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
+
+from rich.console import Group
+from rich.text import Text
+
+from ecmt_deploy.estimation import Energy, MemoryRow, MemoryView, Row, together
+from ecmt_deploy.program.layers import grouped
+from ecmt_deploy.report import data, units
+from ecmt_deploy.report.tables.plain import PlainTable
+
+_MARKS = "+ more has no price, ? nothing has   ≤ at most   ≥ at least   ~ both   (low-high)"
+
+
+def energy(results: Sequence[Energy], width: int) -> Group:
+    """All tables about a run on some chips, none wider than ``width`` as far as they can be divided by chips."""
+    first = results[0]
+    over = f"T = {first.timesteps}, mean of {first.n_samples} samples"
+    memories = data.alike([result.memory for result in results], [result.hardware for result in results])
+    blocks = [
+        *_grid(f"Energy per inference by layer, {over}", *_layers(results), width),
+        *_grid(f"Energy per inference by component, placement and time, {over}", *_totals(results), width),
+        _view_a(first),
+        *(_view_c(view, first.timesteps) for view, _ in memories),
+    ]
+    return Group(*(part for block in blocks for part in block))
+
+
+#: a title, a table, and what its marks mean
+Block = tuple[Text, PlainTable, Text]
+
+
+def _block(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> Block:
+    """A row without a label ends a section."""
+    table = PlainTable("", *columns, show_edge=False, pad_edge=True)
+    for row in rows:
+        table.add_row(*(row if row[0] else ()))
+    return Text(title), table, Text(caption + "\n")
+
+
+def _grid(title: str, labels: list[str], columns: list[list[str]], width: int) -> Iterator[Block]:
+    """A table of labels (the heading first, empty ones between sections) and columns, divided where it would be too wide."""
+    first = max(map(len, labels)) + 2
+    some: list[list[str]] = []
+    for column, following in zip_longest(columns, columns[1:]):
+        some.append(column)
+        if following is None or first + sum(max(map(len, c)) + 2 for c in (*some, following)) > width:
+            head, *rows = zip(labels, *some, strict=True)
+            yield _block(title, head, rows, _MARKS if following is None else "")
+            some = []
+
+
+def _layers(results: Sequence[Energy]) -> tuple[list[str], list[list[str]]]:
+    """Energy of every layer on every chip."""
+    nodes = dict.fromkeys(row.node for result in results for row in result.rows)
+    sums = [data.summed("sum of layers", result.rows) for result in results]
+    scale, unit = units.column_unit([row.priced_pj.value for row in sums])
+    columns = []
+    for result, whole in zip(results, sums, strict=True):
+        cells = [_cell(row, scale) for row in data.by_layer(result, nodes)]
+        columns.append([result.hardware, *cells, "", _cell(whole, scale)])
+    return [f"layer, {unit}", *grouped(nodes), "", "sum of layers"], columns
+
+
+def _cell(row: Row, scale: float) -> str:
+    more = "+" if row.unpriced else " "
+    if not row.components_pj:
+        return "?+" if row.unpriced else ""
+    return f"{units.bound_mark(row.bounds)}{units.in_column(row.priced_pj.value / scale)}{more}"
+
+
+def _totals(results: Sequence[Energy]) -> tuple[list[str], list[list[str]]]:
+    """Components with their bands, what it takes, and how long it takes."""
+    scale, unit = units.column_unit([result.total_pj.value for result in results])
+    used = data.components(results)
+    labels = [f"component, {unit}", *used, "total", "", "fits", "cores", "chips", ""]
+    labels += ["pipeline, steps", "step, µs", "latency, µs", "inferences per s", f"energy x delay, {unit} ms"]
+    columns = []
+    for result in results:
+        parts = [units.column_band(result.components_pj.get(name), scale) for name in used]
+        total = units.column_band(result.total_pj, scale) if result.components_pj else "?"
+        total = f"{units.bound_mark(result.bounds)}{total}{'+' if result.unpriced else ''}"
+        timed = ["?"] * 5
+        if time := result.timing:
+            least, most = units.least(time), units.most(time)
+            delay = units.column_band(result.energy_delay_nj_ms, scale / 1e3)
+            timed = [f"{time.depth}", *(f"{least}{units.column_band(band)}" for band in (time.step_us, time.latency_us)),
+                     f"{most}{units.column_band(time.throughput_per_s)}", f"{least}{delay}"]  # fmt: skip
+        placed = [result.fits, units.whole(result.cores), units.whole(result.chips)]
+        columns.append([result.hardware, *parts, total, "", *placed, "", *timed])
+    return labels, columns
+
+
+def _view_a(result: Energy) -> Block:
+    """The papers' estimate and what it leaves out."""
+    view = result.paper
+    scale, unit = units.column_unit([view.snn_pj])
+    costs = [("spiking: 0.9 pJ an event, 4.6 an analog MAC", view.snn_pj)]
+    costs += [(f"left out: {name}", cost) for name, cost in view.left_out_pj.items()]
+    costs += [("spiking with all that", view.total_pj), ("ANN: 4.6 pJ a MAC", view.ann_pj)]
+    rows = [
+        (label, units.in_column(cost / scale), units.in_column(cost / view.ann_pj) if view.ann_pj else "")
+        for label, cost in costs
+    ]
+    rows += [(f"left out, no price: {name}", f"{units.count(n)} x ?", "") for name, n in sorted(view.unpriced.items())]
+    without = ", ".join(result.encoding) or "none"
+    return _block(
+        "(a) The papers' estimate, 45 nm", (unit, "", "of the ANN"), rows, f"left out of both sides, encoding: {without}"
+    )
+
+
+def _view_c(view: MemoryView, steps: int) -> Block:
+    """Memory included, by layer, with the rate at which spiking would break even."""
+    scale, unit = units.column_unit([sum(view.snn_pj.values())])
+    columns = (f"layer, {unit}", "spiking", "ANN", "R", "break-even\nR", "R/T", "break-even\nR/T")
+    layers = grouped(view.rows)
+    rows = [(layer, *_compared([view.rows[name] for name in names], scale, steps)) for layer, names in layers.items()]
+    rows += [("",), ("total", *_compared(list(view.rows.values()), scale, steps))]
+    return _block(
+        f"(c) Memory included ({view.model}), against the ANN with activations of {view.ann_bits} bits",
+        columns,
+        rows,
+        "R: synaptic events per MAC of the ANN   R/T: spikes per neuron and step\n"
+        "below break-even spiking costs less than the ANN   never: more without any event",
+    )
+
+
+def _compared(rows: list[MemoryRow], scale: float, steps: int) -> list[str]:
+    costs = [sum(sum(parts.values()) for parts in side) for side in ([r.snn_pj for r in rows], [r.ann_pj for r in rows])]
+    events, even = together(rows)
+    rates = [] if events is None else [events, even, events / steps, even and even / steps]
+    return [*(units.in_column(cost / scale) for cost in costs), *(map(units.in_column, rates) if rates else [""] * 4)]
