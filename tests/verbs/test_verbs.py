@@ -74,8 +74,8 @@ except ecmt.EcmtError as error:
     assert "no run is named" in str(error)
 else:
     raise AssertionError
-from ecmt_deploy.report import make_report
-assert report.make_report is make_report
+from ecmt_deploy.report import model
+assert report.model is model
 """
     subprocess.run([sys.executable, "-c", code], check=True)
 
