@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ecmt_deploy.program import read as read
     from ecmt_deploy.program.activity import Activity as Activity
     from ecmt_deploy.program.activity import Counts as Counts
+    from ecmt_deploy.runs.merge import merge as merge
     from ecmt_deploy.simulation.target import Run as Run
     from ecmt_deploy.verbs.convert import convert as convert
     from ecmt_deploy.verbs.evaluation import evaluate as evaluate
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from ecmt_deploy.verbs.program import quantize as quantize
     from ecmt_deploy.verbs.program import trace as trace
     from ecmt_deploy.verbs.runs import energy as energy
-    from ecmt_deploy.verbs.runs import merge as merge
     from ecmt_deploy.verbs.runs import report as report
     from ecmt_deploy.verbs.runs import sweep as sweep
 
@@ -59,7 +59,7 @@ _PUBLIC = {
     "evaluate": "verbs.evaluation",
     "hardware": "chips",
     "load": "engine",
-    "merge": "verbs.runs",
+    "merge": "runs.merge",
     "place": "placement",
     "quantize": "verbs.program",
     "read": "program",

@@ -40,40 +40,7 @@ def convert(
     class_names: Sequence[str] | None = None,
     data: str | None = None,
 ) -> SpikingModel:
-    """Convert a module to a spiking program, without training.
-
-    Parameters
-    ----------
-    model : any ``nn.Module`` in eval mode that maps (B, C, H, W) to (B, classes)
-    calibration : samples (N, C, H, W), at least two different ones: an array or tensor, an iterable of batches, or whatever
-        :func:`ecmt_deploy.door.batches` takes; all are used (a few hundred are enough), labels are left alone
-    config : a preset with its options, by name ``ConvertConfig(preset=..)``, or a :class:`~ecmt_deploy.config.Preset` itself
-    provenance : what is known of the origin; digests of weights and samples are filled in here
-    progress : called as the work goes on
-    preprocessing : what images go through to become such samples, so that the program can read images: ``mean``, ``std``,
-        ``crop_pct``, .. as a :class:`~ecmt_deploy.program.preprocessing.Preprocessing` or as a dict, such as timm's
-        ``resolve_data_config`` gives
-    class_names : one for each output; labels of datasets are then matched by name
-    data : what to call the data that the samples are of
-
-    Returns
-    -------
-    SpikingModel
-
-    Raises
-    ------
-    DataError
-        if the calibration samples are empty, constant, not finite, of several shapes, not normalised, or not what the model
-        takes; or if ``preprocessing``, ``class_names`` or ``data`` do not fit them or the model.
-    ConfigError
-        if ``config`` is none.
-    ModelError
-        if the model is no module, or not as it can be converted (half precision, on a GPU).
-    CaptureError
-        if the model has operations outside the table, all of which are listed; is wrapped, or does not answer with one tensor.
-    ConversionError
-        if the analog program does not reproduce the model.
-    """
+    """Convert a module; arguments and errors as of :func:`ecmt_deploy.convert`."""
     config = config or ConvertConfig()
     if not isinstance(config, Preset):
         raise ConfigError(f"config is {config!r}; pass ecmt_deploy.ConvertConfig(preset=.., timesteps=..)")

@@ -28,23 +28,7 @@ def energy(
     placement: Placement | None = None,
     arithmetic: ChipLike = ARITHMETIC,
 ) -> Energy:
-    """Price the counts of a run: ``energy(run, chip)``, or ``energy(activity, program, chip)``.
-
-    Parameters
-    ----------
-    activity : a ``Run``, or the ``Activity`` of a run of ``program``, or an ``Evaluation`` of it
-    program : the program: a ``Program``, the path of its file, or a ``SpikingModel`` that carries one; a ``Run`` knows its own
-    hardware : the chip, its name or file
-    placement : where the program is on the chip; by default it is placed
-    arithmetic : prices of views (a) and (c); a chip with a model of memories uses its own for view (c)
-
-    Raises
-    ------
-    RunError
-        if activity or placement are not of this program, the activity is over no samples, or the placement on another chip.
-    ConfigError, ProgramError, HardwareError
-        if there is no program or no such chip.
-    """
+    """Price counts; arguments and errors as of :func:`ecmt_deploy.energy`."""
     if hardware is None:  # energy(run, chip)
         program, hardware = None, program
     if hardware is None:

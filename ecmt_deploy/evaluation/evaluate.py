@@ -24,28 +24,7 @@ def evaluate(
     data: str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Evaluate a program on the torch engine, in the dtype of the program, on the device the model is on.
-
-    Parameters
-    ----------
-    model : the program: a ``SpikingModel``, a ``Program``, the path of a file, or a ``Run``
-    batches : samples (N, *input_shape) and labels (N,): pairs of such, a ``DataLoader``, a dataset, or whatever
-        :func:`ecmt_deploy.door.batches` takes
-    timesteps : steps T; by default those the program was converted for
-    batch_size : samples are computed in batches of this size, however they come; the last one is filled up with rows that are
-        not counted, so that all are computed alike
-    data : recorded in the result
-    progress : called with the number of samples finished
-
-    Raises
-    ------
-    ConfigError
-        if ``timesteps`` or ``batch_size`` is below 1, or the readout is no vector of classes.
-    DataError
-        if there are no samples, they have no labels, or they are none that the program takes.
-    RunError
-        if the device has too little memory.
-    """
+    """Evaluate a program on samples; arguments and errors as of :func:`ecmt_deploy.evaluate`."""
     model = load(model)
     program, steps = model.program, as_steps(timesteps, model.program)
     require_batch_size(batch_size)

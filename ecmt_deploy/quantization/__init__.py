@@ -32,21 +32,7 @@ __all__ = ["DEFAULT_HARDWARE", "quantize"]
 
 
 def quantize(program: ProgramLike, hardware: ChipLike | None = None, timesteps: int | None = None) -> Program:
-    """The integer program of a float program; the float program is left as it is.
-
-    Parameters
-    ----------
-    program : a float program with recorded ranges, as :func:`ecmt_deploy.convert` makes it, a model that carries one, or the
-        path of its file
-    hardware : chip, its name or file, whose weight, state and payload bits are kept; ``loihi2`` by default
-    timesteps : steps the accumulators have room for in rate coding, where they grow; at least those of the program
-
-    Raises
-    ------
-    ConfigError, ConversionError, HardwareError, ProgramError
-        if the program is an integer program or has no ranges, a function of it has no integer form, or the chip does not state
-        its widths.
-    """
+    """Make an integer program; arguments and errors as of :func:`ecmt_deploy.quantize`."""
     program, chip = as_program(program), as_chip(DEFAULT_HARDWARE if hardware is None else hardware)
     if program.integer:
         raise ConfigError("the program is an integer program already; run it with precision fixed as it is")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
+from ecmt_deploy.door import listed
 from ecmt_deploy.errors import RunError
 from ecmt_deploy.evaluation.checkpoints import find_checkpoints, read_checkpoint
 from ecmt_deploy.evaluation.score import Evaluation, write_evaluation
@@ -23,7 +25,9 @@ from ecmt_deploy.simulation.target import Run
 _COMMON = ("program_sha256", "target", "precision", "dtype", "timesteps", "data", "labels", "tool_version", "hardware")
 
 
-def merge(paths: Sequence[Path], out: Path, overwrite: bool = False) -> StoredRun | Evaluation:
+def merge(
+    paths: str | PathLike[str] | Sequence[str | PathLike[str]], out: str | PathLike[str], overwrite: bool = False
+) -> StoredRun | Evaluation:
     """Add the shards of one run, or of one evaluation.
 
     Parameters
@@ -38,16 +42,17 @@ def merge(paths: Sequence[Path], out: Path, overwrite: bool = False) -> StoredRu
         if they are not all the shards of one job, complete; the error names the shard and what is different. Or if ``out``
         holds a run already, or the files of a shard do not fit.
     """
-    if not paths:
+    folders: list[Path] = [Path(path) for path in listed(paths)]
+    if not folders:
         raise RunError("no run is named; name all the shards: ecmt-deploy merge RUN RUN ... --out RUN")
-    for path in paths:
+    for path in folders:
         if path.is_dir() and not (path / RECORD).is_file() and not find_checkpoints(path):
             raise RunError(
                 f"{path}: neither a run nor checkpoints of an evaluation; simulate --shard and evaluate --checkpoint make them"
             )
-    if any(find_checkpoints(path) for path in paths):
-        return _merge_evaluation(paths, out)
-    return _merge_runs(paths, out, overwrite)
+    if any(find_checkpoints(path) for path in folders):
+        return _merge_evaluation(folders, Path(out))
+    return _merge_runs(folders, Path(out), overwrite)
 
 
 def _merge_evaluation(folders: Sequence[Path], out: Path) -> Evaluation:

@@ -58,33 +58,7 @@ def simulate(
     probes: str | Probe | Sequence[str | Probe] = (),
     allow_misfit: bool = False,
 ) -> Run:
-    """Run every sample of ``x`` on a target.
-
-    Parameters
-    ----------
-    program : path of a ``.nir`` file, ``SpikingModel`` or ``Program``
-    x : samples (N, *input_shape), normalised as the program expects: an array or tensor, or whatever
-        :func:`ecmt_deploy.door.batches` takes; labels are left alone
-    target : ``reference``, ``torch``, ``lava``, or any other that is registered
-    timesteps : steps T; by default those the program was converted for
-    precision : ``float``, or ``fixed``: the integer program of ``program`` for ``hardware`` (``loihi2`` by default); a
-        program that is an integer program already runs as it is
-    hardware : chip, its name or ``.toml`` file, that the program must fit: it is placed there, whatever the target
-    dtype : ``float64``, in which all targets emit the same spikes, or ``float32``
-    progress : called with the number of steps finished, of ``len(x) * timesteps``
-    probes : neurons to record at every step: ``NODE`` or ``NODE:spikes``, ``NODE:membrane``
-    allow_misfit : run the program also where it does not fit ``hardware``
-
-    Returns
-    -------
-    Run : outputs (T, N, classes), the readout after every step, the activity, time series (N, T, *shape) of the probes, and the
-        program that ran
-
-    Raises
-    ------
-    ConfigError, DataError, HardwareError, TargetError, ProgramError
-        with one line that says what is wrong and how to mend it.
-    """
+    """Run samples on a target; arguments and errors as of :func:`ecmt_deploy.simulate`."""
     checked = as_program(program)
     chip = None if hardware is None else as_chip(hardware)
     steps = as_steps(timesteps, checked)

@@ -30,22 +30,7 @@ def trace(
     timesteps: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Trace:
-    """Compare every node's value so far with its analog value, after every step.
-
-    Parameters
-    ----------
-    model : the program: a ``SpikingModel``, a ``Program``, the path of a file, or a ``Run``
-    x : samples (N, *input_shape), or an iterable of such batches, or whatever :func:`ecmt_deploy.door.batches` takes
-    timesteps : steps T; by default those the program was converted for
-    progress : called with the number of samples finished
-
-    Raises
-    ------
-    ConfigError
-        if ``timesteps`` is below 1.
-    DataError
-        if there are no samples, or they do not have the program's input shape.
-    """
+    """Trace a program on samples; arguments and errors as of :func:`ecmt_deploy.trace`."""
     model = load(model)
     steps = as_steps(timesteps, model.program)
     samples = chain.from_iterable(torch.from_numpy(batch.x) for batch in batches(x, model.program.input_shape))

@@ -1,4 +1,4 @@
-"""Verbs about runs: ``merge``, ``energy``, ``report``, ``sweep``."""
+"""Verbs about runs: ``energy``, ``report``, ``sweep``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from ecmt_deploy.placement import Placement
 from ecmt_deploy.runs.directory import StoredRun, load_run
 
 if TYPE_CHECKING:
-    from ecmt_deploy.evaluation.score import Evaluation
     from ecmt_deploy.report.comparison import Comparison
 
 #: a run directory, by its path or as it was loaded
@@ -51,28 +50,6 @@ def energy(
     if isinstance(activity, str | PathLike):
         activity = load_run(Path(activity))
     return estimation.energy(activity, program, hardware, placement, arithmetic)
-
-
-def merge(
-    paths: str | PathLike[str] | Sequence[str | PathLike[str]], out: str | PathLike[str], overwrite: bool = False
-) -> StoredRun | Evaluation:
-    """Add the shards of one run, or of one evaluation: the result is as if it had been made at once.
-
-    Parameters
-    ----------
-    paths : directories that ``simulate`` wrote with ``shard``, or those of ``evaluate`` with ``checkpoint``
-    out : directory for the whole run; of an evaluation the ``.json`` file, byte for byte what it would have been undivided
-    overwrite : whether a run there is replaced
-
-    Raises
-    ------
-    RunError
-        if they are not all the shards of one job, complete; the error names the shard and what is different. Or if ``out``
-        holds a run already, or the files of a shard do not fit.
-    """
-    from ecmt_deploy.runs import merge as merging
-
-    return merging.merge([Path(path) for path in listed(paths)], Path(out), overwrite)
 
 
 def report(
