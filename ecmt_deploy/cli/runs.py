@@ -49,11 +49,11 @@ def energy(
     output: Output = DEFAULT,
 ) -> None:
     """Price a run layer by layer, on one chip or several."""
+    import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
     from ecmt_deploy.report.remarks import notes
-    from ecmt_deploy.report.write import price_run
 
-    energies = price_run(run, hardware, out)
+    energies = ecmt.energy(run, hardware, out=out)
     output.show(energies, tables.energy(energies, output.width), *(f"- {line}" for line in notes(energies)))
 
 

@@ -1,4 +1,4 @@
-"""Results as files: prices of a run, the page about one run or several, and the data of both."""
+"""Results as files: tables, the page about one run or several, and the data of both."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from typing import Any
 
 import msgspec
 
-from ecmt_deploy.chips import available, hardware
 from ecmt_deploy.errors import ConfigError
-from ecmt_deploy.estimation import Energy, energy
 from ecmt_deploy.files import require_out, write_atomically
-from ecmt_deploy.report import data
 from ecmt_deploy.report.collect import compare_runs, report_on
 from ecmt_deploy.report.comparison import Comparison, summary
 from ecmt_deploy.report.csv import Table, to_csv
-from ecmt_deploy.runs.directory import ACTIVITY, RECORD, load_run
+from ecmt_deploy.runs.directory import ACTIVITY, RECORD
 
 
 def write(out: Path, result: Any, table: Table | None = None) -> None:
@@ -32,20 +29,6 @@ def write(out: Path, result: Any, table: Table | None = None) -> None:
     write_atomically(out, content)
 
 
-def price_run(run: Path, names: Sequence[str], out: Path | None = None) -> list[Energy]:
-    """Price a run on chips by name; ``out`` ends in ``.json`` or ``.csv``."""
-    if not names:
-        raise ConfigError(f"no chip is named; give --hardware NAME [NAME ...], from {', '.join(available())}")
-    if out is not None:
-        require_out(out, ".json", ".csv", reads=_files([run]))
-    chips = [hardware(name) for name in names]
-    stored = load_run(run)
-    results = [energy(stored.activity, stored.program, chip) for chip in chips]
-    if out is not None:
-        write(out, results, data.nodes(results))
-    return results
-
-
 def write_report(runs: Sequence[Path], out: Path, names: Sequence[str] = (), trace: Path | None = None) -> None:
     """Write the page about a run, or about several side by side; with the suffix ``.json`` what the page is made of.
 
@@ -58,7 +41,7 @@ def write_report(runs: Sequence[Path], out: Path, names: Sequence[str] = (), tra
         raise ConfigError("no run is named; give RUN [RUN ...], directories that simulate wrote")
     if len(runs) > 1 and trace is not None:
         raise ConfigError(f"--trace {trace}: a trace belongs to one run, and {len(runs)} are given; report on that run alone")
-    require_out(out, ".html", ".json", reads=[*_files(runs), *([trace] if trace else [])])
+    require_out(out, ".html", ".json", reads=[*run_files(runs), *([trace] if trace else [])])
     write(out, report_on(runs[0], names, trace=trace) if len(runs) == 1 else compare_runs(runs, names))
 
 
@@ -69,6 +52,6 @@ def write_comparison(files: Sequence[Path], compared: Comparison) -> None:
         write(out, compared if out.suffix == ".html" else table.records(), table)
 
 
-def _files(runs: Sequence[Path]) -> list[Path]:
+def run_files(runs: Sequence[Path]) -> list[Path]:
     """The files of runs that have a name a result could have."""
     return [run / name for run in runs for name in (RECORD, ACTIVITY)]

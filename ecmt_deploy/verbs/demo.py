@@ -16,12 +16,13 @@ from ecmt_deploy.report import data, tables, units
 from ecmt_deploy.report.collect import report_on
 from ecmt_deploy.report.model import AccuracyCurve
 from ecmt_deploy.report.remarks import notes
-from ecmt_deploy.report.write import price_run, write
+from ecmt_deploy.report.write import write
 from ecmt_deploy.runs.simulate import SimulateJob, simulate_file
 from ecmt_deploy.simulation.target import find
 from ecmt_deploy.untrusted.terminal import Terminal
 from ecmt_deploy.verbs.convert import convert
 from ecmt_deploy.verbs.program import trace
+from ecmt_deploy.verbs.runs import energy
 
 MODEL, DATA = "zoo:vit_digits", "digits"
 #: what a demo leaves in its directory
@@ -95,7 +96,7 @@ def _demo(out: Path, console: Console) -> None:
             console.print(f"  {line}", markup=False)
 
     console.rule("energy", align="left")
-    energies = price_run(out / "run", available(), out / "energy.json")
+    energies = energy(out / "run", available(), out=out / "energy.json")
     write(out / "energy.csv", energies, data.nodes(energies))
     console.print(tables.energy(energies, console.width))
     for line in notes(energies):

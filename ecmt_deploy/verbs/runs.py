@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from ecmt_deploy import estimation
+from ecmt_deploy.chips import available
 from ecmt_deploy.data import Labels
-from ecmt_deploy.door import ChipLike, ProgramLike, listed
+from ecmt_deploy.door import ChipLike, ProgramLike, as_chip, listed
 from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.estimation import Energy
 from ecmt_deploy.estimation.pricing import ARITHMETIC
+from ecmt_deploy.files import require_out
 from ecmt_deploy.placement import Placement
 from ecmt_deploy.runs.directory import StoredRun, load_run
 
@@ -23,14 +25,30 @@ if TYPE_CHECKING:
 RunLike: TypeAlias = str | PathLike[str] | StoredRun
 
 
+@overload
+def energy(activity: Any, program: list[Any] | tuple[Any, ...], *, out: str | PathLike[str] | None = ...) -> list[Energy]: ...
+
+
+@overload
+def energy(
+    activity: Any,
+    program: ProgramLike | None = ...,
+    hardware: ChipLike | None = ...,
+    placement: Placement | None = ...,
+    arithmetic: ChipLike = ...,
+) -> Energy: ...
+
+
 def energy(
     activity: Any,
     program: ProgramLike | None = None,
     hardware: ChipLike | None = None,
     placement: Placement | None = None,
     arithmetic: ChipLike = ARITHMETIC,
-) -> Energy:
-    """Price the counts of a run: ``energy(run, chip)``, or ``energy(activity, program, chip)``.
+    *,
+    out: str | PathLike[str] | None = None,
+) -> Energy | list[Energy]:
+    """Price the counts of a run: ``energy(run, chip)``, ``energy(run, [chip, ..])``, or ``energy(activity, program, chip)``.
 
     Parameters
     ----------
@@ -39,6 +57,11 @@ def energy(
     hardware : the chip, its name or file
     placement : where the program is on the chip; by default it is placed
     arithmetic : prices of views (a) and (c); a chip with a model of memories uses its own for view (c)
+    out : of a list of chips: file for the results, ``.json`` or ``.csv``
+
+    Returns
+    -------
+    Energy; of a list of chips a list of them
 
     Raises
     ------
@@ -47,9 +70,24 @@ def energy(
     ConfigError, ProgramError, HardwareError
         if there is no program or no such chip.
     """
-    if isinstance(activity, str | PathLike):
-        activity = load_run(Path(activity))
-    return estimation.energy(activity, program, hardware, placement, arithmetic)
+    path = Path(activity) if isinstance(activity, str | PathLike) else None
+    if not isinstance(program, list | tuple):
+        if out is not None:
+            raise ConfigError("out is for a list of chips, such as energy(run, ['loihi2'], out='energy.csv')")
+        return estimation.energy(load_run(path) if path else activity, program, hardware, placement, arithmetic)
+    from ecmt_deploy.report import data
+    from ecmt_deploy.report.write import run_files, write
+
+    if not program:
+        raise ConfigError(f"no chip is named; give --hardware NAME [NAME ...], from {', '.join(available())}")
+    if out is not None:
+        require_out(Path(out), ".json", ".csv", reads=run_files([path] if path else []))
+    chips = [as_chip(chip) for chip in program]
+    run = load_run(path) if path else activity
+    results = [estimation.energy(run, chip) for chip in chips]
+    if out is not None:
+        write(Path(out), results, data.nodes(results))
+    return results
 
 
 def report(

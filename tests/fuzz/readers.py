@@ -54,12 +54,12 @@ def read_sweep(case: Path, corpus: Path) -> None:
 
 def read_chip(case: Path, corpus: Path) -> None:
     """A chip: shown, and a run priced on it."""
+    from ecmt_deploy import energy
     from ecmt_deploy.chips import hardware
     from ecmt_deploy.report import tables
-    from ecmt_deploy.report.write import price_run
 
     tables.chip(hardware(str(case / "chip.toml")))
-    price_run(corpus / "run", [str(case / "chip.toml")])
+    energy(corpus / "run", [str(case / "chip.toml")])
 
 
 def read_npz(case: Path, corpus: Path) -> None:

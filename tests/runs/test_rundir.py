@@ -17,7 +17,6 @@ from ecmt_deploy.evaluation.shards import Shard
 from ecmt_deploy.files import sha256
 from ecmt_deploy.program import read, write
 from ecmt_deploy.report.collect import report_on
-from ecmt_deploy.report.write import price_run
 from ecmt_deploy.runs import simulate as simulating
 from ecmt_deploy.runs.directory import ACTIVITY, OUTPUTS, PROBES, PROGRAM, RECORD, load_run
 from ecmt_deploy.runs.merge import merge
@@ -304,7 +303,7 @@ def test_a_run_of_an_older_version_is_read(kept):
     (kept / RECORD).write_bytes(msgspec.json.encode(record))
     assert load_run(kept).record.hardware is None
     (kept / OUTPUTS).unlink()
-    assert price_run(kept, ["loihi2"]), "prices need no outputs"
+    assert ecmt.energy(kept, ["loihi2"]), "prices need no outputs"
     with pytest.raises(RunError, match="outputs.npy: missing"):
         load_run(kept).outputs()
 

@@ -24,6 +24,7 @@ VERBS = {
     "trace": ["trace", "p.nir", "--data", "digits"],
     "quantize": ["quantize", "p.nir", "--out", "q.nir"],
     "classify": ["classify", "p.nir", "a.png"],
+    "energy": ["energy", "run", "--hardware", "loihi2"],
     "report": ["report", "run"],
     "sweep": ["sweep", "p.nir", "--hardware", "loihi2", "--timesteps", "1", "--out", "s"],
     "chips": ["hardware"],
@@ -118,10 +119,15 @@ def test_quantize_writes_what_it_returns(digits, tmp_path):
     assert made.integer
 
 
-def test_a_run_directory_is_priced_by_its_path(run):
+def test_a_run_directory_is_priced_by_its_path(run, tmp_path):
     stored = load_run(run)
     assert ecmt.energy(run, "loihi2") == ecmt.energy(stored, "loihi2")
     assert ecmt.energy(str(run), "loihi2") == ecmt.energy(stored.activity, stored.program, "loihi2")
+    both = ecmt.energy(stored, ["loihi2", ecmt.hardware("odin")], out=tmp_path / "e.csv")
+    assert both == ecmt.energy(run, ("loihi2", "odin"))
+    assert "odin,total" in (tmp_path / "e.csv").read_text()
+    with pytest.raises(ConfigError, match="out is for a list of chips"):
+        ecmt.energy(run, "loihi2", out=tmp_path / "f.csv")
     with pytest.raises(RunError, match="nowhere: no such run directory"):
         ecmt.energy("nowhere", "loihi2")
 
