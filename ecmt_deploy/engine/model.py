@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from ecmt_deploy.config import MEMORY_BYTES, Execution, require_timesteps
 from ecmt_deploy.door import ProgramLike, as_program
-from ecmt_deploy.engine import compensation, elementwise, neuron, synapses, wiring  # noqa: F401 - what they register
 from ecmt_deploy.engine.base import as_tensor, torch_op
 from ecmt_deploy.engine.context import Observer, RunContext
 from ecmt_deploy.engine.firing import require_compiler
@@ -78,11 +77,7 @@ class SpikingModel(nn.Module):
         if execution.dtype is not None:
             dtype = getattr(torch, execution.dtype)
             digits = 1 - round(math.log2(torch.finfo(dtype).eps))
-            wide = {
-                name: span
-                for name in self.program.neurons
-                if (span := int(self.program.nodes[name].levels) - int(self.program.nodes[name].lowest_level.min())) > digits
-            }
+            wide = {name: span for name in self.program.neurons if (span := self.program.nodes[name].levels_apart) > digits}
             if wide:
                 name, span = max(wide.items(), key=lambda item: item[1])
                 raise ConfigError(

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecmt_deploy.engine.base import TorchOp, runs
+from ecmt_deploy.engine.base import TorchOp, as_tensor, runs
 from ecmt_deploy.engine.firing import Levels, Task, fire_fused, fire_in_tiles
 from ecmt_deploy.engine.plan import Hints
 from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal, counted, number
@@ -19,13 +19,44 @@ from ecmt_deploy.program import Program, ops
 NARROW = (torch.bfloat16, torch.float16)
 
 
+class Spiking(TorchOp):
+    """A neuron of any kind: counts, and the analog network in which it passes its membrane on."""
+
+    sends_analog = False
+    takes_elements = False
+
+    def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
+        (x,) = signals
+        return self.pass_on(chunk, x) if chunk.run.passes_on(self.name) else self.fire(chunk, x)
+
+    def pass_on(self, chunk: Chunk, x: Signal) -> Signal:
+        """The stream of an analog network: what comes, and what the membrane began with."""
+        initial = as_tensor(self.node.initial).to(x.value)
+        if x.form == SUM:
+            return x._replace(value=x.value + initial)
+        return Signal(x.each(chunk) + initial / chunk.times(x.value), x.form)
+
+    def fire(self, chunk: Chunk, x: Signal) -> Signal:
+        """The spikes, as sums so far, with the events of every row."""
+        raise NotImplementedError
+
+    def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> None:
+        (x,) = signals
+        fired, rows = signal.event_count(chunk), x.rows(chunk, self.operand_spikes[0])
+        tally = self.own(chunk).tally
+        tally.add(fired, spikes=1, messages=1)
+        tally.add(chunk.steps * prod(self.shape) * (chunk.samples or 0), neuron_updates_idle=1)
+        reached, elements = number(chunk, rows, self.shape)
+        tally.add(reached, neuron_updates_active=elements, neuron_updates_idle=-elements)
+        # a row that nothing reached is active only where it fires
+        tally.add(fired, counted(chunk, rows), neuron_updates_active=1, neuron_updates_idle=-1)
+
+
 @runs(ops.MultiThreshold)
-class Neuron(TorchOp):
+class Neuron(Spiking):
     """v <- v + x; the largest level whose threshold v reaches fires; v <- v - s. So v = X_t - S_{t-1}, of sums so far."""
 
     node: ops.MultiThreshold
-    sends_analog = False
-    takes_elements = False
     initial: Tensor
     positive: Tensor
     negative: Tensor
@@ -50,10 +81,7 @@ class Neuron(TorchOp):
         """An array or a tensor with as many axes as the operand."""
         return parameter.reshape((1,) * (len(self.grid) - parameter.ndim) + parameter.shape)
 
-    def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
-        (x,) = signals
-        if chunk.run.passes_on(self.name):
-            return self._pass_on(chunk, x)
+    def fire(self, chunk: Chunk, x: Signal) -> Signal:
         own, hints, watched_alone = self.own(chunk), self.hints(chunk), chunk.run.spiking == self.name
         offset = hints.offset if x.form == SUM and not chunk.run.watched else None
         levels = self._levels(offset)
@@ -97,21 +125,10 @@ class Neuron(TorchOp):
             float(self.node.fraction) if self.node.rule == "nearest" else None,
         )
 
-    def _pass_on(self, chunk: Chunk, x: Signal) -> Signal:
+    def pass_on(self, chunk: Chunk, x: Signal) -> Signal:
         if not self.moved:
             return x
         initial = self.initial.expand(self.grid).reshape(self.shape)
         if x.form == SUM:
             return x._replace(value=x.value + initial)
         return Signal(x.each(chunk) + initial / chunk.times(x.value), x.form)
-
-    def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> None:
-        (x,) = signals
-        fired, rows = signal.event_count(chunk), x.rows(chunk, self.operand_spikes[0])
-        tally = self.own(chunk).tally
-        tally.add(fired, spikes=1, messages=1)
-        tally.add(chunk.steps * prod(self.shape) * (chunk.samples or 0), neuron_updates_idle=1)
-        reached, elements = number(chunk, rows, self.shape)
-        tally.add(reached, neuron_updates_active=elements, neuron_updates_idle=-elements)
-        # a row that nothing reached is active only where it fires
-        tally.add(fired, counted(chunk, rows), neuron_updates_active=1, neuron_updates_idle=-1)

@@ -52,7 +52,7 @@ class Linear(Synapses):
         """Compute only rows in which a neuron has a level to fire, as where the readout takes one row of many."""
         neuron = operands[0].op.node
         if neuron.role == "neuron":
-            rows = np.broadcast_to(neuron.lowest_level < neuron.levels, self.operand_shapes[0]).any(axis=-1)
+            rows = np.broadcast_to(neuron.live, self.operand_shapes[0]).any(axis=-1)
             if rows.ndim and rows.sum() <= FEW_ROWS * rows.size:
                 hints.firing_rows = torch.from_numpy(rows)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ecmt_deploy.errors import NotFiniteError
-from ecmt_deploy.kernels.streams import Stream
+from ecmt_deploy.kernels.streams import Stream, rows
 
 if TYPE_CHECKING:
     from ecmt_deploy.program import Program
@@ -64,7 +64,7 @@ class Kernel(ABC):
 
     def __init__(self, node: Any, site: Site, dtype: np.dtype) -> None:
         self.node, self.site, self.dtype = node, site, np.dtype(dtype)
-        self._counts: Counter[str] = Counter()
+        self.tally: Counter[str] = Counter()
         self._elements = 0
         self.reset()
 
@@ -73,7 +73,7 @@ class Kernel(ABC):
         """Counts since the kernel was made."""
         from ecmt_deploy.program.activity import Counts  # a program is made of ops, and those of kernels
 
-        return Counts(**self._counts, ecm_ops={self.ecm_kind: self._elements} if self.ecm_kind else {})
+        return Counts(**self.tally, ecm_ops={self.ecm_kind: self._elements} if self.ecm_kind else {})
 
     @property
     def ecm_kind(self) -> str | None:
@@ -108,7 +108,7 @@ class Kernel(ABC):
         if t == 1 and not self.emits_spikes:
             changed = np.ones(value.shape, bool)
         if not self.emits_spikes:
-            self._counts["analog_messages"] += int(changed.sum())
+            self.tally["analog_messages"] += int(changed.sum())
         return Stream(value, changed)
 
     #: attributes that last from step to step
@@ -133,6 +133,23 @@ class Kernel(ABC):
     def zeros(self, shape: tuple[int, ...]) -> np.ndarray:
         """Zero state of ``shape``."""
         return np.zeros(shape, self.dtype)
+
+
+class SpikingKernel(Kernel):
+    """A neuron of any kind."""
+
+    emits_spikes = True
+
+    def emit(self, x: Stream, spikes: np.ndarray, fired: np.ndarray) -> Stream:
+        """Count one step in which ``x`` arrived and ``spikes`` leave."""
+        active = int((rows(x.changed) | fired).sum())
+        self.tally.update(
+            spikes=int(fired.sum()),
+            messages=int(fired.sum()),
+            neuron_updates_active=active,
+            neuron_updates_idle=spikes.size - active,
+        )
+        return Stream(spikes, fired)
 
 
 def cast(array: np.ndarray, dtype: np.dtype) -> np.ndarray:

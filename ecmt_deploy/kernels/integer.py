@@ -22,7 +22,7 @@ class Integer(Kernel):
         """``x`` within +-``largest`` (by default what the node's state holds); every element that was not is counted."""
         bound = self.largest if largest is None else largest
         if x.size and (x.max() > bound or x.min() < -bound):
-            self._counts["saturations"] += int(np.count_nonzero((x > bound) | (x < -bound)))
+            self.tally["saturations"] += int(np.count_nonzero((x > bound) | (x < -bound)))
             return np.clip(x, -bound, bound)
         return x
 

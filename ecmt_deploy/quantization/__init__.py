@@ -89,7 +89,9 @@ class _Pass:
             return node
         maker = next((self._MAKERS[cls] for cls in type(node).__mro__ if cls in self._MAKERS), None)
         if maker is None:
-            raise ConversionError(f"node {name}: {node.kind} has no integer form; run the float program")
+            raise ConversionError(
+                f"node {name}: {node.kind} has no integer form: {node.without_integer}; run the float program"
+            )
         return maker(self, name, node, sources)
 
     def _rewired(self, node: Any, operands: list[_Spikes]) -> _Spikes:
@@ -122,7 +124,7 @@ class _Pass:
         shape = self.program.shapes[name]
         form: Any = made.format
         unit = np.broadcast_to(form.unit.astype(np.int64), shape)
-        self.spikes[name] = _Spikes(unit, np.broadcast_to(made.lowest_level < made.levels, shape), form.exponent)
+        self.spikes[name] = _Spikes(unit, np.broadcast_to(made.live, shape), form.exponent)
         return made
 
     def _synapses(self, name: str, node: Op, sources: tuple[str, ...]) -> Op:

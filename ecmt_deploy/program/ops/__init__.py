@@ -5,6 +5,9 @@ Standard NIR nodes are used where their meaning is exact (``Input``, ``Output``,
 meaning of every node for those who write another reader.
 """
 
+from importlib import import_module
+from pkgutil import iter_modules
+
 from ecmt_deploy.program.ops.add import Add
 from ecmt_deploy.program.ops.base import (
     CODINGS,
@@ -35,6 +38,9 @@ from ecmt_deploy.program.ops.scale import BroadcastScale, Scale, Shifted
 from ecmt_deploy.program.ops.slice import Slice
 from ecmt_deploy.program.ops.sums import Hold, Readout
 from ecmt_deploy.program.ops.take import Take
+
+for _module in iter_modules(__path__):  # a file that is added is an op that is known
+    import_module(f"{__name__}.{_module.name}")
 
 __all__ = [
     "CODINGS", "ECM", "NOTHING", "OPS", "PRODUCTS", "ROLES", "RULES", "SCHEDULES", "STANDARD", "Add", "Aligned",

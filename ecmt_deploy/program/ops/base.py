@@ -49,14 +49,18 @@ class Trait:
         self.name = name
 
     def __get__(self, node: Any, owner: type) -> Any:
-        frame = sys._getframe(1)
-        while frame.f_back and frame.f_globals.get("__name__") == __name__:
-            frame = frame.f_back
-        reader = frame.f_globals.get("__name__", "a reader")
-        raise MissingTraitError(
-            f"{reader} asks {owner.__name__} for its trait {self.name} ({self.meaning}), which it does not state; add "
-            f"{self.name} to the class"
-        )
+        missing(owner, self.name, self.meaning)
+
+
+def missing(op: Any, name: str, meaning: str) -> Any:
+    """Raise :class:`MissingTraitError`, naming the module that asks."""
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__") == __name__:
+        frame = frame.f_back
+    reader, kind = frame.f_globals.get("__name__", "a reader"), getattr(op, "__name__", type(op).__name__)
+    raise MissingTraitError(
+        f"{reader} asks {kind} for its trait {name} ({meaning}), which it does not state; add {name} to the class"
+    )
 
 
 def trait(meaning: str) -> Any:
@@ -121,13 +125,16 @@ class Op(nir.NIRNode):
     needs_code = trait("kind of code that a core must run for it")
     #: of a neuron: its membrane before t = 1; smallest base and largest level, which a dtype must hold as normal numbers
     initial = trait("membrane before the first step")
+    largest_spike = trait("magnitude of the largest positive and of the largest negative spike")
+    levels_apart = trait("number of spikes of different magnitude")
     range = trait("smallest and largest number that its thresholds are made of")
 
     # --- what few ops are; the default is refused or counted in full where it would matter ---
     #: number of operands: ``None`` means one or more, named in order in the field ``operands``
     arity: ClassVar[int | None] = 1
-    #: what an integer node says besides its exponent and width; ``None`` where the op has no integer form
+    #: what an integer node says besides its exponent and width; ``None`` where the op has no integer form, with the reason
     format_type: ClassVar[type[NumberFormat] | None] = None
+    without_integer: ClassVar[str] = "nobody has written it"
     #: the kernel of its integer form
     integer_kernel = trait("its kernel in integers")
     #: whether masks (infinities) pass through, and whether they may end here
@@ -137,8 +144,6 @@ class Op(nir.NIRNode):
     passes_image: ClassVar[bool] = False
     #: whether an integer node takes spikes, which have units of their own
     takes_spikes: ClassVar[bool] = False
-    #: whether what is no number would end here unseen
-    requires_finite: ClassVar[bool] = False
     #: how outputs and cores go together: ``linear``, ``convolution``, ``matmul``, ``mean``, or element by element
     layer: ClassVar[Any] = "elements"
     #: when it sends analog values: ``once``, ``always``, or where something changed
@@ -199,12 +204,24 @@ class Op(nir.NIRNode):
     @property
     def spikes_per_element(self) -> int:
         """Neurons, and axons, that one element takes on a chip whose spikes carry no payload."""
-        return 1
+        return 1 if self.emits != "spikes" else missing(self, "spikes_per_element", "neurons that a binary chip needs for it")
 
     @property
     def message_bits(self) -> int | None:
         """Bits of one message; ``None`` where the program does not say."""
+        if self.emits == "spikes":
+            return missing(self, "message_bits", "bits that tell its spikes apart")
         return None if self.format is None else int(self.format.state_bits)
+
+    @property
+    def live(self) -> np.ndarray:
+        """Of a neuron, where it can fire at all: bool, broadcast to its stream."""
+        return np.ones((), bool)
+
+    @property
+    def requires_finite(self) -> bool:
+        """Whether what is no number would end here unseen."""
+        return self.role in ("neuron", "function", "readout")
 
     @property
     def finite(self) -> bool:

@@ -101,7 +101,7 @@ class ECM(Op):
     role = "function"
     fields = {"operands": "names", "function": "string", "coding": "string", "parameters": "parameters"}
     emits = "analog"
-    takes_masks = requires_finite = True
+    takes_masks = True
     format_type = Aligned
     kernel, integer_kernel = ECMKernel, IntegerECMKernel
 

@@ -161,6 +161,7 @@ class Output(Op, nir.Output):
     fields = {"shape": "ints"}
     emits = "operands"
     needs_code = None
+    without_integer = "it hands on what it receives"
     state = no_state
     kernel = OutputKernel
 

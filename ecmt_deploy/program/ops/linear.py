@@ -26,11 +26,11 @@ class SynapseKernel(Kernel):
     def count(self, t: int, synops: int) -> None:
         """Count one step in which spikes caused ``synops`` weight accesses (0 where the operand is analog)."""
         if t == 1:
-            self._counts["dense_macs"] += self.dense_macs
+            self.tally["dense_macs"] += self.dense_macs
         if self.site.spiking[0]:
-            self._counts["synops"] += synops
+            self.tally["synops"] += synops
         elif not self.site.encoding or t == 1:
-            self._counts["macs"] += self.dense_macs
+            self.tally["macs"] += self.dense_macs
 
 
 class LinearKernel(SynapseKernel):
@@ -143,7 +143,8 @@ class LastAxisLinear(Synapses):
 class Linear(LastAxisLinear, nir.Linear):
     """NIR's own node, where it is exact: the operand is a vector."""
 
-    format_type: ClassVar[Any] = None  # in integers a vector is a row like any other
+    format_type: ClassVar[Any] = None
+    without_integer = "a vector is a row like any other: LastAxisLinear"
 
     def infer(self, x: Shape) -> Shape:
         fits(len(x) == 1, f"Linear takes a vector, not {x}; use LastAxisLinear")

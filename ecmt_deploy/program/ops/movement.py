@@ -30,6 +30,7 @@ class Movement(Op):
     emits = "operands"
     kernel = MovementKernel
     needs_code = None
+    without_integer = "it moves integers as it moves floats"
     carries_masks = passes_image = takes_spikes = True
     state = no_state
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ecmt_deploy.kernels.base import Kernel, Site, cast
+from ecmt_deploy.kernels.base import Site, SpikingKernel, cast
 from ecmt_deploy.kernels.integer import Integer
 from ecmt_deploy.kernels.integers import highest_bit, limit, within
-from ecmt_deploy.kernels.streams import Stream, rows
+from ecmt_deploy.kernels.streams import Stream
 from ecmt_deploy.program.ops.base import NOTHING, Op, Require, Shape, Work, broadcasts, finite, register
 from ecmt_deploy.program.ops.format import NumberFormat
 
@@ -36,14 +36,13 @@ def thresholds(node: MultiThreshold, base: np.ndarray) -> list[tuple[np.ndarray,
     return pairs
 
 
-class NeuronKernel(Kernel):
+class NeuronKernel(SpikingKernel):
     """v <- v + x; the largest level whose threshold v reaches fires; v <- v - s.
 
     Conservation: sum of spikes + v = initial membrane + sum of inputs.
     """
 
     memory = ("v",)
-    emits_spikes = True
 
     def __init__(self, node: Any, site: Site, dtype: np.dtype) -> None:
         super().__init__(node, site, dtype)
@@ -68,17 +67,6 @@ class NeuronKernel(Kernel):
                 spikes = np.where(fires & (sign * v >= threshold), sign * level, spikes)
         self.v = v - spikes
         return self.emit(x, spikes, spikes != 0)
-
-    def emit(self, x: Stream, spikes: np.ndarray, fired: np.ndarray) -> Stream:
-        """Count one step in which ``x`` arrived and ``spikes`` leave."""
-        active = int((rows(x.changed) | fired).sum())
-        self._counts.update(
-            spikes=int(fired.sum()),
-            messages=int(fired.sum()),
-            neuron_updates_active=active,
-            neuron_updates_idle=spikes.size - active,
-        )
-        return Stream(spikes, fired)
 
 
 class IntegerNeuronKernel(Integer, NeuronKernel):
@@ -156,7 +144,6 @@ class MultiThreshold(Op):
     }  # fmt: skip
     emits = "spikes"
     needs_code = "multi-threshold neuron"
-    requires_finite = True
     format_type = Payload
     kernel, integer_kernel = NeuronKernel, IntegerNeuronKernel
 
@@ -217,6 +204,19 @@ class MultiThreshold(Op):
     @property
     def initial(self) -> np.ndarray:
         return self.initial_membrane
+
+    @property
+    def live(self) -> np.ndarray:
+        return np.asarray(self.lowest_level < self.levels)
+
+    @property
+    def levels_apart(self) -> int:
+        return int(self.levels) - int(self.lowest_level.min())
+
+    @property
+    def largest_spike(self) -> tuple[np.ndarray, np.ndarray]:
+        top = 2.0 ** (int(self.levels) - 1)
+        return self.positive_base * top, self.negative_base * top
 
     @property
     def range(self) -> tuple[float, float]:

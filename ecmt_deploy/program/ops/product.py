@@ -59,12 +59,12 @@ class ProductKernel(Kernel):
     def count(self, t: int, x: Stream, y: Stream) -> np.ndarray:
         """Count a step and return the mask of the output."""
         if t == 1:
-            self._counts["dense_macs"] += self.dense_macs
+            self.tally["dense_macs"] += self.dense_macs
         for stream, spiking, fan_out in zip((x, y), self.site.spiking, self.fan_out, strict=True):
             if spiking:
-                self._counts["synops"] += int(np.count_nonzero(stream.value)) * fan_out
+                self.tally["synops"] += int(np.count_nonzero(stream.value)) * fan_out
             else:
-                self._counts["macs"] += self.dense_macs
+                self.tally["macs"] += self.dense_macs
         if self.node.product == "matmul":
             reached = x.changed.any(axis=-1)[..., :, None] | y.changed.any(axis=-2)[..., None, :]
         else:

@@ -88,7 +88,8 @@ class BroadcastScale(Op):
 class Scale(BroadcastScale, nir.Scale):
     """NIR's own node, where it is exact: the scale has the operand's shape."""
 
-    format_type: ClassVar[Any] = None  # in integers it is a BroadcastScale
+    format_type: ClassVar[Any] = None
+    without_integer = "it is a BroadcastScale"
 
     def infer(self, x: Shape) -> Shape:
         fits(self.scale.shape == x, f"scale of shape {self.scale.shape} on {x}; use BroadcastScale")

@@ -112,7 +112,6 @@ class Readout(RunningSum):
 
     role = "readout"
     fields = {"coding": "string"}
-    requires_finite = True
     kernel, integer_kernel = ReadoutKernel, IntegerReadoutKernel
 
     @property
