@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from heapq import heapify, heappop, heappush
+from graphlib import CycleError, TopologicalSorter
 
 import nir
 import numpy as np
@@ -93,32 +93,16 @@ def _operands(nodes: Mapping[str, Op], edges: Iterable[tuple[str, str]]) -> dict
 
 
 def _topological_order(operands: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """Node names, operands first; found from the ends back, so it depends on the graph alone."""
-    waiting = {name: len(set(sources)) for name, sources in operands.items()}
-    consumers: dict[str, list[str]] = {name: [] for name in operands}
-    for name, sources in operands.items():
-        for source in set(sources):
-            consumers[source].append(name)
-    ready = [name for name, count in waiting.items() if count == 0]
-    heapify(ready)
-    order = []
-    while ready:
-        name = heappop(ready)
-        order.append(name)
-        for consumer in consumers[name]:
-            waiting[consumer] -= 1
-            if waiting[consumer] == 0:
-                heappush(ready, consumer)
-    if len(order) != len(operands):
-        stuck = sorted(set(operands) - set(order))
-        raise ProgramError(f"the graph has a cycle through {', '.join(stuck[:5])}; a program has none")
-    return _reading_order(operands, [name for name, used in sorted(consumers.items()) if not used])
-
-
-def _reading_order(operands: Mapping[str, tuple[str, ...]], ends: list[str]) -> list[str]:
-    """A topological order of an acyclic graph in which operands stand close before what takes them."""
+    """Node names, operands close before what takes them; found from the ends back, so it depends on the graph alone."""
+    try:
+        TopologicalSorter(operands).prepare()
+    except CycleError as error:
+        raise ProgramError(
+            f"the graph has a cycle through {', '.join(sorted(set(error.args[1]))[:5])}; a program has none"
+        ) from None
+    used = {source for sources in operands.values() for source in sources}
     order: dict[str, None] = {}
-    stack = [(name, False) for name in reversed(ends)]
+    stack = [(name, False) for name in sorted(set(operands) - used, reverse=True)]
     while stack:
         name, operands_done = stack.pop()
         if operands_done:

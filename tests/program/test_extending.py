@@ -96,7 +96,7 @@ for ask in (lambda: quantize(made), lambda: SpikingModel(made).analog(torch.zero
 print(*said, sep="\\n")
 
 # what an op does not state is named, with who asks; nothing is guessed
-stated = ("role", "fields", "emits", "needs_code", "kernel", "spikes_per_element", "message_bits", "range", "infer", "state",
+stated = ("role", "fields", "needs_code", "kernel", "spikes_per_element", "message_bits", "range", "infer", "state",
           "work")
 for trait in stated:
     body = {k: v for k, v in vars(LeakyIntegrateAndFire).items() if k != trait and not k.startswith("__dataclass")}

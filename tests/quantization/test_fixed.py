@@ -351,8 +351,8 @@ def test_the_widths_are_those_of_the_hardware_file(all_programs):
     assert all(node.format.weight_bits == 5 and np.abs(node.weight).max() <= 15 for node in weights)
 
 
-def test_the_public_verb():
-    assert ecmt.quantize is quantize
+def test_the_public_verb(small, all_programs):
+    assert ecmt.quantize(all_programs["transformer, accurate"]).exponents == small.exponents
 
 
 def test_more_steps_than_there_is_room_for_saturate_and_are_counted(all_programs):

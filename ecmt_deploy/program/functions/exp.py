@@ -6,36 +6,27 @@ from typing import Any
 
 import numpy as np
 
+from ecmt_deploy.program.functions import integer
 from ecmt_deploy.program.functions.base import Array, Function, Parameters, register
-from ecmt_deploy.program.functions.integer import (
-    MANTISSA,
-    MANTISSA_BITS,
-    SHIFT,
-    WORD,
-    Formats,
-    IntegerForm,
-    clear_shift,
-    exponential,
-    logarithm,
-    power_of_two,
-)
 
 
 def _integer(p: Parameters, bits: int, x: Array) -> Array:
-    mantissa, whole = power_of_two(p, x)
-    return clear_shift(mantissa, int(p["result_shift"]) - whole)
+    mantissa, whole = integer.power_of_two(p, x)
+    return integer.clear_shift(mantissa, int(p["result_shift"]) - whole)
 
 
-def _make(given: Parameters, formats: Formats) -> dict[str, Any]:
-    multiplier, shift = logarithm(formats.operands[0])
-    scale = MANTISSA_BITS + 1
+def _make(given: Parameters, formats: integer.Formats) -> dict[str, Any]:
+    multiplier, shift = integer.logarithm(formats.operands[0])
+    scale = integer.MANTISSA_BITS + 1
     return {
-        "multiplier": multiplier, "shift": shift, "mantissa": exponential(scale), "result_shift": scale + formats.result
+        "multiplier": multiplier, "shift": shift, "mantissa": integer.exponential(scale), "result_shift": scale + formats.result
     }  # fmt: skip
 
 
 register(Function(
     "exp", "exp x", lambda p, x: np.exp(x),
-    IntegerForm(_integer, _make, {"multiplier": WORD, "shift": SHIFT, "mantissa": MANTISSA, "result_shift": 127}),
+    integer.IntegerForm(_integer, _make, {
+        "multiplier": integer.WORD, "shift": integer.SHIFT, "mantissa": integer.MANTISSA, "result_shift": 127,
+    }),
     aten=("exp",), elementary=True,
 ))  # fmt: skip

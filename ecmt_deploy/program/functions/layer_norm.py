@@ -5,19 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ecmt_deploy.kernels.integers import divided
+from ecmt_deploy.program.functions import norms
 from ecmt_deploy.program.functions.base import EPS, Array, Function, Parameters, Shape, register
 from ecmt_deploy.program.functions.integer import SMALL
-from ecmt_deploy.program.functions.norms import (
-    BIAS,
-    NORMALIZED_AXES,
-    WEIGHT,
-    affine,
-    integer_affine,
-    integer_norm,
-    normalised,
-    standardise,
-    trailing,
-)
 
 
 def _size(p: Parameters, shape: Shape) -> int:
@@ -25,14 +15,15 @@ def _size(p: Parameters, shape: Shape) -> int:
 
 
 def _integer(p: Parameters, bits: int, x: Array) -> Array:
-    axes, size = trailing(p, x.ndim), _size(p, x.shape)
+    axes, size = norms.trailing(p, x.ndim), _size(p, x.shape)
     centred = x - divided(x.sum(axis=axes, keepdims=True), size)
-    return integer_affine(p, normalised(p, centred, axes, size))
+    return norms.integer_affine(p, norms.normalised(p, centred, axes, size))
 
 
 register(Function(
     "layer_norm", "weight (x - mean) / sqrt(var + eps) + bias over the last normalized_axes axes, biased variance",
-    lambda p, x: affine(p, standardise(x, trailing(p, x.ndim), float(p["eps"]))),
-    integer_norm(_integer, "normalized_axes", SMALL, _size),
-    parameters=(NORMALIZED_AXES, EPS, WEIGHT, BIAS), axes=trailing, example={"eps": 1e-6, "normalized_axes": 1},
+    lambda p, x: norms.affine(p, norms.standardise(x, norms.trailing(p, x.ndim), float(p["eps"]))),
+    norms.integer_norm(_integer, "normalized_axes", SMALL, _size),
+    parameters=(norms.NORMALIZED_AXES, EPS, norms.WEIGHT, norms.BIAS), axes=norms.trailing,
+    example={"eps": 1e-6, "normalized_axes": 1},
 ))  # fmt: skip

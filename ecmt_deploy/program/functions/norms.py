@@ -10,22 +10,8 @@ import numpy as np
 
 from ecmt_deploy.kernels.formats import multipliers_and_shifts, to_integers
 from ecmt_deploy.kernels.integers import FRACTION_BITS, divided, requantised, shifted
+from ecmt_deploy.program.functions import integer
 from ecmt_deploy.program.functions.base import Parameter, Shape, is_integer, one_per
-from ecmt_deploy.program.functions.integer import (
-    MANTISSA_BITS,
-    SHIFT,
-    TWO_OCTAVES,
-    WIDE,
-    WORD,
-    Array,
-    Formats,
-    IntegerForm,
-    Parameters,
-    block,
-    clear_shift,
-    root,
-    two_octaves,
-)
 
 NORMALIZED_AXES = Parameter(
     "normalized_axes", "1 to the number of the operand's axes", lambda value, shape, p: is_integer(value, 1, len(shape))
@@ -36,12 +22,12 @@ WEIGHT, BIAS = (
 )
 
 
-def trailing(p: Parameters, ndim: int) -> tuple[int, ...]:
+def trailing(p: integer.Parameters, ndim: int) -> tuple[int, ...]:
     """The last ``normalized_axes`` axes."""
     return tuple(range(ndim - int(p["normalized_axes"]), ndim))
 
 
-def affine(p: Parameters, x: Array) -> Array:
+def affine(p: integer.Parameters, x: integer.Array) -> integer.Array:
     """weight x + bias, where they are given."""
     if "weight" in p:
         x = x * p["weight"].astype(x.dtype)
@@ -50,7 +36,7 @@ def affine(p: Parameters, x: Array) -> Array:
     return x
 
 
-def standardise(x: Array, axes: tuple[int, ...], eps: float) -> Array:
+def standardise(x: integer.Array, axes: tuple[int, ...], eps: float) -> integer.Array:
     """(x - mean) / sqrt(var + eps), biased variance."""
     centred = x - x.mean(axis=axes, keepdims=True)
     variance = np.mean(centred * centred, axis=axes, keepdims=True)
@@ -60,19 +46,19 @@ def standardise(x: Array, axes: tuple[int, ...], eps: float) -> Array:
 # --- in integers ----------------------------------------------------------------------------------------------------------
 
 
-def normalised(p: Parameters, c: Array, axes: tuple[int, ...], mean_of: int) -> Array:
+def normalised(p: integer.Parameters, c: integer.Array, axes: tuple[int, ...], mean_of: int) -> integer.Array:
     """c / sqrt(mean(c^2) + eps) with ``fraction_bits`` behind the point."""
     epsilon = int(p["epsilon"])
-    squares, right = block(c, axes, isqrt(epsilon))
+    squares, right = integer.block(c, axes, isqrt(epsilon))
     variance = divided((squares * squares).sum(axis=axes, keepdims=True), mean_of) + shifted(
         np.full_like(right, epsilon), 2 * right
     )
-    mantissa, even = root(p["mantissa"], np.maximum(variance, 1))
-    result = clear_shift(c * mantissa, FRACTION_BITS + even + right - int(p["fraction_bits"]))
+    mantissa, even = integer.root(p["mantissa"], np.maximum(variance, 1))
+    result = integer.clear_shift(c * mantissa, FRACTION_BITS + even + right - int(p["fraction_bits"]))
     return np.where(variance > 0, result, 0)
 
 
-def integer_affine(p: Parameters, y: Array, shape: Shape = ()) -> Array:
+def integer_affine(p: integer.Parameters, y: integer.Array, shape: Shape = ()) -> integer.Array:
     """weight y + bias in integers; both are brought to ``shape`` where one is given."""
     multiplier, shift, bias = (np.asarray(p[key], np.int64) for key in ("weight", "weight_shift", "bias"))
     if shape:
@@ -81,30 +67,32 @@ def integer_affine(p: Parameters, y: Array, shape: Shape = ()) -> Array:
 
 
 def integer_norm(
-    evaluate: Callable[..., Array], extent: str, most: int, size_of: Callable[[Parameters, Shape], int]
-) -> IntegerForm:
+    evaluate: Callable[..., integer.Array], extent: str, most: int, size_of: Callable[[integer.Parameters, Shape], int]
+) -> integer.IntegerForm:
     """The form of a norm.
 
-    Parameters
+    integer.Parameters
     ----------
     evaluate : from parameters, width and operand
     extent, most : the parameter that says what is normalised, and its largest value
     size_of : elements that are normalised together, from parameters and the operand's shape
     """
 
-    def make(given: Parameters, formats: Formats) -> dict[str, Any]:
+    def make(given: integer.Parameters, formats: integer.Formats) -> dict[str, Any]:
         size, result = size_of(given, formats.shape), formats.result
         fraction = max(formats.bits - 2 - ceil(log2(max(size, 2)) / 2), 0)  # no element exceeds sqrt(size)
         weight = np.asarray(given.get("weight", np.ones(())), np.float64)
         multiplier, shift = multipliers_and_shifts(weight * 2.0 ** (-fraction - result))
         bias = np.asarray(given.get("bias", np.zeros(())), np.float64)
         return {
-            extent: int(given[extent]), "epsilon": min(round(float(given["eps"]) * 2.0 ** (-2 * formats.operands[0])), WIDE),
-            "mantissa": two_octaves(-0.5, MANTISSA_BITS + 1), "fraction_bits": fraction, "weight": multiplier,
+            extent: int(given[extent]),
+            "epsilon": min(round(float(given["eps"]) * 2.0 ** (-2 * formats.operands[0])), integer.WIDE),
+            "mantissa": integer.two_octaves(-0.5, integer.MANTISSA_BITS + 1), "fraction_bits": fraction, "weight": multiplier,
             "weight_shift": shift, "bias": to_integers(bias, result, formats.bits),
         }  # fmt: skip
 
-    return IntegerForm(evaluate, make, {
-        extent: most, "epsilon": WIDE, "mantissa": TWO_OCTAVES, "fraction_bits": 30, "weight": WORD, "weight_shift": SHIFT,
+    return integer.IntegerForm(evaluate, make, {
+        extent: most, "epsilon": integer.WIDE, "mantissa": integer.TWO_OCTAVES, "fraction_bits": 30,
+        "weight": integer.WORD, "weight_shift": integer.SHIFT,
         "bias": 2**31,
     })  # fmt: skip

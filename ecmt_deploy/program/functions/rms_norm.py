@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ecmt_deploy.program.functions import norms
 from ecmt_deploy.program.functions.base import EPS, Array, Function, Parameters, Shape, register
 from ecmt_deploy.program.functions.integer import SMALL
-from ecmt_deploy.program.functions.norms import (
-    NORMALIZED_AXES,
-    WEIGHT,
-    affine,
-    integer_affine,
-    integer_norm,
-    normalised,
-    trailing,
-)
 
 
 def _size(p: Parameters, shape: Shape) -> int:
@@ -22,15 +14,15 @@ def _size(p: Parameters, shape: Shape) -> int:
 
 
 def _numpy(p: Parameters, x: Array) -> Array:
-    mean_square = np.mean(x * x, axis=trailing(p, x.ndim), keepdims=True)
-    return affine(p, x / np.sqrt(mean_square + x.dtype.type(float(p["eps"]))))
+    mean_square = np.mean(x * x, axis=norms.trailing(p, x.ndim), keepdims=True)
+    return norms.affine(p, x / np.sqrt(mean_square + x.dtype.type(float(p["eps"]))))
 
 
 register(Function(
     "rms_norm", "weight x / sqrt(mean(x^2) + eps) over the last normalized_axes axes", _numpy,
-    integer_norm(
-        lambda p, bits, x: integer_affine(p, normalised(p, x, trailing(p, x.ndim), _size(p, x.shape))),
+    norms.integer_norm(
+        lambda p, bits, x: norms.integer_affine(p, norms.normalised(p, x, norms.trailing(p, x.ndim), _size(p, x.shape))),
         "normalized_axes", SMALL, _size,
     ),
-    parameters=(NORMALIZED_AXES, EPS, WEIGHT), axes=trailing, example={"eps": 1e-5, "normalized_axes": 1},
+    parameters=(norms.NORMALIZED_AXES, EPS, norms.WEIGHT), axes=norms.trailing, example={"eps": 1e-5, "normalized_axes": 1},
 ))  # fmt: skip

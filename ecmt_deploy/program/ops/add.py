@@ -12,7 +12,7 @@ from ecmt_deploy.kernels.base import Kernel
 from ecmt_deploy.kernels.integer import Integer
 from ecmt_deploy.kernels.integers import MOST_LEFT_SHIFT, shifted
 from ecmt_deploy.kernels.streams import Stream, rows
-from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, fits, no_state, register
+from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, fits, register
 from ecmt_deploy.program.ops.format import Aligned
 
 
@@ -55,11 +55,8 @@ class Add(Op):
 
     role = "arithmetic"
     fields = {"operands": "names"}
-    emits = "analog"
-    needs_code = None
     carries_masks = passes_image = True
     format_type = Aligned
-    state = no_state
     kernel, integer_kernel = AddKernel, IntegerAddKernel
 
     def check_format(self, require: Require) -> None:

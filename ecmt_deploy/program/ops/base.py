@@ -22,15 +22,12 @@ Shape = tuple[int, ...]
 #: called with a condition, and for when it does not hold: field, what was found, what was expected
 Require = Callable[[bool, str, object, str], None]
 CODINGS = ("rate", "differential")
-#: what a node is to those who read a program
-ROLES = (
-    "input", "constant",  # sources
-    "movement",  # moves values, computes nothing
-    "synapse",  # weights
-    "arithmetic",  # linear in its operands, without weights
-    "neuron", "function", "product",
-    "readout", "output",
-)  # fmt: skip
+#: what a node is to those who read a program, and what it emits: ``operands`` is what its operands are. Movement moves values
+#: and computes nothing; a synapse has weights; arithmetic is linear in its operands, without weights
+ROLES = {
+    "input": "analog", "constant": "analog", "movement": "operands", "synapse": "analog", "arithmetic": "analog",
+    "neuron": "spikes", "function": "analog", "product": "analog", "readout": "analog", "output": "operands",
+}  # fmt: skip
 #: an initial state of zero, in the smallest floating dtype, so that it widens no program
 NOTHING = np.zeros((), np.float16)
 
@@ -116,13 +113,9 @@ class Op(nir.NIRNode):
     #: ``integers`` an array of any signed integers, ``floats`` one of floating point numbers (of integers in an integer node),
     #: ``parameters`` a group of numeric arrays by name
     fields = trait("kind of each of its fields")
-    emits = trait("spikes, analog, or operands: what its operands are")
     infer = trait("shape of its stream, from those of its operands")
     work = trait("multiply-accumulates, fan-out and elements of one sample")
-    state = trait("shape of all that it remembers from step to step, by name")
     kernel = trait("its kernel in NumPy")
-    #: under which name it needs neurons that run code; ``None`` where any chip computes it
-    needs_code = trait("kind of code that a core must run for it")
     #: of a neuron: its membrane before t = 1; smallest base and largest level, which a dtype must hold as normal numbers
     initial = trait("membrane before the first step")
     largest_spike = trait("magnitude of the largest positive and of the largest negative spike")
@@ -157,6 +150,21 @@ class Op(nir.NIRNode):
     def kind(self) -> str:
         """Name of the op, under which files and reports know it."""
         return type(self).__name__
+
+    @property
+    def emits(self) -> str:
+        """``spikes``, ``analog``, or ``operands``: what its operands are."""
+        return ROLES[self.role]
+
+    @property
+    def needs_code(self) -> str | None:
+        """Under which name it needs neurons that run code; ``None`` where any chip computes it."""
+        computes = self.role in ("neuron", "function", "product")
+        return missing(self, "needs_code", "kind of code that a core must run for it") if computes else None
+
+    def state(self, shape: Shape, *operands: Shape) -> dict[str, Shape]:
+        """Shape of all that it remembers from step to step, by name."""
+        return missing(self, "state", "shape of all that it remembers") if self.kernel.memory else {}
 
     @property
     def standard(self) -> bool:
@@ -260,8 +268,3 @@ def finite(node: Op, field: str, require: Require) -> None:
 def broadcasts(name: str, array: Any, x: Shape) -> None:
     """Refuse an array that does not broadcast to the operand's shape."""
     fits(np.broadcast_shapes(np.shape(array), x) == x, f"{name} of shape {np.shape(array)} on {x}")
-
-
-def no_state(self: Op, shape: Shape, *operands: Shape) -> dict[str, Shape]:
-    """The state of a node without memory."""
-    return {}

@@ -100,7 +100,6 @@ class ECM(Op):
 
     role = "function"
     fields = {"operands": "names", "function": "string", "coding": "string", "parameters": "parameters"}
-    emits = "analog"
     takes_masks = True
     format_type = Aligned
     kernel, integer_kernel = ECMKernel, IntegerECMKernel
@@ -209,9 +208,9 @@ class ECM(Op):
     def work(self, shape: Shape, *xs: Shape) -> Work:
         return Work(kind=self.function, elements=prod(np.broadcast_shapes(*xs)))
 
-    def state(self, shape: Shape, *xs: Shape) -> dict[str, Shape]:
-        names = ["accumulator"] if len(xs) == 1 else [f"accumulator_{i}" for i in range(len(xs))]
-        return {**dict(zip(names, xs, strict=True)), "previous": shape}
+    def state(self, shape: Shape, *operands: Shape) -> dict[str, Shape]:
+        names = ["accumulator"] if len(operands) == 1 else [f"accumulator_{i}" for i in range(len(operands))]
+        return {**dict(zip(names, operands, strict=True)), "previous": shape}
 
     def coupling(self, ndim: int) -> tuple[int, ...]:
         return tuple(sorted(self.definition.axes(self.parameters, ndim)))

@@ -12,7 +12,7 @@ from ecmt_deploy.kernels.base import Kernel, Site, cast
 from ecmt_deploy.kernels.integer import Integer
 from ecmt_deploy.kernels.integers import limit, minus_infinity, within
 from ecmt_deploy.kernels.streams import Stream
-from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, fits, no_state, register
+from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, fits, register
 from ecmt_deploy.program.ops.format import NumberFormat
 
 SCHEDULES = ("every", "first")
@@ -53,12 +53,9 @@ class Input(Op, nir.Input):
 
     role = "input"
     fields = {"shape": "ints"}
-    emits = "analog"
     arity: ClassVar[int | None] = 0
-    needs_code = None
     sends = "once"
     format_type = NumberFormat
-    state = no_state
     kernel, integer_kernel = InputKernel, IntegerInputKernel
 
     def __post_init__(self) -> None:
@@ -104,10 +101,7 @@ class Constant(Op):
 
     role = "constant"
     fields = {"value": "floats", "schedule": "string"}
-    emits = "analog"
-    needs_code = None
     format_type = NumberFormat
-    state = no_state
     kernel, integer_kernel = ConstantKernel, IntegerConstantKernel
 
     @property
@@ -159,10 +153,7 @@ class Output(Op, nir.Output):
 
     role = "output"
     fields = {"shape": "ints"}
-    emits = "operands"
-    needs_code = None
     without_integer = "it hands on what it receives"
-    state = no_state
     kernel = OutputKernel
 
     def __post_init__(self) -> None:

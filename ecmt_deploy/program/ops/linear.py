@@ -13,7 +13,7 @@ from ecmt_deploy.kernels.base import Kernel, Site, cast
 from ecmt_deploy.kernels.integer import Integer
 from ecmt_deploy.kernels.integers import EXACT_BITS, MULTIPLIER_BITS, limit, minus_infinity, requantised, within
 from ecmt_deploy.kernels.streams import Stream
-from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, finite, fits, no_state, register
+from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, finite, fits, register
 from ecmt_deploy.program.ops.format import Weighted
 
 
@@ -79,11 +79,8 @@ class Synapses(Op):
     """Base of nodes with weights."""
 
     role = "synapse"
-    emits = "analog"
     format_type = Weighted
     takes_spikes = True
-    needs_code = None
-    state = no_state
 
     def check(self, require: Require) -> None:
         finite(self, "weight", require)

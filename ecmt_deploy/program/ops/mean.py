@@ -11,7 +11,7 @@ from ecmt_deploy.kernels.base import Kernel
 from ecmt_deploy.kernels.integer import Integer
 from ecmt_deploy.kernels.integers import requantised
 from ecmt_deploy.kernels.streams import Stream, rows
-from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, fits, no_state, register
+from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, fits, register
 from ecmt_deploy.program.ops.format import Requantised
 from ecmt_deploy.program.ops.movement import axis_of, from_front
 
@@ -52,11 +52,8 @@ class Mean(Op):
 
     role = "arithmetic"
     fields = {"axes": "ints", "keepdims": "bool"}
-    emits = "analog"
-    needs_code = None
     layer = "mean"
     format_type = Requantised
-    state = no_state
     kernel, integer_kernel = MeanKernel, IntegerMeanKernel
 
     def fit(self, shape: Shape) -> None:

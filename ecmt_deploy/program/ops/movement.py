@@ -8,7 +8,7 @@ import numpy as np
 
 from ecmt_deploy.kernels.base import Kernel
 from ecmt_deploy.kernels.streams import Stream
-from ecmt_deploy.program.ops.base import Op, Shape, Work, fits, no_state, trait
+from ecmt_deploy.program.ops.base import Op, Shape, Work, fits, trait
 
 
 class MovementKernel(Kernel):
@@ -27,12 +27,9 @@ class Movement(Op):
     """Base of wiring; in an integer program it is what it is in a float program, and has no number format of its own."""
 
     role = "movement"
-    emits = "operands"
     kernel = MovementKernel
-    needs_code = None
     without_integer = "it moves integers as it moves floats"
     carries_masks = passes_image = takes_spikes = True
-    state = no_state
 
     rewire = trait("its stream from its operands, values or masks")
 

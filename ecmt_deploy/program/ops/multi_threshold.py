@@ -142,7 +142,6 @@ class MultiThreshold(Op):
         "positive_base": "floats", "negative_base": "floats", "levels": "int", "rule": "string", "fraction": "float",
         "lowest_level": "integers", "initial_membrane": "floats",
     }  # fmt: skip
-    emits = "spikes"
     needs_code = "multi-threshold neuron"
     format_type = Payload
     kernel, integer_kernel = NeuronKernel, IntegerNeuronKernel
@@ -224,7 +223,7 @@ class MultiThreshold(Op):
         most = float(max(base.max() for base in bases)) * 2.0 ** (self.levels - 1)
         return float(min(base.min() for base in bases)), most
 
-    def state(self, shape: Shape, x: Shape) -> dict[str, Shape]:
+    def state(self, shape: Shape, *operands: Shape) -> dict[str, Shape]:
         return {"v": shape}
 
     @property

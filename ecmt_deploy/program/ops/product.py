@@ -155,7 +155,6 @@ class ECMProduct(Op):
     fields = {
         "operands": "names", "product": "string", "coding": "string", "left_initial": "floats", "right_initial": "floats",
     }  # fmt: skip
-    emits = "analog"
     needs_code = "product"
     takes_spikes = True
     format_type = Multiplied
@@ -220,8 +219,8 @@ class ECMProduct(Op):
         fan_out = tuple((dense // max(prod(x), 1),) * 2 for x in (a, b))
         return Work(dense, fan_out, "product_readout", prod(shape))
 
-    def state(self, shape: Shape, a: Shape, b: Shape) -> dict[str, Shape]:
-        return {"accumulator_left": a, "accumulator_right": b, "previous": shape}
+    def state(self, shape: Shape, *operands: Shape) -> dict[str, Shape]:
+        return dict(zip(("accumulator_left", "accumulator_right", "previous"), (*operands, shape), strict=True))
 
     def words(self, shape: Shape, *operands: Shape) -> int:
         """Besides the running sums of a product of matrices, which stand where weights do: those of one element by element,

@@ -13,7 +13,7 @@ from ecmt_deploy.kernels.base import Kernel, Site, cast
 from ecmt_deploy.kernels.integer import Integer
 from ecmt_deploy.kernels.integers import requantised
 from ecmt_deploy.kernels.streams import Stream, rows
-from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, broadcasts, finite, fits, no_state, register
+from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, broadcasts, finite, fits, register
 from ecmt_deploy.program.ops.format import NumberFormat, require_requantisation
 
 
@@ -62,11 +62,8 @@ class BroadcastScale(Op):
 
     role = "arithmetic"
     fields = {"scale": "floats"}
-    emits = "analog"
-    needs_code = None
     passes_image = True
     format_type = Shifted
-    state = no_state
     kernel, integer_kernel = ScaleKernel, IntegerScaleKernel
 
     def check(self, require: Require) -> None:

@@ -72,15 +72,13 @@ class IntegerReadoutKernel(Integer, ReadoutKernel):
 class RunningSum(Op):
     """Base of both."""
 
-    emits = "analog"
-    needs_code = None
     format_type = NumberFormat
 
     @property
     def keeps_format(self) -> bool:
         return True
 
-    def state(self, shape: Shape, x: Shape) -> dict[str, Shape]:
+    def state(self, shape: Shape, *operands: Shape) -> dict[str, Shape]:
         return {"total": shape}
 
     def infer(self, x: Shape) -> Shape:
