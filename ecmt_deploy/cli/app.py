@@ -1,4 +1,4 @@
-"""The verbs under their names. What is heavy to import is imported by the verb that needs it, so that --help is quick."""
+"""The verbs under their names, each imported when it is asked for, so that --help is quick."""
 
 from __future__ import annotations
 
@@ -7,22 +7,39 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from ecmt_deploy.cli.convert import convert
-from ecmt_deploy.cli.demo import demo
-from ecmt_deploy.cli.evaluate import evaluate
-from ecmt_deploy.cli.hardware import hardware
-from ecmt_deploy.cli.program import classify, inspect, quantize, trace
-from ecmt_deploy.cli.runs import energy, merge, report, sweep
-from ecmt_deploy.cli.simulate import simulate
 from ecmt_deploy.untrusted.terminal import Terminal
 
-#: in the order of the work
+#: every verb, in the order of the work: the module of this package that has it, and what it does
 VERBS = {
-    verb.__name__: verb
-    for verb in (
-        demo, convert, evaluate, trace, simulate, quantize, merge, classify, energy, inspect, report, sweep, hardware,
-    )
-}  # fmt: skip
+    "demo": (
+        "demo",
+        "Run the whole pipeline on the bundled model: convert, evaluate, simulate on Lava, price every layer, report.",
+    ),
+    "convert": ("convert", "Convert a pretrained model to a spiking program, without training."),
+    "evaluate": (
+        "evaluate",
+        "Measure accuracy at every time step against the analog model; under torchrun, on several processes.",
+    ),
+    "trace": ("program", "Measure the error of every node against the analog model, and its spike rate, at every time step."),
+    "simulate": ("simulate", "Run a program on a target and write its outputs and counts to a run directory."),
+    "quantize": (
+        "program",
+        "Write the integer program of a program: weights, membranes and functions in the chip's fixed point.",
+    ),
+    "merge": ("runs", "Add the shards of a run or of an evaluation; the result is the same as of an undivided one."),
+    "classify": ("program", "Show the five most probable classes of images at every time step."),
+    "energy": ("runs", "Price a run layer by layer, on one chip or several."),
+    "inspect": ("program", "Show the nodes of a program, and with --hardware their cores, and what does not fit."),
+    "report": ("runs", "Write one self-contained HTML page about a run, or about several side by side."),
+    "sweep": (
+        "runs",
+        "Run programs at several numbers of time steps, price them on chips and compare; an interrupted sweep resumes.",
+    ),
+    "hardware": (
+        "hardware",
+        "List the chips, or show one: limits, prices and times, each with its source, and what is unknown.",
+    ),
+}
 
 
 def _version() -> str:
@@ -40,8 +57,8 @@ app = App(
     console=Terminal(),
     default_parameter=Parameter(negative=()),
 )
-for place, verb in enumerate(VERBS.values()):
-    app.command(verb, sort_key=place)
+for place, (verb, (module, what)) in enumerate(VERBS.items()):
+    app.command(f"{__package__}.{module}:{verb}", name=verb, help=what, sort_key=place)
 
 
 @app.command(name="--print-completion")

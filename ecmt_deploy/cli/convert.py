@@ -45,7 +45,7 @@ def convert(
     ] = None,
     output: Output = DEFAULT,
 ) -> None:
-    """Convert a pretrained model to a spiking program, without training."""
+    """``ecmt-deploy convert``."""
     import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
 

@@ -13,7 +13,7 @@ def demo(
     out: Annotated[Path, described("Directory for program.nir, run/, energy.json, report.html.")] = Path("demo"),
     output: Output = DEFAULT,
 ) -> None:
-    """Run the whole pipeline on the bundled model: convert, evaluate, simulate on Lava, price every layer, report."""
+    """``ecmt-deploy demo``."""
     from ecmt_deploy.untrusted.terminal import Terminal
     from ecmt_deploy.verbs import demo as whole_road
 

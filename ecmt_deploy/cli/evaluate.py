@@ -36,7 +36,7 @@ def evaluate(
     labels: Labels = "name",
     output: Output = DEFAULT,
 ) -> None:
-    """Measure accuracy at every time step against the analog model; under torchrun, on several processes."""
+    """``ecmt-deploy evaluate``."""
     import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
 

@@ -17,7 +17,7 @@ def hardware(
     template: Annotated[bool, flag("Print a .toml template for describing a chip of your own.")] = False,
     output: Output = DEFAULT,
 ) -> None:
-    """List the chips, or show one: limits, prices and times, each with its source, and what is unknown."""
+    """``ecmt-deploy hardware``."""
     import ecmt_deploy as ecmt
     from ecmt_deploy.chips import bibtex as sources_of
     from ecmt_deploy.chips import template as own

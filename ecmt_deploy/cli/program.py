@@ -21,7 +21,7 @@ def trace(
     labels: Labels = "name",
     output: Output = DEFAULT,
 ) -> None:
-    """Measure the error of every node against the analog model, and its spike rate, at every time step."""
+    """``ecmt-deploy trace``."""
     import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
 
@@ -40,7 +40,7 @@ def quantize(
     ] = None,
     output: Output = DEFAULT,
 ) -> None:
-    """Write the integer program of a program: weights, membranes and functions in the chip's fixed point."""
+    """``ecmt-deploy quantize``."""
     import ecmt_deploy as ecmt
 
     record = ecmt.quantize(program, hardware, timesteps, out=out).provenance.quantization
@@ -57,7 +57,7 @@ def classify(
     timesteps: Steps = None,
     output: Output = DEFAULT,
 ) -> None:
-    """Show the five most probable classes of images at every time step."""
+    """``ecmt-deploy classify``."""
     import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
 
@@ -76,7 +76,7 @@ def inspect(
     hardware: Annotated[str | None, described("Chip to place the program on.", "none")] = None,
     output: Output = DEFAULT,
 ) -> None:
-    """Show the nodes of a program, and with --hardware their cores, and what does not fit."""
+    """``ecmt-deploy inspect``."""
     import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
 

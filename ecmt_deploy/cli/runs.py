@@ -30,7 +30,7 @@ def merge(
     overwrite: Overwrite = False,
     output: Output = DEFAULT,
 ) -> None:
-    """Add the shards of a run or of an evaluation; the result is the same as of an undivided one."""
+    """``ecmt-deploy merge``."""
     import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
 
@@ -48,7 +48,7 @@ def energy(
     out: Annotated[Path | None, described("File for the result: .json or .csv.")] = None,
     output: Output = DEFAULT,
 ) -> None:
-    """Price a run layer by layer, on one chip or several."""
+    """``ecmt-deploy energy``."""
     import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
     from ecmt_deploy.report.remarks import notes
@@ -67,7 +67,7 @@ def report(
     bibtex: Annotated[bool, flag("Print the sources of the chips as BibTeX, too.")] = False,
     output: Output = DEFAULT,
 ) -> None:
-    """Write one self-contained HTML page about a run, or about several side by side."""
+    """``ecmt-deploy report``."""
     import ecmt_deploy as ecmt
     from ecmt_deploy.chips import available
     from ecmt_deploy.chips import bibtex as sources_of
@@ -99,7 +99,7 @@ def sweep(
     labels: Labels = "name",
     output: Output = DEFAULT,
 ) -> None:
-    """Run programs at several numbers of time steps, price them on chips and compare; an interrupted sweep resumes."""
+    """``ecmt-deploy sweep``."""
     import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
 

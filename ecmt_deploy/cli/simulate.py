@@ -33,7 +33,7 @@ def simulate(
     overwrite: Overwrite = False,
     output: Output = DEFAULT,
 ) -> None:
-    """Run a program on a target and write its outputs and counts to a run directory."""
+    """``ecmt-deploy simulate``."""
     import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
 
