@@ -5,12 +5,12 @@ The public verbs are loaded when they are first used: ``import ecmt_deploy`` loa
 
 from __future__ import annotations
 
+import sys
+import types
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from ecmt_deploy import data as data
     from ecmt_deploy import models as models
     from ecmt_deploy.chips import hardware as hardware
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ecmt_deploy.verbs.runs import report as report
     from ecmt_deploy.verbs.runs import sweep as sweep
 
-    class _Chips(ModuleType):
+    class _Chips(types.ModuleType):
         def __call__(self) -> list[str]: ...
 
     chips: _Chips
@@ -69,6 +69,31 @@ _PUBLIC = {
 }
 
 __all__ = sorted([*_PUBLIC, *_PACKAGES, "__version__"])
+
+
+def call_with(package: str, verb: str) -> None:
+    """Make a package a verb as well: it takes its name here as soon as anything imports it, and a function would be gone.
+
+    Parameters
+    ----------
+    package : name of the package, which is being imported
+    verb : ``module:function`` that a call is passed to; imported when it is called, as it may build on the package
+    """
+    module, _, function = verb.partition(":")
+
+    class Room(types.ModuleType):
+        """A package that is a verb as well; Python lets a module have a class of its own."""
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            return getattr(import_module(module), function)(*args, **kwargs)
+
+        @property
+        def __signature__(self) -> Any:
+            from inspect import signature  # slow to import
+
+            return signature(getattr(import_module(module), function))
+
+    sys.modules[package].__class__ = Room
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from ecmt_deploy import call_with
 from ecmt_deploy.chips.bibliography import bibtex, citation
 from ecmt_deploy.chips.checks import check
 from ecmt_deploy.chips.schema import (
@@ -27,7 +28,6 @@ from ecmt_deploy.chips.schema import (
 )
 from ecmt_deploy.errors import HardwareError, reading
 from ecmt_deploy.untrusted.text import require_plain
-from ecmt_deploy.verbs.room import call_with
 
 __all__ = [
     "Abilities", "Ability", "Figure", "Hardware", "Limits", "Memory", "Price", "Source", "Sourced",

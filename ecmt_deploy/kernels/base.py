@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ecmt_deploy.errors import NotFiniteError
+from ecmt_deploy.kernels.counts import Counts
 from ecmt_deploy.kernels.streams import Stream, rows
 
 if TYPE_CHECKING:
     from ecmt_deploy.program import Program
-    from ecmt_deploy.program.activity import Counts
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,6 @@ class Kernel(ABC):
     @property
     def counts(self) -> Counts:
         """Counts since the kernel was made."""
-        from ecmt_deploy.program.activity import Counts  # a program is made of ops, and those of kernels
-
         return Counts(**self.tally, ecm_ops={self.ecm_kind: self._elements} if self.ecm_kind else {})
 
     @property

@@ -6,6 +6,6 @@ the directories of runs they come by :mod:`~ecmt_deploy.report.collect`. Numbers
 :mod:`~ecmt_deploy.report.csv`; as files, :mod:`~ecmt_deploy.report.write`.
 """
 
-from ecmt_deploy.verbs.room import call_with
+from ecmt_deploy import call_with
 
 call_with(__name__, "ecmt_deploy.verbs.runs:report")  # ``ecmt_deploy.report(runs, out)``
