@@ -36,7 +36,7 @@ SLOW = """
 import sys, time
 from pathlib import Path
 from ecmt_deploy.targets.lava import worker
-from ecmt_deploy.program.ops.ends import OutputKernel
+from ecmt_deploy.program.ops.output import OutputKernel
 original = OutputKernel.advance
 def advance(self, t, *operands):
     time.sleep(0.3)

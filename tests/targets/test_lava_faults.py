@@ -254,7 +254,7 @@ def test_a_process_that_stops_is_named(all_programs, sessions, clean, monkeypatc
 import sys, time
 from pathlib import Path
 from ecmt_deploy.targets.lava import worker
-from ecmt_deploy.program.ops.sums import ReadoutKernel
+from ecmt_deploy.program.ops.readout import ReadoutKernel
 original = ReadoutKernel.advance
 def advance(self, t, *operands):
     if t == 3:

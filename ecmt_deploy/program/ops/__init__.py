@@ -22,21 +22,24 @@ from ecmt_deploy.program.ops.base import (
     register,
 )
 from ecmt_deploy.program.ops.concat import Concat
+from ecmt_deploy.program.ops.constant import SCHEDULES, Constant
 from ecmt_deploy.program.ops.convolution import Conv1d, Conv2d, convolution
 from ecmt_deploy.program.ops.ecm import ECM
-from ecmt_deploy.program.ops.ends import SCHEDULES, Constant, Input, Output
 from ecmt_deploy.program.ops.expand import Expand
 from ecmt_deploy.program.ops.format import Aligned, NumberFormat, Requantised, Weighted
+from ecmt_deploy.program.ops.hold import Hold
+from ecmt_deploy.program.ops.input import Input
 from ecmt_deploy.program.ops.linear import LastAxisLinear, Linear
 from ecmt_deploy.program.ops.mean import Mean
 from ecmt_deploy.program.ops.multi_threshold import RULES, MultiThreshold, Payload, thresholds
+from ecmt_deploy.program.ops.output import Output
 from ecmt_deploy.program.ops.pad import Pad
 from ecmt_deploy.program.ops.permute import Permute
 from ecmt_deploy.program.ops.product import PRODUCTS, ECMProduct, Multiplied
+from ecmt_deploy.program.ops.readout import Readout
 from ecmt_deploy.program.ops.reshape import Reshape
 from ecmt_deploy.program.ops.scale import BroadcastScale, Scale, Shifted
 from ecmt_deploy.program.ops.slice import Slice
-from ecmt_deploy.program.ops.sums import Hold, Readout
 from ecmt_deploy.program.ops.take import Take
 
 for _module in iter_modules(__path__):  # a file that is added is an op that is known

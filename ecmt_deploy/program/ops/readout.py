@@ -1,4 +1,4 @@
-"""Running sums: what came so far, sent again at every step or read out at the end."""
+"""Readout: the running sum, or its mean, as the answer."""
 
 from __future__ import annotations
 
@@ -11,32 +11,8 @@ from ecmt_deploy.kernels.base import Kernel
 from ecmt_deploy.kernels.integer import Integer
 from ecmt_deploy.kernels.integers import divided
 from ecmt_deploy.kernels.streams import Stream, rows
-from ecmt_deploy.program.ops.base import CODINGS, Op, Require, Shape, Work, register
-from ecmt_deploy.program.ops.format import NumberFormat
-
-
-class HoldKernel(Kernel):
-    """y_t = x_1 + .. + x_t, an event in every step."""
-
-    memory = ("total",)
-    ecm_kind = "hold"
-
-    def reset(self) -> None:
-        self.total = self.zeros(self.site.shape)
-
-    def advance(self, t: int, *operands: Stream) -> Stream:
-        self.total = self.total + operands[0].value
-        self.count_elements(self.total.size)
-        return Stream(self.total, np.ones(self.site.shape, bool))
-
-
-class IntegerHoldKernel(Integer, HoldKernel):
-    """The sum saturates."""
-
-    def advance(self, t: int, *operands: Stream) -> Stream:
-        value, changed = super().advance(t, *operands)
-        self.total = self.saturated(value)
-        return Stream(self.total, changed)
+from ecmt_deploy.program.ops.base import CODINGS, Require, Shape, Work, register
+from ecmt_deploy.program.ops.hold import RunningSum
 
 
 class ReadoutKernel(Kernel):
@@ -66,38 +42,6 @@ class IntegerReadoutKernel(Integer, ReadoutKernel):
     def read(self, t: int) -> np.ndarray:
         self.total = self.saturated(self.total)
         return divided(self.total, t) if self.node.coding == "rate" else self.total
-
-
-@dataclass(eq=False)
-class RunningSum(Op):
-    """Base of both."""
-
-    format_type = NumberFormat
-
-    @property
-    def keeps_format(self) -> bool:
-        return True
-
-    def state(self, shape: Shape, *operands: Shape) -> dict[str, Shape]:
-        return {"total": shape}
-
-    def infer(self, x: Shape) -> Shape:
-        return x
-
-
-@register
-@dataclass(eq=False)
-class Hold(RunningSum):
-    """``y_t = x_1 + .. + x_t``: repeats at every step what entered at the first. Rate coding puts it behind the encoding."""
-
-    role = "arithmetic"
-    fields = {}
-    sends = "always"
-    every_step = True
-    kernel, integer_kernel = HoldKernel, IntegerHoldKernel
-
-    def work(self, shape: Shape, x: Shape) -> Work:
-        return Work(kind="hold", elements=prod(x))
 
 
 @register
