@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from ecmt_deploy.chips import available, hardware
+from ecmt_deploy.chips import Hardware, available, hardware
 from ecmt_deploy.errors import ConfigError, RunError
 from ecmt_deploy.estimation import energy
 from ecmt_deploy.placement import Placement, place
@@ -16,16 +16,10 @@ from ecmt_deploy.report.comparison import Comparison, Entry
 from ecmt_deploy.report.model import AccuracyCurve, Report, make_report
 from ecmt_deploy.runs.directory import PROGRAM, StoredRun, load_run
 from ecmt_deploy.runs.record import RunRecord
-from ecmt_deploy.simulation.traces import load_trace
+from ecmt_deploy.simulation.traces import Trace, load_trace
 
 
-def report_on(
-    run: Path,
-    names: Sequence[str] = (),
-    curve: AccuracyCurve | None = None,
-    trace: Path | None = None,
-    placed: Placed | None = None,
-) -> Report:
+def report_on(run: Path, names: Sequence[str] = (), curve: AccuracyCurve | None = None, trace: Path | None = None) -> Report:
     """The report of a run.
 
     Parameters
@@ -33,42 +27,34 @@ def report_on(
     names : chips to price it on, by default those that come with the project
     curve : replaces the run's own accuracy
     trace : file with a trace of the same program
-    placed : programs that are read and placed already, where several runs are of one program
 
     Raises
     ------
     RunError
         if the trace is of another program.
     """
-    placed = placed or Placed(names)
-    stored, placements = placed.load(run)
+    chips, stored = _chips(names), load_run(run)
     traced = load_trace(trace) if trace is not None else None
     if traced is not None and traced.program_sha256 != stored.record.program_sha256:
         raise RunError(f"{trace}: a trace of another program than that of {run}; trace {run / PROGRAM}")
     if traced is not None and (strange := [node.node for node in traced.nodes if node.node not in stored.program.nodes]):
         raise RunError(f"{trace}: measures a node {strange[0]!r}, which is not in the program; trace again")
-    chips = [
-        (chip, placement, energy(stored.activity, stored.program, chip, placement))
-        for chip, placement in zip(placed.chips, placements, strict=True)
+    return _priced(stored, chips, [place(stored.program, chip) for chip in chips], curve, traced)
+
+
+def _chips(names: Sequence[str]) -> list[Hardware]:
+    return [hardware(name) for name in names or available()]
+
+
+def _priced(
+    run: StoredRun, chips: Sequence[Hardware], placements: Sequence[Placement], curve: AccuracyCurve | None = None,
+    trace: Trace | None = None,
+) -> Report:  # fmt: skip
+    priced = [
+        (chip, placement, energy(run.activity, run.program, chip, placement))
+        for chip, placement in zip(chips, placements, strict=True)
     ]
-    return make_report(stored.record, stored.activity, stored.program, chips, curve, traced, stored.probes())
-
-
-class Placed:
-    """Chips, and the last run with its program placed on them: runs of one program share both."""
-
-    def __init__(self, names: Sequence[str] = ()) -> None:
-        self.chips = [hardware(name) for name in names or available()]
-        self._last: StoredRun | None = None
-        self._placements: list[Placement] = []
-
-    def load(self, path: Path) -> tuple[StoredRun, list[Placement]]:
-        """A run, and where its program is on every chip."""
-        run = load_run(path, self._last)
-        if self._last is None or run.program is not self._last.program:
-            self._placements = [place(run.program, chip) for chip in self.chips]
-        self._last = run
-        return run, self._placements
+    return make_report(run.record, run.activity, run.program, priced, curve, trace, run.probes())
 
 
 def compare_runs(
@@ -88,8 +74,15 @@ def compare_runs(
         if a run is given twice.
     """
     labels = labels or _labels(runs)
-    placed = Placed(names)
-    reports = [report_on(run, placed=placed) for run in runs]
+    chips, reports = _chips(names), []
+    last: StoredRun | None = None
+    placements: list[Placement] = []
+    for run in runs:
+        stored = load_run(run, last)
+        if last is None or stored.program is not last.program:  # runs of one program share it, and where it is placed
+            placements = [place(stored.program, chip) for chip in chips]
+        reports.append(_priced(stored, chips, placements))
+        last = stored
     series = series or _series([report.record for report in reports], labels)
     return Comparison([Entry(*each) for each in zip(labels, series, reports, strict=True)])
 
@@ -110,11 +103,7 @@ def _series(records: Sequence[RunRecord], labels: Sequence[str]) -> list[str]:
     for record, label in zip(records, labels, strict=True):
         key = _program_key(record)
         config = record.provenance.config or {}
-        words = [
-            record.provenance.model or "program",
-            config.get("preset"),
-            *(["fixed"] if record.precision == "fixed" else []),
-        ]
+        words = [record.provenance.model or "program", config.get("preset"), record.precision == "fixed" and "fixed"]
         name = ", ".join(str(word) for word in words if word)
         names.setdefault(key, f"{name} ({label})" if name in names.values() else name)
     return [names[_program_key(record)] for record in records]

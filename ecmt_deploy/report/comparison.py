@@ -9,6 +9,7 @@ import msgspec
 
 from ecmt_deploy.estimation.result import Energy
 from ecmt_deploy.evaluation.intervals import interval
+from ecmt_deploy.report import data
 from ecmt_deploy.report.csv import Cell, Table
 from ecmt_deploy.report.model import Report
 
@@ -126,47 +127,41 @@ def accuracy_table(comparison: Comparison) -> Table:
     for entry in comparison.entries:
         if entry.series not in longest or len(entry.report.curve.accuracy) > len(longest[entry.series].curve.accuracy):
             longest[entry.series] = entry.report
-    rows: list[tuple[Cell, ...]] = [
-        (series, t, right, *interval(right, report.curve.n_samples), report.curve.analog_accuracy)
-        for series, report in longest.items()
-        for t, right in enumerate(report.curve.accuracy, start=1)
-    ]
-    return Table(("series", "timesteps", "accuracy", "accuracy_low", "accuracy_high", "analog_accuracy"), rows)
-
-
-#: columns of :func:`summary`
-SUMMARY = (
-    "run", "series", "model", "preset", "target", "precision", "timesteps", "n_samples", "data",
-    "accuracy", "accuracy_low", "accuracy_high", "analog_accuracy",
-    "agreement", "spikes", "synops", "events_per_mac", "hardware", "low_pj", "total_pj", "high_pj", "bounds", "unpriced",
-    "on_front", "paper_snn_pj", "paper_total_pj", "paper_ann_pj", "memory_snn_pj", "memory_ann_pj", "latency_us",
-    "throughput_per_s", "energy_delay_nj_ms", "cores", "chips", "fits",
-)  # fmt: skip
+    tables = [(series, data.accuracy(report.curve)) for series, report in longest.items()]
+    return Table(("series", *tables[0][1].header), [(series, *row) for series, table in tables for row in table.rows])
 
 
 def summary(comparison: Comparison) -> Table:
     """Every run on every chip: one row each, all figures per inference."""
-    rows: list[tuple[Cell, ...]] = []
     fronts = comparison.fronts()
-    for entry in comparison.entries:
-        report, record = entry.report, entry.report.record
-        run = (
-            entry.label, entry.series, record.provenance.model, entry.preset, record.target, record.precision, record.timesteps,
-            record.n_samples, record.data, record.accuracy[-1],
-            *interval(record.accuracy[-1], record.n_samples), record.analog_accuracy,
-            record.agreement[-1] if record.agreement else None, report.spikes, report.synops,
-        )  # fmt: skip
-        for e, front in zip(report.energies, fronts, strict=True):
-            rows.append((*run, *_on_chip(e, None if not e.components_pj else "yes" if entry.label in front else "no")))
-    return Table(SUMMARY, rows)
+    rows = [
+        {**_about(entry), **_on_chip(e, None if not e.components_pj else "yes" if entry.label in front else "no")}
+        for entry in comparison.entries
+        for e, front in zip(entry.report.energies, fronts, strict=True)
+    ]
+    return Table(tuple(rows[0]) if rows else (), [tuple(row.values()) for row in rows])
 
 
-def _on_chip(e: Energy, on_front: str | None) -> tuple[Cell, ...]:
-    low, total, high = (e.total_pj.low, e.total_pj.value, e.total_pj.high) if e.components_pj else (None, None, None)
-    latency, throughput = (e.timing.latency_us.value, e.timing.throughput_per_s.value) if e.timing else (None, None)
-    return (
-        e.events_per_mac, e.hardware, low, total, high, " ".join(e.bounds), " ".join(sorted(e.unpriced)), on_front,
-        e.paper.snn_pj, e.paper.total_pj, e.paper.ann_pj, sum(e.memory.snn_pj.values()), sum(e.memory.ann_pj.values()), latency,
-        throughput, e.energy_delay_nj_ms.value if e.energy_delay_nj_ms else None, e.cores, e.chips,
-        e.fits,
-    )  # fmt: skip
+def _about(entry: Entry) -> dict[str, Cell]:
+    report, record = entry.report, entry.report.record
+    low, high = interval(record.accuracy[-1], record.n_samples)
+    return {
+        "run": entry.label, "series": entry.series, "model": record.provenance.model, "preset": entry.preset,
+        "target": record.target, "precision": record.precision, "timesteps": record.timesteps, "n_samples": record.n_samples,
+        "data": record.data, "accuracy": record.accuracy[-1], "accuracy_low": low, "accuracy_high": high,
+        "analog_accuracy": record.analog_accuracy, "agreement": record.agreement[-1] if record.agreement else None,
+        "spikes": report.spikes, "synops": report.synops,
+    }  # fmt: skip
+
+
+def _on_chip(e: Energy, on_front: str | None) -> dict[str, Cell]:
+    snn, ann = data.both(e.memory)
+    return {
+        "events_per_mac": e.events_per_mac, "hardware": e.hardware, **dict(zip(data.COST, data.cost(e), strict=True)),
+        "on_front": on_front, "paper_snn_pj": e.paper.snn_pj, "paper_total_pj": e.paper.total_pj,
+        "paper_ann_pj": e.paper.ann_pj,
+        "memory_snn_pj": snn, "memory_ann_pj": ann, "latency_us": e.timing.latency_us.value if e.timing else None,
+        "throughput_per_s": e.timing.throughput_per_s.value if e.timing else None,
+        "energy_delay_nj_ms": e.energy_delay_nj_ms.value if e.energy_delay_nj_ms else None,
+        "cores": e.cores, "chips": e.chips, "fits": e.fits,
+    }  # fmt: skip

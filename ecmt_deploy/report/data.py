@@ -30,24 +30,24 @@ def components(energies: Sequence[Energy]) -> list[str]:
     return sorted(found, key=lambda name: (COMPONENTS.index(name) if name in COMPONENTS else len(COMPONENTS), name))
 
 
-#: columns of a sum of prices, see :func:`_cost`
-_COST = ("low_pj", "total_pj", "high_pj", "bounds", "unpriced")
+#: columns of a sum of prices, see :func:`cost`
+COST = ("low_pj", "total_pj", "high_pj", "bounds", "unpriced")
 
 
 def totals(energies: Sequence[Energy], labels: Sequence[str]) -> Table:
     """Energy per inference by component, one row a label; a row without any price has no total."""
     names = components(energies)
     rows: list[tuple[Cell, ...]] = [
-        (label, *_values(e.components_pj, names), *_cost(e)) for label, e in zip(labels, energies, strict=True)
+        (label, *_values(e.components_pj, names), *cost(e)) for label, e in zip(labels, energies, strict=True)
     ]
-    return Table(("name", *(f"{name}_pj" for name in names), *_COST), rows)
+    return Table(("name", *(f"{name}_pj" for name in names), *COST), rows)
 
 
 def _values(parts: Mapping[str, Band], names: Sequence[str]) -> list[Cell]:
     return [parts[name].value if name in parts else None for name in names]
 
 
-def _cost(part: Energy | Row) -> tuple[Cell, ...]:
+def cost(part: Energy | Row) -> tuple[Cell, ...]:
     """What something costs, with the bounds of the prices and the counts without one."""
     band = None if not part.components_pj else part.total_pj if isinstance(part, Energy) else part.priced_pj
     return (*_band(band), " ".join(part.bounds), " ".join(sorted(part.unpriced)))
@@ -74,8 +74,8 @@ def layers(e: Energy) -> Table:
     """Energy by layer and component."""
     found = by_layer(e)
     names = [name for name in components([e]) if any(name in row.components_pj for row in found)]
-    rows: list[tuple[Cell, ...]] = [(row.node, *_values(row.components_pj, names), *_cost(row)) for row in found]
-    return Table(("layer", *(f"{name}_pj" for name in names), *_COST), rows)
+    rows: list[tuple[Cell, ...]] = [(row.node, *_values(row.components_pj, names), *cost(row)) for row in found]
+    return Table(("layer", *(f"{name}_pj" for name in names), *COST), rows)
 
 
 def nodes(energies: Sequence[Energy]) -> Table:
@@ -96,14 +96,14 @@ def nodes(energies: Sequence[Energy]) -> Table:
             memory = e.memory if row is whole else e.memory.rows.get(row.node)
             compared: tuple[Cell, ...] = (None,) * 4
             if isinstance(memory, MemoryRow):
-                compared = (*_both(memory), memory.events_per_mac, memory.break_even_events_per_mac)
+                compared = (*both(memory), memory.events_per_mac, memory.break_even_events_per_mac)
             elif memory:
-                compared = (*_both(memory), e.events_per_mac, None)
-            rows.append((e.hardware, row.node, row.kind, *ends, *_cost(row)[3:], *compared))
+                compared = (*both(memory), e.events_per_mac, None)
+            rows.append((e.hardware, row.node, row.kind, *ends, *cost(row)[3:], *compared))
     return Table(header, rows)
 
 
-def _both(memory: MemoryRow | MemoryView) -> tuple[float, float]:
+def both(memory: MemoryRow | MemoryView) -> tuple[float, float]:
     """View (c): of the spiking program, and of the network quantised."""
     return sum(memory.snn_pj.values()), sum(memory.ann_pj.values())
 
@@ -116,7 +116,7 @@ def break_even(view: MemoryView) -> Table:
     header = ("node", "events_per_mac", "break_even_events_per_mac", "costs_less", "snn_pj", "ann_pj")
     rows: list[tuple[Cell, ...]] = []
     for name, row in view.rows.items():
-        even, (snn, ann) = row.break_even_events_per_mac, _both(row)
+        even, (snn, ann) = row.break_even_events_per_mac, both(row)
         analog = even is None and snn == row.fixed_pj
         wins = "neither" if analog else "snn" if even is not None and (row.events_per_mac or 0.0) < even else "ann"
         rows.append((name, row.events_per_mac, even, wins, snn, ann))
@@ -131,12 +131,9 @@ def rates(spike_rates: Mapping[str, float]) -> Table:
 def utilisation(unit: Unit) -> tuple[str | None, float | None]:
     """The resource a unit's cores are coloured by, and how full it is: the binding one, else neurons, else the fullest."""
     known = {name: use.share for name, use in unit.use.items() if use.share is not None}
-    if unit.binding in known:
-        return unit.binding, known[unit.binding]
-    if "neurons" in known:
-        return "neurons", known["neurons"]
     fullest = max(known, key=lambda name: known[name], default=None)
-    return fullest, known[fullest] if fullest else None
+    shown = next((name for name in (unit.binding, "neurons") if name in known), fullest)
+    return shown, known[shown] if shown else None
 
 
 def units(placement: Placement) -> Table:
@@ -176,14 +173,14 @@ def views(energies: Sequence[Energy], names: Sequence[str]) -> Table:
             (f"(a) ANN, fp32{chips}", paper.ann_pj, paper.ann_pj, paper.ann_pj, "exact", ""),
         ]
     for label, e in zip(names, energies, strict=True):
-        rows.append((f"(b) {label}", *_cost(e)))
+        rows.append((f"(b) {label}", *cost(e)))
     for view, chips in alike([e.memory for e in energies], names):
-        snn, ann = _both(view)
+        snn, ann = both(view)
         rows += [
             (f"(c) SNN{chips}", snn, snn, snn, "exact", ""),
             (f"(c) ANN, int{view.ann_bits}{chips}", ann, ann, ann, "exact", ""),
         ]
-    return Table(("name", *_COST), rows)
+    return Table(("name", *COST), rows)
 
 
 _View = TypeVar("_View")
@@ -191,14 +188,9 @@ _View = TypeVar("_View")
 
 def alike(views_: Sequence[_View], names: Sequence[str]) -> list[tuple[_View, str]]:
     """Equal views once, each with the names it is for; no names where it is for all."""
-    found: list[tuple[_View, list[str]]] = []
-    for view, name in zip(views_, names, strict=True):
-        same = next((chips for other, chips in found if other == view), None)
-        if same is None:
-            found.append((view, [name]))
-        else:
-            same.append(name)
-    return [(view, "" if len(found) == 1 else f" {', '.join(chips)}") for view, chips in found]
+    found = [view for i, view in enumerate(views_) if view not in views_[:i]]
+    chips = [", ".join(name for other, name in zip(views_, names, strict=True) if other == view) for view in found]
+    return [(view, "" if len(found) == 1 else f" {those}") for view, those in zip(found, chips, strict=True)]
 
 
 def composition(energies: Sequence[Energy], names: Sequence[str]) -> Table:

@@ -19,9 +19,6 @@ _DURATIONS: Units = ((1e6, "s"), (1e3, "ms"), (1.0, "µs"), (1e-3, "ns"))
 _ENERGY_DELAYS: Units = ((1e9, "J·ms"), (1e6, "mJ·ms"), (1e3, "µJ·ms"), (1.0, "nJ·ms"))
 
 
-# --- numbers ----------------------------------------------------------------------------------------------------------
-
-
 def figures(value: float, digits: int = 3) -> str:
     """A number with its first digits and without an exponent: 0.0123, 1.23, 12.3, 1,230, 1,230,000."""
     if value == 0:
@@ -84,9 +81,6 @@ def tick(value: float) -> str:
     return f"{value:g}"
 
 
-# --- shares -----------------------------------------------------------------------------------------------------------
-
-
 def percent(share: float | None) -> str:
     """A share of 1 as ``12.3 %``; nothing where it is unknown."""
     return "" if share is None else f"{figures(100 * share)}{SPACE}%"
@@ -110,9 +104,6 @@ def measured(share: float, samples: int) -> str:
 def _interval(share: float, samples: int) -> str:
     low, high = interval(share, samples)
     return f"{100 * low:.1f} to {100 * high:.1f}"
-
-
-# --- quantities with a unit and a range -------------------------------------------------------------------------------
 
 
 def scale_of(largest: float, units: Units = _ENERGIES) -> tuple[float, str]:
@@ -167,9 +158,6 @@ def _ranged(band: Band, unit: str = "") -> str:
     return value if band.exact else f"{value} ({figures(band.low)}{SPACE}to{SPACE}{figures(band.high)})"
 
 
-# --- bounds -----------------------------------------------------------------------------------------------------------
-
-
 def bound_mark(bounds: Iterable[str]) -> str:
     """Sign before a figure, or a sum of prices, with these bounds: at most, at least, or about."""
     found = tuple(sorted(set(bounds) - {"exact"}))
@@ -207,9 +195,6 @@ def step(time: Timing) -> str:
 def throughput(time: Timing | None) -> str:
     """Inferences per second."""
     return "unknown" if time is None else f"{most(time)}{_ranged(time.throughput_per_s)}"
-
-
-# --- figures of a chip's file -----------------------------------------------------------------------------------------
 
 
 def figure(stated: Figure) -> str:

@@ -28,18 +28,6 @@ SUMMARY_CSV, SUMMARY_JSON, PAGE = "summary.csv", "summary.json", "report.html"
 MOST = 1000
 
 
-class SweepRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What was swept last; ``programs`` are digests by name, ``limit`` the most samples of each run."""
-
-    programs: dict[str, str]
-    timesteps: list[int]
-    hardware: list[str]
-    data: dict[str, str]
-    limit: int | None
-    target: str
-    precision: str
-
-
 class Planned(NamedTuple):
     """One run of a sweep.
 
@@ -258,20 +246,21 @@ def _belongs(run: Planned, digest: str, asked: Sweep) -> bool:
 
 
 def _record(asked: Sweep, plan: Sequence[Planned]) -> None:
-    """Make the directory a sweep's."""
+    """Make the directory a sweep's, and write what was swept last: programs are digests."""
     try:
         asked.out.mkdir(exist_ok=True)
     except OSError as error:
         raise RunError(f"{asked.out}: cannot be made: {error.strerror}; choose another --out") from None
-    record = SweepRecord(
-        programs={run.name: sha256(run.program) for run in {run.name: run for run in plan}.values()},
-        timesteps=sorted({run.timesteps for run in plan}),
-        hardware=list(asked.names),
-        data={run.name: run.data for run in plan},
-        limit=asked.limit,
-        target=asked.target,
-        precision=asked.precision,
-    )
+    named = {run.name: run for run in plan}
+    record = {
+        "programs": {name: sha256(run.program) for name, run in named.items()},
+        "timesteps": sorted({run.timesteps for run in plan}),
+        "hardware": asked.names,
+        "data": {name: run.data for name, run in named.items()},
+        "limit": asked.limit,
+        "target": asked.target,
+        "precision": asked.precision,
+    }
     write_atomically(asked.out / RECORD, msgspec.json.format(msgspec.json.encode(record), indent=1))
 
 

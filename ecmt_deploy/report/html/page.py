@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from ecmt_deploy.chips import Source
 from ecmt_deploy.estimation.result import Energy, MemoryView
-from ecmt_deploy.placement.result import Placement
 from ecmt_deploy.report import comparison as compare
 from ecmt_deploy.report import data, units
 from ecmt_deploy.report.charts import comparison as comparison_charts
 from ecmt_deploy.report.charts import energy as energy_charts
 from ecmt_deploy.report.charts import run as run_charts
 from ecmt_deploy.report.charts.cores import core_map, stride
-from ecmt_deploy.report.charts.svg import Chart
 from ecmt_deploy.report.comparison import Comparison
 from ecmt_deploy.report.facts import facts
 from ecmt_deploy.report.html.environment import environment
@@ -22,36 +20,6 @@ from ecmt_deploy.report.model import Report
 
 #: inches of a bar of a chip, and of a run
 _CHIP_ROW, _RUN_ROW = 0.26, 0.24
-
-
-class ChipSection(NamedTuple):
-    """What a page says about a run on one chip."""
-
-    energy: Energy
-    placement: Placement
-    layers: Chart | None
-    cores: Chart | None
-    cores_a_square: int
-    references: list[int]
-
-
-class MemorySection(NamedTuple):
-    """View (c) of some chips, its break-even, and whether there are nodes that never break even."""
-
-    chips: str
-    view: MemoryView
-    chart: Chart | None
-    never: bool
-
-
-class ComparedSection(NamedTuple):
-    """Runs on one chip."""
-
-    name: str
-    energies: list[Energy]
-    pareto: Chart | None
-    stack: Chart | None
-    references: list[int]
 
 
 def render(document: Report | Comparison) -> str:
@@ -108,15 +76,17 @@ def _views(energies: Sequence[Energy], names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _memory(number: int, view: MemoryView, chips: str) -> MemorySection:
+def _memory(number: int, view: MemoryView, chips: str) -> dict[str, Any]:
+    """View (c) of some chips, its break-even, and whether there are nodes that never break even."""
     table = data.break_even(view)
     alt = "Measured events per MAC of each node against its break-even"
     never = any(row[2:4] == (None, "ann") for row in table.rows)
     chart = energy_charts.break_even(f"break-even-{number}", alt, table) if table.rows else None
-    return MemorySection(chips, view, chart, never)
+    return {"chips": chips, "view": view, "chart": chart, "never": never}
 
 
-def _chip(report: Report, i: int, references: list[int]) -> ChipSection:
+def _chip(report: Report, i: int, references: list[int]) -> dict[str, Any]:
+    """The run on one chip."""
     e, placement, key = report.energies[i], report.placements[i], f"chip-{i + 1}"
     layers = cores = None
     if any(row.components_pj for row in e.rows):
@@ -125,7 +95,8 @@ def _chip(report: Report, i: int, references: list[int]) -> ChipSection:
     if placement.cores and any(data.utilisation(unit)[1] is not None for unit in placement.units):
         alt = f"{placement.cores} cores of {e.hardware} and the units on them, by utilisation"
         cores = core_map(f"{key}-cores", alt, placement, report.cores_per_chip[i])
-    return ChipSection(e, placement, layers, cores, stride(placement), references)
+    return {"energy": e, "placement": placement, "layers": layers, "cores": cores, "cores_a_square": stride(placement),
+            "references": references}  # fmt: skip
 
 
 def _about_several(comparison: Comparison) -> dict[str, Any]:
@@ -150,7 +121,8 @@ def _about_several(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _compared(comparison: Comparison, i: int, name: str, references: list[int]) -> ComparedSection:
+def _compared(comparison: Comparison, i: int, name: str, references: list[int]) -> dict[str, Any]:
+    """All runs on one chip."""
     energies = [entry.report.energies[i] for entry in comparison.entries]
     points, key = compare.energy_points(comparison, i), f"chip-{i + 1}"
     pareto = stack = None
@@ -161,7 +133,7 @@ def _compared(comparison: Comparison, i: int, name: str, references: list[int]) 
         table = data.totals(energies, [entry.label for entry in comparison.entries])
         alt = f"Energy of each run on {name} by component"
         stack = energy_charts.stacked(f"{key}-components", alt, table, row=_RUN_ROW)
-    return ComparedSection(name, energies, pareto, stack, references)
+    return {"name": name, "energies": energies, "pareto": pareto, "stack": stack, "references": references}
 
 
 def _first_priced(energies: Sequence[Energy]) -> int:
