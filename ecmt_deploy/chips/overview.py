@@ -1,8 +1,6 @@
-"""What a chip's file can answer, in a few words; as a program, the table of all chips in docs/chips.md."""
+"""What a chip's file can answer, in a few words."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from ecmt_deploy.chips.actions import ACTIONS, COMPONENTS, FUNCTION_PRICES
 from ecmt_deploy.chips.schema import Hardware, component_of, covered
@@ -35,30 +33,3 @@ def size(chip: Hardware) -> str:
     if cores is None:
         return ""
     return f"{cores.value:,.0f}" + (f" x {chips.value:,.0f}" if chips is not None and chips.value > 1 else "")
-
-
-def markdown(chips: Sequence[Hardware]) -> str:
-    """The table of docs/chips.md."""
-    rows = [
-        "| name | chip | cores (x chips) | neurons per core | memory per core | priced |",
-        "|---|---|---|---|---|---|",
-    ]
-    for chip in chips:
-        limits = chip.limits
-        memory = limits.memory_bytes_per_core or limits.synaptic_memory_bytes_per_core
-        cells = [
-            f"`{chip.name}`",
-            chip.title,
-            size(chip),
-            f"{limits.neurons_per_core.value:,.0f}" if limits.neurons_per_core else "",
-            f"{memory.value / 1024:,.1f} KiB".replace(".0 ", " ") if memory else "",
-            ", ".join(priced(chip)),
-        ]
-        rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows) + "\n"
-
-
-if __name__ == "__main__":
-    from ecmt_deploy.chips import available, hardware
-
-    print(markdown([hardware(name) for name in available()]), end="")

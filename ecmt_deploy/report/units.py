@@ -172,29 +172,24 @@ def total(e: Energy, ranged: bool = True) -> str:
     return f"{bound_mark(e.bounds).replace(' ', SPACE)}{value}{f'{SPACE}+' if e.unpriced else ''}"
 
 
-def least(time: Timing) -> str:
-    """Sign before a duration: at least, where some of the work has no published time."""
-    return "≥ " if time.unknown else ""
-
-
-def most(time: Timing) -> str:
-    """Sign before a rate."""
-    return "≤ " if time.unknown else ""
+def time_marks(time: Timing) -> tuple[str, str]:
+    """Signs before a duration and before a rate: at least and at most, where some of the work has no published time."""
+    return ("≥ ", "≤ ") if time.unknown else ("", "")
 
 
 def latency(time: Timing | None) -> str:
     """From the image to the readout of its last step."""
-    return "unknown" if time is None else f"{least(time)}{_band(time.latency_us, _DURATIONS)}"
+    return "unknown" if time is None else f"{time_marks(time)[0]}{_band(time.latency_us, _DURATIONS)}"
 
 
 def step(time: Timing) -> str:
     """Length of a time step on the chip."""
-    return f"{least(time)}{_band(time.step_us, _DURATIONS)}"
+    return f"{time_marks(time)[0]}{_band(time.step_us, _DURATIONS)}"
 
 
 def throughput(time: Timing | None) -> str:
     """Inferences per second."""
-    return "unknown" if time is None else f"{most(time)}{_ranged(time.throughput_per_s)}"
+    return "unknown" if time is None else f"{time_marks(time)[1]}{_ranged(time.throughput_per_s)}"
 
 
 def figure(stated: Figure) -> str:

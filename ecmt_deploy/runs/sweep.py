@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ RECORD = "sweep.json"
 SUMMARY_CSV, SUMMARY_JSON, PAGE = "summary.csv", "summary.json", "report.html"
 #: most numbers of steps of one sweep: more are a slip of the keyboard
 MOST = 1000
+_STEPS = re.compile(r"(\d{1,9})(?::(\d{1,9})(?::(\d{1,9}))?)?", re.ASCII)
 
 
 class Planned(NamedTuple):
@@ -61,14 +63,10 @@ def parse_timesteps(text: str) -> list[int]:
     wrong = ConfigError(f"--timesteps {text}: expected whole numbers from 1 on: 1:8 (1 to 8), 1:8:2 (1, 3, 5, 7) or 1,2,4")
     found: set[int] = set()
     for part in text.split(","):
-        numbers = part.strip().split(":")
-        if not 1 <= len(numbers) <= 3 or not all(
-            number.isascii() and number.isdigit() and len(number) < 10 for number in numbers
-        ):
-            raise wrong
-        first, last, step = [int(number) for number in (*numbers, *(numbers[:1] if len(numbers) == 1 else []), "1")][:3]
-        steps = range(first, last + 1, step) if step else range(0)
-        if first < 1 or not steps:
+        match = _STEPS.fullmatch(part.strip())
+        first, last, step = (int(match[1]), int(match[2] or match[1]), int(match[3] or 1)) if match else (0, 0, 0)
+        steps = range(first, last + 1, step) if first and step else range(0)
+        if not steps:
             raise wrong
         if len(steps) > MOST:
             raise ConfigError(f"--timesteps {text}: {len(steps):,} numbers of steps; at most {MOST:,} make one sweep")

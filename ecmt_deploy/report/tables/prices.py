@@ -86,7 +86,7 @@ def _totals(results: Sequence[Energy]) -> tuple[list[str], list[list[str]]]:
         total = f"{units.bound_mark(result.bounds)}{total}{'+' if result.unpriced else ''}"
         timed = ["?"] * 5
         if time := result.timing:
-            least, most = units.least(time), units.most(time)
+            least, most = units.time_marks(time)
             delay = units.column_band(result.energy_delay_nj_ms, scale / 1e3)
             timed = [f"{time.depth}", *(f"{least}{units.column_band(band)}" for band in (time.step_us, time.latency_us)),
                      f"{most}{units.column_band(time.throughput_per_s)}", f"{least}{delay}"]  # fmt: skip
