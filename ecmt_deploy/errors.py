@@ -85,6 +85,11 @@ class ElsewhereError(EcmtError):
     """An evaluation on several processes failed, and another of them says why; this one is silent."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its type where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:_REASON]
+
+
 @contextmanager
 def reading(error: type[EcmtError], what: str, mend: str) -> Iterator[None]:
     """Read bytes from outside: whatever the library beneath raises becomes ``error``, as ``what (reason); mend``.

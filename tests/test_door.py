@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import ecmt_deploy as ecmt
 from ecmt_deploy import door
-from ecmt_deploy.data.core import ArraySource, whole
+from ecmt_deploy.data.dataset import whole
+from ecmt_deploy.data.source import ArraySource
 from ecmt_deploy.errors import ConfigError, DataError, HardwareError, RunError
 from ecmt_deploy.program.preprocessing import Preprocessing
 from tests.support.programs import TinyTransformer, images

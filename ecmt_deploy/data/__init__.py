@@ -13,7 +13,7 @@ has one split only, evaluation leaves out exactly what calibration drew.
 """
 
 from ecmt_deploy.data.classes import Labels, match
-from ecmt_deploy.data.core import Dataset
+from ecmt_deploy.data.dataset import Dataset
 from ecmt_deploy.data.digits import split_digits
 from ecmt_deploy.data.images import load_images
 from ecmt_deploy.data.select import WITHOUT_PREPROCESSING, Calibration, CalibrationRecord, calibration, evaluation, open

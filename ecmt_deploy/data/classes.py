@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from ecmt_deploy.data.core import Dataset, check_labels
+from ecmt_deploy.data.dataset import Dataset
+from ecmt_deploy.data.source import check_labels
 from ecmt_deploy.errors import DataError
+
+if TYPE_CHECKING:
+    from timm.data import ImageNetInfo
 
 Labels = Literal["name", "position"]
 """How labels find their output: by the names of the classes, or label i is output i."""
 
-_SYNSET = re.compile(r"n\d{8}")
+SYNSET = re.compile(r"n\d{8}")
 _SHOWN = 5
 
 
@@ -52,19 +56,17 @@ def matched(
     """
     if labels not in get_args(Labels):
         raise DataError(f"labels {labels!r}: expected name or position (label i is output i)")
-    found = dataset.class_names
-    by_position = found is None or class_names is None or labels == "position"
-    check_labels(dataset.name, dataset.source.labels, n_classes if by_position else None)
-    if found is None or labels == "position":
-        return dataset
-    if class_names is None:
-        if len(found) != n_classes:
+    found = dataset.class_names if labels == "name" else None
+    if found is None or class_names is None:
+        check_labels(dataset.name, dataset.source.labels, n_classes)
+        if found is not None and len(found) != n_classes:
             raise DataError(
                 f"{dataset.name}: nobody knows which outputs its {len(found)} classes are ({_listed(found)}): the program has "
                 f"{n_classes} outputs without names; convert it with data of all its classes, or say --labels position if "
                 "label i is output i"
             )
         return dataset
+    check_labels(dataset.name, dataset.source.labels)
     names = {label: name for label, name in enumerate(found) if name}
     places = dict(enumerate(match(found, class_names, class_ids)))
     present = {names.get(label, f"label {label}"): places.get(label) for label in np.unique(dataset.source.labels).tolist()}
@@ -88,7 +90,7 @@ def match(found: Sequence[str], names: Sequence[str], ids: Sequence[str] | None 
     """
     if tuple(found) == tuple(names):  # even where a name is there twice, as "crane" is in ImageNet
         return list(range(len(names)))
-    ids = ids or (_imagenet_ids(names) if any(map(_SYNSET.fullmatch, found)) else None) or ()
+    ids = ids or (_imagenet_ids(names) if any(map(SYNSET.fullmatch, found)) else None) or ()
     known = [*enumerate(names), *enumerate(ids)]
     spellings = (lambda name: [name], lambda name: [_plain(name)], lambda name: [_plain(part) for part in name.split(",")])
     tables = [(spell, _table((spelling, i) for i, name in known for spelling in spell(name))) for spell in spellings]
@@ -105,9 +107,9 @@ def match(found: Sequence[str], names: Sequence[str], ids: Sequence[str] | None 
 
 def _table(spelt: Iterable[tuple[str, int]]) -> dict[str, set[int]]:
     """Positions of every spelling."""
-    table: dict[str, set[int]] = {}
+    table: dict[str, set[int]] = defaultdict(set)
     for spelling, i in spelt:
-        table.setdefault(spelling, set()).add(i)
+        table[spelling].add(i)
     return table
 
 
@@ -116,12 +118,17 @@ def _plain(name: str) -> str:
     return re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", unicodedata.normalize("NFKC", name).casefold().strip())
 
 
-def _imagenet_ids(names: Sequence[str]) -> list[str] | None:
-    """Synsets of one of ImageNet's label sets, for programs that hold its descriptions alone (before dialect version 4)."""
+def imagenet(n_classes: int) -> ImageNetInfo | None:
+    """ImageNet's label set of so many classes, where there is one."""
     from timm.data import ImageNetInfo, infer_imagenet_subset
 
-    subset = infer_imagenet_subset({"num_classes": len(names)})
-    info = ImageNetInfo(subset) if subset else None
+    subset = infer_imagenet_subset({"num_classes": n_classes})
+    return ImageNetInfo(subset) if subset else None
+
+
+def _imagenet_ids(names: Sequence[str]) -> list[str] | None:
+    """Synsets of one of ImageNet's label sets, for programs that hold its descriptions alone (before dialect version 4)."""
+    info = imagenet(len(names))
     return info.label_names() if info and info.label_descriptions() == list(names) else None
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ecmt_deploy.data.core import ArraySource, Split, shuffled
+from ecmt_deploy.data.dataset import shuffled
+from ecmt_deploy.data.source import ArraySource, Split
 from ecmt_deploy.program.preprocessing import Preprocessing
 
 CLASS_NAMES = tuple("0123456789")

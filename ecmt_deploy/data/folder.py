@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from ecmt_deploy.data.core import Source, Split
-from ecmt_deploy.data.images import EXTENSIONS, color_mode, read_image
+from ecmt_deploy.data.classes import SYNSET, imagenet
+from ecmt_deploy.data.images import EXTENSIONS, ImageSource, color_mode
+from ecmt_deploy.data.source import Split
 from ecmt_deploy.errors import DataError
 from ecmt_deploy.program.preprocessing import Preprocessing
 
@@ -19,45 +20,22 @@ _logger = logging.getLogger(__name__)
 
 _TRAIN_NAMES = ("train", "training")
 _TEST_NAMES = ("val", "valid", "validation", "test", "eval")
-_SYNSET = re.compile(r"n\d{8}")
 _NOT_DATA = frozenset({"__MACOSX", "@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
 """Directories that systems leave behind: copies of metadata, thumbnails, what was deleted. So are hidden ones."""
 
 
-class FolderSource(Source):
-    """Image files with their labels, read when asked for."""
-
-    decodes = True
+class FolderSource(ImageSource):
+    """Image files with their labels."""
 
     def __init__(
-        self,
-        name: str,
-        split: str,
-        files: list[tuple[Path, int]],
-        class_names: tuple[str, ...],
-        preprocessing: Preprocessing,
+        self, name: str, split: str, files: list[tuple[Path, int]], class_names: tuple[str, ...], preprocessing: Preprocessing
     ) -> None:
-        super().__init__(name, split, class_names, preprocessing.input_size)
+        super().__init__(name, split, class_names, preprocessing)
         self._paths = [path for path, _ in files]
-        self._labels = np.array([label for _, label in files], dtype=np.int64)
-        self._preprocessing = preprocessing
+        self.labels = np.array([label for _, label in files], dtype=np.int64)
 
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    @property
-    def labels(self) -> np.ndarray:
-        return self._labels
-
-    def read(self, indices: np.ndarray) -> np.ndarray:
-        images = [read_image(str(self._paths[i]), self._paths[i], self._preprocessing) for i in indices.tolist()]
-        return np.stack(images) if images else np.empty((0, *self._preprocessing.input_size), np.float32)
-
-    def raw(self, index: int) -> bytes:
-        try:
-            return self._paths[index].read_bytes()
-        except OSError as error:
-            raise DataError(f"{self._paths[index]}: cannot be read ({error.strerror})") from error
+    def images(self, indices: Iterable[int]) -> Iterator[tuple[str, Path]]:
+        return ((str(self._paths[i]), self._paths[i]) for i in indices)
 
 
 def open_folder(name: str, directory: Path, split: Split, preprocessing: Preprocessing, n_classes: int | None) -> FolderSource:
@@ -76,22 +54,31 @@ def open_folder(name: str, directory: Path, split: Split, preprocessing: Preproc
     if not directory.is_dir():
         raise DataError(f"{name}: no such directory; expected train/ and val/, or one directory per class")
     color_mode(preprocessing)
-    train = next((directory / d for d in _TRAIN_NAMES if (directory / d).is_dir()), None)
-    test = next((directory / d for d in _TEST_NAMES if (directory / d).is_dir()), None)
+    try:
+        return _opened(name, directory, split, preprocessing, n_classes)
+    except OSError as error:
+        raise DataError(
+            f"{name}: {error.filename} cannot be read ({error.strerror}), so its classes cannot be numbered"
+        ) from error
+
+
+def _opened(name: str, directory: Path, split: Split, preprocessing: Preprocessing, n_classes: int | None) -> FolderSource:
+    train, test = (
+        next((directory / d for d in names if (directory / d).is_dir()), None) for names in (_TRAIN_NAMES, _TEST_NAMES)
+    )
     if train is not None and test is not None:
-        root = train if split == "train" else test
-        classes = _numbered(name, train)
-        unknown = sorted(set(_class_directories(name, test)[0]) - set(classes))
-        if unknown:
+        root, split_name = train if split == "train" else test, str(split)
+        classes = _numbered(train)
+        if unknown := sorted(set(_class_directories(test)[0]) - set(classes)):
             raise DataError(
                 f"{name}: {test.name}/ has {len(unknown)} class(es) that {train.name}/ lacks: {', '.join(unknown[:3])}"
             )
     else:
-        root = train or test or directory
-        if not _class_directories(name, root)[0]:
+        root, split_name = train or test or directory, "all"
+        if not _class_directories(root)[0]:
             root = directory
-        classes = _numbered(name, root)
-    files = {c: sorted(_images(name, root / c)) for c in classes if (root / c).is_dir()}
+        classes = _numbered(root)
+    files = {c: sorted(_images(root / c)) for c in classes if (root / c).is_dir()}
     if not any(files.values()):
         what = "images" if any(path.is_dir() for path in root.iterdir()) else "class directories"
         raise DataError(f"{name}: no {what} in {root}; expected {root}/CLASS/IMAGE ({', '.join(sorted(EXTENSIONS))})")
@@ -103,26 +90,23 @@ def open_folder(name: str, directory: Path, split: Split, preprocessing: Preproc
         )
     class_names = _label_set(classes, n_classes) or classes
     labels = {c: label for label, c in enumerate(class_names)}
-    split_name = split if train is not None and test is not None else "all"
     labelled = [(path, labels[c]) for c, paths in files.items() for path in paths]
     return FolderSource(name, split_name, labelled, tuple(class_names), preprocessing)
 
 
-def _class_directories(name: str, root: Path) -> tuple[list[str], list[str]]:
+def _class_directories(root: Path) -> tuple[list[str], list[str]]:
     """Names of the directories that hold images, and of those that do not, sorted."""
     found: tuple[list[str], list[str]] = [], []
-    try:
-        for entry in os.scandir(root):
-            if entry.is_dir() and _may_be_data(entry.name):
-                found[not _holds_images(name, root / entry.name)].append(entry.name)
-    except OSError as error:
-        raise _unreadable(name, error) from error
+    for entry in os.scandir(root):
+        if entry.is_dir() and _may_be_data(entry.name):
+            first = next(_images(root / entry.name), None)  # a directory of many is not read to its end
+            found[first is None].append(entry.name)
     return sorted(found[0]), sorted(found[1])
 
 
-def _numbered(name: str, root: Path) -> list[str]:
+def _numbered(root: Path) -> list[str]:
     """Names of the class directories, in timm's order."""
-    names, empty = _class_directories(name, root)
+    names, empty = _class_directories(root)
     if empty:
         _logger.warning("%s: without images, so no class: %s", root, ", ".join(empty[:3]) + (", .." if empty[3:] else ""))
     ordered = sorted(names, key=_natural)
@@ -146,37 +130,23 @@ def _natural(name: str) -> list[str | int]:
 
 def _label_set(names: list[str], n_classes: int | None) -> list[str] | None:
     """All synsets of the model's label set, where these directories are some of them."""
-    if n_classes is None or len(names) > n_classes or not all(_SYNSET.fullmatch(name) for name in names):
+    if n_classes is None or len(names) > n_classes or not all(SYNSET.fullmatch(name) for name in names):
         return None
-    from timm.data import ImageNetInfo, infer_imagenet_subset
-
-    subset = infer_imagenet_subset({"num_classes": n_classes})
-    order: list[str] = ImageNetInfo(subset).label_names() if subset else []
+    info = imagenet(n_classes)
+    order: list[str] = info.label_names() if info else []
     return order if set(names) <= set(order) else None
 
 
-def _holds_images(name: str, directory: Path) -> bool:
-    """Whether there is one; a directory of many is not read to its end."""
-    with os.scandir(directory) as entries:
-        if any(_is_image(entry.name) for entry in entries):
-            return True
-    return any(_images(name, directory))
-
-
-def _is_image(file: str) -> bool:
-    return _may_be_data(file) and Path(file).suffix.lower() in EXTENSIONS
-
-
-def _images(name: str, directory: Path) -> Iterator[Path]:
+def _images(directory: Path) -> Iterator[Path]:
     """Image files below a class directory; links to directories inside it are not followed."""
-
-    def refuse(error: OSError) -> None:
-        raise _unreadable(name, error) from error
-
-    for root, inside, files in os.walk(directory, onerror=refuse):
-        inside[:] = filter(_may_be_data, inside)
-        yield from (Path(root, file) for file in files if _is_image(file))
-
-
-def _unreadable(name: str, error: OSError) -> DataError:
-    return DataError(f"{name}: {error.filename} cannot be read ({error.strerror}), so its classes cannot be numbered")
+    pending = [directory]
+    while pending:
+        parent = pending.pop()
+        with os.scandir(parent) as entries:
+            for entry in entries:
+                if not _may_be_data(entry.name):
+                    continue
+                if entry.is_dir():
+                    pending += [] if entry.is_symlink() else [parent / entry.name]
+                elif Path(entry.name).suffix.lower() in EXTENSIONS:
+                    yield parent / entry.name

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecmt_deploy.data.core import ArraySource, Split
+from ecmt_deploy.data.source import ArraySource, Split
 from ecmt_deploy.errors import DataError, reading
 from ecmt_deploy.program.preprocessing import Preprocessing
 
@@ -36,36 +36,31 @@ def open_idx(name: str, directory: Path, split: Split, preprocessing: Preprocess
     images_path, labels_path = available[split] if split in available else next(iter(available.values()))
     images = _read(name, images_path, _IMAGES_MAGIC, dimensions=3)
     labels = _read(name, labels_path, _LABELS_MAGIC, dimensions=1).astype(np.int64)
-    if len(images) != len(labels):
-        raise DataError(
-            f"{name}: {images_path.name} has {len(images)} images and {labels_path.name} {len(labels)} labels; "
-            "expected one label each"
-        )
     split_name = split if len(available) == 2 else "all"
     return ArraySource(name, split_name, images[:, None], labels, None, preprocessing, full_scale=255.0)
 
 
 def _find(name: str, directory: Path, split: str) -> tuple[Path, Path] | None:
     """Paths of images and labels of a split, None where it has no images."""
-    found: list[Path] = []
-    for kind in ("images-idx3", "labels-idx1"):
-        stems = [f"{prefix}-{kind}" for prefix in _PREFIXES[split]]
-        paths = [
-            path
-            for path in sorted(directory.iterdir())
-            if any(stem in path.name.replace(".idx", "-idx") for stem in stems) and path.is_file()
-        ]
-        plain = [path for path in paths if path.suffix != ".gz"]
-        if len({path.name.removesuffix(".gz") for path in paths}) > 1:
-            names = ", ".join(path.name for path in paths[:4])
-            raise DataError(f"{name}: several files for {split} {kind} ({names}); keep one dataset per directory")
-        if paths:
-            found.append((plain or paths)[0])
-        elif found:
-            raise DataError(f"{name}: {found[0].name} has no labels; expected {stems[0]}-ubyte[.gz] next to it")
-        else:
-            return None
-    return found[0], found[1]
+    images, labels = (_file(name, directory, split, kind) for kind in ("images-idx3", "labels-idx1"))
+    if images is not None and labels is None:
+        expected = f"{_PREFIXES[split][0]}-labels-idx1-ubyte[.gz]"
+        raise DataError(f"{name}: {images.name} has no labels; expected {expected} next to it")
+    return None if images is None or labels is None else (images, labels)
+
+
+def _file(name: str, directory: Path, split: str, kind: str) -> Path | None:
+    """The one file of a split and kind, unpacked rather than packed where it is there as both."""
+    stems = [f"{prefix}-{kind}" for prefix in _PREFIXES[split]]
+    paths = [
+        path
+        for path in sorted(directory.iterdir())  # a name sorts before the same with .gz
+        if any(stem in path.name.replace(".idx", "-idx") for stem in stems) and path.is_file()
+    ]
+    if len({path.name.removesuffix(".gz") for path in paths}) > 1:
+        names = ", ".join(path.name for path in paths[:4])
+        raise DataError(f"{name}: several files for {split} {kind} ({names}); keep one dataset per directory")
+    return next(iter(paths), None)
 
 
 def _read(name: str, path: Path, magic: int, dimensions: int) -> np.ndarray:
@@ -88,7 +83,6 @@ def _read(name: str, path: Path, magic: int, dimensions: int) -> np.ndarray:
             raise DataError(f"{where} is truncated: shape {shape} needs {expected} bytes, the file has {on_disk}")
         data = stream.read(expected + 1)
     if len(data) != expected:
-        kind = "truncated" if len(data) < expected else "too long"
-        count = f"{len(data)}" if len(data) < expected else f"more than {expected}"
-        raise DataError(f"{where} is {kind}: shape {shape} needs {expected} bytes, found {count}")
+        kind, found = ("truncated", len(data)) if len(data) < expected else ("too long", f"more than {expected}")
+        raise DataError(f"{where} is {kind}: shape {shape} needs {expected} bytes, found {found}")
     return np.frombuffer(data, dtype=np.uint8).reshape(shape)

@@ -1,15 +1,18 @@
-"""Image files to model inputs, by timm's evaluation transform."""
+"""Images to model inputs by timm's evaluation transform, and sources whose samples are images."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import msgspec
 import numpy as np
 
+from ecmt_deploy.data.source import Source
 from ecmt_deploy.errors import DataError, reading
 from ecmt_deploy.program.preprocessing import Preprocessing
 
@@ -40,8 +43,18 @@ def load_images(paths: Sequence[str | Path], preprocessing: Preprocessing) -> np
     return np.stack([read_image(str(path), path, preprocessing) for path in paths])
 
 
-def read_image(where: str, file: str | Path | BinaryIO, preprocessing: Preprocessing) -> np.ndarray:
-    """One image, float32 (C, H, W); ``where`` names it in errors.
+def read_image(where: str, image: Image | BinaryIO | str | Path, preprocessing: Preprocessing) -> np.ndarray:
+    """One image, decoded or in a file, as a model sees it.
+
+    Parameters
+    ----------
+    where
+        What to call it in errors.
+
+    Returns
+    -------
+    np.ndarray
+        float32 (C, H, W).
 
     Raises
     ------
@@ -50,31 +63,21 @@ def read_image(where: str, file: str | Path | BinaryIO, preprocessing: Preproces
     """
     from PIL import Image
 
-    if isinstance(file, str | Path) and not Path(file).is_file():
+    if isinstance(image, Image.Image):
+        if image.mode.startswith(("I", "F")):
+            raise DataError(f"{where}: pixels have more than 8 bits (mode {image.mode}); save the image with 8 bits")
+        return _transform(preprocessing)(image.convert(color_mode(preprocessing))).numpy()
+    if isinstance(image, str | Path) and not Path(image).is_file():
         raise DataError(f"{where}: no such image file")
     unreadable = reading(DataError, f"{where}: not a readable image", "save it again, as PNG or JPEG")
-    with unreadable, Image.open(file) as image:
-        if image.format == "EPS":  # Pillow would have Ghostscript run it
+    with unreadable, Image.open(image) as opened:
+        if opened.format == "EPS":  # Pillow would have Ghostscript run it
             raise DataError(f"{where}: a PostScript file, whatever its name; save it as PNG or JPEG")
         # Pillow warns of such an image and refuses only larger ones; filters of warnings are not for threads
-        if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
-            raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels are unreasonably many")
-        image.load()
-        return transform(where, image, preprocessing)
-
-
-def transform(where: str, image: Image, preprocessing: Preprocessing) -> np.ndarray:
-    """A decoded image as a model sees it, float32 (C, H, W).
-
-    Raises
-    ------
-    DataError
-        If it has more than 8 bits per channel, or the model takes neither 1 nor 3 channels.
-    """
-    if image.mode.startswith(("I", "F")):
-        raise DataError(f"{where}: pixels have more than 8 bits (mode {image.mode}); save the image with 8 bits")
-    mode = color_mode(preprocessing)
-    return _transform(preprocessing)(image.convert(mode)).numpy()
+        if opened.width * opened.height > (Image.MAX_IMAGE_PIXELS or math.inf):
+            raise Image.DecompressionBombError(f"{opened.width} x {opened.height} pixels are unreasonably many")
+        opened.load()
+        return read_image(where, opened, preprocessing)
 
 
 def color_mode(preprocessing: Preprocessing) -> str:
@@ -95,12 +98,36 @@ def color_mode(preprocessing: Preprocessing) -> str:
 def _transform(preprocessing: Preprocessing) -> Callable[[Image], Any]:
     from timm.data import create_transform
 
-    return create_transform(
-        input_size=preprocessing.input_size,
-        is_training=False,
-        interpolation=preprocessing.interpolation,
-        mean=preprocessing.mean,
-        std=preprocessing.std,
-        crop_pct=preprocessing.crop_pct,
-        crop_mode=preprocessing.crop_mode,
-    )
+    return create_transform(is_training=False, **msgspec.structs.asdict(preprocessing))
+
+
+class ImageSource(Source):
+    """Samples that are images, each decoded when it is read. Subclasses say where they are."""
+
+    decodes = True
+
+    def __init__(self, name: str, split: str, class_names: tuple[str, ...] | None, preprocessing: Preprocessing) -> None:
+        super().__init__(name, split, class_names, preprocessing.input_size)
+        self._preprocessing = preprocessing
+
+    def images(self, indices: Iterable[int]) -> Iterator[tuple[str, Image | BinaryIO | Path]]:
+        """What to call each of these samples in errors, and the image: decoded, an open file, or a path."""
+        raise NotImplementedError
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        return next(self.parts([indices]))
+
+    def parts(self, chunks: Sequence[np.ndarray]) -> Generator[np.ndarray, None, None]:
+        images = self.images(index for chunk in chunks for index in chunk.tolist())  # a stream is read once for all chunks
+        for chunk in chunks:
+            x = np.empty((len(chunk), *self.shape), np.float32)
+            for i, (where, image) in enumerate(islice(images, len(chunk))):
+                x[i] = read_image(where, image, self._preprocessing)
+            yield x
+
+    def raw(self, index: int) -> bytes:
+        where, image = next(self.images([index]))
+        with reading(DataError, f"{where}: cannot be read", "make it readable"):
+            if isinstance(image, Path):
+                return image.read_bytes()
+            return image.tobytes() if hasattr(image, "tobytes") else image.read()

@@ -12,14 +12,15 @@ import signal
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecmt_deploy.errors import DataError
+from ecmt_deploy.errors import DataError, first_line
 
 if TYPE_CHECKING:
-    from ecmt_deploy.data.core import Source
+    from ecmt_deploy.data.source import Source
 
 #: batches that are read before they are asked for; every worker process has as many again
 AHEAD = 2
@@ -52,11 +53,9 @@ def read_ahead(source: Source, chunks: Sequence[np.ndarray], workers: int, pin_m
     """
     workers = min(workers, len(chunks)) if source.decodes else 0
     parts = _by_processes(source, chunks, workers) if workers else source.parts(chunks)
-    waiting: deque[Any] = deque()
     reader = ThreadPoolExecutor(1, thread_name_prefix="ecmt-read")
     try:
-        for _ in range(AHEAD):
-            waiting.append(reader.submit(_next, parts, pin_memory))
+        waiting = deque(reader.submit(_next, parts, pin_memory) for _ in range(AHEAD))
         while (part := waiting.popleft().result()) is not None:
             waiting.append(reader.submit(_next, parts, pin_memory))
             yield part
@@ -97,24 +96,14 @@ def _shared_memory_bytes() -> int:
         return 1 << 40
 
 
-class _Chunks:
-    """A map-style dataset whose items are batches, or a DataError as a value: raised, it would come with a traceback."""
+def _read(source: Source, chunk: np.ndarray) -> Any:
+    """A batch, as a tensor, which is handed over in shared memory; or a DataError: raised, it would come with a traceback."""
+    import torch
 
-    def __init__(self, source: Source, chunks: Sequence[np.ndarray]) -> None:
-        self._source = source
-        self._chunks = chunks
-
-    def __len__(self) -> int:
-        return len(self._chunks)
-
-    def __getitem__(self, index: int) -> Any:
-        import torch
-
-        try:
-            # as a tensor it is handed over in shared memory
-            return torch.from_numpy(self._source.read(self._chunks[index]))
-        except DataError as error:
-            return error
+    try:
+        return torch.from_numpy(source.read(chunk))
+    except DataError as error:
+        return error
 
 
 def _by_processes(source: Source, chunks: Sequence[np.ndarray], workers: int) -> Parts:
@@ -128,8 +117,9 @@ def _by_processes(source: Source, chunks: Sequence[np.ndarray], workers: int) ->
     from torch.utils.data import DataLoader
 
     loader: DataLoader[Any] = DataLoader(
-        _Chunks(source, chunks),  # type: ignore[arg-type]
+        chunks,  # type: ignore[arg-type]
         batch_size=None,
+        collate_fn=partial(_read, source),
         num_workers=workers,
         prefetch_factor=AHEAD,
         worker_init_fn=_start_worker,
@@ -157,9 +147,8 @@ def _received(source: Source, batches: Iterator[Any]) -> np.ndarray | DataError 
     except (RuntimeError, OSError, EOFError) as error:
         if str(error).startswith("Caught "):  # raised in a worker
             raise
-        reason = (str(error) or type(error).__name__).splitlines()[0]
         return DataError(
-            f"{source.name}: a process that reads ended unexpectedly, perhaps out of memory ({reason}); "
+            f"{source.name}: a process that reads ended unexpectedly, perhaps out of memory ({first_line(error)}); "
             "use fewer --workers (0: none) or a smaller --batch-size"
         )
     return part if part is None or isinstance(part, DataError) else part.numpy()

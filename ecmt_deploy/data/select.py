@@ -6,16 +6,18 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
 from ecmt_deploy.data import timm_names
 from ecmt_deploy.data.classes import Labels, matched
-from ecmt_deploy.data.core import Dataset, Source, Split, check_labels, shuffled, whole
+from ecmt_deploy.data.dataset import Dataset, shuffled, whole
 from ecmt_deploy.data.digits import open_digits
 from ecmt_deploy.data.folder import open_folder
 from ecmt_deploy.data.idx import open_idx
 from ecmt_deploy.data.npz import open_npz
+from ecmt_deploy.data.source import Source, Split, check_labels
 from ecmt_deploy.errors import DataError
 from ecmt_deploy.program.preprocessing import Preprocessing
 from ecmt_deploy.program.provenance import CalibrationRecord
@@ -52,31 +54,6 @@ class Calibration:
     record: CalibrationRecord
     class_names: tuple[str, ...] | None = None
 
-    @property
-    def indices(self) -> tuple[int, ...]:
-        """Positions of the samples in their split."""
-        return self.record.indices
-
-    @property
-    def split(self) -> str:
-        """``"train"`` or ``"all"``."""
-        return self.record.split
-
-    @property
-    def holdout(self) -> tuple[int, ...]:
-        """Positions that evaluation must leave out; empty where the dataset has a train split of its own."""
-        return self.record.holdout
-
-    @property
-    def sha256(self) -> str:
-        """Fingerprint of the samples' stored content and labels."""
-        return self.record.sha256
-
-    @property
-    def spec(self) -> str:
-        """The DATA form as the user wrote it."""
-        return self.record.spec
-
 
 def open(spec: str, *, preprocessing: Preprocessing | None, split: Split = "test", n_classes: int | None = None) -> Dataset:
     """Open one split of a dataset, with the labels that it has itself.
@@ -98,8 +75,7 @@ def open(spec: str, *, preprocessing: Preprocessing | None, split: Split = "test
     DataError
         If the form is unknown, or the data is missing, empty, damaged, or of another shape than the model takes.
     """
-    shape = preprocessing.input_size if preprocessing else None
-    dataset = whole(_open(spec, preprocessing, shape, split, n_classes))
+    dataset = whole(_opened(spec, preprocessing, split, n_classes))
     if n_classes is not None:
         check_labels(spec, dataset.source.labels, n_classes)
     return dataset
@@ -132,16 +108,8 @@ def calibration(
         n_samples = available
     chosen = dataset.take(np.sort(shuffled(len(dataset), seed)[:n_samples]))
     indices = tuple(chosen.indices.tolist())
-    x, labels = chosen.arrays()
-    record = CalibrationRecord(
-        spec=spec,
-        split=dataset.split,
-        seed=seed,
-        indices=indices,
-        holdout=indices if single else (),
-        sha256=chosen.sha256,
-    )
-    return Calibration(x, labels, record, dataset.class_names)
+    record = CalibrationRecord(spec, dataset.split, seed, indices, indices if single else (), chosen.sha256)
+    return Calibration(*chosen.arrays(), record, dataset.class_names)
 
 
 def evaluation(
@@ -178,13 +146,11 @@ def evaluation(
     DataError
         As :func:`open` and ``matched``; also if nothing is left.
     """
-    shape = preprocessing.input_size if preprocessing else shape
-    dataset = whole(_open(spec, preprocessing, shape, "test", n_classes))
+    dataset = whole(_opened(spec, preprocessing, "test", n_classes, shape))
     if n_classes is not None:
         dataset = matched(dataset, n_classes, class_names, class_ids, labels)
-    left_out = _left_out(dataset, exclude) if exclude is not None and dataset.split == "all" else ()
-    if len(left_out):
-        kept = np.setdiff1d(dataset.indices, np.asarray(left_out, dtype=np.int64))
+    if exclude is not None and dataset.split == "all":
+        kept = np.setdiff1d(dataset.indices, np.asarray(_left_out(dataset, exclude), dtype=np.int64))
         if kept.size == 0:
             raise DataError(f"{spec}: all {len(dataset)} samples were used to calibrate; none is left to evaluate")
         dataset = replace(dataset, indices=kept)
@@ -192,49 +158,52 @@ def evaluation(
 
 
 def _left_out(dataset: Dataset, exclude: CalibrationRecord | Sequence[int]) -> Sequence[int]:
+    """Positions to leave out of a single split: the hold-out, if these are still the samples that it was drawn from."""
     if not isinstance(exclude, CalibrationRecord):
         return exclude
-    if not exclude.holdout:
-        if exclude.split == "given" and exclude.spec == dataset.name:
-            _logger.warning(
-                "%s: which of its samples the program was calibrated on is not known; they are not left out", dataset.name
-            )
-        return ()
-    if max(exclude.holdout) < len(dataset) and dataset.take(exclude.holdout).sha256 == exclude.sha256:
-        return exclude.holdout
-    if exclude.spec == dataset.name:
+    held_out, same_name = exclude.holdout, exclude.spec == dataset.name
+    if held_out and max(held_out) < len(dataset) and dataset.take(held_out).sha256 == exclude.sha256:
+        return held_out
+    if held_out and same_name:
         _logger.warning(
             "%s: changed since the program was calibrated on %d of its samples; they cannot be left out",
             dataset.name,
-            len(exclude.holdout),
+            len(held_out),
+        )
+    elif same_name and exclude.split == "given":
+        _logger.warning(
+            "%s: which of its samples the program was calibrated on is not known; they are not left out", dataset.name
         )
     return ()
 
 
-def _open(
-    spec: str, preprocessing: Preprocessing | None, shape: tuple[int, ...] | None, split: Split, n_classes: int | None
+def _opened(
+    spec: str,
+    preprocessing: Preprocessing | None,
+    split: Split,
+    n_classes: int | None,
+    shape: tuple[int, ...] | None = None,
 ) -> Source:
-    if split not in ("train", "test"):
+    """The split by the reader of its form."""
+    if split not in get_args(Split):
         raise DataError(f"{spec}: unknown split {split!r}; expected train or test")
     require_plain(spec, "DATA", DataError)  # records of what is made from it keep it
     form, colon, place = spec.partition(":")
     if colon and form in ("folder", "idx", "npz") and not place:
         raise DataError(f"{spec}: nothing after the colon; expected {form}:PATH")
-    path = Path(place).expanduser()
-    if colon and form == "npz":
-        return open_npz(spec, path, split, shape)
-    named = spec.partition("/")[0].lower() in timm_names.PREFIXES and "/" in spec
-    if not (named or spec == "digits" or (colon and form in ("folder", "idx"))):
+    form, path = form + colon, Path(place).expanduser()
+    if form == "npz:":
+        return open_npz(spec, path, split, preprocessing.input_size if preprocessing else shape)
+    named = "/" in spec and spec.partition("/")[0].lower() in timm_names.PREFIXES
+    if not named and spec != "digits" and form not in ("folder:", "idx:"):
         raise DataError(f"{spec or 'no data'}: unknown DATA{_meant(spec)}; expected {FORMS}")
     if preprocessing is None:
         raise DataError(f"{spec}: {WITHOUT_PREPROCESSING}, or give normalised arrays as npz:FILE")
-    if spec == "digits":
-        return open_digits(split, preprocessing)
-    if colon and form == "folder":
+    if named:
+        return timm_names.open_timm(spec, split, preprocessing)
+    if form == "folder:":
         return open_folder(spec, path, split, preprocessing, n_classes)
-    if colon and form == "idx":
-        return open_idx(spec, path, split, preprocessing)
-    return timm_names.open_timm(spec, split, preprocessing)
+    return open_idx(spec, path, split, preprocessing) if form == "idx:" else open_digits(split, preprocessing)
 
 
 def _meant(spec: str) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Generator, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 
-from ecmt_deploy.data.core import Source, Split
-from ecmt_deploy.data.images import color_mode, read_image, transform
-from ecmt_deploy.errors import DataError, reading
+from ecmt_deploy.data.images import ImageSource, color_mode
+from ecmt_deploy.data.source import Split
+from ecmt_deploy.errors import DataError, first_line, reading
 from ecmt_deploy.program.preprocessing import Preprocessing
 
 _logger = logging.getLogger(__name__)
@@ -23,83 +23,58 @@ _SPLIT_NAMES: dict[str, tuple[str, ...]] = {"train": ("train",), "test": ("valid
 _PACKAGES = {"hfds": "datasets", "hfids": "datasets", "tfds": "tensorflow-datasets", "wds": "webdataset"}
 
 
-class TimmSource(Source):
+class TimmSource(ImageSource):
     """A timm dataset: indexable, or a stream, in which a sample is reached by reading all before it."""
 
     def __init__(self, name: str, split: str, dataset: Any, preprocessing: Preprocessing) -> None:
-        super().__init__(name, split, _class_names(dataset), preprocessing.input_size)
+        super().__init__(name, split, _class_names(dataset), preprocessing)
         self._dataset = dataset
-        self._preprocessing = preprocessing
+        self._reader = getattr(dataset, "reader", None)
         self.decodes = hasattr(dataset, "__getitem__") and not hasattr(dataset, "set_epoch")  # a stream has one reader
-        self._cached_labels: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self._dataset)
 
-    @property
-    def labels(self) -> np.ndarray:
-        if self._cached_labels is None:
-            targets = getattr(self._dataset, "targets", None)
-            reader = getattr(self._dataset, "reader", None)
-            if targets is None and reader is not None and hasattr(reader, "iter_targets"):
-                targets = list(reader.iter_targets())
-            if targets is None:
-                targets = [label for _, label in self._items(np.arange(len(self)))]
-            self._cached_labels = np.asarray(targets, dtype=np.int64).reshape(-1)
-        return self._cached_labels
+    @cached_property
+    def labels(self) -> np.ndarray:  # type: ignore[override]
+        targets = getattr(self._dataset, "targets", None)
+        if targets is None and hasattr(self._reader, "iter_targets"):
+            targets = list(self._reader.iter_targets())
+        if targets is None:
+            targets = [label for _, label in self._items(range(len(self)))]
+        return np.asarray(targets, dtype=np.int64).reshape(-1)
 
-    def read(self, indices: np.ndarray) -> np.ndarray:
-        rows = list(self._rows(indices))
-        return np.stack(rows) if rows else np.empty((0, *self.shape), np.float32)
+    def images(self, indices: Iterable[int]) -> Iterator[tuple[str, Any]]:
+        order = list(indices)
+        for i, (image, _) in zip(order, self._items(order), strict=False):
+            yield f"{self.name}[{i}]", image
 
-    def parts(self, chunks: Sequence[np.ndarray]) -> Generator[np.ndarray, None, None]:
-        if self.decodes or not chunks:
-            yield from super().parts(chunks)
-            return
-        rows = self._rows(np.concatenate(chunks))  # a stream is read once, not once for every batch
-        for chunk in chunks:
-            yield np.stack(list(islice(rows, len(chunk))))
-
-    def _rows(self, indices: np.ndarray) -> Iterator[np.ndarray]:
-        """Preprocessed samples (C, H, W) at these indices, in their order."""
-        for i, (image, _) in zip(indices.tolist(), self._items(indices), strict=True):
-            where = f"{self.name}[{i}]"
-            if hasattr(image, "convert"):
-                yield transform(where, image, self._preprocessing)
-            else:
-                yield read_image(where, cast(BinaryIO, image), self._preprocessing)
-
-    def raw(self, index: int) -> bytes:
-        image, _ = next(self._items(np.array([index])))
-        return image.tobytes() if hasattr(image, "convert") else image.read()
-
-    def _items(self, indices: np.ndarray) -> Iterator[tuple[Any, int]]:
+    def _items(self, indices: Sequence[int]) -> Iterator[tuple[Any, int]]:
         """(image or open file, label) at these indices, in their order."""
         with reading(DataError, f"{self.name}: a sample cannot be read", "fetch the data again"):
             if not self.decodes:
-                yield from self._stream(indices)
+                yield from self._streamed(indices)
                 return
             # The reader under an ImageDataset is asked directly: the dataset itself would answer a damaged image
             # with the next sample.
-            items = getattr(self._dataset, "reader", self._dataset)
-            for i in indices.tolist():
+            items = self._dataset if self._reader is None else self._reader
+            for i in indices:
                 image, label = items[i]
                 yield image, int(label)
 
-    def _stream(self, indices: np.ndarray) -> Iterator[tuple[Any, int]]:
-        wanted = set(indices.tolist())
-        found: dict[int, tuple[Any, int]] = {}
-        ordered = iter(indices.tolist())
-        head = next(ordered, None)
-        for i, (image, label) in enumerate(self._dataset):
-            if i in wanted:
-                found[i] = (image, int(label))
-            while head in found:
-                yield found.pop(head)
-                head = next(ordered, None)
-            if head is None:
-                return
-        raise DataError(f"{self.name}: the stream ended before sample {head} of the {len(self)} it declares")
+    def _streamed(self, indices: Sequence[int]) -> Iterator[tuple[Any, int]]:
+        """The same of a stream: what comes before its turn waits, and nothing is read beyond the last."""
+        wanted, waiting = set(indices), {}
+        stream = enumerate(self._dataset)
+        for index in indices:
+            while index not in waiting:
+                position, item = next(stream, (None, None))
+                if item is None:
+                    raise DataError(f"{self.name}: the stream ended before sample {index} of the {len(self)} it declares")
+                if position in wanted:
+                    waiting[position] = item
+            image, label = waiting.pop(index)
+            yield image, int(label)
 
 
 def open_timm(name: str, split: Split, preprocessing: Preprocessing) -> TimmSource:
@@ -119,17 +94,14 @@ def open_timm(name: str, split: Split, preprocessing: Preprocessing) -> TimmSour
     prefix = dataset_name.partition("/")[0].lower()
     if dataset_name.lower() in ("torch/folder", "torch/image_folder"):
         raise DataError(f"{name}: say folder:DIR, which keeps calibration and evaluation apart")
-    mode = color_mode(preprocessing)
+    options: dict[str, Any] = {} if prefix == "torch" else {"input_img_mode": color_mode(preprocessing)}
+    if prefix in ("torch", "hfids", "tfds") and not own_root:
+        options["download"] = True
     errors: list[Exception] = []
     for candidate, split_name in _candidates(split, prefix):
-        options: dict[str, Any] = {} if prefix == "torch" else {"input_img_mode": mode}
-        if prefix in ("torch", "hfids", "tfds") and not own_root:
-            options["download"] = True
         try:
             dataset = create_dataset(dataset_name, root=root, split=candidate, is_training=False, **options)
             return TimmSource(name, split_name, dataset, preprocessing)
-        except DataError:
-            raise
         except ImportError as error:
             package = _PACKAGES.get(prefix, error.name or prefix)
             raise DataError(f"{name}: needs a library that is not installed; pip install {package}") from error
@@ -137,16 +109,15 @@ def open_timm(name: str, split: Split, preprocessing: Preprocessing) -> TimmSour
             _logger.debug("%s: no split %s (%s)", name, candidate, error)
             errors.append(error)
     place = f"check {root}" if own_root else f"no network? give the data's place as {dataset_name}:DIR"
-    raise DataError(f"{name}: cannot be opened ({_first_line(errors[0])}); {place}") from errors[0]
+    raise DataError(f"{name}: cannot be opened ({first_line(errors[0])}); {place}") from errors[0]
 
 
 def _candidates(split: Split, prefix: str) -> list[tuple[str, str]]:
     """(timm's split name, ours) in the order to try; torchvision's names are all understood, so one is enough."""
     if prefix == "torch":
-        return [("train" if split == "train" else "validation", split)]
-    own: list[tuple[str, str]] = [(n, split) for n in _SPLIT_NAMES[split]]
+        return [(_SPLIT_NAMES[split][0], split)]
     other: Split = "test" if split == "train" else "train"
-    return own + [(n, "all") for n in _SPLIT_NAMES[other]]
+    return [(n, split) for n in _SPLIT_NAMES[split]] + [(n, "all") for n in _SPLIT_NAMES[other]]
 
 
 def _split_root(name: str) -> tuple[str, str, bool]:
@@ -173,7 +144,3 @@ def _class_names(dataset: Any) -> tuple[str, ...] | None:
     for name, label in mapping.items():
         names[label].append(str(name))
     return tuple(", ".join(own) for own in names)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]

@@ -176,10 +176,10 @@ def test_synsets_and_words_of_imagenet_are_the_same_classes(tmp_path):
 
 
 def test_labels_that_data_does_not_name_are_refused():
-    source = data.core.ArraySource("d", "test", np.zeros((3, 1, 4, 4)), np.array([0, 1, 5]), ("cat", "", "emu"))
-    dataset = data.core.whole(source)
+    source = data.source.ArraySource("d", "test", np.zeros((3, 1, 4, 4)), np.array([0, 1, 5]), ("cat", "", "emu"))
+    dataset = data.dataset.whole(source)
     refused(lambda: data.classes.matched(dataset, 10, ANIMALS), "called label 1, label 5")
-    unlabelled = data.core.whole(data.core.ArraySource("d", "test", np.zeros((1, 1, 4, 4)), np.array([-1]), ("cat",)))
+    unlabelled = data.dataset.whole(data.source.ArraySource("d", "test", np.zeros((1, 1, 4, 4)), np.array([-1]), ("cat",)))
     refused(lambda: data.classes.matched(unlabelled, 10, ANIMALS), "label -1 found")
 
 
@@ -191,7 +191,7 @@ def test_the_hold_out_is_found_whatever_labels_count(tmp_path):
     program = brightest(ANIMALS, calibration=drawn.record)
     for labels in ("name", "position"):
         rest = evaluation_data(program, spec, None, labels)
-        assert sorted([*rest.indices, *drawn.holdout]) == list(range(12))
+        assert sorted([*rest.indices, *drawn.record.holdout]) == list(range(12))
 
 
 def test_data_that_goes_by_the_name_of_given_samples_is_told(tmp_path, caplog):

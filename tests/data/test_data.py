@@ -126,14 +126,14 @@ def test_calibration_comes_from_the_train_split_and_repeats():
     other = data.calibration("digits", preprocessing=GREY8, n_samples=32, seed=4)
     assert first.record == again.record
     assert np.array_equal(first.x, again.x)
-    assert first.indices != other.indices
-    assert first.sha256 != other.sha256
-    assert first.split == "train"
-    assert first.holdout == ()
+    assert first.record.indices != other.record.indices
+    assert first.record.sha256 != other.record.sha256
+    assert first.record.split == "train"
+    assert first.record.holdout == ()
     assert first.x.shape == (32, 1, 8, 8)
-    assert len(set(first.indices)) == 32
+    assert len(set(first.record.indices)) == 32
     whole = data.open("digits", preprocessing=GREY8, split="train")
-    assert np.array_equal(whole.take(first.indices).arrays()[0], first.x)
+    assert np.array_equal(whole.take(first.record.indices).arrays()[0], first.x)
     assert len(data.evaluation("digits", preprocessing=GREY8, exclude=first.record)) == 360
 
 
@@ -157,12 +157,12 @@ def write_npz(path: Path, n: int = 20, **more: np.ndarray) -> Path:
 def test_single_split_is_held_out(tmp_path, caplog):
     spec = f"npz:{write_npz(tmp_path / 'a.npz')}"
     chosen = data.calibration(spec, preprocessing=GREY8, n_samples=6)
-    assert chosen.split == "all"
-    assert chosen.holdout == chosen.indices
-    assert len(chosen.holdout) == 6
+    assert chosen.record.split == "all"
+    assert chosen.record.holdout == chosen.record.indices
+    assert len(chosen.record.holdout) == 6
     rest = data.evaluation(spec, preprocessing=GREY8, exclude=chosen.record)
-    assert sorted([*rest.indices, *chosen.holdout]) == list(range(20))
-    assert len(data.evaluation(spec, preprocessing=GREY8, exclude=chosen.holdout)) == 14
+    assert sorted([*rest.indices, *chosen.record.holdout]) == list(range(20))
+    assert len(data.evaluation(spec, preprocessing=GREY8, exclude=chosen.record.holdout)) == 14
     assert len(data.evaluation(spec, preprocessing=GREY8)) == 20
     assert set(data.evaluation(spec, preprocessing=GREY8, exclude=chosen.record, limit=5).indices) <= set(rest.indices)
 
@@ -206,7 +206,7 @@ def test_npz_is_passed_through_and_has_a_train_split(tmp_path):
     assert np.array_equal(train.arrays()[0], x)
     assert train.labels.tolist() == [3, 4]
     assert data.open(f"npz:{path}", preprocessing=GREY8).split == "test"
-    assert data.calibration(f"npz:{path}", preprocessing=GREY8, n_samples=2).holdout == ()
+    assert data.calibration(f"npz:{path}", preprocessing=GREY8, n_samples=2).record.holdout == ()
 
 
 X = np.zeros((3, 1, 8, 8), np.float32)
@@ -219,7 +219,7 @@ Y = np.zeros(3, np.int64)
         ({"x": X.astype(np.float64), "y": Y}, "float64"),
         ({"x": X[0], "y": Y}, r"shape \(1, 8, 8\)"),
         ({"x": X, "y": Y.astype(float)}, "expected int64"),
-        ({"x": X, "y": Y[:2]}, "3 samples and y has 2"),
+        ({"x": X, "y": Y[:2]}, "3 samples and 2 labels"),
         ({"x": X * np.nan, "y": Y}, r"NaN or infinity in 3 sample\(s\), first at 0"),
         ({"x": X, "y": Y - 1}, "label -1"),
         ({"x": X, "y": Y + 10}, "label 10 found, but the model has 10 outputs"),
@@ -310,14 +310,14 @@ def test_idx(tmp_path, gz):
     x, y = test.arrays()
     np.testing.assert_allclose(x[:, 0], (IMAGES[:5] / 255 - 0.5) / 0.25, atol=1e-6)
     assert y.tolist() == LABELS[:5].tolist()
-    assert data.calibration(spec, preprocessing=GREY8, n_samples=4).split == "train"
+    assert data.calibration(spec, preprocessing=GREY8, n_samples=4).record.split == "train"
 
 
 def test_idx_single_split_is_held_out(tmp_path):
     write_idx(tmp_path, "t10k", IMAGES, LABELS)
     chosen = data.calibration(f"idx:{tmp_path}", preprocessing=GREY8, n_samples=4)
-    assert chosen.split == "all"
-    assert len(chosen.holdout) == 4
+    assert chosen.record.split == "all"
+    assert len(chosen.record.holdout) == 4
     assert len(data.evaluation(f"idx:{tmp_path}", preprocessing=GREY8, exclude=chosen.record)) == 8
 
 
@@ -361,7 +361,7 @@ def spoil_idx(directory: Path, damage: str) -> None:
         ("huge gz", "is truncated"),
         ("truncated gz", "cannot be read"),
         ("not gz", "cannot be read"),
-        ("lengths", "12 images and .* 3 labels"),
+        ("lengths", "12 samples and 3 labels"),
         ("no labels", "has no labels"),
         ("two", "several files"),
     ],
@@ -422,8 +422,8 @@ def test_folder_pixels_are_normalised_per_channel(tmp_path):
 def test_folder_single_split_is_held_out_by_content(tmp_path, caplog):
     root = write_images(tmp_path / "pets", {"cat": 5, "dog": 5})
     chosen = data.calibration(f"folder:{root}", preprocessing=RGB16, n_samples=4)
-    assert chosen.split == "all"
-    assert len(chosen.holdout) == 4
+    assert chosen.record.split == "all"
+    assert len(chosen.record.holdout) == 4
     assert len(data.evaluation(f"folder:{root}", preprocessing=RGB16, exclude=chosen.record)) == 6
     Image.new("RGB", (9, 9)).save(root / "cat" / "00.png")
     with caplog.at_level(logging.WARNING):
@@ -607,8 +607,8 @@ def test_torchvision_dataset_from_a_directory(tmp_path):
     np.testing.assert_allclose(x[:, 0], (IMAGES[:5] / 255 - 0.5) / 0.25, atol=1e-5)
     chosen = data.calibration(spec, preprocessing=RGB16, n_samples=3)
     assert chosen.x.shape == (3, 3, 16, 16)
-    assert chosen.split == "train"
-    assert len(chosen.sha256) == 64
+    assert chosen.record.split == "train"
+    assert len(chosen.record.sha256) == 64
 
 
 def _raw(root: Path) -> Path:

@@ -21,7 +21,7 @@ from PIL import Image
 
 from ecmt_deploy import data
 from ecmt_deploy.data import reading, timm_names
-from ecmt_deploy.data.core import Dataset, whole
+from ecmt_deploy.data.dataset import Dataset, whole
 from ecmt_deploy.errors import DataError
 from tests.data.test_data import GREY8, RGB16, FakeDataset, FakeReader, FakeStream, write_idx, write_images, write_npz
 

@@ -1,125 +1,22 @@
-"""What every dataset offers, whatever it is stored in: :class:`Source` (one split) and :class:`Dataset` (a view)."""
+"""Samples of a source, chosen by index and numbered as a program's outputs: :class:`Dataset`, the same for every DATA form."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 
 from ecmt_deploy.data.reading import read_ahead, usual_workers
+from ecmt_deploy.data.source import Source
 from ecmt_deploy.errors import DataError
-from ecmt_deploy.program.preprocessing import Preprocessing
-from ecmt_deploy.untrusted.text import printable
-
-Split = Literal["train", "test"]
-"""What a caller asks for."""
 
 _ORDER_SEED = 20240
 """Seed of the fixed order in which ``Dataset.sample`` takes samples; smaller samples are subsets of larger ones."""
-
-
-class Source:
-    """One split of a dataset, in its stored order. Subclasses read it from arrays, files or timm.
-
-    Parameters
-    ----------
-    name
-        The DATA form as the user wrote it, e.g. ``folder:pets``.
-    split
-        ``"train"`` or ``"test"``; ``"all"`` where the dataset has a single split.
-    class_names
-        Names by label, where the dataset knows them.
-    shape
-        (C, H, W) of a preprocessed sample.
-    """
-
-    decodes = False
-    """Whether samples are decoded one by one as they are read, which takes long and can be done in parallel."""
-
-    def __init__(self, name: str, split: str, class_names: tuple[str, ...] | None, shape: tuple[int, ...]) -> None:
-        self.name = name
-        self.split = split
-        self.class_names = class_names and tuple(map(printable, class_names))
-        self.shape = shape
-
-    def __len__(self) -> int:
-        raise NotImplementedError
-
-    @property
-    def labels(self) -> np.ndarray:
-        """Labels of all samples, int64 (N,)."""
-        raise NotImplementedError
-
-    def read(self, indices: np.ndarray) -> np.ndarray:
-        """Preprocessed samples, float32 (len(indices), C, H, W)."""
-        raise NotImplementedError
-
-    def parts(self, chunks: Sequence[np.ndarray]) -> Generator[np.ndarray, None, None]:
-        """Yield :meth:`read` of each of these arrays of indices."""
-        for chunk in chunks:
-            yield self.read(chunk)
-
-    def raw(self, index: int) -> bytes:
-        """Stored content of one sample before any preprocessing; what fingerprints are made of."""
-        raise NotImplementedError
-
-
-class ArraySource(Source):
-    """Samples held in memory as one array, with pixels scaled and normalised as they are read.
-
-    Parameters
-    ----------
-    x
-        (N, C, H, W), any real dtype.
-    labels
-        int64 (N,).
-    preprocessing
-        What ``x`` must go through; None where it is normalised already.
-    full_scale
-        Pixel value of white: inputs are ``(x / full_scale - mean) / std``.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        split: str,
-        x: np.ndarray,
-        labels: np.ndarray,
-        class_names: tuple[str, ...] | None = None,
-        preprocessing: Preprocessing | None = None,
-        full_scale: float = 1.0,
-    ) -> None:
-        shape = tuple(x.shape[1:])
-        super().__init__(name, split, class_names, shape)
-        if preprocessing is not None:
-            check_shape(name, shape, preprocessing.input_size)
-        self._x = x
-        self._labels = labels
-        self._preprocessing = preprocessing
-        self._full_scale = np.float32(full_scale)
-
-    def __len__(self) -> int:
-        return len(self._x)
-
-    @property
-    def labels(self) -> np.ndarray:
-        return self._labels
-
-    def read(self, indices: np.ndarray) -> np.ndarray:
-        x = np.ascontiguousarray(self._x[indices], dtype=np.float32)
-        if self._preprocessing is None:
-            return x
-        mean, std = (np.asarray(v, np.float32)[:, None, None] for v in (self._preprocessing.mean, self._preprocessing.std))
-        return (x / self._full_scale - mean) / std
-
-    def raw(self, index: int) -> bytes:
-        return np.ascontiguousarray(self._x[index]).tobytes()
 
 
 @dataclass(frozen=True)
@@ -276,46 +173,3 @@ def whole(source: Source) -> Dataset:
 def shuffled(n: int, seed: int) -> np.ndarray:
     """A permutation of 0..n-1, the same for this seed in every NumPy release (the legacy stream is frozen)."""
     return np.random.RandomState(seed).permutation(n)
-
-
-def check_shape(name: str, found: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    """Refuse samples of another shape than the model takes.
-
-    Raises
-    ------
-    DataError
-        Naming both shapes and how to mend it.
-    """
-    if found == expected:
-        return
-    arguments = []
-    if len(found) == len(expected) == 3:
-        channels, height, width = found
-        if channels != expected[0]:
-            arguments.append(f"--model-arg in_chans={channels}")
-        if (height, width) != expected[1:]:
-            size = str(height) if height == width else f"[{height},{width}]"
-            arguments.append(f"--model-arg img_size={size}")
-    mend = f"; build the model for it ({' '.join(arguments)}) or give data of the model's size" if arguments else ""
-    raise DataError(f"{name}: samples are {_times(found)}, but the model takes {_times(expected)}{mend}")
-
-
-def check_labels(name: str, labels: np.ndarray, n_classes: int | None = None) -> None:
-    """Refuse negative labels, and labels beyond the model's outputs where those are known.
-
-    Raises
-    ------
-    DataError
-        Naming the label and the number of classes.
-    """
-    if labels.size == 0:
-        return
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0:
-        raise DataError(f"{name}: label {low} found; labels must be 0 or more")
-    if n_classes is not None and high >= n_classes:
-        raise DataError(f"{name}: label {high} found, but the model has {n_classes} outputs (labels 0..{n_classes - 1})")
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(str(n) for n in shape)
