@@ -7,7 +7,7 @@ exits with status 2; in Python it is an ordinary exception.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from ecmt_deploy.untrusted.text import one_line
@@ -83,6 +83,12 @@ class RunError(EcmtError):
 
 class ElsewhereError(EcmtError):
     """An evaluation on several processes failed, and another of them says why; this one is silent."""
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The first names, and how many there are where these are not all."""
+    more = f", .. ({len(names)} in all)" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def first_line(error: BaseException) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
 from ecmt_deploy.data.dataset import Dataset
 from ecmt_deploy.data.source import check_labels
-from ecmt_deploy.errors import DataError
+from ecmt_deploy.errors import DataError, listed
 
 if TYPE_CHECKING:
     from timm.data import ImageNetInfo
@@ -21,7 +21,6 @@ Labels = Literal["name", "position"]
 """How labels find their output: by the names of the classes, or label i is output i."""
 
 SYNSET = re.compile(r"n\d{8}")
-_SHOWN = 5
 
 
 def matched(
@@ -61,7 +60,7 @@ def matched(
         check_labels(dataset.name, dataset.source.labels, n_classes)
         if found is not None and len(found) != n_classes:
             raise DataError(
-                f"{dataset.name}: nobody knows which outputs its {len(found)} classes are ({_listed(found)}): the program has "
+                f"{dataset.name}: nobody knows which outputs its {len(found)} classes are ({listed(found)}): the program has "
                 f"{n_classes} outputs without names; convert it with data of all its classes, or say --labels position if "
                 "label i is output i"
             )
@@ -76,8 +75,8 @@ def matched(
     if strange or twins:
         wrong = "no single class of the program is called" if strange else "these would be one class of the program:"
         raise DataError(
-            f"{dataset.name}: {wrong} {_listed(strange or twins)} (data: {_listed(list(present))}; program: "
-            f"{_listed(class_names)}); give classes the program's names, or say --labels position if label i is output i"
+            f"{dataset.name}: {wrong} {listed(strange or twins)} (data: {listed(list(present))}; program: "
+            f"{listed(class_names)}); give classes the program's names, or say --labels position if label i is output i"
         )
     return dataset.relabelled([-1 if output is None else output for output in places.values()])
 
@@ -91,26 +90,24 @@ def match(found: Sequence[str], names: Sequence[str], ids: Sequence[str] | None 
     if tuple(found) == tuple(names):  # even where a name is there twice, as "crane" is in ImageNet
         return list(range(len(names)))
     ids = ids or (_imagenet_ids(names) if any(map(SYNSET.fullmatch, found)) else None) or ()
-    known = [*enumerate(names), *enumerate(ids)]
-    spellings = (lambda name: [name], lambda name: [_plain(name)], lambda name: [_plain(part) for part in name.split(",")])
-    tables = [(spell, _table((spelling, i) for i, name in known for spelling in spell(name))) for spell in spellings]
+    tables: tuple[dict[str, set[int]], ...] = (defaultdict(set), defaultdict(set), defaultdict(set))
+    for i, known in [*enumerate(names), *enumerate(ids)]:
+        for table, spellings in zip(tables, _spellings(known), strict=True):
+            for spelling in spellings:
+                table[spelling].add(i)
 
     def position(name: str) -> int | None:
-        for spell, table in tables:
-            hits = set().union(*(table.get(spelling, set()) for spelling in spell(name)))
-            if hits:
+        for table, spellings in zip(tables, _spellings(name), strict=True):
+            if hits := set().union(*(table.get(spelling, ()) for spelling in spellings)):
                 return hits.pop() if len(hits) == 1 else None
         return None
 
     return [position(name) if name else None for name in found]
 
 
-def _table(spelt: Iterable[tuple[str, int]]) -> dict[str, set[int]]:
-    """Positions of every spelling."""
-    table: dict[str, set[int]] = defaultdict(set)
-    for spelling, i in spelt:
-        table[spelling].add(i)
-    return table
+def _spellings(name: str) -> tuple[list[str], list[str], list[str]]:
+    """A name as it is, as it may be written otherwise, and its synonyms: what decides first comes first."""
+    return [name], [_plain(name)], [_plain(part) for part in name.split(",")]
 
 
 def _plain(name: str) -> str:
@@ -130,9 +127,3 @@ def _imagenet_ids(names: Sequence[str]) -> list[str] | None:
     """Synsets of one of ImageNet's label sets, for programs that hold its descriptions alone (before dialect version 4)."""
     info = imagenet(len(names))
     return info.label_names() if info and info.label_descriptions() == list(names) else None
-
-
-def _listed(names: Sequence[str]) -> str:
-    """The first names, and how many there are where these are not all."""
-    more = f", .. ({len(names)} in all)" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

@@ -108,25 +108,17 @@ class Dataset:
         return self.take(np.sort(shuffled(len(self), _ORDER_SEED)[:limit]))
 
     def batches(
-        self,
-        batch_size: int,
-        limit: int | None = None,
-        indices: Sequence[int] | np.ndarray | None = None,
-        workers: int | None = 0,
-        pin_memory: bool = False,
+        self, batch_size: int, workers: int | None = 0, pin_memory: bool = False
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield ``(x, y)``: float32 (b, C, H, W) preprocessed, and int64 (b,); only the last b may be smaller.
 
-        Batches are read while the caller computes, a few ahead. They are the same for any number of workers.
+        Batches are read while the caller computes, a few ahead. They are the same for any number of workers. Of some samples
+        only: ``dataset.sample(limit).batches(..)``, or ``dataset.take(range(rank, len(dataset), world_size)).batches(..)``.
 
         Parameters
         ----------
         batch_size
             Samples per batch.
-        limit
-            At most this many samples, see :meth:`sample`.
-        indices
-            Positions in this dataset to read instead of all (e.g. ``range(rank, len(d), world_size)``).
         workers
             Processes that read; 0: a thread of this one. None: a number that suits data and machine, see
             :func:`ecmt_deploy.data.reading.usual_workers`. Data in memory is read in the thread in any case.
@@ -142,15 +134,13 @@ class Dataset:
             raise DataError(f"{self.name}: batch size must be at least 1, found {batch_size}")
         if workers is not None and workers < 0:
             raise DataError(f"{self.name}: workers must be 0 or more, found {workers}")
-        chosen = self if indices is None else self.take(indices)
-        chosen = chosen.sample(limit)
-        starts = range(0, len(chosen), batch_size)
-        chunks = [chosen.indices[start : start + batch_size] for start in starts]
+        starts = range(0, len(self), batch_size)
+        chunks = [self.indices[start : start + batch_size] for start in starts]
         if workers is None:
             workers = usual_workers(self.source, len(chunks), 4 * batch_size * math.prod(self.source.shape))
         with closing(read_ahead(self.source, chunks, workers, pin_memory)) as parts:
             for start, x in zip(starts, parts, strict=True):
-                yield x, chosen.labels[start : start + batch_size]
+                yield x, self.labels[start : start + batch_size]
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Everything at once: float32 (n, C, H, W) and int64 (n,)."""

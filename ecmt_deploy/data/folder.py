@@ -13,7 +13,7 @@ import numpy as np
 from ecmt_deploy.data.classes import SYNSET, imagenet
 from ecmt_deploy.data.images import EXTENSIONS, ImageSource, color_mode
 from ecmt_deploy.data.source import Split
-from ecmt_deploy.errors import DataError
+from ecmt_deploy.errors import DataError, listed
 from ecmt_deploy.program.preprocessing import Preprocessing
 
 _logger = logging.getLogger(__name__)
@@ -31,11 +31,11 @@ class FolderSource(ImageSource):
         self, name: str, split: str, files: list[tuple[Path, int]], class_names: tuple[str, ...], preprocessing: Preprocessing
     ) -> None:
         super().__init__(name, split, class_names, preprocessing)
-        self._paths = [path for path, _ in files]
+        self._files = files
         self.labels = np.array([label for _, label in files], dtype=np.int64)
 
     def images(self, indices: Iterable[int]) -> Iterator[tuple[str, Path]]:
-        return ((str(self._paths[i]), self._paths[i]) for i in indices)
+        return ((str(self._files[i][0]), self._files[i][0]) for i in indices)
 
 
 def open_folder(name: str, directory: Path, split: Split, preprocessing: Preprocessing, n_classes: int | None) -> FolderSource:
@@ -47,22 +47,15 @@ def open_folder(name: str, directory: Path, split: Split, preprocessing: Preproc
 
     Raises
     ------
+    OSError
+        If a directory cannot be read, so that its classes cannot be numbered.
     DataError
-        If the directory is missing, cannot be read, or has no images in class directories, or the test split has classes that
+        If the directory is missing, or has no images in class directories, or the test split has classes that
         the train split lacks.
     """
     if not directory.is_dir():
         raise DataError(f"{name}: no such directory; expected train/ and val/, or one directory per class")
     color_mode(preprocessing)
-    try:
-        return _opened(name, directory, split, preprocessing, n_classes)
-    except OSError as error:
-        raise DataError(
-            f"{name}: {error.filename} cannot be read ({error.strerror}), so its classes cannot be numbered"
-        ) from error
-
-
-def _opened(name: str, directory: Path, split: Split, preprocessing: Preprocessing, n_classes: int | None) -> FolderSource:
     train, test = (
         next((directory / d for d in names if (directory / d).is_dir()), None) for names in (_TRAIN_NAMES, _TEST_NAMES)
     )
@@ -70,9 +63,7 @@ def _opened(name: str, directory: Path, split: Split, preprocessing: Preprocessi
         root, split_name = train if split == "train" else test, str(split)
         classes = _numbered(train)
         if unknown := sorted(set(_class_directories(test)[0]) - set(classes)):
-            raise DataError(
-                f"{name}: {test.name}/ has {len(unknown)} class(es) that {train.name}/ lacks: {', '.join(unknown[:3])}"
-            )
+            raise DataError(f"{name}: {test.name}/ has {len(unknown)} class(es) that {train.name}/ lacks: {listed(unknown)}")
     else:
         root, split_name = train or test or directory, "all"
         if not _class_directories(root)[0]:
@@ -83,11 +74,8 @@ def _opened(name: str, directory: Path, split: Split, preprocessing: Preprocessi
         what = "images" if any(path.is_dir() for path in root.iterdir()) else "class directories"
         raise DataError(f"{name}: no {what} in {root}; expected {root}/CLASS/IMAGE ({', '.join(sorted(EXTENSIONS))})")
     if deeper := [c for c, paths in files.items() if any(path.parent != root / c for path in paths)]:
-        _logger.warning(
-            "%s: images in directories below a class are of that class, here %s; timm makes each innermost directory a class",
-            root,
-            ", ".join(deeper[:3]),
-        )
+        what = "images in directories below a class are of that class (timm makes each innermost directory a class)"
+        _logger.warning("%s: %s: %s", root, what, listed(deeper))
     class_names = _label_set(classes, n_classes) or classes
     labels = {c: label for label, c in enumerate(class_names)}
     labelled = [(path, labels[c]) for c, paths in files.items() for path in paths]
@@ -108,14 +96,11 @@ def _numbered(root: Path) -> list[str]:
     """Names of the class directories, in timm's order."""
     names, empty = _class_directories(root)
     if empty:
-        _logger.warning("%s: without images, so no class: %s", root, ", ".join(empty[:3]) + (", .." if empty[3:] else ""))
+        _logger.warning("%s: without images, so no class: %s", root, listed(empty))
     ordered = sorted(names, key=_natural)
     if ordered != names:
-        _logger.warning(
-            "%s: classes are numbered in natural order (%s, ...), as timm does; plain sorting would differ",
-            root,
-            ", ".join(ordered[:3]),
-        )
+        what = "classes are numbered in natural order, as timm does; plain sorting would differ"
+        _logger.warning("%s: %s: %s", root, what, listed(ordered))
     return ordered
 
 

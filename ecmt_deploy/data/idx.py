@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import gzip
 import math
+import re
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
 from ecmt_deploy.data.source import ArraySource, Split
-from ecmt_deploy.errors import DataError, reading
+from ecmt_deploy.errors import DataError, listed, reading
 from ecmt_deploy.program.preprocessing import Preprocessing
 
-_PREFIXES: dict[str, tuple[str, ...]] = {"train": ("train",), "test": ("t10k", "test")}
+_NAME = re.compile("(train|t10k|test)-(images-idx3|labels-idx1)")
 _IMAGES_MAGIC = 0x00000803
 _LABELS_MAGIC = 0x00000801
 _DEFLATE_RATIO = 1032
@@ -30,7 +32,7 @@ def open_idx(name: str, directory: Path, split: Split, preprocessing: Preprocess
     """
     if not directory.is_dir():
         raise DataError(f"{name}: no such directory; expected one with train-images-idx3-ubyte[.gz] and the like")
-    available = {s: files for s in ("train", "test") if (files := _find(name, directory, s)) is not None}
+    available = _files(name, directory)
     if not available:
         raise DataError(f"{name}: no idx files; expected train-images-idx3-ubyte[.gz] or t10k-images-idx3-ubyte[.gz]")
     images_path, labels_path = available[split] if split in available else next(iter(available.values()))
@@ -40,27 +42,22 @@ def open_idx(name: str, directory: Path, split: Split, preprocessing: Preprocess
     return ArraySource(name, split_name, images[:, None], labels, None, preprocessing, full_scale=255.0)
 
 
-def _find(name: str, directory: Path, split: str) -> tuple[Path, Path] | None:
-    """Paths of images and labels of a split, None where it has no images."""
-    images, labels = (_file(name, directory, split, kind) for kind in ("images-idx3", "labels-idx1"))
-    if images is not None and labels is None:
-        expected = f"{_PREFIXES[split][0]}-labels-idx1-ubyte[.gz]"
-        raise DataError(f"{name}: {images.name} has no labels; expected {expected} next to it")
-    return None if images is None or labels is None else (images, labels)
-
-
-def _file(name: str, directory: Path, split: str, kind: str) -> Path | None:
-    """The one file of a split and kind, unpacked rather than packed where it is there as both."""
-    stems = [f"{prefix}-{kind}" for prefix in _PREFIXES[split]]
-    paths = [
-        path
-        for path in sorted(directory.iterdir())  # a name sorts before the same with .gz
-        if any(stem in path.name.replace(".idx", "-idx") for stem in stems) and path.is_file()
-    ]
-    if len({path.name.removesuffix(".gz") for path in paths}) > 1:
-        names = ", ".join(path.name for path in paths[:4])
-        raise DataError(f"{name}: several files for {split} {kind} ({names}); keep one dataset per directory")
-    return next(iter(paths), None)
+def _files(name: str, directory: Path) -> dict[str, tuple[Path, Path]]:
+    """Paths of images and labels by split."""
+    found: dict[str, dict[str, list[Path]]] = {split: defaultdict(list) for split in ("train", "test")}
+    for path in sorted(directory.iterdir()):  # a name comes before the same name with .gz, which is then not read
+        if (match := _NAME.search(path.name.replace(".idx", "-idx"))) and path.is_file():
+            found["train" if match[1] == "train" else "test"][match[2]].append(path)
+    for split, kinds in found.items():
+        for kind, paths in kinds.items():
+            if len({path.name.removesuffix(".gz") for path in paths}) > 1:
+                names = listed([path.name for path in paths])
+                raise DataError(f"{name}: several files for {split} {kind} ({names}); keep one dataset per directory")
+        if kinds["images-idx3"] and not kinds["labels-idx1"]:
+            images = kinds["images-idx3"][0].name
+            labels = images.replace("images-idx3", "labels-idx1")
+            raise DataError(f"{name}: {images} has no labels; expected {labels} beside it")
+    return {s: (kinds["images-idx3"][0], kinds["labels-idx1"][0]) for s, kinds in found.items() if kinds["images-idx3"]}
 
 
 def _read(name: str, path: Path, magic: int, dimensions: int) -> np.ndarray:

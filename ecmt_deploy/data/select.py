@@ -161,28 +161,18 @@ def _left_out(dataset: Dataset, exclude: CalibrationRecord | Sequence[int]) -> S
     """Positions to leave out of a single split: the hold-out, if these are still the samples that it was drawn from."""
     if not isinstance(exclude, CalibrationRecord):
         return exclude
-    held_out, same_name = exclude.holdout, exclude.spec == dataset.name
+    held_out = exclude.holdout
     if held_out and max(held_out) < len(dataset) and dataset.take(held_out).sha256 == exclude.sha256:
         return held_out
-    if held_out and same_name:
-        _logger.warning(
-            "%s: changed since the program was calibrated on %d of its samples; they cannot be left out",
-            dataset.name,
-            len(held_out),
-        )
-    elif same_name and exclude.split == "given":
-        _logger.warning(
-            "%s: which of its samples the program was calibrated on is not known; they are not left out", dataset.name
-        )
+    if exclude.spec == dataset.name and (held_out or exclude.split == "given"):
+        changed = f"changed since the program was calibrated on {len(held_out)} of its samples"
+        unknown = "which of its samples the program was calibrated on is not known"
+        _logger.warning("%s: %s; they are not left out", dataset.name, changed if held_out else unknown)
     return ()
 
 
 def _opened(
-    spec: str,
-    preprocessing: Preprocessing | None,
-    split: Split,
-    n_classes: int | None,
-    shape: tuple[int, ...] | None = None,
+    spec: str, preprocessing: Preprocessing | None, split: Split, n_classes: int | None, shape: tuple[int, ...] | None = None
 ) -> Source:
     """The split by the reader of its form."""
     if split not in get_args(Split):
@@ -199,11 +189,14 @@ def _opened(
         raise DataError(f"{spec or 'no data'}: unknown DATA{_meant(spec)}; expected {FORMS}")
     if preprocessing is None:
         raise DataError(f"{spec}: {WITHOUT_PREPROCESSING}, or give normalised arrays as npz:FILE")
-    if named:
-        return timm_names.open_timm(spec, split, preprocessing)
-    if form == "folder:":
-        return open_folder(spec, path, split, preprocessing, n_classes)
-    return open_idx(spec, path, split, preprocessing) if form == "idx:" else open_digits(split, preprocessing)
+    try:
+        if form == "folder:":
+            return open_folder(spec, path, split, preprocessing, n_classes)
+        if form == "idx:":
+            return open_idx(spec, path, split, preprocessing)
+        return timm_names.open_timm(spec, split, preprocessing) if named else open_digits(split, preprocessing)
+    except OSError as error:
+        raise DataError(f"{spec}: {error.filename} cannot be read ({error.strerror})") from error
 
 
 def _meant(spec: str) -> str:

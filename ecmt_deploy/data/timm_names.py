@@ -38,8 +38,8 @@ class TimmSource(ImageSource):
     @cached_property
     def labels(self) -> np.ndarray:  # type: ignore[override]
         targets = getattr(self._dataset, "targets", None)
-        if targets is None and hasattr(self._reader, "iter_targets"):
-            targets = list(self._reader.iter_targets())
+        if targets is None and (own := getattr(self._reader, "iter_targets", None)):
+            targets = list(own())
         if targets is None:
             targets = [label for _, label in self._items(range(len(self)))]
         return np.asarray(targets, dtype=np.int64).reshape(-1)
@@ -94,7 +94,8 @@ def open_timm(name: str, split: Split, preprocessing: Preprocessing) -> TimmSour
     prefix = dataset_name.partition("/")[0].lower()
     if dataset_name.lower() in ("torch/folder", "torch/image_folder"):
         raise DataError(f"{name}: say folder:DIR, which keeps calibration and evaluation apart")
-    options: dict[str, Any] = {} if prefix == "torch" else {"input_img_mode": color_mode(preprocessing)}
+    mode = color_mode(preprocessing)
+    options: dict[str, Any] = {} if prefix == "torch" else {"input_img_mode": mode}
     if prefix in ("torch", "hfids", "tfds") and not own_root:
         options["download"] = True
     errors: list[Exception] = []

@@ -13,15 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from torch import nn
 
-from ecmt_deploy.errors import DataError, ModelError
+from ecmt_deploy.errors import ModelError
 from ecmt_deploy.models import weights as weight_files
 from ecmt_deploy.models import zoo
 from ecmt_deploy.models.build import build, build_pretrained, build_with_weights, check_name, for_size, input_size
-from ecmt_deploy.models.describe import class_names_of, count_outputs, preprocessing_of
-from ecmt_deploy.program.preprocessing import Preprocessing, preprocessing_from
+from ecmt_deploy.models.describe import class_names_of, count_outputs, preprocessing_of, preprocessing_of_card
+from ecmt_deploy.program.preprocessing import Preprocessing
 
 __all__ = ["Model", "literal", "load", "parse_literal"]
 
@@ -105,38 +104,42 @@ def load(
     if path is None and weights_key is not None:
         raise ModelError(f"--weights-key {weights_key} chooses among the weights of a file; give --weights FILE too")
     overrides = dict(preprocessing or {})
-    if name.startswith(zoo.PREFIX):
-        return _load_bundled(name, path, args, weights_key, overrides)
-    arguments = dict(args)
-    for key in arguments.keys() & _REFUSED_ARGS:
-        raise ModelError(f"--model-arg {key} is not supported; weights come from --weights FILE")
-    for key in arguments.keys() & overrides.keys():
-        raise ModelError(f"--{key.replace('_', '-')} and --model-arg {key} say the same thing; give one of them")
-    overrides |= {key: arguments.pop(key) for key in _PREPROCESSING_ARGS if key in arguments}
-    size = input_size(overrides.pop("input_size", None))
-    pretrained = arguments.pop("pretrained", True)
-    seed = arguments.pop("seed", 0)
-    if not isinstance(pretrained, bool) or not isinstance(seed, int):
-        raise ModelError(f"{name}: expected pretrained=true or false and seed=INTEGER, found {pretrained!r}, {seed!r}")
-    check_name(name)
-    random = path is None and not pretrained
-    held = weight_files.collections_in(path) if path is not None else {}
-
-    def make(arguments: dict[str, Any]) -> tuple[nn.Module, weight_files.Weights | None]:
-        if path is not None:
-            return build_with_weights(name, path, held, weights_key, arguments, seed)
-        return build_pretrained(name, arguments) if pretrained else build(name, arguments, seed, pretrained=False), None
-
+    card = zoo.card(name) if name.startswith(zoo.PREFIX) else None
+    if card is None:
+        arguments, size, pretrained, seed = _arguments(name, args, overrides)
+        check_name(name)
+        architecture, file = name, path
+    else:
+        if args or "input_size" in overrides:
+            refused = "--model-arg" if args else "--input-size"
+            raise ModelError(f"{name}: takes no {refused}; build {card.architecture} for other shapes")
+        arguments, size, pretrained, seed = dict(card.model_args), None, True, 0
+        architecture, file = card.architecture, path or zoo.weights_path(name)
+    random = file is None and not pretrained
     if random:
         _logger.warning("%s: random weights (seed %d), as asked for with pretrained=false", name, seed)
+    held = weight_files.collections_in(file) if file is not None else {}
+
+    def make(arguments: dict[str, Any]) -> tuple[nn.Module, weight_files.Weights | None]:
+        if file is not None:
+            return build_with_weights(architecture, file, held, weights_key, arguments, seed)
+        return build_pretrained(name, arguments) if pretrained else build(name, arguments, seed, pretrained=False), None
+
     module, chosen = for_size(make, arguments, size)
     module = module.float().eval()
-    described, origin = preprocessing_of(name, module, arguments, size, overrides)
-    class_names, class_ids = (None, None) if random else class_names_of(module)
+    digest = weight_files.sha256(module)
+    if card is None:
+        described, origin = preprocessing_of(name, module, arguments, size, overrides)
+        class_names, class_ids = (None, None) if random else class_names_of(module)
+    else:
+        if path is None and digest != card.weights_sha256:
+            raise ModelError(f"{name}: the bundled weights are not those of its card; reinstall ecmt-deploy")
+        described, origin = preprocessing_of_card(name, card, overrides)
+        class_names, class_ids = card.class_names, None
     return Model(
         module=module,
         name=name,
-        weights_sha256=weight_files.sha256(module),
+        weights_sha256=digest,
         preprocessing=described,
         class_names=class_names,
         n_outputs=count_outputs(name, module, described),
@@ -145,6 +148,23 @@ def load(
         class_ids=class_ids,
         weights_key=_taken(path, chosen, weights_key),
     )
+
+
+def _arguments(
+    name: str, args: dict[str, Any], overrides: dict[str, Any]
+) -> tuple[dict[str, Any], tuple[int, ...] | None, bool, int]:
+    """Arguments of the model, its input size, whether pretrained, and the seed; preprocessing goes to ``overrides``."""
+    arguments = dict(args)
+    for key in arguments.keys() & _REFUSED_ARGS:
+        raise ModelError(f"--model-arg {key} is not supported; weights come from --weights FILE")
+    for key in arguments.keys() & overrides.keys():
+        raise ModelError(f"--{key.replace('_', '-')} and --model-arg {key} say the same thing; give one of them")
+    overrides |= {key: arguments.pop(key) for key in _PREPROCESSING_ARGS if key in arguments}
+    size = input_size(overrides.pop("input_size", None))
+    pretrained, seed = arguments.pop("pretrained", True), arguments.pop("seed", 0)
+    if not isinstance(pretrained, bool) or not isinstance(seed, int):
+        raise ModelError(f"{name}: expected pretrained=true or false and seed=INTEGER, found {pretrained!r}, {seed!r}")
+    return arguments, size, pretrained, seed
 
 
 def parse_literal(value: Any) -> Any:
@@ -187,42 +207,10 @@ def literal(value: Any) -> str:
 
 
 def _taken(path: Path | None, chosen: weight_files.Weights | None, key: str | None) -> str | None:
-    """The key of the weights that were taken of a file; says so where it holds others and nobody chose."""
-    if chosen is None:
+    """The key of the weights that were taken of the user's file; says so where it holds others and nobody chose."""
+    if path is None or chosen is None:
         return None
     if key is None and chosen.others:
         others = ", ".join(chosen.others)
         _logger.warning("%s: takes its weights %s; it also holds %s, which --weights-key chooses", path, chosen.key, others)
     return chosen.key
-
-
-def _load_bundled(
-    name: str, path: Path | None, args: dict[str, Any], weights_key: str | None, overrides: Mapping[str, Any]
-) -> Model:
-    """A bundled model; its weights are checked against its card, or replaced by a file of the same architecture."""
-    card = zoo.card(name)
-    if args:
-        raise ModelError(f"{name}: takes no --model-arg; build {card.architecture} for other shapes")
-    if "input_size" in overrides:
-        raise ModelError(f"{name}: takes no --input-size; build {card.architecture} for other shapes")
-    file = path or zoo.weights_path(name)
-    held = weight_files.collections_in(file)
-    module, chosen = build_with_weights(card.architecture, file, held, weights_key, card.model_args)
-    module = module.float().eval()
-    digest = weight_files.sha256(module)
-    if path is None and digest != card.weights_sha256:
-        raise ModelError(f"{name}: the bundled weights are not those of its card; reinstall ecmt-deploy")
-    try:
-        preprocessing = preprocessing_from({**msgspec.structs.asdict(card.preprocessing), **overrides})
-    except DataError as error:
-        raise ModelError(f"{name}: {error}") from error
-    return Model(
-        module=module,
-        name=name,
-        weights_sha256=digest,
-        preprocessing=preprocessing,
-        class_names=card.class_names,
-        n_outputs=len(card.class_names),
-        preprocessing_origin={f: "given" if f in overrides else f"the card of {name}" for f in preprocessing.__struct_fields__},
-        weights_key=None if path is None else _taken(path, chosen, weights_key),
-    )

@@ -17,7 +17,7 @@ import timm.layers
 import torch
 from torch import nn
 
-from ecmt_deploy.errors import ModelError
+from ecmt_deploy.errors import ModelError, first_line
 from ecmt_deploy.models import weights as weight_files
 from ecmt_deploy.models import zoo
 
@@ -97,7 +97,7 @@ def build_with_weights(
     with _loader(remember):
         module = build(name, args, seed, pretrained=True)
     adapt = adapters[-1] if adapters else None
-    chosen = weight_files.choose(path, held, key, weight_files.fits(module, adapt))
+    chosen = weight_files.choose(path, held, key, weight_files.misfits(module, adapt))
     resized = weight_files.fit(module, chosen, adapt, f"{path} ({chosen.key})" if chosen.key else str(path))
     if resized:
         _logger.warning("%s: resized for %s, as timm does: %s", path, name, ", ".join(resized))
@@ -218,8 +218,3 @@ def _quick_failure() -> Iterator[None]:
     finally:
         constants.HF_HUB_OFFLINE = offline
         logging.getLogger("huggingface_hub").setLevel(level)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its type where it has none."""
-    return (str(error) or type(error).__name__).strip().splitlines()[0][:300]

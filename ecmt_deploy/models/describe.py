@@ -8,13 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import timm.data
 import timm.models
 import torch
 from torch import nn
 
-from ecmt_deploy.errors import DataError, ModelError
-from ecmt_deploy.models.build import SOURCES, first_line
+from ecmt_deploy.data.classes import imagenet
+from ecmt_deploy.errors import DataError, ModelError, first_line
+from ecmt_deploy.models.build import SOURCES
+from ecmt_deploy.models.zoo import Card
 from ecmt_deploy.program.preprocessing import Preprocessing, preprocessing_from
 
 _logger = logging.getLogger(__name__)
@@ -68,8 +71,18 @@ def preprocessing_of(
                 "%s: %s %.4g assumed for %d channel(s); if it was trained with another, say --%s VALUE",
                 name, key, cfg[key], channels, key,
             )  # fmt: skip
+    return _made(name, {**cfg, "input_size": full, **overrides}), origin
+
+
+def preprocessing_of_card(name: str, card: Card, overrides: Mapping[str, Any]) -> tuple[Preprocessing, dict[str, str]]:
+    """What the user and the card of a bundled model say. Returns and raises as :func:`preprocessing_of`."""
+    made = _made(name, {**msgspec.structs.asdict(card.preprocessing), **overrides})
+    return made, {field: "given" if field in overrides else f"the card of {name}" for field in made.__struct_fields__}
+
+
+def _made(name: str, fields: Mapping[str, Any]) -> Preprocessing:
     try:
-        return preprocessing_from({**cfg, "input_size": full, **overrides}), origin
+        return preprocessing_from(fields)
     except DataError as error:
         raise ModelError(f"{name}: {error}") from error
 
@@ -115,8 +128,5 @@ def class_names_of(module: nn.Module) -> tuple[tuple[str, ...] | None, tuple[str
         ids = tuple(map(str, labels))
         names = tuple(str(described.get(label, label)) for label in labels)
         return names, None if names == ids else ids
-    subset = timm.data.infer_imagenet_subset({"num_classes": n_classes})
-    if subset is None:
-        return None, None
-    info = timm.data.ImageNetInfo(subset)
-    return tuple(info.label_descriptions()), tuple(info.label_names())
+    info = imagenet(n_classes)
+    return (tuple(info.label_descriptions()), tuple(info.label_names())) if info else (None, None)

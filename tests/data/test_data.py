@@ -87,14 +87,14 @@ def test_limit_is_a_fixed_random_subset_that_grows():
     assert set(small.indices) < set(large.indices)
     assert not np.array_equal(large.indices, np.arange(50))
     assert np.array_equal(large.indices, np.sort(large.indices))
-    limited = np.concatenate([y for _, y in dataset.batches(8, limit=20)])
+    limited = np.concatenate([y for _, y in dataset.sample(20).batches(8)])
     assert np.array_equal(limited, small.labels)
     assert len(dataset.sample(10_000)) == len(dataset)
 
 
 def test_indices_shard_without_overlap():
     dataset = data.open("digits", preprocessing=GREY8)
-    shards = [np.concatenate([y for _, y in dataset.batches(64, indices=range(r, 360, 3))]) for r in range(3)]
+    shards = [np.concatenate([y for _, y in dataset.take(range(r, 360, 3)).batches(64)]) for r in range(3)]
     merged = np.empty(360, np.int64)
     for rank, labels in enumerate(shards):
         merged[rank::3] = labels

@@ -83,19 +83,19 @@ def test_any_batch_size_and_any_indices(datasets, name, batch_size, indices):
     if name == "stream":
         indices = sorted(set(indices))
     dataset = datasets[name]
-    same(dataset.batches(batch_size, indices=indices), dataset.take(indices).arrays())
+    same(dataset.take(indices).batches(batch_size), dataset.take(indices).arrays())
 
 
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 13), st.integers(1, 3), st.lists(st.integers(0, 10), min_size=1, max_size=15))
 def test_any_number_of_workers(datasets, batch_size, workers, indices):
     dataset = datasets["folder"]
-    same(dataset.batches(batch_size, indices=indices, workers=workers), dataset.take(indices).arrays())
+    same(dataset.take(indices).batches(batch_size, workers=workers), dataset.take(indices).arrays())
 
 
 def test_no_indices_are_no_batches(datasets):
     for name in ("folder", "digits", "stream"):
-        assert list(datasets[name].batches(4, indices=[], workers=2)) == []
+        assert list(datasets[name].take([]).batches(4, workers=2)) == []
 
 
 def test_negative_workers_are_refused(datasets):

@@ -94,11 +94,11 @@ def read_weights(case: Path, corpus: Path) -> None:
     """Weights, fitted to their model."""
     from torch import nn
 
-    from ecmt_deploy.models.weights import fit, read_state_dict
+    from ecmt_deploy.models.weights import choose, collections_in, fit, misfits
 
     module = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5))
     for path in case.iterdir():
-        fit(module, read_state_dict(path), None, str(path))
+        fit(module, choose(path, collections_in(path), None, misfits(module, None)), None, str(path))
 
 
 #: by format: what reads it, and whether that needs torch

@@ -27,7 +27,7 @@ from torch import nn
 
 from ecmt_deploy.errors import ModelError
 from ecmt_deploy.models.build import build, build_with_weights
-from ecmt_deploy.models.weights import Weights, collections_in, fit, fits, read_state_dict
+from ecmt_deploy.models.weights import Weights, choose, collections_in, fit, misfits
 from ecmt_deploy.models.weights.reading import MOST_GROWTH
 from tests.support.programs import TinyTransformer
 
@@ -71,7 +71,7 @@ def save(folder: Path, content, name: str = "w.pth", **options) -> Path:
 def loaded(path: Path, key: str | None = None) -> tuple[Weights, nn.Module]:
     """What is found for the tiny transformer, and that with it."""
     module = TinyTransformer(seed=2)
-    found = read_state_dict(path, key, fits(module, None))
+    found = choose(path, collections_in(path), key, misfits(module, None))
     fit(module, found, None, str(path))
     return found, module
 
@@ -162,13 +162,17 @@ def test_several_weights_that_fit_are_listed_and_chosen(content, keys, tmp_path)
     assert f"{path}: no tensors at 'nowhere'; there are " in message
 
 
-def test_without_a_model_the_largest_collection_is_taken(tmp_path):
-    path = save(tmp_path, {"state_dict": prefixed("model."), "optimizer": {"state": {0: {"exp_avg": torch.ones(3)}}}})
-    found = read_state_dict(path)
-    assert (found.key, list(found)) == ("state_dict.model", list(STATE))
-    with pytest.raises(ModelError, match="which weights"):
-        read_state_dict(save(tmp_path, {"model": STATE, "ema": AVERAGED}))
-    assert read_state_dict(path, "ema").key == "ema"
+def test_where_none_fits_the_closest_is_taken_for_the_error(tmp_path):
+    """Whatever lies beside it, and however many tensors that has."""
+    short = {name: tensor for name, tensor in STATE.items() if name != "head.bias"}
+    beside = {f"layer.{i}": torch.ones(1) for i in range(100)}
+    path = save(tmp_path, {"large": beside, "state_dict": prefixed("model.", short), "few": {"head.bias": torch.ones(5)}})
+    found = choose(path, collections_in(path), None, misfits(MODEL, None))
+    assert (found.key, list(found)) == ("state_dict.model", list(short))
+    message = "another architecture than TinyTransformer: 1 missing (head.bias)"
+    assert message in refused(path)
+    path = save(tmp_path, {"few": {"head.bias": torch.ones(5)}, "more": {"head.bias": torch.ones(5), "x": torch.ones(1)}})
+    assert choose(path, collections_in(path), None, misfits(MODEL, None)).key == "more"
 
 
 PAIRS = {
@@ -323,7 +327,7 @@ NOT_WEIGHTS = {
     "text": ("text", "holds a str; expected a state dict"),
     "a tensor": (torch.ones(3), "holds a Tensor; expected"),
     "a list": ([STATE], "holds a list; expected"),
-    "names that no terminal should show": ({"\x1b[2J\u202e": {"a": 1}}, "holds no tensors (keys: ?[2J?)"),
+    "names that no terminal should show": ({"\x1b[2J\u202e": {"a": 1}}, "holds no tensors (keys: \ufffd[2J\ufffd)"),
 }
 
 
@@ -526,7 +530,7 @@ def campaign(count: int, folder: Path) -> None:
         path = folder / "damaged"
         path.write_bytes(damaged(originals[r.choice(list(originals))], r))
         try:
-            read_state_dict(path)
+            collections_in(path)
         except ModelError as error:
             assert str(error).isprintable()
     holds(loaded(save(folder, each(lambda t: t.to_sparse() if t.ndim == 2 else t)))[1])  # a good one is read after all that

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable
 
 import torch
 from torch import nn
 
 from ecmt_deploy.errors import ModelError
-from ecmt_deploy.models.weights.choosing import Collections, StateDict, Weights, choose, collections_in, read_state_dict
+from ecmt_deploy.models.weights.choosing import Collections, StateDict, Weights, choose, collections_in
 
 __all__ = [
-    "Adapter", "Collections", "StateDict", "Weights", "choose", "collections_in", "fit", "fits", "read_state_dict", "sha256",
+    "Adapter", "Collections", "StateDict", "Weights", "choose", "collections_in", "fit", "misfits", "sha256",
 ]  # fmt: skip
 
 Adapter = Callable[[StateDict, nn.Module], StateDict]
@@ -45,8 +46,9 @@ def fit(module: nn.Module, state_dict: StateDict, adapt: Adapter | None, where: 
         they hold NaN or infinity, or are no floating point where the model's are.
     """
     own, fitted = module.state_dict(), _adapted(module, state_dict, adapt)
-    if any(_differences(module, own, fitted)):
-        raise ModelError(_misfit(where, module, own, fitted))
+    differences = _differences(module, own, fitted)
+    if any(differences):
+        raise ModelError(_misfit(where, module, own, fitted, *differences))
     fitted = {k: v for k, v in fitted.items() if k in own}
     for key, value in fitted.items():
         if own[key].is_floating_point() and not value.is_floating_point():
@@ -59,15 +61,16 @@ def fit(module: nn.Module, state_dict: StateDict, adapt: Adapter | None, where: 
     return tuple(k for k in fitted if k in state_dict and state_dict[k].shape != fitted[k].shape)
 
 
-def fits(module: nn.Module, adapt: Adapter | None) -> Callable[[StateDict], bool]:
-    """Whether tensors are the weights of a model, so that :func:`fit` takes them if their numbers are sound."""
+def misfits(module: nn.Module, adapt: Adapter | None) -> Callable[[StateDict], int]:
+    """Counts the tensors in which weights differ from a model's: where it is 0, :func:`fit` takes them if they are sound."""
     own = module.state_dict()
 
-    def decide(tensors: StateDict) -> bool:
-        few = 2 * len(tensors) < len(own)  # adapters split tensors at most in two or three, and of a few
-        return not few and not any(_differences(module, own, _adapted(module, tensors, adapt)))
+    def count(tensors: StateDict) -> int:
+        if 2 * len(tensors) < len(own):  # adapters split tensors at most in two or three, and of a few
+            return sys.maxsize
+        return sum(map(len, _differences(module, own, _adapted(module, tensors, adapt))))
 
-    return decide
+    return count
 
 
 def _adapted(module: nn.Module, state_dict: StateDict, adapt: Adapter | None) -> StateDict:
@@ -106,15 +109,18 @@ def _classifier_prefixes(module: nn.Module) -> tuple[str, ...]:
     return tuple(f"{n}." for n in ((names,) if isinstance(names, str) else names))
 
 
-def _misfit(where: str, module: nn.Module, own: StateDict, found: StateDict) -> str:
-    missing, unexpected, misshapen = _differences(module, own, found)
-    parts = []
-    for kind, keys in (("missing", missing), ("unexpected", unexpected)):
-        if keys:
-            parts.append(f"{len(keys)} {kind} ({_some(keys)})")
-    if misshapen:
-        shapes = [f"{k} {tuple(found[k].shape)} for {tuple(own[k].shape)}" for k in misshapen]
-        parts.append(f"{len(misshapen)} of another shape ({_some(shapes)})")
+def _misfit(
+    where: str,
+    module: nn.Module,
+    own: StateDict,
+    found: StateDict,
+    missing: list[str],
+    unexpected: list[str],
+    misshapen: list[str],
+) -> str:
+    shapes = [f"{k} {tuple(found[k].shape)} for {tuple(own[k].shape)}" for k in misshapen]
+    kinds = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
+    parts = [f"{len(items)} {kind} ({_some(items)})" for kind, items in kinds.items() if items]
     message = f"{where}: weights of another architecture than {type(module).__name__}: {'; '.join(parts)}"
     cfg = getattr(module, "pretrained_cfg", None) or {}
     head = f"{cfg.get('classifier')}.weight"

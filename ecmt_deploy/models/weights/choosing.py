@@ -4,29 +4,26 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
-from itertools import chain
+from itertools import chain, permutations
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ecmt_deploy.errors import ModelError
+from ecmt_deploy.errors import ModelError, listed
 from ecmt_deploy.models.weights.inert import Array
-from ecmt_deploy.models.weights.reading import MOST_GROWTH, read_content, reading, shown
+from ecmt_deploy.models.weights.reading import MOST_GROWTH, read_content, reading
 
 StateDict = dict[str, torch.Tensor]
 Collections = dict[str, StateDict]
 """Tensors by name, by where in the file the mapping is that holds them: the keys on the way, joined by dots."""
 
-#: what wrappers put before the names of a model's tensors: asked only where no model says which names it has
-_PREFIXES = ("_orig_mod", "backbone", "model", "module", "net")
 #: parameters and submodules of whole modules in a file, and letters of a place with a name: more are no checkpoint's
 _MOST_IN_MODULES, _LONGEST = 1 << 17, 512
 #: how training scripts mark the moving average of weights (``model_ema`` beside ``model``), which timm prefers, and so do we
 _AVERAGE = "_ema"
 #: parts of a name that are tried as prefix
 _PARTS = 8
-_SHOWN = 6
 
 
 class Weights(StateDict):
@@ -44,27 +41,19 @@ class Weights(StateDict):
         self.others = others
 
 
-def read_state_dict(path: Path, key: str | None = None, fits: Callable[[StateDict], bool] | None = None) -> Weights:
-    """Read a weight file; nothing in it is executed.
+def collections_in(path: Path) -> Collections:
+    """Every mapping in a weight file that holds tensors; nothing in the file is executed.
 
     Parameters
     ----------
     path : safetensors, or what ``torch.save`` writes, under any name: weights, alone or beside other things at any depth, or a
         whole module; tensors or NumPy arrays, dense or sparse
-    key : where in the file the weights are, as of :class:`Weights`, or above that; by default anywhere
-    fits : whether tensors are those of the model; without it, the largest collection is taken
 
     Raises
     ------
     ModelError
-        if the file is missing, of another kind, damaged, asks for code, or holds no tensors; if there are none at ``key``; or
-        if several collections fit, which are then listed.
+        if the file is missing, of another kind, damaged, asks for code, or holds no tensors.
     """
-    return choose(path, collections_in(path), key, fits)
-
-
-def collections_in(path: Path) -> Collections:
-    """Every mapping in a weight file that holds tensors. Errors as of :func:`read_state_dict`."""
     content = read_content(path)
     if not isinstance(content, dict):
         raise ModelError(f"{path}: holds a {type(content).__name__}; expected a state dict (names and tensors)")
@@ -85,8 +74,8 @@ def collections_in(path: Path) -> Collections:
                 tensor = tensor.to_dense()
             found[place][name] = tensor.dequantize() if tensor.is_quantized else tensor
     if not found:
-        keys = ", ".join(str(key) for key in list(content)[:_SHOWN])
-        raise ModelError(f"{path}: holds no tensors (keys: {shown(keys) or 'none'}); expected a state dict")
+        keys = listed([str(key) for key in content]) or "none"
+        raise ModelError(f"{path}: holds no tensors (keys: {keys}); expected a state dict")
     return dict(found)
 
 
@@ -131,28 +120,33 @@ def _entries(node: dict[Any, Any]) -> Iterator[tuple[Any, Any]]:
     return chain(dict.items(attributes["_parameters"]), buffers, dict.items(attributes["_modules"]))
 
 
-def choose(path: Path, collections: Collections, key: str | None, fits: Callable[[StateDict], bool] | None) -> Weights:
-    """The weights among the collections of a file. Parameters and errors as of :func:`read_state_dict`."""
+def choose(path: Path, collections: Collections, key: str | None, misfits: Callable[[StateDict], int]) -> Weights:
+    """The weights among the collections of a file.
+
+    Parameters
+    ----------
+    path : the file, for errors
+    key : where in the file the weights are, as of :class:`Weights`, or above that; by default anywhere
+    misfits : in how many tensors a collection differs from the model; where none fits, the one that differs least is taken,
+        and among equals the largest
+
+    Raises
+    ------
+    ModelError
+        if there are no tensors at ``key``, or several collections fit, which are then listed.
+    """
     candidates = _candidates(collections)
     if key is not None:
         candidates = {place: tensors for place, tensors in candidates.items() if place == key or _is_inside(place, key)}
         if not candidates:
             raise ModelError(f"{path}: no tensors at {key!r}; there are {_listed(collections)}")
-    if fits is not None:
-        fitting = {place: tensors for place, tensors in candidates.items() if fits(tensors)}
-        innermost = [place for place in fitting if not any(_is_inside(other, place) for other in fitting)]
-        if innermost:
-            return _only(path, {place: fitting[place] for place in innermost})
-    roots = [place for place in candidates if place in collections] if key not in candidates else [key]
-    most = max(len(candidates[place]) for place in roots)
-    largest = {place: candidates[place] for place in roots if len(candidates[place]) == most}
-    chosen = _only(path, largest) if fits is None else Weights(largest[next(iter(largest))], next(iter(largest)))
-    while True:
-        wrapped = [_joined(chosen.key, prefix) for prefix in _PREFIXES]
-        inside = next((place for place in wrapped if 2 * len(candidates.get(place, ())) > len(chosen)), None)
-        if inside is None:
-            return chosen
-        chosen = Weights(candidates[inside], inside)
+    differ = {place: misfits(tensors) for place, tensors in candidates.items()}
+    fitting = [place for place in candidates if differ[place] == 0]
+    innermost = [place for place in fitting if not any(_is_inside(other, place) for other in fitting)]
+    if innermost:
+        return _only(path, {place: candidates[place] for place in innermost})
+    closest = min(candidates, key=lambda place: (differ[place], -len(candidates[place])))
+    return Weights(candidates[closest], closest)
 
 
 def _candidates(collections: Collections) -> Collections:
@@ -171,10 +165,9 @@ def _only(path: Path, collections: Collections) -> Weights:
     (key, tensors), *others = collections.items()
     if all(_equal(tensors, other) for _, other in others):
         return Weights(tensors, key)
-    if len(collections) == 2:
-        for place, other in (tuple(collections), tuple(collections)[::-1]):
-            if _is_average(place, other):
-                return Weights(collections[place], place, (other,))
+    for place, other in permutations(collections, 2):
+        if len(collections) == 2 and _is_average(place, other):
+            return Weights(collections[place], place, (other,))
     raise ModelError(f"{path}: which weights? there are {_listed(collections)}; choose with --weights-key")
 
 
@@ -191,8 +184,7 @@ def _equal(a: StateDict, b: StateDict) -> bool:
 
 def _listed(collections: Collections) -> str:
     largest = sorted(collections, key=lambda place: -len(collections[place]))
-    some = [f"{place or 'the file itself'} ({len(collections[place])} tensors)" for place in largest[:_SHOWN]]
-    return ", ".join(some) + (", .." if len(largest) > _SHOWN else "")
+    return listed([f"{place or 'the file itself'} ({len(collections[place])} tensors)" for place in largest])
 
 
 def _is_inside(place: str, other: str) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from ecmt_deploy.errors import ModelError
+from ecmt_deploy.errors import ModelError, listed
 from ecmt_deploy.models.weights.inert import globals_in, is_code, stand_in
 
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80\x02"
@@ -71,7 +71,7 @@ def _unpickled(path: Path, zipped: bool) -> Any:
         else:
             asked = set(globals_in(file, _LEGACY_PICKLES))
     if code := sorted(f"{module}.{name}" for module, name in asked if is_code(module, name)):
-        raise ModelError(f"{path}: refused, loading it would need more than tensors ({shown(', '.join(code[:3]))}); {_SAVE}")
+        raise ModelError(f"{path}: refused, loading it would need more than tensors ({listed(code)}); {_SAVE}")
     if len(asked) > MOST_GLOBALS:
         raise ModelError(f"{path}: asks for {len(asked):,} classes; expected a file that torch.save wrote")
     stand_ins: list[Any] = [stand_in(module, name) for module, name in asked]
@@ -106,9 +106,4 @@ def _pickle_of(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
 def _reason(error: Exception) -> str:
     """In one line, without torch's advice to trust the file."""
     said = " ".join(str(error).split()).rpartition("WeightsUnpickler error: ")[2]
-    return shown(re.split(" Please | Check the ", said)[0] or type(error).__name__)
-
-
-def shown(text: str) -> str:
-    """Text from a file as a terminal may show it."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:200])
+    return re.split(" Please | Check the ", said)[0][:200] or type(error).__name__

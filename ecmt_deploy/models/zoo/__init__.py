@@ -72,13 +72,9 @@ def card(name: str) -> Card:
     """
     if name not in names():
         raise ModelError(f"{name}: no such bundled model; there are {', '.join(names())}")
-    return msgspec.json.decode(_path(name, ".json").read_bytes(), type=Card)
+    return msgspec.json.decode(weights_path(name).with_suffix(".json").read_bytes(), type=Card)
 
 
 def weights_path(name: str) -> Path:
     """Where the weights of a bundled model lie (``.safetensors``)."""
-    return _path(name, ".safetensors")
-
-
-def _path(name: str, suffix: str) -> Path:
-    return _DIRECTORY / (name.removeprefix(PREFIX) + suffix)
+    return _DIRECTORY / f"{name.removeprefix(PREFIX)}.safetensors"
