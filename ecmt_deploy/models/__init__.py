@@ -18,7 +18,7 @@ from torch import nn
 from ecmt_deploy.errors import ModelError
 from ecmt_deploy.models import weights as weight_files
 from ecmt_deploy.models import zoo
-from ecmt_deploy.models.build import build, build_pretrained, build_with_weights, check_name, for_size, input_size
+from ecmt_deploy.models.build import build, build_pretrained, build_with_weights, check_name, input_size
 from ecmt_deploy.models.describe import class_names_of, count_outputs, preprocessing_of, preprocessing_of_card
 from ecmt_deploy.program.preprocessing import Preprocessing
 
@@ -118,14 +118,13 @@ def load(
     random = file is None and not pretrained
     if random:
         _logger.warning("%s: random weights (seed %d), as asked for with pretrained=false", name, seed)
-    held = weight_files.collections_in(file) if file is not None else {}
-
-    def make(arguments: dict[str, Any]) -> tuple[nn.Module, weight_files.Weights | None]:
-        if file is not None:
-            return build_with_weights(architecture, file, held, weights_key, arguments, seed)
-        return build_pretrained(name, arguments) if pretrained else build(name, arguments, seed, pretrained=False), None
-
-    module, chosen = for_size(make, arguments, size)
+    chosen = None
+    if file is not None:
+        module, chosen = build_with_weights(architecture, file, weights_key, arguments, seed, size)
+    elif pretrained:
+        module = build_pretrained(name, arguments, size)
+    else:
+        module = build(name, arguments, seed, size, pretrained=False)
     module = module.float().eval()
     digest = weight_files.sha256(module)
     if card is None:

@@ -7,10 +7,10 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import timm
 import timm.layers
@@ -25,7 +25,6 @@ _logger = logging.getLogger(__name__)
 
 SOURCES = ("hf-hub:", "hf_hub:", "local-dir:")
 """Names that begin so lead to weights with a configuration of their own."""
-_Made = TypeVar("_Made")
 _building = threading.Lock()
 
 
@@ -51,8 +50,17 @@ def check_name(name: str) -> None:
         raise ModelError(f"{name}: {architecture} has no pretrained weights tagged {tag!r}; there are: {known}")
 
 
-def build(name: str, args: Mapping[str, Any], seed: int, **options: Any) -> nn.Module:
+def build(name: str, args: Mapping[str, Any], seed: int, size: tuple[int, ...] | None = None, **options: Any) -> nn.Module:
     """``timm.create_model`` with attention spelled out, seeded, and with one-line errors.
+
+    Parameters
+    ----------
+    args
+        Of the model.
+    size
+        Inputs that it is built for, (C, H, W) or (H, W), where ``args`` do not say; only models of fixed size are told.
+    options
+        Of ``timm.create_model``.
 
     Raises
     ------
@@ -60,48 +68,77 @@ def build(name: str, args: Mapping[str, Any], seed: int, **options: Any) -> nn.M
         If timm or the model's constructor does not take these arguments, or fetching fails.
     """
     timm.layers.set_fused_attn(False)  # the fused kernel would hide softmax and both products from the capture
-    kwargs: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in args.items()}
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return timm.create_model(name, **options, **kwargs)
-    except ModelError:
-        raise
-    except Exception as error:  # constructors of a thousand models, each with its own errors
-        given = ", ".join(f"{key}={value}" for key, value in args.items())
-        raise ModelError(f"{name}: cannot be built{f' with {given}' if given else ''} ({first_line(error)})") from error
+    asked = {**args, **_sized(args, size)}
+    given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in asked.items()}
+    while True:
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                return timm.create_model(name, **options, **given)
+        except Exception as error:  # constructors of a thousand models, each with its own errors
+            if size and "img_size" in given and isinstance(error, TypeError) and "'img_size'" in str(error):
+                del given["img_size"]  # it takes inputs of any size
+                continue
+            said = ", ".join(f"{key}={value}" for key, value in given.items())
+            raise ModelError(f"{name}: cannot be built{f' with {said}' if said else ''} ({first_line(error)})") from error
+
+
+def _sized(args: Mapping[str, Any], size: tuple[int, ...] | None) -> dict[str, Any]:
+    """The arguments that say the size of inputs."""
+    if size is None:
+        return {}
+    *channels, height, width = size
+    sized = {"img_size": height if height == width else [height, width]} | ({"in_chans": channels[0]} if channels else {})
+    if said := [key for key in sized if key in args]:
+        raise ModelError(f"--input-size and --model-arg {said[0]} both say the size of inputs; give one of them")
+    return sized
 
 
 def build_with_weights(
-    name: str, path: Path, held: weight_files.Collections, key: str | None, args: Mapping[str, Any], seed: int = 0
+    name: str, path: Path, key: str | None, args: Mapping[str, Any], seed: int = 0, size: tuple[int, ...] | None = None
 ) -> tuple[nn.Module, weight_files.Weights]:
     """A model with the weights of a file, which must fit exactly, and those weights.
 
     Parameters
     ----------
-    path, held
-        The file, and what :func:`ecmt_deploy.models.weights.collections_in` found in it.
     key
         Where in the file the weights are; None: wherever those are that fit.
+    name, args, seed, size
+        As of :func:`build`.
 
     Raises
     ------
     ModelError
         As :func:`build`, :func:`ecmt_deploy.models.weights.choose` and :func:`ecmt_deploy.models.weights.fit`.
     """
-    adapters: list[weight_files.Adapter | None] = []
-
-    def remember(module: nn.Module, *_: Any, **kwargs: Any) -> None:
-        adapters.append(kwargs.get("filter_fn"))
-
-    with _loader(remember):
-        module = build(name, args, seed, pretrained=True)
+    held = weight_files.collections_in(path)
+    with _adapter() as adapters:
+        module = build(name, args, seed, size, pretrained=True)
     adapt = adapters[-1] if adapters else None
     chosen = weight_files.choose(path, held, key, weight_files.misfits(module, adapt))
     resized = weight_files.fit(module, chosen, adapt, f"{path} ({chosen.key})" if chosen.key else str(path))
     if resized:
         _logger.warning("%s: resized for %s, as timm does: %s", path, name, ", ".join(resized))
     return module, chosen
+
+
+@contextmanager
+def _adapter() -> Iterator[list[weight_files.Adapter | None]]:
+    """The checkpoint adapter of a model that is built meanwhile, with random weights.
+
+    A timm model's adapter (which translates original naming and resizes position embeddings) is known only to its factory
+    function, which hands it to the one place that loads pretrained weights.
+    """
+    from timm.models import _builder
+
+    adapters: list[weight_files.Adapter | None] = []
+    with _building:
+        original = _builder.load_pretrained
+        _builder.load_pretrained = lambda *_, **kwargs: adapters.append(kwargs.get("filter_fn"))
+        try:
+            yield adapters
+        finally:
+            _builder.load_pretrained = original
 
 
 def input_size(value: int | Sequence[int] | None) -> tuple[int, ...] | None:
@@ -122,41 +159,7 @@ def input_size(value: int | Sequence[int] | None) -> tuple[int, ...] | None:
     return size * 2 if len(size) == 1 else size
 
 
-def for_size(make: Callable[[dict[str, Any]], _Made], args: Mapping[str, Any], size: tuple[int, ...] | None) -> _Made:
-    """``make`` a model with ``args`` for inputs (C, H, W) or (H, W); only models of fixed size take an ``img_size``."""
-    if size is None:
-        return make(dict(args))
-    channels = {"in_chans": size[0]} if len(size) == 3 else {}
-    if given := [key for key in ("img_size", *channels) if key in args]:
-        raise ModelError(f"--input-size and --model-arg {given[0]} both say the size of inputs; give one of them")
-    height, width = size[-2:]
-    try:
-        return make({**args, **channels, "img_size": height if height == width else [height, width]})
-    except ModelError as error:
-        if not (isinstance(error.__cause__, TypeError) and "'img_size'" in str(error.__cause__)):
-            raise
-    return make({**args, **channels})
-
-
-@contextmanager
-def _loader(replacement: Callable[..., None]) -> Iterator[None]:
-    """Put ``replacement`` where timm loads pretrained weights.
-
-    A timm model's checkpoint adapter (which translates original naming and resizes position embeddings) is known only
-    to its factory function, which hands it to this one place.
-    """
-    from timm.models import _builder
-
-    with _building:
-        original = _builder.load_pretrained
-        _builder.load_pretrained = replacement
-        try:
-            yield
-        finally:
-            _builder.load_pretrained = original
-
-
-def build_pretrained(name: str, args: Mapping[str, Any]) -> nn.Module:
+def build_pretrained(name: str, args: Mapping[str, Any], size: tuple[int, ...] | None = None) -> nn.Module:
     """A model with the weights timm fetches for it.
 
     Raises
@@ -167,14 +170,12 @@ def build_pretrained(name: str, args: Mapping[str, Any]) -> nn.Module:
     if not name.startswith(SOURCES):
         cfg = timm.get_pretrained_cfg(name)
         if cfg is None or not cfg.has_weights:
-            raise ModelError(
-                f"{name}: timm has no pretrained weights for it; pass --weights FILE "
-                "(or --model-arg pretrained=false for random ones)"
-            )
+            mend = "pass --weights FILE (or --model-arg pretrained=false for random ones)"
+            raise ModelError(f"{name}: timm has no pretrained weights for it; {mend}")
         _check_head(name, args.get("num_classes", cfg.num_classes), cfg.num_classes)
     try:
         with _quick_failure():
-            module = build(name, args, seed=0, pretrained=True)
+            module = build(name, args, 0, size, pretrained=True)
     except ModelError as error:
         cause = error.__cause__
         if cause is not None and "Error(s) in loading state_dict" in str(cause):

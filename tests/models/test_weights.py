@@ -197,7 +197,7 @@ def test_weights_that_do_not_fit_are_told_where_they_are(tmp_path):
     state = build("vit_tiny_patch16_224", {**SMALL, "num_classes": 7}, 0, pretrained=False).state_dict()
     path = save(tmp_path, {"model": state, "ema": {name: 2 * tensor for name, tensor in state.items()}})
     with pytest.raises(ModelError, match=r"\(model\): weights of another architecture .* say --model-arg num_classes=7"):
-        build_with_weights("vit_tiny_patch16_224", path, collections_in(path), None, SMALL)
+        build_with_weights("vit_tiny_patch16_224", path, None, SMALL)
 
 
 SMALL = {"img_size": 8, "patch_size": 2, "in_chans": 1, "num_classes": 10, "embed_dim": 12, "depth": 1, "num_heads": 2}
@@ -208,10 +208,9 @@ def test_models_take_the_weights_that_were_chosen(key, tmp_path):
     states = [build("vit_tiny_patch16_224", SMALL, seed, pretrained=False).state_dict() for seed in (0, 1)]
     content = {"model": prefixed("module.", states[0]), "ema": states[1], "args": argparse.Namespace(lr=0.1)}
     path = save(tmp_path, content)
-    held = collections_in(path)
     with pytest.raises(ModelError, match=r"there are model.module \(20 tensors\), ema \(20 tensors\)"):
-        build_with_weights("vit_tiny_patch16_224", path, held, None, SMALL)
-    module, found = build_with_weights("vit_tiny_patch16_224", path, held, key, SMALL)
+        build_with_weights("vit_tiny_patch16_224", path, None, SMALL)
+    module, found = build_with_weights("vit_tiny_patch16_224", path, key, SMALL)
     holds(module, states[key == "ema"])
     assert found.key == {"model": "model.module", "ema": "ema"}[key]
 

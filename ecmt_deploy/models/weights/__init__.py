@@ -12,14 +12,13 @@ from torch import nn
 from ecmt_deploy.errors import ModelError
 from ecmt_deploy.models.weights.choosing import Collections, StateDict, Weights, choose, collections_in
 
-__all__ = [
-    "Adapter", "Collections", "StateDict", "Weights", "choose", "collections_in", "fit", "misfits", "sha256",
-]  # fmt: skip
+__all__ = ["Adapter", "Collections", "StateDict", "Weights", "choose", "collections_in", "fit", "misfits", "sha256"]
 
 Adapter = Callable[[StateDict, nn.Module], StateDict]
 """Renames and resizes the tensors of a checkpoint for a model (timm's ``checkpoint_filter_fn``)."""
 
-_SHOWN = 3
+_Differences = tuple[list[str], list[str], list[str]]
+"""Names that are missing, unexpected, and of another shape."""
 
 
 def fit(module: nn.Module, state_dict: StateDict, adapt: Adapter | None, where: str) -> tuple[str, ...]:
@@ -48,14 +47,13 @@ def fit(module: nn.Module, state_dict: StateDict, adapt: Adapter | None, where: 
     own, fitted = module.state_dict(), _adapted(module, state_dict, adapt)
     differences = _differences(module, own, fitted)
     if any(differences):
-        raise ModelError(_misfit(where, module, own, fitted, *differences))
+        raise ModelError(_misfit(where, module, own, fitted, differences))
     fitted = {k: v for k, v in fitted.items() if k in own}
     for key, value in fitted.items():
-        if own[key].is_floating_point() and not value.is_floating_point():
-            raise ModelError(
-                f"{where}: {key} is {value.dtype}, the model's {own[key].dtype}; save the weights as floating point"
-            )
-        if value.is_floating_point() and not torch.isfinite(value.to(own[key].dtype)).all():
+        wanted = own[key].dtype
+        if wanted.is_floating_point and not value.is_floating_point():
+            raise ModelError(f"{where}: {key} is {value.dtype}, the model's {wanted}; save the weights as floating point")
+        if value.is_floating_point() and not torch.isfinite(value.to(wanted)).all():
             raise ModelError(f"{where}: {key} holds NaN or infinity; these weights cannot be used")
     module.load_state_dict(fitted, strict=False)
     return tuple(k for k in fitted if k in state_dict and state_dict[k].shape != fitted[k].shape)
@@ -82,8 +80,7 @@ def _adapted(module: nn.Module, state_dict: StateDict, adapt: Adapter | None) ->
         return state_dict
 
 
-def _differences(module: nn.Module, own: StateDict, fitted: StateDict) -> tuple[list[str], list[str], list[str]]:
-    """Names that are missing, unexpected, and of another shape."""
+def _differences(module: nn.Module, own: StateDict, fitted: StateDict) -> _Differences:
     classifier = _classifier_prefixes(module)
     missing = [k for k in own if k not in fitted and not k.endswith("num_batches_tracked")]
     unexpected = [k for k in fitted if k not in own and not k.startswith(classifier)]
@@ -109,15 +106,8 @@ def _classifier_prefixes(module: nn.Module) -> tuple[str, ...]:
     return tuple(f"{n}." for n in ((names,) if isinstance(names, str) else names))
 
 
-def _misfit(
-    where: str,
-    module: nn.Module,
-    own: StateDict,
-    found: StateDict,
-    missing: list[str],
-    unexpected: list[str],
-    misshapen: list[str],
-) -> str:
+def _misfit(where: str, module: nn.Module, own: StateDict, found: StateDict, differences: _Differences) -> str:
+    missing, unexpected, misshapen = differences
     shapes = [f"{k} {tuple(found[k].shape)} for {tuple(own[k].shape)}" for k in misshapen]
     kinds = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
     parts = [f"{len(items)} {kind} ({_some(items)})" for kind, items in kinds.items() if items]
@@ -130,4 +120,4 @@ def _misfit(
 
 
 def _some(items: list[str]) -> str:
-    return ", ".join(items[:_SHOWN]) + (", ..." if len(items) > _SHOWN else "")
+    return ", ".join(items[:3]) + (", ..." if items[3:] else "")

@@ -86,9 +86,7 @@ _KNOWN: dict[str, type] = {
     "random.Random": _Nothing,
     "numpy.dtype": _Dtype,
     "numpy.core.multiarray._reconstruct": Array,
-    "numpy._core.multiarray._reconstruct": Array,
     "numpy.core.multiarray.scalar": _Scalar,
-    "numpy._core.multiarray.scalar": _Scalar,
 }
 
 
@@ -114,4 +112,5 @@ def is_code(module: str, name: str) -> bool:
 
 def stand_in(module: str, name: str) -> Callable[..., Any]:
     """The class that takes the place of a global."""
-    return type(name, (_KNOWN.get(f"{module}.{name}", _Mapping),), {"__module__": module, "__qualname__": name})
+    known = f"{module}.{name}".replace("numpy._core.", "numpy.core.")  # its name in releases before 2.0
+    return type(name, (_KNOWN.get(known, _Mapping),), {"__module__": module, "__qualname__": name})

@@ -72,7 +72,7 @@ def card(name: str) -> Card:
     """
     if name not in names():
         raise ModelError(f"{name}: no such bundled model; there are {', '.join(names())}")
-    return msgspec.json.decode(weights_path(name).with_suffix(".json").read_bytes(), type=Card)
+    return msgspec.json.decode((_DIRECTORY / f"{name.removeprefix(PREFIX)}.json").read_bytes(), type=Card)
 
 
 def weights_path(name: str) -> Path:
