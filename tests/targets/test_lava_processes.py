@@ -258,12 +258,12 @@ def test_a_process_for_a_node_of_a_program(all_programs):
 @pytest.mark.parametrize(
     ("kind", "function", "process", "ports", "out", "variable"),
     [
-        ("FixedMultiThreshold", None, "MultiThreshold", ["a_in"], "s_out", "v"),
-        ("FixedECM", "softmax", "ECMSoftmax", ["a_in"], "a_out", "accumulator"),
-        ("FixedECM", "layer_norm", "ECMLayerNorm", ["a_in"], "a_out", "previous"),
-        ("FixedECM", "gelu", "ECMGELU", ["a_in"], "a_out", "accumulator"),
-        ("FixedLinear", None, "TokenLinear", ["s_in"], "a_out", None),
-        ("FixedECMProduct", None, "ECMProduct", ["left_in", "right_in"], "a_out", "accumulator_left"),
+        ("MultiThreshold", None, "MultiThreshold", ["a_in"], "s_out", "v"),
+        ("ECM", "softmax", "ECMSoftmax", ["a_in"], "a_out", "accumulator"),
+        ("ECM", "layer_norm", "ECMLayerNorm", ["a_in"], "a_out", "previous"),
+        ("ECM", "gelu", "ECMGELU", ["a_in"], "a_out", "accumulator"),
+        ("LastAxisLinear", None, "TokenLinear", ["s_in"], "a_out", None),
+        ("ECMProduct", None, "ECMProduct", ["left_in", "right_in"], "a_out", "accumulator_left"),
     ],
 )
 def test_fixed_models_equal_the_integer_kernels(all_programs, kind, function, process, ports, out, variable):

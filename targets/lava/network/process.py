@@ -1,7 +1,6 @@
 """A group of nodes as a Lava process, and its model, which runs the project's kernels: the written semantics.
 
-Lava matches a model's ports and variables with its process by name, at class level, so every number of ports, set of state
-variables and dtype has a class of its own; :func:`process_class` makes them from one body.
+Every number of ports, set of state variables and dtype has a class of its own, which :func:`process_class` makes.
 """
 
 from __future__ import annotations
@@ -14,15 +13,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from lava.magma.core.decorator import implements, requires, tag
 from lava.magma.core.model.py.model import PyLoihiProcessModel
-from lava.magma.core.model.py.ports import PyInPort, PyOutPort
-from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.process.variable import Var
-from lava.magma.core.resources import CPU
-from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lava.magma.runtime.mgmt_token_enums import MGMT_COMMAND
 
 from ecmt_deploy.errors import EcmtError
@@ -31,6 +25,7 @@ from ecmt_deploy.program.activity import INTEGER_COUNTS
 
 from ..groups import Group, message_dtype, message_shape, pack, unpack
 from ..job import Job
+from ..models import model_class
 
 
 def state_of(group: Group) -> dict[str, tuple[int, ...]]:
@@ -178,14 +173,6 @@ def process_class(group: Group, dtype: np.dtype) -> type[GroupProcess]:
 def _made(ports: int, state: tuple[str, ...], dtype: np.dtype) -> type[GroupProcess]:
     name = f"Group{ports}{''.join(variable.title().replace('_', '') for variable in state)}"
     process: Any = type(name, (GroupProcess,), {"__module__": __name__, "__doc__": GroupProcess.__doc__})
-    fixed, sent = dtype.kind == "i", message_dtype(dtype).type
-    attributes: dict[str, Any] = {
-        **{f"in_{i}": LavaPyType(PyInPort.VEC_DENSE, sent) for i in range(ports)},
-        "s_out": LavaPyType(PyOutPort.VEC_DENSE, sent),
-        **{variable: LavaPyType(np.ndarray, sent, precision=24 if fixed else None) for variable in state},
-        "__module__": __name__,
-    }
-    model = type(f"{name}Model", (GroupModel,), attributes)
-    tagged = tag("fixed_pt" if fixed else "floating_pt")(model)
-    process.model = implements(proc=process, protocol=LoihiProtocol)(requires(CPU)(tagged))
+    inputs = [f"in_{i}" for i in range(ports)]
+    process.model = model_class(GroupModel, process, inputs, "s_out", state, message_dtype(dtype).type)
     return process

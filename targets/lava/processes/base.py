@@ -10,12 +10,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 from lava.magma.core.model.py.model import PyLoihiProcessModel
+from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess, LogConfig
 from lava.magma.core.process.variable import Var
 
 from ecmt_deploy.kernels import Site, Stream, kernel
 from ecmt_deploy.program.ops import Op
 from ecmt_deploy.program.verification import infer
+from ecmt_deploy.targets.lava.models import model_class
 
 #: sizes of the axes, or the size of a vector
 Shape = tuple[int, ...] | int
@@ -23,6 +25,8 @@ Shape = tuple[int, ...] | int
 
 class NodeProcess(AbstractProcess):
     """A node of the dialect as a process; base of the others.
+
+    Its variables are the state of the node, under the names that the node gives it.
 
     Parameters
     ----------
@@ -34,26 +38,28 @@ class NodeProcess(AbstractProcess):
 
     #: Lava asks a process for it even where its construction failed
     _runtime: Any = None
-    #: state variables, and for each whether it has the shape of the output or of an operand
-    state: ClassVar[dict[str, int | None]] = {}
+    #: names of the ports, an input for each operand, and of the variables
+    inputs: ClassVar[tuple[str, ...]] = ("a_in",)
+    output: ClassVar[str] = "a_out"
+    state: ClassVar[tuple[str, ...]] = ()
+    takes_spikes: ClassVar[bool] = False
 
     def __init__(
-        self, *, node: Op, shapes: list[Shape], reset_interval: int | None = None,
+        self, *, node: Op, shapes: Sequence[Shape], reset_interval: int | None = None,
         name: str | None = None, log_config: LogConfig | None = None,
     ) -> None:  # fmt: skip
         if reset_interval is not None and whole(reset_interval) < 1:
             raise ValueError(
                 f"{type(self).__name__}: reset_interval is {reset_interval}, expected at least 1, or None for never"
             )
-        sizes = [shape_of(shape, type(self).__name__) for shape in shapes]
-        spiking = tuple(self.takes_spikes for _ in sizes)
-        site = Site(tuple(sizes), infer(node, sizes), spiking, False)
+        sizes = tuple(shape_of(shape, type(self).__name__) for shape in shapes)
+        site = Site(sizes, infer(node, list(sizes)), (self.takes_spikes,) * len(sizes), False)
         super().__init__(node=node, site=site, reset_interval=reset_interval, name=name, log_config=log_config)
-        for variable, operand in self.state.items():
-            shape = site.shape if operand is None else site.operand_shapes[operand]
-            setattr(self, variable, Var(shape=shape, init=0))
-
-    takes_spikes: ClassVar[bool] = False
+        for port, size in zip(self.inputs, sizes, strict=True):
+            setattr(self, port, InPort(shape=size))
+        setattr(self, self.output, OutPort(shape=site.shape))
+        for variable, size in node.state(site.shape, *sizes).items():
+            setattr(self, variable, Var(shape=size, init=0))
 
     @classmethod
     def from_node(cls, node: Op, *shapes: Shape, **keywords: Any) -> "NodeProcess":
@@ -65,33 +71,22 @@ class NodeProcess(AbstractProcess):
         keywords : ``reset_interval``, ``name``, ``log_config``
         """
         made = cls.__new__(cls)
-        made._prepare(node=node, shapes=list(shapes), **keywords)
+        NodeProcess.__init__(made, node=node, shapes=shapes, **keywords)
         made._post_init()  # what Lava does after a constructor
         return made
-
-    def _prepare(self, **keywords: Any) -> None:
-        NodeProcess.__init__(self, **keywords)
-        self._connect()
-
-    def _connect(self) -> None:
-        """Make the ports."""
-        raise NotImplementedError
 
 
 class NodeModel(PyLoihiProcessModel):
     """Receives, steps the kernel, sends: within one time step, in the order of the connections."""
 
-    ports: ClassVar[tuple[str, ...]]
-    out: ClassVar[str]
-    #: the kernel's attribute, and its place there, that a variable shows
-    shows: ClassVar[dict[str, tuple[str, int | None]]] = {}
-    dtype: ClassVar[type] = np.float64
+    process: ClassVar[type[NodeProcess]]
+    dtype: ClassVar[type]
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
         node = proc_params["node"]
         integer = node.format is not None
-        if integer != (np.dtype(self.dtype).kind == "i"):
+        if integer != (self.dtype is np.int32):
             kinds = ("a floating node", "floating_pt") if not integer else ("an integer node", "fixed_pt")
             raise ValueError(
                 f"{proc_params['name']}: {kinds[0]} runs with select_tag {kinds[1]!r} only; quantise the program for the other"
@@ -105,13 +100,21 @@ class NodeModel(PyLoihiProcessModel):
         step = elapsed % self.interval if self.interval else elapsed
         if step == 0:
             self.kernel.reset()
-        spiking = self.kernel.site.spiking
-        received = [getattr(self, port).recv().astype(self.kernel.dtype, copy=False) for port in self.ports]
-        streams = [Stream(x, x != 0 if s else np.ones(x.shape, bool)) for x, s in zip(received, spiking, strict=True)]
-        getattr(self, self.out).send(self.kernel.step(step + 1, *streams).value.astype(self.dtype, copy=False))
-        for variable, (attribute, place) in self.shows.items():
-            value = getattr(self.kernel, attribute)
-            setattr(self, variable, value if place is None else value[place])
+        received = [getattr(self, port).recv().astype(self.kernel.dtype, copy=False) for port in self.process.inputs]
+        spikes = self.process.takes_spikes
+        streams = [Stream(x, x != 0 if spikes else np.ones(x.shape, bool)) for x in received]
+        sent = self.kernel.step(step + 1, *streams).value
+        getattr(self, self.process.output).send(sent.astype(self.dtype, copy=False))
+        for variable, value in zip(self.process.state, self.kernel.remembered(), strict=True):
+            setattr(self, variable, value)
+
+
+def models(process: type[NodeProcess]) -> tuple[Any, Any]:
+    """The ``floating_pt`` and the ``fixed_pt`` model of a process, which Lava finds as names of the process's module."""
+    made = [model_class(NodeModel, process, process.inputs, process.output, process.state, kind) for kind in (float, np.int32)]
+    for model, kind in zip(made, (float, np.int32), strict=True):
+        model.process, model.dtype = process, kind
+    return made[0], made[1]
 
 
 def whole(value: Any) -> int:

@@ -3,16 +3,9 @@
 from typing import Any
 
 import numpy as np
-from lava.magma.core.decorator import implements, requires, tag
-from lava.magma.core.model.py.ports import PyInPort, PyOutPort
-from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.process.ports.ports import InPort, OutPort
-from lava.magma.core.process.process import LogConfig
-from lava.magma.core.resources import CPU
-from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from ecmt_deploy.program import ops
-from ecmt_deploy.targets.lava.processes.base import NodeModel, NodeProcess, Shape, per_element, shape_of
+from ecmt_deploy.targets.lava.processes.base import NodeProcess, Shape, models, per_element, shape_of
 
 
 class ExpectationCompensation(NodeProcess):
@@ -29,20 +22,12 @@ class ExpectationCompensation(NodeProcess):
     previous : Var of ``shape``; the term that the next step subtracts
     """
 
-    state = {"accumulator": 0, "previous": None}
+    state = ("accumulator", "previous")
 
-    def _function(
-        self, function: str, parameters: dict[str, Any], shape: Shape, coding: str, reset_interval: int | None,
-        name: str | None, log_config: LogConfig | None,
-    ) -> None:  # fmt: skip
+    def __init__(self, function: str, parameters: dict[str, Any], shape: Shape, coding: str, **keywords: Any) -> None:
         if coding not in ("differential", "rate"):
             raise ValueError(f"{type(self).__name__}: coding is {coding!r}; choose differential or rate")
-        node = ops.ECM(("a_in",), function, coding, parameters)
-        self._prepare(node=node, shapes=[shape], reset_interval=reset_interval, name=name, log_config=log_config)
-
-    def _connect(self) -> None:
-        site = self.proc_params["site"]
-        self.a_in, self.a_out = InPort(shape=site.operand_shapes[0]), OutPort(shape=site.shape)
+        super().__init__(node=ops.ECM(self.inputs, function, coding, parameters), shapes=[shape], **keywords)
 
 
 class ECMSoftmax(ExpectationCompensation):
@@ -62,14 +47,11 @@ class ECMSoftmax(ExpectationCompensation):
         As in any Lava process.
     """
 
-    def __init__(
-        self, *, shape: Shape, axis: int = -1, coding: str = "differential", reset_interval: int | None = None,
-        name: str | None = None, log_config: LogConfig | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, *, shape: Shape, axis: int = -1, coding: str = "differential", **keywords: Any) -> None:
         axes = len(shape_of(shape, "ECMSoftmax"))
         if not -axes <= axis < axes:
             raise ValueError(f"ECMSoftmax: axis is {axis}, expected one of the {axes} axes of {shape}")
-        self._function("softmax", {"axis": np.asarray(axis % axes)}, shape, coding, reset_interval, name, log_config)
+        super().__init__("softmax", {"axis": np.asarray(axis % axes)}, shape, coding, **keywords)
 
 
 class ECMLayerNorm(ExpectationCompensation):
@@ -89,11 +71,11 @@ class ECMLayerNorm(ExpectationCompensation):
 
     def __init__(
         self, *, shape: Shape, weight: Any = None, bias: Any = None, eps: float = 1e-6, coding: str = "differential",
-        reset_interval: int | None = None, name: str | None = None, log_config: LogConfig | None = None,
+        **keywords: Any,
     ) -> None:  # fmt: skip
         parameters: dict[str, Any] = {"eps": np.asarray(eps), "normalized_axes": np.asarray(1)}
         parameters |= {k: per_element(v) for k, v in (("weight", weight), ("bias", bias)) if v is not None}
-        self._function("layer_norm", parameters, shape, coding, reset_interval, name, log_config)
+        super().__init__("layer_norm", parameters, shape, coding, **keywords)
 
 
 class ECMGELU(ExpectationCompensation):
@@ -109,73 +91,13 @@ class ECMGELU(ExpectationCompensation):
         As in :class:`ECMSoftmax`.
     """
 
-    def __init__(
-        self, *, shape: Shape, approximate: str = "none", coding: str = "differential",
-        reset_interval: int | None = None, name: str | None = None, log_config: LogConfig | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, *, shape: Shape, approximate: str = "none", coding: str = "differential", **keywords: Any) -> None:
         functions = {"none": "gelu", "tanh": "gelu_tanh"}
         if approximate not in functions:
             raise ValueError(f"ECMGELU: approximate is {approximate!r}; choose none or tanh")
-        self._function(functions[approximate], {}, shape, coding, reset_interval, name, log_config)
+        super().__init__(functions[approximate], {}, shape, coding, **keywords)
 
 
-class _Model(NodeModel):
-    ports, out = ("a_in",), "a_out"
-    shows = {"accumulator": ("accumulators", 0), "previous": ("previous", None)}
-
-
-class _Float(_Model):
-    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, float)
-    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, float)
-    accumulator: np.ndarray = LavaPyType(np.ndarray, float)
-    previous: np.ndarray = LavaPyType(np.ndarray, float)
-
-
-class _Fixed(_Model):
-    dtype = np.int32
-    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
-    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
-    accumulator: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)
-    previous: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)
-
-
-@implements(proc=ECMSoftmax, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("floating_pt")
-class PyECMSoftmaxFloat(_Float):
-    """Floating-point model of :class:`ECMSoftmax`."""
-
-
-@implements(proc=ECMSoftmax, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
-class PyECMSoftmaxFixed(_Fixed):
-    """Integer model of :class:`ECMSoftmax`."""
-
-
-@implements(proc=ECMLayerNorm, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("floating_pt")
-class PyECMLayerNormFloat(_Float):
-    """Floating-point model of :class:`ECMLayerNorm`."""
-
-
-@implements(proc=ECMLayerNorm, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
-class PyECMLayerNormFixed(_Fixed):
-    """Integer model of :class:`ECMLayerNorm`."""
-
-
-@implements(proc=ECMGELU, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("floating_pt")
-class PyECMGELUFloat(_Float):
-    """Floating-point model of :class:`ECMGELU`."""
-
-
-@implements(proc=ECMGELU, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
-class PyECMGELUFixed(_Fixed):
-    """Integer model of :class:`ECMGELU`."""
+PyECMSoftmaxFloat, PyECMSoftmaxFixed = models(ECMSoftmax)
+PyECMLayerNormFloat, PyECMLayerNormFixed = models(ECMLayerNorm)
+PyECMGELUFloat, PyECMGELUFixed = models(ECMGELU)

@@ -3,16 +3,9 @@
 from typing import Any
 
 import numpy as np
-from lava.magma.core.decorator import implements, requires, tag
-from lava.magma.core.model.py.ports import PyInPort, PyOutPort
-from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.process.ports.ports import InPort, OutPort
-from lava.magma.core.process.process import LogConfig
-from lava.magma.core.resources import CPU
-from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from ecmt_deploy.program import ops
-from ecmt_deploy.targets.lava.processes.base import NodeModel, NodeProcess, Shape, per_element, whole
+from ecmt_deploy.targets.lava.processes.base import NodeProcess, Shape, models, per_element, whole
 
 
 class MultiThreshold(NodeProcess):
@@ -64,21 +57,16 @@ class MultiThreshold(NodeProcess):
     Source: Huang et al., *Towards High-performance Spiking Transformers from ANN to SNN Conversion*, ACM MM 2024.
     """
 
-    state = {"v": None}
+    output, state = "s_out", ("v",)
 
     def __init__(
         self, *, shape: Shape, positive_base: Any, negative_base: Any = None, levels: int = 8, rule: str = "nearest",
-        fraction: float = 0.74, lowest_level: Any = 0, initial_membrane: Any = 0.0, reset_interval: int | None = None,
-        name: str | None = None, log_config: LogConfig | None = None,
+        fraction: float = 0.74, lowest_level: Any = 0, initial_membrane: Any = 0.0, **keywords: Any,
     ) -> None:  # fmt: skip
         positive = per_element(positive_base)
         negative = positive if negative_base is None else per_element(negative_base)
-        if (
-            rule not in ("nearest", "paper")
-            or not 1 <= whole(levels) <= 32
-            or not (positive > 0).all()
-            or not (negative > 0).all()
-        ):
+        known = rule in ("nearest", "paper") and 1 <= whole(levels) <= 32
+        if not (known and (positive > 0).all() and (negative > 0).all()):
             raise ValueError(
                 f"MultiThreshold: rule {rule!r} and {levels} levels with bases {positive_base} and {negative_base}; "
                 "expected rule nearest or paper, 1 to 32 levels, positive bases"
@@ -86,35 +74,7 @@ class MultiThreshold(NodeProcess):
         node = ops.MultiThreshold(
             positive, negative, levels, rule, fraction, np.asarray(lowest_level, np.int8), per_element(initial_membrane)
         )
-        self._prepare(node=node, shapes=[shape], reset_interval=reset_interval, name=name, log_config=log_config)
-
-    def _connect(self) -> None:
-        shape = self.proc_params["site"].shape
-        self.a_in, self.s_out = InPort(shape=shape), OutPort(shape=shape)
+        super().__init__(node=node, shapes=[shape], **keywords)
 
 
-class _Model(NodeModel):
-    ports, out, shows = ("a_in",), "s_out", {"v": ("v", None)}
-
-
-@implements(proc=MultiThreshold, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("floating_pt")
-class PyMultiThresholdFloat(_Model):
-    """Floating-point model of :class:`MultiThreshold`."""
-
-    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, float)
-    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, float)
-    v: np.ndarray = LavaPyType(np.ndarray, float)
-
-
-@implements(proc=MultiThreshold, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
-class PyMultiThresholdFixed(_Model):
-    """Integer model of :class:`MultiThreshold`: payloads, and a saturating membrane."""
-
-    dtype = np.int32
-    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
-    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
-    v: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)
+PyMultiThresholdFloat, PyMultiThresholdFixed = models(MultiThreshold)

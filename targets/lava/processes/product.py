@@ -2,17 +2,8 @@
 
 from typing import Any
 
-import numpy as np
-from lava.magma.core.decorator import implements, requires, tag
-from lava.magma.core.model.py.ports import PyInPort, PyOutPort
-from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.process.ports.ports import InPort, OutPort
-from lava.magma.core.process.process import LogConfig
-from lava.magma.core.resources import CPU
-from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
-
 from ecmt_deploy.program import ops
-from ecmt_deploy.targets.lava.processes.base import NodeModel, NodeProcess, Shape, per_element
+from ecmt_deploy.targets.lava.processes.base import NodeProcess, Shape, models, per_element
 
 
 class ECMProduct(NodeProcess):
@@ -41,56 +32,20 @@ class ECMProduct(NodeProcess):
     left_in, right_in : InPort of ``shape_left``, ``shape_right``
     a_out : OutPort
     accumulator_left, accumulator_right : Var of ``shape_left``, ``shape_right``; A_t and B_t
+    previous : Var; the term that the next step subtracts
     """
 
-    state = {"accumulator_left": 0, "accumulator_right": 1}
+    inputs, state = ("left_in", "right_in"), ("accumulator_left", "accumulator_right", "previous")
     takes_spikes = True
 
     def __init__(
-        self, *, shape_left: Shape, shape_right: Shape, product: str = "matmul",
-        coding: str = "differential", left_initial: Any = 0.0, right_initial: Any = 0.0, reset_interval: int | None = None,
-        name: str | None = None, log_config: LogConfig | None = None,
+        self, *, shape_left: Shape, shape_right: Shape, product: str = "matmul", coding: str = "differential",
+        left_initial: Any = 0.0, right_initial: Any = 0.0, **keywords: Any,
     ) -> None:  # fmt: skip
         if product not in ("matmul", "multiply") or coding not in ("differential", "rate"):
             raise ValueError(f"ECMProduct: {product!r} in coding {coding!r}; choose matmul or multiply, differential or rate")
-        node = ops.ECMProduct(("left_in", "right_in"), product, coding, per_element(left_initial), per_element(right_initial))
-        self._prepare(
-            node=node, shapes=[shape_left, shape_right], reset_interval=reset_interval, name=name, log_config=log_config
-        )
-
-    def _connect(self) -> None:
-        site = self.proc_params["site"]
-        self.left_in, self.right_in = (InPort(shape=shape) for shape in site.operand_shapes)
-        self.a_out = OutPort(shape=site.shape)
+        node = ops.ECMProduct(self.inputs, product, coding, per_element(left_initial), per_element(right_initial))
+        super().__init__(node=node, shapes=[shape_left, shape_right], **keywords)
 
 
-class _Model(NodeModel):
-    ports, out = ("left_in", "right_in"), "a_out"
-    shows = {"accumulator_left": ("a", None), "accumulator_right": ("b", None)}
-
-
-@implements(proc=ECMProduct, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("floating_pt")
-class PyECMProductFloat(_Model):
-    """Floating-point model of :class:`ECMProduct`."""
-
-    left_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, float)
-    right_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, float)
-    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, float)
-    accumulator_left: np.ndarray = LavaPyType(np.ndarray, float)
-    accumulator_right: np.ndarray = LavaPyType(np.ndarray, float)
-
-
-@implements(proc=ECMProduct, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
-class PyECMProductFixed(_Model):
-    """Integer model of :class:`ECMProduct`."""
-
-    dtype = np.int32
-    left_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
-    right_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
-    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=24)
-    accumulator_left: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)
-    accumulator_right: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=24)
+PyECMProductFloat, PyECMProductFixed = models(ECMProduct)
