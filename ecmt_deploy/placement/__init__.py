@@ -38,12 +38,12 @@ def place(program: ProgramLike, hardware: ChipLike) -> Placement:
         if there is no such chip, or its limits contradict one another.
     """
     program, hardware = as_program(program), as_chip(hardware)
-    terms, read = Terms.of(hardware), operands(program)
-    placed, demands = settle(program, read, terms)
+    terms = Terms.of(hardware)
+    placed, demands = settle(program, operands(program), terms)
     cores = sum(tile.cores for tile in placed.tiles if tile)
     chips = ceil(cores / terms.cores_per_chip) if terms.cores_per_chip else None
     where, routes, leaving = Map.of(cores, terms), [], np.zeros(cores, np.int64)
-    for flow in flows(program, read, placed):
+    for flow in flows(placed):
         routes.append(route(flow, prod(program.shapes[flow.emitter]), where))
         axons = flow.counts * terms.levels_of(program.nodes[flow.emitter])
         leaving += np.bincount(flow.sources, weights=axons, minlength=cores).astype(np.int64)

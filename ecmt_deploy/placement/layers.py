@@ -35,6 +35,12 @@ class Reach:
         """Each element is needed by one tile."""
         return cls(tile_of, np.arange(tiles + 1), np.arange(tiles))
 
+    @classmethod
+    def rows(cls, tile: Tile) -> Reach:
+        """Each element is needed by all tiles of its row."""
+        row = tile.of_rows().reshape((*tile.grid.shape[:-1], 1))
+        return cls(row, np.arange(0, tile.cores + 1, tile.column_tiles), np.arange(tile.cores))
+
     @property
     def sizes(self) -> np.ndarray:
         """Tiles of each group."""
@@ -49,11 +55,13 @@ class Layer(ABC):
     grid : its outputs
     fan_in : axons that reach one output
     whole : whether a row may not be divided
+    synapses : whether it stores a weight for each axon that reaches an output
     axons : axons of one element of each operand (0: constants alone)
     """
 
     fan_in = 0
     whole = False
+    synapses = False
 
     def __init__(self, grid: Grid, axons: tuple[int, ...]) -> None:
         self.grid, self.axons = grid, axons
@@ -64,7 +72,7 @@ class Layer(ABC):
 
     def weights(self, tile: Tile, sharing: bool) -> int:
         """Weights stored by a tile: one copy for all its rows, or a copy for each."""
-        return 0
+        return (1 if sharing else tile.rows) * tile.columns * self.fan_in if self.synapses else 0
 
     def sums(self, tile: Tile) -> int:
         """Running sums of operands that a tile keeps in the place of weights."""
@@ -78,6 +86,8 @@ class Layer(ABC):
 class Linear(Layer):
     """A linear map: a core takes whole rows of the operand, and the weights of its columns."""
 
+    synapses = True
+
     def __init__(self, node: Any, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...]) -> None:
         super().__init__(Grid.of(shape, tuple(range(len(shape) - 1))), axons)
         self.fan_in = node.weight.shape[1] * axons[0]
@@ -85,16 +95,14 @@ class Linear(Layer):
     def input_axons(self, tile: Tile) -> int:
         return tile.rows * self.fan_in
 
-    def weights(self, tile: Tile, sharing: bool) -> int:
-        return (1 if sharing else tile.rows) * tile.columns * self.fan_in
-
     def reach(self, tile: Tile, operand: int) -> Reach:
-        rows = tile.of_rows().reshape((*self.grid.shape[:-1], 1))
-        return Reach(rows, np.arange(0, tile.cores + 1, tile.column_tiles), np.arange(tile.cores))
+        return Reach.rows(tile)
 
 
 class Convolution(Layer):
     """A convolution: rows are positions; a core takes the windows of its positions."""
+
+    synapses = True
 
     def __init__(self, node: Any, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...]) -> None:
         super().__init__(Grid.of(shape, tuple(range(1, len(shape)))), axons)
@@ -124,9 +132,6 @@ class Convolution(Layer):
         first, last = self._groups_seen(tile)
         channels = int((last - first).max() + 1) * self.channels
         return int(np.bincount(positions[:, 1]).max(initial=0)) * channels * self.axons[0]
-
-    def weights(self, tile: Tile, sharing: bool) -> int:
-        return (1 if sharing else tile.rows) * tile.columns * self.fan_in
 
     def reach(self, tile: Tile, operand: int) -> Reach:
         first, last = self._groups_seen(tile)
@@ -163,8 +168,7 @@ class Product(Layer):
     def reach(self, tile: Tile, operand: int) -> Reach:
         *batch, rows, _ = self.grid.shape
         if operand == 0:
-            of_rows = tile.of_rows().reshape((*batch, rows, 1))
-            return Reach(of_rows, np.arange(0, tile.cores + 1, tile.column_tiles), np.arange(tile.cores))
+            return Reach.rows(tile)
         heads = np.arange(prod(batch)) // tile.blocks  # which heads share their row tiles
         per_head = ceil(rows / tile.rows)  # row tiles of a head, or of the heads of one row tile
         group = heads.reshape((*batch, 1, 1)) * tile.column_tiles + tile.of_columns()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import ceil
 
 from ecmt_deploy.chips import Hardware
@@ -10,35 +11,27 @@ from ecmt_deploy.placement.layers import Layer, Linear, Product
 from ecmt_deploy.placement.result import Obstacle
 from ecmt_deploy.placement.terms import Terms
 from ecmt_deploy.program import Program
+from ecmt_deploy.program.ops import Op
+
+_CONNECTIONS = "a chip with connections other than convolutions"
+
+#: by ability: what would help where a chip lacks it, and the kind of a node that needs it
+_ABILITIES: tuple[tuple[str, str, Callable[[Op], str | None]], ...] = (
+    ("programmable_neurons", "a chip whose neurons run code", lambda node: node.needs_code),
+    ("dense_connections", _CONNECTIONS, lambda node: "linear" if node.layer == "linear" else None),
+    ("dense_connections", _CONNECTIONS, lambda node: "product" if node.layer == "matmul" else None),
+)
 
 
 def abilities(program: Program, hardware: Hardware) -> Iterator[Obstacle]:
     """What the chip cannot do, once for each kind of node."""
-    can = hardware.abilities
-    if can.programmable_neurons is not None and not can.programmable_neurons.value:
-        for kind, names in _by_kind(program).items():
-            yield _ability(names, "programmable_neurons", kind, "a chip whose neurons run code")
-    if can.dense_connections is not None and not can.dense_connections.value:
-        dense = {
-            "linear": [name for name, node in program.nodes.items() if node.layer == "linear"],
-            "product": [name for name, node in program.nodes.items() if node.layer == "matmul"],
-        }
-        for kind, names in dense.items():
-            if names:
-                yield _ability(names, "dense_connections", kind, "a chip with connections other than convolutions")
-
-
-def _by_kind(program: Program) -> dict[str, list[str]]:
-    """Nodes that need neurons that run code."""
-    kinds: dict[str, list[str]] = {}
-    for name, node in program.nodes.items():
-        if node.needs_code is not None:
-            kinds.setdefault(node.needs_code, []).append(name)
-    return kinds
-
-
-def _ability(names: list[str], ability: str, kind: str, mend: str) -> Obstacle:
-    return Obstacle(names[0], ability, None, None, f"{mend}, for {_nodes(len(names))} of kind {kind}")
+    for ability, mend, kind_of in _ABILITIES:
+        can, kinds = getattr(hardware.abilities, ability), defaultdict(list)
+        for name, node in program.nodes.items():
+            kinds[kind_of(node)].append(name)
+        for kind, names in kinds.items():
+            if can is not None and not can.value and kind is not None:
+                yield Obstacle(names[0], ability, None, None, f"{mend}, for {_nodes(len(names))} of kind {kind}")
 
 
 def _nodes(count: int) -> str:
@@ -47,21 +40,16 @@ def _nodes(count: int) -> str:
 
 def widths(program: Program, hardware: Hardware, terms: Terms) -> Iterator[Obstacle]:
     """Widths of an integer program that are more than the chip's, once for each."""
-    limits = hardware.limits
-    payload = None if terms.binary else limits.graded_payload_bits
-    found = (
-        ("weight_bits", limits.weight_bits, "weight_bits", "fewer weight bits: quantize the program for this chip"),
-        ("state_bits", limits.state_bits, "state_bits", "fewer state bits: quantize the program for this chip"),
-        ("graded_payload_bits", payload, "payload_bits", "fewer payload bits: quantize the program for this chip"),
-    )
-    for resource, limit, attribute, mend in found:
-        wide = {
-            name: int(getattr(node.format, attribute))
-            for name, node in program.nodes.items()
-            if limit is not None and getattr(node.format, attribute, 0) > limit.value
-        }
-        if wide and limit is not None:
-            yield Obstacle(next(iter(wide)), resource, max(wide.values()), int(limit.value), f"{mend} ({_nodes(len(wide))})")
+    for what in ("weight", "state", "payload"):
+        resource = "graded_payload_bits" if what == "payload" else f"{what}_bits"
+        limit = getattr(hardware.limits, resource)
+        if limit is None or (what == "payload" and terms.binary):
+            continue
+        found = {name: int(getattr(node.format, f"{what}_bits", 0)) for name, node in program.nodes.items()}
+        wide = {name: bits for name, bits in found.items() if bits > limit.value}
+        if wide:
+            mend = f"fewer {what} bits: quantize the program for this chip ({_nodes(len(wide))})"
+            yield Obstacle(next(iter(wide)), resource, max(wide.values()), int(limit.value), mend)
 
 
 def analog(program: Program, emitters: Iterable[str], terms: Terms) -> Iterator[Obstacle]:
@@ -76,11 +64,11 @@ def analog(program: Program, emitters: Iterable[str], terms: Terms) -> Iterator[
 
 def untiled(found: Mapping[str, tuple[Layer, dict[str, int]]], terms: Terms) -> Iterator[Obstacle]:
     """Units whose smallest tile is too much for a core: ``found`` has their layer and its use; equal needs once."""
-    alike: dict[tuple[str, int, str], list[str]] = {}
+    alike: dict[tuple[str, int, str], list[str]] = defaultdict(list)
     for name, (layer, used) in found.items():
         for resource, limit in terms.limits.items():
             if used[resource] > limit:
-                alike.setdefault((resource, used[resource], _mend(layer, resource, used[resource], limit)), []).append(name)
+                alike[resource, used[resource], _mend(layer, resource, used[resource], limit)].append(name)
     for (resource, need, mend), names in alike.items():
         others = f"; {len(names) - 1} more like it" if len(names) > 1 else ""
         yield Obstacle(names[0], resource, need, terms.limits[resource], mend + others)

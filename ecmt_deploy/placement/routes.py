@@ -2,21 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
 from ecmt_deploy.placement.layers import Layer, Reach, elementwise
 from ecmt_deploy.placement.result import Route
-from ecmt_deploy.placement.streams import Operand
 from ecmt_deploy.placement.terms import Terms
 from ecmt_deploy.placement.tiles import Tile
 from ecmt_deploy.placement.units import Drafts
-from ecmt_deploy.program import Program
 
 #: histograms with at most so many bins are counted by index, larger ones by sorting
 MOST_BINS = 2**22
+
+
+class Link(NamedTuple):
+    """A stream that a node reads, not obviously from its own core.
+
+    Attributes
+    ----------
+    emitter, consumer : names of the nodes
+    operand, shape : number of the operand, and its shape
+    places : which elements of the stream stand where in it, as in :class:`Operand`
+    """
+
+    emitter: str
+    consumer: str
+    operand: int
+    shape: tuple[int, ...]
+    places: np.ndarray | None
+
+
+def links(drafts: Drafts) -> Iterator[Link]:
+    """Every link, by consumer and operand."""
+    home, origin = drafts.home, drafts.origin
+    for name in home:
+        for k, operand in enumerate(drafts.read[name]):
+            for emitter, places in operand.sources.items():
+                if places is not None or home[emitter] != home[name] or origin[emitter] is not origin[name]:
+                    yield Link(emitter, name, k, operand.shape, places)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,17 +69,24 @@ class Placed:
         tile_of, origin = self.tile_of[unit], self.drafts.origin[name]
         return tile_of if tile_of is None or origin is None else tile_of[origin]
 
-    def reach(self, program: Program, name: str, operand: int, shape: tuple[int, ...]) -> Reach | None:
-        """Which tiles of its unit need each element of an operand of ``name``; ``None`` where the unit has no cores."""
-        unit = self.drafts.home[name]
+    def reach(self, link: Link) -> Reach | None:
+        """Which tiles of its unit need each element of what a consumer reads; ``None`` where the unit has no cores."""
+        unit = self.drafts.home[link.consumer]
         tile = self.tiles[unit]
         if tile is None:
             return None
-        if name == self.drafts.units[unit][0]:
-            return self.layers[unit].reach(tile, operand)
-        tile_of = self.of_elements(name)
+        if link.consumer == self.drafts.units[unit][0]:
+            return self.layers[unit].reach(tile, link.operand)
+        return self._elementwise(link, self.of_elements(link.consumer), tile.cores)
+
+    def anywhere(self, link: Link) -> Reach:
+        """The same of a consumer in a unit whose tiles do not matter: one core needs every element."""
+        return self._elementwise(link, np.zeros(self.drafts.program.shapes[link.consumer], np.int64), 1)
+
+    def _elementwise(self, link: Link, tile_of: np.ndarray | None, cores: int) -> Reach:
         assert tile_of is not None
-        return elementwise(program.nodes[name], tile_of, program.shapes[name], shape, tile.cores)
+        program, name = self.drafts.program, link.consumer
+        return elementwise(program.nodes[name], tile_of, program.shapes[name], link.shape, cores)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,32 +105,20 @@ class Flow:
     counts: np.ndarray
 
 
-def flows(program: Program, read: Mapping[str, tuple[Operand, ...]], placed: Placed) -> Iterator[Flow]:
+def flows(placed: Placed) -> Iterator[Flow]:
     """All messages that leave their core, by emitting node and operand."""
-    drafts = placed.drafts
-    for name in drafts.home:
-        for k, operand in enumerate(read[name]):
-            for emitter, places in operand.sources.items():
-                if _beside(drafts, emitter, name, places):
-                    continue
-                found = _between(program, placed, emitter, name, k, operand.shape, places)
-                if found is not None and len(found.counts):
-                    yield found
+    for link in links(placed.drafts):
+        found = _between(placed, link)
+        if found is not None and len(found.counts):
+            yield found
 
 
-def _beside(drafts: Drafts, emitter: str, name: str, places: np.ndarray | None) -> bool:
-    """Whether every element obviously stays on its core."""
-    return places is None and drafts.home[emitter] == drafts.home[name] and drafts.origin[emitter] is drafts.origin[name]
-
-
-def _between(
-    program: Program, placed: Placed, emitter: str, name: str, k: int, shape: tuple[int, ...], places: np.ndarray | None
-) -> Flow | None:
-    drafts = placed.drafts
-    tile_of, reach = placed.of_elements(emitter), placed.reach(program, name, k, shape)
+def _between(placed: Placed, link: Link) -> Flow | None:
+    home = placed.drafts.home
+    tile_of, reach = placed.of_elements(link.emitter), placed.reach(link)
     if tile_of is None or reach is None:
         return None
-    elements, group = _paired(shape, places, reach)
+    elements, group = _paired(link, reach)
     if len(elements) > len(tile_of) or np.bincount(elements, minlength=1).max() > 1:
         elements, targets = _once(elements, group, reach)
         tiles, targets, counts = _histogram(tile_of[elements], targets, int(reach.tiles.max()) + 1)
@@ -104,47 +126,41 @@ def _between(
         tiles, groups, counts = _histogram(tile_of[elements], group, len(reach.sizes))
         which, targets = _members(groups, reach)
         tiles, counts = tiles[which], counts[which]
-    sources = placed.first_core[drafts.home[emitter]] + tiles
-    targets = placed.first_core[drafts.home[name]] + targets
+    sources = placed.first_core[home[link.emitter]] + tiles
+    targets = placed.first_core[home[link.consumer]] + targets
     leaves = sources != targets
-    return Flow(emitter, name, sources[leaves], targets[leaves], counts[leaves])
+    return Flow(link.emitter, link.consumer, sources[leaves], targets[leaves], counts[leaves])
 
 
-def _paired(shape: tuple[int, ...], places: np.ndarray | None, reach: Reach) -> tuple[np.ndarray, np.ndarray]:
+def _paired(link: Link, reach: Reach) -> tuple[np.ndarray, np.ndarray]:
     """Elements of the emitter, and the group of tiles that needs each, flat; an element that is repeated is there again."""
-    full = np.broadcast_shapes(shape, reach.group.shape)
-    elements = np.arange(int(np.prod(shape))).reshape(shape) if places is None else places
+    full = np.broadcast_shapes(link.shape, reach.group.shape)
+    elements = np.arange(prod(link.shape)).reshape(link.shape) if link.places is None else link.places
     elements, group = (np.broadcast_to(array, full).ravel() for array in (elements, reach.group))
     if elements.min(initial=0) < 0:
         elements, group = elements[elements >= 0], group[elements >= 0]
     return elements, group
 
 
-def leaving(program: Program, read: Mapping[str, tuple[Operand, ...]], placed: Placed, unit: int, terms: Terms) -> np.ndarray:
+def leaving(placed: Placed, unit: int, terms: Terms) -> np.ndarray:
     """Output axons by element of a unit's first node: one for each core that a message leaves for, at most.
 
     The units after it must have their tiles. A consumer that joined this unit, or an earlier one, takes one core.
     """
     drafts = placed.drafts
-    total = np.zeros(int(np.prod(placed.layers[unit].grid.shape)), np.int64)
-    for name, home in drafts.home.items():
-        for k, operand in enumerate(read[name]):
-            for emitter, places in operand.sources.items():
-                if drafts.home[emitter] != unit or _beside(drafts, emitter, name, places):
-                    continue
-                if home <= unit:
-                    anywhere = np.zeros(program.shapes[name], np.int64)
-                    reach: Reach | None = elementwise(program.nodes[name], anywhere, program.shapes[name], operand.shape, 1)
-                else:
-                    reach = placed.reach(program, name, k, operand.shape)
-                if reach is None:
-                    continue
-                elements, group = _paired(operand.shape, places, reach)
-                axons = np.bincount(elements, weights=reach.sizes[group], minlength=int(np.prod(program.shapes[emitter])))
-                origin = drafts.origin[emitter]
-                if origin is not None:
-                    axons = np.bincount(origin, weights=axons, minlength=len(total))
-                total += axons.astype(np.int64) * terms.levels_of(program.nodes[emitter])
+    total = np.zeros(prod(placed.layers[unit].grid.shape), np.int64)
+    for link in links(drafts):
+        emitter = link.emitter
+        if drafts.home[emitter] != unit:
+            continue
+        reach = placed.anywhere(link) if drafts.home[link.consumer] <= unit else placed.reach(link)
+        if reach is None:
+            continue
+        elements, group = _paired(link, reach)
+        axons = np.bincount(elements, weights=reach.sizes[group], minlength=prod(drafts.program.shapes[emitter]))
+        if (origin := drafts.origin[emitter]) is not None:
+            axons = np.bincount(origin, weights=axons, minlength=len(total))
+        total += axons.astype(np.int64) * terms.levels_of(drafts.program.nodes[emitter])
     return total
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import accumulate
 
 from ecmt_deploy.placement.layers import layer
 from ecmt_deploy.placement.routes import Placed, leaving
@@ -22,10 +23,10 @@ def settle(program: Program, read: Mapping[str, tuple[Operand, ...]], terms: Ter
     alone: set[str | None] = set()
     while True:
         drafts = gather(program, read, alone)
-        placed, demands = _tile(program, read, drafts, terms)
+        placed, demands = _tile(drafts, terms)
         apart: set[str | None] = set()
         for unit, tile_of in enumerate(placed.tile_of):
-            apart.add(split_rows(drafts, program, unit, tile_of))
+            apart.add(split_rows(drafts, unit, tile_of))
             if tile_of is None and demands[unit].layer.whole:
                 neurons = (name for name in drafts.units[unit] if program.nodes[name].emits == "spikes")
                 apart.add(next(neurons, None))
@@ -35,26 +36,23 @@ def settle(program: Program, read: Mapping[str, tuple[Operand, ...]], terms: Ter
         alone |= apart
 
 
-def _tile(
-    program: Program, read: Mapping[str, tuple[Operand, ...]], drafts: Drafts, terms: Terms
-) -> tuple[Placed, list[Demand]]:  # fmt: skip
+def _tile(drafts: Drafts, terms: Terms) -> tuple[Placed, list[Demand]]:
     """The tile of every unit, the last first: how many cores a message goes to is known when its consumers have theirs."""
-    layers = []
+    program, layers = drafts.program, []
     for first, *_ in drafts.units:
-        axons = tuple(operand_axons(program, operand, terms) for operand in read[first])
-        shapes = tuple(operand.shape for operand in read[first])
+        axons = tuple(operand_axons(program, operand, terms) for operand in drafts.read[first])
+        shapes = tuple(operand.shape for operand in drafts.read[first])
         layers.append(layer(program.nodes[first], program.shapes[first], shapes, axons))
     nothing = [None] * len(layers)
     placed = Placed(drafts, layers, [*nothing], [*nothing], [0] * len(layers))
     demands: list[Demand] = []
     for unit in reversed(range(len(layers))):
-        out = leaving(program, read, placed, unit, terms) if "output_axons" in terms.limits else 0
-        asked = demand(program, read, drafts, unit, layers[unit], terms, out)
+        out = leaving(placed, unit, terms) if "output_axons" in terms.limits else 0
+        asked = demand(drafts, unit, layers[unit], terms, out)
         tile = fewest_cores(asked, terms)
         if tile is not None:
             placed.tiles[unit], placed.tile_of[unit] = tile, tile.of_elements()
         demands.insert(0, asked)
-    for unit in range(1, len(layers)):
-        before = placed.tiles[unit - 1]
-        placed.first_core[unit] = placed.first_core[unit - 1] + (before.cores if before else 0)
+    taken = accumulate((tile.cores if tile else 0 for tile in placed.tiles), initial=0)
+    placed.first_core[:] = list(taken)[:-1]
     return placed, demands

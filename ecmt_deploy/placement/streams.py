@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -34,14 +35,16 @@ def operands(program: Program) -> dict[str, tuple[Operand, ...]]:
     for name, node in program.nodes.items():
         if node.role == "movement":
             wired[name] = _wire(program, name, wired)
-        else:
-            read[name] = tuple(_operand(program, source, wired) for source in program.operands[name])
+            continue
+        read[name] = tuple(_operand(program, source, wired) for source in program.operands[name])
+        if node.role == "constant":
+            wired[name] = {}
     return read
 
 
 def _wire(program: Program, name: str, wired: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     inputs = program.operands[name]
-    parts = [wired[source] if source in wired else _whole(program, source) for source in inputs]
+    parts = [wired[source] if source in wired else {source: _whole(program.shapes[source])} for source in inputs]
     nothing = [np.broadcast_to(np.int64(0), program.shapes[source]) for source in inputs]
     emitters = dict.fromkeys(emitter for part in parts for emitter in part)
     return {
@@ -50,20 +53,14 @@ def _wire(program: Program, name: str, wired: dict[str, dict[str, np.ndarray]]) 
     }
 
 
-def _whole(program: Program, source: str) -> dict[str, np.ndarray]:
-    if program.nodes[source].role == "constant":
-        return {}
-    shape = program.shapes[source]
-    return {source: np.arange(1, 1 + int(np.prod(shape)), dtype=np.int64).reshape(shape)}
+def _whole(shape: tuple[int, ...]) -> np.ndarray:
+    return np.arange(1, 1 + prod(shape), dtype=np.int64).reshape(shape)
 
 
 def _operand(program: Program, source: str, wired: dict[str, dict[str, np.ndarray]]) -> Operand:
-    node = program.nodes[source]
-    sources: dict[str, np.ndarray | None]
+    sources: dict[str, np.ndarray | None] = {source: None}
     if source in wired:
         sources = {emitter: places - 1 for emitter, places in wired[source].items() if places.any()}
-    else:
-        sources = {} if node.role == "constant" else {source: None}
-    inputs = {emitter for emitter in sources if program.nodes[emitter].role == "input"}
-    emitters = {emitter: places for emitter, places in sources.items() if emitter not in inputs}
-    return Operand(program.shapes[source], emitters, bool(inputs))
+    from_input = program.input_name in sources
+    sources.pop(program.input_name, None)
+    return Operand(program.shapes[source], sources, from_input)

@@ -103,36 +103,29 @@ class Terms:
 
 def assumptions(program: Program, hardware: Hardware, terms: Terms, chips: int | None) -> tuple[str, ...]:
     """What the numbers of a placement rest on, a sentence each."""
-    limits, abilities = hardware.limits, hardware.abilities
-    said = ["A core holds one unit; units take consecutive cores in the order of the program."]
-    if program.integer:
-        said.append("Weights and states have the widths of the integer program.")
-    else:
-        said.append(_width("Weights", terms.weight_bits, limits.weight_bits))
-        said.append(_width("States", terms.state_bits, limits.state_bits))
-    if abilities.weight_sharing is None:
-        said.append("Whether weights can be shared is unknown: assumed not, so every row or position stores its own.")
-    if terms.binary:
-        said.append("Spikes carry no payload: each level of a neuron, of either sign, takes a neuron, an axon and synapses.")
-    elif limits.graded_payload_bits is None:
-        said.append("The payload of a spike is unknown: assumed wide enough for every level.")
-    for name, what in (("programmable_neurons", "neurons run code"), ("dense_connections", "there are dense connections")):
-        if getattr(abilities, name) is None:
-            said.append(f"Whether {what} is unknown: assumed so.")
+    limits, abilities, mesh = hardware.limits, hardware.abilities, terms.mesh
     unknown = [name for resource, name in RESOURCES.items() if resource not in terms.limits and name != "memory_bytes_per_core"]
     if "memory_bytes" in terms.limits:
         unknown = [name for name in unknown if "memory" not in name]
-    if unknown:
-        said.append(f"Unknown, so not binding: {', '.join(unknown)}.")
-    if terms.chips is None:
-        said.append("The size of the largest system is unknown: as many chips as it takes.")
-    said.append("The image reaches the encoding layer from outside, and the readout leaves the chip: neither is routed.")
-    said.append("A message to several cores is a packet to each; one to its own core is none.")
-    if terms.mesh is None:
-        said.append("The mesh of the chip is unknown: no hops.")
-    elif chips is not None and chips > 1:
-        said.append("Chips stand side by side in one row, and the mesh goes on over their borders.")
-    return tuple(said)
+    said = {
+        "A core holds one unit; units take consecutive cores in the order of the program.": True,
+        "Weights and states have the widths of the integer program.": program.integer,
+        _width("Weights", terms.weight_bits, limits.weight_bits): not program.integer,
+        _width("States", terms.state_bits, limits.state_bits): not program.integer,
+        "Whether weights can be shared is unknown: assumed not, so every row or position stores its own.":
+            abilities.weight_sharing is None,
+        "Spikes carry no payload: each level of a neuron, of either sign, takes a neuron, an axon and synapses.": terms.binary,
+        "The payload of a spike is unknown: assumed wide enough for every level.": limits.graded_payload_bits is None,
+        "Whether neurons run code is unknown: assumed so.": abilities.programmable_neurons is None,
+        "Whether there are dense connections is unknown: assumed so.": abilities.dense_connections is None,
+        f"Unknown, so not binding: {', '.join(unknown)}.": bool(unknown),
+        "The size of the largest system is unknown: as many chips as it takes.": terms.chips is None,
+        "The image reaches the encoding layer from outside, and the readout leaves the chip: neither is routed.": True,
+        "A message to several cores is a packet to each; one to its own core is none.": True,
+        "The mesh of the chip is unknown: no hops.": mesh is None,
+        "Chips stand side by side in one row, and the mesh goes on over their borders.": mesh is not None and (chips or 0) > 1,
+    }  # fmt: skip
+    return tuple(sentence for sentence, holds in said.items() if holds)
 
 
 def _width(what: str, bits: int, figure: Figure | None) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, prod
 
 import numpy as np
 
@@ -58,84 +59,69 @@ class Demand:
         return used
 
 
-def demand(
-    program: Program, read: Mapping[str, tuple[Operand, ...]], drafts: Drafts, unit: int, layer: Layer, terms: Terms,
-    leaving: np.ndarray | int,
-) -> Demand:  # fmt: skip
+def demand(drafts: Drafts, unit: int, layer: Layer, terms: Terms, leaving: np.ndarray | int) -> Demand:
     """What a unit asks of its cores; ``leaving`` is the number of output axons by element of its first node."""
-    names = drafts.units[unit]
-    size = int(np.prod(layer.grid.shape))
-    every = _Counter(size)
-    emitting: np.ndarray | int = 0
-    computing: np.ndarray | int = 1
-    state_bits: np.ndarray | int = 0
-    arriving: np.ndarray | int = 0
-    for name in names:
-        node, count = program.nodes[name], every.count(drafts.origin[name])
-        neurons = terms.levels_of(node)
-        if node.emits == "spikes":
-            emitting = emitting + count * neurons
-        else:
-            computing = np.maximum(computing, count)
-        words = node.words(program.shapes[name], *(operand.shape for operand in read[name]))
-        state_bits = state_bits + count * (words * neurons * terms.state_bits_of(node))
-        if name != names[0]:
-            arriving = arriving + count * _arriving(program, read[name], drafts, name, terms)
-    first = program.nodes[names[0]]
+    program, names = drafts.program, drafts.units[unit]
+    size = prod(layer.grid.shape)
+    origins = {id(drafts.origin[name]): drafts.origin[name] for name in names}  # nodes that follow one another share it
+    by_origin = {key: _count(origin, size) for key, origin in origins.items()}
+    count = {name: by_origin[id(drafts.origin[name])] for name in names}
+    nodes = {name: program.nodes[name] for name in names}
+    spiking = [name for name in names if nodes[name].emits == "spikes"]
+    emitting = sum(count[name] * terms.levels_of(nodes[name]) for name in spiking)
+    computing = (count[name] for name in names if name not in spiking)
+    first = nodes[names[0]]
     return Demand(
         layer,
         terms.weight_bits_of(first),
         terms.state_bits_of(first),
-        neurons=Load(layer.grid, np.maximum(computing, emitting)),
-        state_bits=Load(layer.grid, state_bits),
-        input_axons=Load(layer.grid, arriving),
+        neurons=Load(layer.grid, np.max(np.broadcast_arrays(1, emitting, *computing), axis=0)),
+        state_bits=Load(layer.grid, sum(count[name] * _state_bits(drafts, name, terms) for name in names)),
+        input_axons=Load(layer.grid, sum(count[name] * _arriving(drafts, name, terms) for name in names[1:])),
         output_axons=Load(layer.grid, leaving),
         coupled=any(name in drafts.rows for name in names),
     )
 
 
-class _Counter:
+def _count(origin: np.ndarray | None, size: int) -> np.ndarray | int:
     """How many elements of a stream stand beside each element of a unit's first node; an int where it is the same of all."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.known: dict[int, np.ndarray | int] = {}  # by origin: nodes that follow one another share the array
-
-    def count(self, origin: np.ndarray | None) -> np.ndarray | int:
-        if origin is None:
-            return 1
-        if id(origin) not in self.known:
-            count = np.bincount(origin, minlength=self.size)
-            self.known[id(origin)] = int(count[0]) if (count == count[0]).all() else count
-        return self.known[id(origin)]
+    if origin is None:
+        return 1
+    count = np.bincount(origin, minlength=size)
+    return int(count[0]) if (count == count[0]).all() else count
 
 
-def _arriving(program: Program, inputs: tuple[Operand, ...], drafts: Drafts, name: str, terms: Terms) -> int:
+def _state_bits(drafts: Drafts, name: str, terms: Terms) -> int:
+    """Bits of state of one element of a node."""
+    node, shapes = drafts.program.nodes[name], (operand.shape for operand in drafts.read[name])
+    return int(node.words(drafts.program.shapes[name], *shapes) * terms.levels_of(node) * terms.state_bits_of(node))
+
+
+def _arriving(drafts: Drafts, name: str, terms: Terms) -> int:
     """Axons that reach one element of a joined node from elsewhere."""
-    arriving = 0
-    for operand in inputs:
-        axons = operand_axons(program, operand, terms)
-        if axons and not program.nodes[name].coupling(len(operand.shape)) and not _local(program, drafts, name, operand):
-            arriving += axons
-    return arriving
+    coupling = drafts.program.nodes[name].coupling
+    return sum(
+        operand_axons(drafts.program, operand, terms)
+        for operand in drafts.read[name]
+        if not coupling(len(operand.shape)) and not _local(drafts, name, operand)
+    )
 
 
-def _local(program: Program, drafts: Drafts, name: str, operand: Operand) -> bool:
+def _local(drafts: Drafts, name: str, operand: Operand) -> bool:
     """Whether each element of an operand is computed where the node needs it."""
-    if operand.from_input or any(drafts.home[emitter] != drafts.home[name] for emitter in operand.sources):
+    if operand.from_input or {drafts.home[emitter] for emitter in operand.sources} != {drafts.home[name]}:
         return False
-    theirs, mine, shape = inherited(drafts, operand), drafts.origin[name], program.shapes[name]
+    theirs, mine, shape = inherited(drafts, operand), drafts.origin[name], drafts.program.shapes[name]
     if theirs is mine:
         return True
-    identity = np.arange(int(np.prod(shape)))
+    identity = np.arange(prod(shape))
     theirs = np.broadcast_to((identity if theirs is None else theirs).reshape(operand.shape), shape).ravel()
     return np.array_equal(theirs, identity if mine is None else mine)
 
 
 def operand_axons(program: Program, operand: Operand, terms: Terms) -> int:
     """Axons of one element of an operand: the most of the nodes it comes from; none where it is constant."""
-    axons = [terms.levels_of(program.nodes[emitter]) for emitter in operand.sources]
-    return max([*axons, int(operand.from_input)])
+    return max([int(operand.from_input), *(terms.levels_of(program.nodes[emitter]) for emitter in operand.sources)])
 
 
 def smallest(demand: Demand) -> Tile:
@@ -176,18 +162,10 @@ def _widest(demand: Demand, terms: Terms, resources: Collection[str], rows: int,
         return tile if all(used[resource] <= terms.limits[resource] for resource in resources) else None
 
     found = fitting(1)
-    if found is not None or demand.layer.whole:
+    if found is not None or demand.layer.whole or fitting(most) is None:
         return found
-    found = fitting(most)
-    few, many = 1, most  # column tiles: so few do not fit; so many do
-    while found is not None and many - few > 1:
-        middle = (few + many) // 2
-        tile = fitting(middle)
-        if tile is None:
-            few = middle
-        else:
-            found, many = tile, middle
-    return found
+    fewer = range(most - 1, 1, -1)
+    return fitting(most - bisect(fewer, False, key=lambda column_tiles: fitting(column_tiles) is None))
 
 
 def binding(demand: Demand, terms: Terms, tile: Tile, used: Mapping[str, int]) -> str | None:

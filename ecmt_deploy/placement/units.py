@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 
@@ -17,6 +18,7 @@ class Drafts:
 
     Attributes
     ----------
+    program, read : the program, and the operands of its nodes
     units : their nodes, in the order of the program; the first decides the cores
     home : index of each node's unit
     origin : by node, for each element of its stream (flat) the element of the unit's first node whose core computes it;
@@ -24,19 +26,18 @@ class Drafts:
     rows : the same for what a node that couples whole rows takes, in the operand's shape, where it joined a unit
     """
 
+    program: Program
+    read: Mapping[str, tuple[Operand, ...]]
     units: list[list[str]] = field(default_factory=list)
     home: dict[str, int] = field(default_factory=dict)
     origin: dict[str, np.ndarray | None] = field(default_factory=dict)
     rows: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def begin(self, name: str) -> None:
-        """A unit of its own."""
-        self.home[name], self.origin[name] = len(self.units), None
-        self.units.append([name])
-
-    def join(self, name: str, unit: int, origin: np.ndarray | None) -> None:
-        """A node on the cores of ``unit``."""
+    def put(self, name: str, unit: int, origin: np.ndarray | None = None) -> None:
+        """A node on the cores of ``unit``, which it begins where there is no such unit yet."""
         self.home[name], self.origin[name] = unit, origin
+        if unit == len(self.units):
+            self.units.append([])
         self.units[unit].append(name)
 
 
@@ -51,30 +52,29 @@ def gather(program: Program, read: Mapping[str, tuple[Operand, ...]], alone: Col
     computes its main operand: among the operands that come from one unit whole, the latest unit's of those as large as the
     result; a node without such an operand begins a unit too.
     """
-    drafts = Drafts()
+    drafts = Drafts(program, read)
     for name, inputs in read.items():
         node = program.nodes[name]
         if node.role in ("input", "output", "constant"):
             continue
+        shape = program.shapes[name]
         begins = node.layer in CONNECTED or name in alone
-        main = None if begins else _main(drafts, inputs, int(np.prod(program.shapes[name])))
+        unit, main = (-1, None) if begins else _main(drafts, inputs, prod(shape))
         if main is None:
-            drafts.begin(name)
+            drafts.put(name, len(drafts.units))
             continue
-        unit = drafts.home[next(iter(main.sources))]
-        codes, shape = inherited(drafts, main), program.shapes[name]
-        axes = node.coupling(len(main.shape))
+        codes, axes = inherited(drafts, main), node.coupling(len(main.shape))
         if axes:
             drafts.rows[name] = _explicit(codes, main.shape)
         if main.shape != shape:
             codes = _reshaped(_explicit(codes, main.shape), axes, shape)
-        drafts.join(name, unit, codes)
+        drafts.put(name, unit, codes)
     return drafts
 
 
 def _explicit(codes: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
     """Origins as an array of ``shape``, also where they are the elements themselves."""
-    return (np.arange(int(np.prod(shape))) if codes is None else codes).reshape(shape)
+    return (np.arange(prod(shape)) if codes is None else codes).reshape(shape)
 
 
 def _reshaped(codes: np.ndarray, axes: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
@@ -85,16 +85,11 @@ def _reshaped(codes: np.ndarray, axes: tuple[int, ...], shape: tuple[int, ...]) 
     return np.broadcast_to(codes, shape).ravel()
 
 
-def _main(drafts: Drafts, inputs: tuple[Operand, ...], size: int) -> Operand | None:
-    best, best_rank = None, (False, -1)
-    for operand in inputs:
-        units = {drafts.home[emitter] for emitter in operand.sources}
-        if len(units) != 1:
-            continue
-        rank = (int(np.prod(operand.shape)) >= size, units.pop())
-        if rank > best_rank:
-            best, best_rank = operand, rank
-    return best
+def _main(drafts: Drafts, inputs: tuple[Operand, ...], size: int) -> tuple[int, Operand | None]:
+    """The operand that a node follows, and its unit."""
+    homes = [({drafts.home[emitter] for emitter in operand.sources}, operand) for operand in inputs]
+    whole = [(units.pop(), operand) for units, operand in homes if len(units) == 1]
+    return max(whole, key=lambda found: (prod(found[1].shape) >= size, found[0]), default=(-1, None))
 
 
 def inherited(drafts: Drafts, operand: Operand) -> np.ndarray | None:
@@ -126,7 +121,7 @@ def beside(codes: np.ndarray) -> np.ndarray:
     return matrix.reshape(codes.shape)
 
 
-def split_rows(drafts: Drafts, program: Program, unit: int, tile_of: np.ndarray | None) -> str | None:
+def split_rows(drafts: Drafts, unit: int, tile_of: np.ndarray | None) -> str | None:
     """The first node of a unit that couples rows which lie on several cores; ``tile_of`` is the core of each element of the
     unit's first node, ``None`` where it has no cores."""
     for name in drafts.units[unit]:
@@ -134,7 +129,7 @@ def split_rows(drafts: Drafts, program: Program, unit: int, tile_of: np.ndarray 
             continue
         if tile_of is None:
             return name
-        axes = program.nodes[name].coupling(drafts.rows[name].ndim)
+        axes = drafts.program.nodes[name].coupling(drafts.rows[name].ndim)
         tiles = tile_of[drafts.rows[name]]
         if (tiles.min(axis=axes) != tiles.max(axis=axes)).any():
             return name
