@@ -13,11 +13,12 @@ import numpy as np
 from ecmt_deploy.door import ChipLike, ProgramLike, as_chip, as_program
 from ecmt_deploy.placement import obstacles
 from ecmt_deploy.placement.result import Obstacle, Placement, Route, Unit, Use
-from ecmt_deploy.placement.routes import Map, Placed, flows, route
+from ecmt_deploy.placement.routes import Map, flows, route
 from ecmt_deploy.placement.settling import settle
 from ecmt_deploy.placement.streams import operands
 from ecmt_deploy.placement.terms import Terms, assumptions
-from ecmt_deploy.placement.tiling import Demand, binding, smallest
+from ecmt_deploy.placement.tiling import binding, smallest
+from ecmt_deploy.placement.units import Draft
 
 __all__ = ["Obstacle", "Placement", "Route", "Unit", "Use", "place"]
 
@@ -39,24 +40,18 @@ def place(program: ProgramLike, hardware: ChipLike) -> Placement:
     """
     program, hardware = as_program(program), as_chip(hardware)
     terms = Terms.of(hardware)
-    placed, demands = settle(program, operands(program), terms)
-    cores = sum(tile.cores for tile in placed.tiles if tile)
+    drafts = settle(program, operands(program), terms)
+    cores = sum(draft.cores for draft in drafts.units)
     chips = ceil(cores / terms.cores_per_chip) if terms.cores_per_chip else None
     where, routes, leaving = Map.of(cores, terms), [], np.zeros(cores, np.int64)
-    for flow in flows(placed):
+    for flow in flows(drafts):
         routes.append(route(flow, prod(program.shapes[flow.emitter]), where))
         axons = flow.counts * terms.levels_of(program.nodes[flow.emitter])
         leaving += np.bincount(flow.sources, weights=axons, minlength=cores).astype(np.int64)
-    units = _units(placed, demands, leaving, terms)
-    narrow = {
-        unit.name: (asked.layer, {name: use.used for name, use in unit.use.items()})
-        for unit, asked in zip(units, demands, strict=True)
-        if not unit.cores
-    }
     return Placement(
         hardware=hardware.name,
         title=hardware.title,
-        units=units,
+        units=tuple(_unit(draft, leaving, terms) for draft in drafts.units),
         routes=tuple(routes),
         cores=cores,
         chips=chips,
@@ -65,31 +60,26 @@ def place(program: ProgramLike, hardware: ChipLike) -> Placement:
             *obstacles.abilities(program, hardware),
             *obstacles.widths(program, hardware, terms),
             *obstacles.analog(program, [sent.source for sent in routes], terms),
-            *obstacles.untiled(narrow, terms),
+            *obstacles.untiled([draft for draft in drafts.units if not draft.tile], terms),
             *obstacles.size(cores, terms),
         ),
         assumptions=assumptions(program, hardware, terms, chips),
     )
 
 
-def _units(placed: Placed, demands: list[Demand], leaving: np.ndarray, terms: Terms) -> tuple[Unit, ...]:
-    """Units as the result says them; ``leaving`` is the number of output axons by core."""
-    units = []
-    for names, asked, tile, first in zip(placed.drafts.units, demands, placed.tiles, placed.first_core, strict=True):
-        shown = tile or smallest(asked)
-        used = asked.use(shown, terms)
-        if tile is not None:
-            used["output_axons"] = int(leaving[first : first + tile.cores].max())
-        units.append(
-            Unit(
-                name=names[0],
-                nodes=tuple(names),
-                first_core=first,
-                cores=tile.cores if tile else 0,
-                rows_per_core=shown.rows,
-                columns_per_core=shown.columns,
-                use={name: Use(amount, terms.limits.get(name)) for name, amount in used.items()},
-                binding=binding(asked, terms, tile, used) if tile else None,
-            )
-        )
-    return tuple(units)
+def _unit(draft: Draft, leaving: np.ndarray, terms: Terms) -> Unit:
+    """A unit as the result says it; ``leaving`` is the number of output axons by core."""
+    tile = draft.tile or smallest(draft.demand)
+    used = draft.demand.use(tile, terms)
+    if draft.tile:
+        used["output_axons"] = int(leaving[draft.first_core : draft.first_core + draft.cores].max())
+    return Unit(
+        name=draft.names[0],
+        nodes=tuple(draft.names),
+        first_core=draft.first_core,
+        cores=draft.cores,
+        rows_per_core=tile.rows,
+        columns_per_core=tile.columns,
+        use={name: Use(amount, terms.limits.get(name)) for name, amount in used.items()},
+        binding=binding(draft.demand, terms, tile, used) if draft.tile else None,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from math import ceil, prod
@@ -29,11 +30,6 @@ class Reach:
     group: np.ndarray
     starts: np.ndarray
     tiles: np.ndarray
-
-    @classmethod
-    def single(cls, tile_of: np.ndarray, tiles: int) -> Reach:
-        """Each element is needed by one tile."""
-        return cls(tile_of, np.arange(tiles + 1), np.arange(tiles))
 
     @classmethod
     def rows(cls, tile: Tile) -> Reach:
@@ -212,7 +208,12 @@ def elementwise(node: Op, tile_of: np.ndarray, shape: Shape, operand: Shape, cor
     kept = tile_of.reshape(shape)
     if axes and len(shape) < len(operand):  # a mean that drops its axes
         kept = np.expand_dims(kept, axes)
-    return Reach.single(kept, cores)
+    return Reach(kept, np.arange(cores + 1), np.arange(cores))  # one tile each
+
+
+_LAYERS: dict[str, Callable[..., Layer]] = {
+    "linear": Linear, "convolution": Convolution, "matmul": Product, "mean": Mean, "elements": Elements,
+}  # fmt: skip
 
 
 def layer(node: Op, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...]) -> Layer:
@@ -223,11 +224,7 @@ def layer(node: Op, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int,
     shape, operands : of its stream and its operands
     axons : axons of one element of each operand
     """
-    kinds: dict[str, Any] = {
-        "linear": Linear, "convolution": Convolution, "matmul": Product, "mean": Mean, "elements": Elements,
-    }  # fmt: skip
-    made: Layer = kinds[node.layer](node, shape, operands, axons)
-    return made
+    return _LAYERS[node.layer](node, shape, operands, axons)
 
 
 def _windows(node: Any, operand: Shape, shape: Shape) -> np.ndarray:

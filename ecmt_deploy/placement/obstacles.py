@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from math import ceil
 
 from ecmt_deploy.chips import Hardware
 from ecmt_deploy.placement.layers import Layer, Linear, Product
 from ecmt_deploy.placement.result import Obstacle
 from ecmt_deploy.placement.terms import Terms
+from ecmt_deploy.placement.tiling import smallest
+from ecmt_deploy.placement.units import Draft
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.ops import Op
 
@@ -62,13 +64,14 @@ def analog(program: Program, emitters: Iterable[str], terms: Terms) -> Iterator[
         )  # fmt: skip
 
 
-def untiled(found: Mapping[str, tuple[Layer, dict[str, int]]], terms: Terms) -> Iterator[Obstacle]:
-    """Units whose smallest tile is too much for a core: ``found`` has their layer and its use; equal needs once."""
+def untiled(drafts: Iterable[Draft], terms: Terms) -> Iterator[Obstacle]:
+    """Units whose smallest tile is too much for a core; equal needs once."""
     alike: dict[tuple[str, int, str], list[str]] = defaultdict(list)
-    for name, (layer, used) in found.items():
+    for draft in drafts:
+        layer, used = draft.demand.layer, draft.demand.use(smallest(draft.demand), terms)
         for resource, limit in terms.limits.items():
             if used[resource] > limit:
-                alike[resource, used[resource], _mend(layer, resource, used[resource], limit)].append(name)
+                alike[resource, used[resource], _mend(layer, resource, used[resource], limit)].append(draft.names[0])
     for (resource, need, mend), names in alike.items():
         others = f"; {len(names) - 1} more like it" if len(names) > 1 else ""
         yield Obstacle(names[0], resource, need, terms.limits[resource], mend + others)

@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ecmt_deploy.placement.layers import Layer, Reach, elementwise
+from ecmt_deploy.placement.layers import Reach, elementwise
 from ecmt_deploy.placement.result import Route
 from ecmt_deploy.placement.terms import Terms
-from ecmt_deploy.placement.tiles import Tile
 from ecmt_deploy.placement.units import Drafts
 
 #: histograms with at most so many bins are counted by index, larger ones by sorting
@@ -46,51 +45,7 @@ def links(drafts: Drafts) -> Iterator[Link]:
                     yield Link(emitter, name, k, operand.shape, places)
 
 
-@dataclass(frozen=True, eq=False)
-class Placed:
-    """Units on their tiles.
-
-    Attributes
-    ----------
-    layers, tiles : by unit; no tile where it could not be divided
-    tile_of : by unit, tile of each element of its first node (flat)
-    first_core : by unit
-    """
-
-    drafts: Drafts
-    layers: list[Layer]
-    tiles: list[Tile | None]
-    tile_of: list[np.ndarray | None]
-    first_core: list[int]
-
-    def of_elements(self, name: str) -> np.ndarray | None:
-        """Tile of each element of a node's stream (flat), within its unit."""
-        unit = self.drafts.home[name]
-        tile_of, origin = self.tile_of[unit], self.drafts.origin[name]
-        return tile_of if tile_of is None or origin is None else tile_of[origin]
-
-    def reach(self, link: Link) -> Reach | None:
-        """Which tiles of its unit need each element of what a consumer reads; ``None`` where the unit has no cores."""
-        unit = self.drafts.home[link.consumer]
-        tile = self.tiles[unit]
-        if tile is None:
-            return None
-        if link.consumer == self.drafts.units[unit][0]:
-            return self.layers[unit].reach(tile, link.operand)
-        return self._elementwise(link, self.of_elements(link.consumer), tile.cores)
-
-    def anywhere(self, link: Link) -> Reach:
-        """The same of a consumer in a unit whose tiles do not matter: one core needs every element."""
-        return self._elementwise(link, np.zeros(self.drafts.program.shapes[link.consumer], np.int64), 1)
-
-    def _elementwise(self, link: Link, tile_of: np.ndarray | None, cores: int) -> Reach:
-        assert tile_of is not None
-        program, name = self.drafts.program, link.consumer
-        return elementwise(program.nodes[name], tile_of, program.shapes[name], link.shape, cores)
-
-
-@dataclass(frozen=True, eq=False)
-class Flow:
+class Flow(NamedTuple):
     """Messages of one node to another, from one core to another: ``counts[i]`` elements from ``sources[i]`` to ``targets[i]``.
 
     Attributes
@@ -105,31 +60,39 @@ class Flow:
     counts: np.ndarray
 
 
-def flows(placed: Placed) -> Iterator[Flow]:
+def flows(drafts: Drafts) -> Iterator[Flow]:
     """All messages that leave their core, by emitting node and operand."""
-    for link in links(placed.drafts):
-        found = _between(placed, link)
-        if found is not None and len(found.counts):
-            yield found
+    for link in links(drafts):
+        tile_of, reach = drafts.tile_of(link.emitter), _reach(drafts, link)
+        if tile_of is None or reach is None:
+            continue
+        elements, group = _paired(link, reach)
+        if len(elements) > len(tile_of) or np.bincount(elements, minlength=1).max() > 1:
+            elements, targets = _once(elements, group, reach)
+            tiles, targets, counts = _histogram(tile_of[elements], targets, int(reach.tiles.max()) + 1)
+        else:
+            tiles, groups, counts = _histogram(tile_of[elements], group, len(reach.sizes))
+            which, targets = _members(groups, reach)
+            tiles, counts = tiles[which], counts[which]
+        sources = drafts.unit_of(link.emitter).first_core + tiles
+        targets = drafts.unit_of(link.consumer).first_core + targets
+        leaves = sources != targets
+        if leaves.any():
+            yield Flow(link.emitter, link.consumer, sources[leaves], targets[leaves], counts[leaves])
 
 
-def _between(placed: Placed, link: Link) -> Flow | None:
-    home = placed.drafts.home
-    tile_of, reach = placed.of_elements(link.emitter), placed.reach(link)
-    if tile_of is None or reach is None:
-        return None
-    elements, group = _paired(link, reach)
-    if len(elements) > len(tile_of) or np.bincount(elements, minlength=1).max() > 1:
-        elements, targets = _once(elements, group, reach)
-        tiles, targets, counts = _histogram(tile_of[elements], targets, int(reach.tiles.max()) + 1)
-    else:
-        tiles, groups, counts = _histogram(tile_of[elements], group, len(reach.sizes))
-        which, targets = _members(groups, reach)
-        tiles, counts = tiles[which], counts[which]
-    sources = placed.first_core[home[link.emitter]] + tiles
-    targets = placed.first_core[home[link.consumer]] + targets
-    leaves = sources != targets
-    return Flow(link.emitter, link.consumer, sources[leaves], targets[leaves], counts[leaves])
+def _reach(drafts: Drafts, link: Link) -> Reach | None:
+    """Which tiles of the consumer's unit need each element of what it reads; ``None`` where the unit has no cores."""
+    unit = drafts.unit_of(link.consumer)
+    if unit.tile is not None and link.consumer == unit.names[0]:
+        return unit.demand.layer.reach(unit.tile, link.operand)
+    tile_of = drafts.tile_of(link.consumer)
+    return None if tile_of is None else _elementwise(drafts, link, tile_of, unit.cores)
+
+
+def _elementwise(drafts: Drafts, link: Link, tile_of: np.ndarray, cores: int) -> Reach:
+    program, name = drafts.program, link.consumer
+    return elementwise(program.nodes[name], tile_of, program.shapes[name], link.shape, cores)
 
 
 def _paired(link: Link, reach: Reach) -> tuple[np.ndarray, np.ndarray]:
@@ -142,22 +105,25 @@ def _paired(link: Link, reach: Reach) -> tuple[np.ndarray, np.ndarray]:
     return elements, group
 
 
-def leaving(placed: Placed, unit: int, terms: Terms) -> np.ndarray:
+def leaving(drafts: Drafts, unit: int, terms: Terms) -> np.ndarray:
     """Output axons by element of a unit's first node: one for each core that a message leaves for, at most.
 
     The units after it must have their tiles. A consumer that joined this unit, or an earlier one, takes one core.
     """
-    drafts = placed.drafts
-    total = np.zeros(prod(placed.layers[unit].grid.shape), np.int64)
+    shapes = drafts.program.shapes
+    total = np.zeros(prod(shapes[drafts.units[unit].names[0]]), np.int64)
     for link in links(drafts):
         emitter = link.emitter
         if drafts.home[emitter] != unit:
             continue
-        reach = placed.anywhere(link) if drafts.home[link.consumer] <= unit else placed.reach(link)
+        if drafts.home[link.consumer] <= unit:
+            reach: Reach | None = _elementwise(drafts, link, np.zeros(shapes[link.consumer], np.int64), 1)
+        else:
+            reach = _reach(drafts, link)
         if reach is None:
             continue
         elements, group = _paired(link, reach)
-        axons = np.bincount(elements, weights=reach.sizes[group], minlength=prod(drafts.program.shapes[emitter]))
+        axons = np.bincount(elements, weights=reach.sizes[group], minlength=prod(shapes[emitter]))
         if (origin := drafts.origin[emitter]) is not None:
             axons = np.bincount(origin, weights=axons, minlength=len(total))
         total += axons.astype(np.int64) * terms.levels_of(drafts.program.nodes[emitter])

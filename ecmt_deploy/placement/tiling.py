@@ -9,7 +9,7 @@ from math import ceil, prod
 
 import numpy as np
 
-from ecmt_deploy.placement.layers import Layer
+from ecmt_deploy.placement.layers import Layer, layer
 from ecmt_deploy.placement.streams import Operand
 from ecmt_deploy.placement.terms import Terms
 from ecmt_deploy.placement.tiles import Load, Tile, row_choices
@@ -59,26 +59,27 @@ class Demand:
         return used
 
 
-def demand(drafts: Drafts, unit: int, layer: Layer, terms: Terms, leaving: np.ndarray | int) -> Demand:
+def demand(drafts: Drafts, names: list[str], terms: Terms, leaving: np.ndarray | int) -> Demand:
     """What a unit asks of its cores; ``leaving`` is the number of output axons by element of its first node."""
-    program, names = drafts.program, drafts.units[unit]
-    size = prod(layer.grid.shape)
+    program, first = drafts.program, names[0]
+    axons = tuple(operand_axons(program, operand, terms) for operand in drafts.read[first])
+    shapes = tuple(operand.shape for operand in drafts.read[first])
+    made = layer(program.nodes[first], program.shapes[first], shapes, axons)
     origins = {id(drafts.origin[name]): drafts.origin[name] for name in names}  # nodes that follow one another share it
-    by_origin = {key: _count(origin, size) for key, origin in origins.items()}
+    by_origin = {key: _count(origin, prod(made.grid.shape)) for key, origin in origins.items()}
     count = {name: by_origin[id(drafts.origin[name])] for name in names}
     nodes = {name: program.nodes[name] for name in names}
     spiking = [name for name in names if nodes[name].emits == "spikes"]
     emitting = sum(count[name] * terms.levels_of(nodes[name]) for name in spiking)
     computing = (count[name] for name in names if name not in spiking)
-    first = nodes[names[0]]
     return Demand(
-        layer,
-        terms.weight_bits_of(first),
-        terms.state_bits_of(first),
-        neurons=Load(layer.grid, np.max(np.broadcast_arrays(1, emitting, *computing), axis=0)),
-        state_bits=Load(layer.grid, sum(count[name] * _state_bits(drafts, name, terms) for name in names)),
-        input_axons=Load(layer.grid, sum(count[name] * _arriving(drafts, name, terms) for name in names[1:])),
-        output_axons=Load(layer.grid, leaving),
+        made,
+        terms.weight_bits_of(nodes[first]),
+        terms.state_bits_of(nodes[first]),
+        neurons=Load(made.grid, np.max(np.broadcast_arrays(1, emitting, *computing), axis=0)),
+        state_bits=Load(made.grid, sum(count[name] * _state_bits(drafts, name, terms) for name in names)),
+        input_axons=Load(made.grid, sum(count[name] * _arriving(drafts, name, terms) for name in names[1:])),
+        output_axons=Load(made.grid, leaving),
         coupled=any(name in drafts.rows for name in names),
     )
 

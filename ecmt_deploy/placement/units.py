@@ -5,21 +5,51 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from math import prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ecmt_deploy.placement.streams import Operand
+from ecmt_deploy.placement.tiles import Tile
 from ecmt_deploy.program import Program
+
+if TYPE_CHECKING:
+    from ecmt_deploy.placement.tiling import Demand
+
+
+@dataclass(eq=False)
+class Draft:
+    """A unit before it has cores, and with them.
+
+    Attributes
+    ----------
+    names : its nodes, in the order of the program; the first decides the cores
+    demand : what it asks of its cores
+    tile : what one core takes; ``None`` where it could not be divided
+    tile_of : tile of each element of the first node (flat); ``None`` where there is none
+    first_core : its first core
+    """
+
+    names: list[str] = field(default_factory=list)
+    demand: Demand = field(init=False)
+    tile: Tile | None = None
+    tile_of: np.ndarray | None = None
+    first_core: int = 0
+
+    @property
+    def cores(self) -> int:
+        """How many cores it takes; 0 where it could not be divided."""
+        return self.tile.cores if self.tile else 0
 
 
 @dataclass(eq=False)
 class Drafts:
-    """Units before they have cores.
+    """The units of a program.
 
     Attributes
     ----------
     program, read : the program, and the operands of its nodes
-    units : their nodes, in the order of the program; the first decides the cores
+    units : in the order of the program
     home : index of each node's unit
     origin : by node, for each element of its stream (flat) the element of the unit's first node whose core computes it;
         ``None`` where they are the same element by element
@@ -28,7 +58,7 @@ class Drafts:
 
     program: Program
     read: Mapping[str, tuple[Operand, ...]]
-    units: list[list[str]] = field(default_factory=list)
+    units: list[Draft] = field(default_factory=list)
     home: dict[str, int] = field(default_factory=dict)
     origin: dict[str, np.ndarray | None] = field(default_factory=dict)
     rows: dict[str, np.ndarray] = field(default_factory=dict)
@@ -37,8 +67,17 @@ class Drafts:
         """A node on the cores of ``unit``, which it begins where there is no such unit yet."""
         self.home[name], self.origin[name] = unit, origin
         if unit == len(self.units):
-            self.units.append([])
-        self.units[unit].append(name)
+            self.units.append(Draft())
+        self.units[unit].names.append(name)
+
+    def unit_of(self, name: str) -> Draft:
+        """The unit of a node."""
+        return self.units[self.home[name]]
+
+    def tile_of(self, name: str) -> np.ndarray | None:
+        """Tile of each element of a node's stream (flat), within its unit; ``None`` where the unit has no cores."""
+        tile_of, origin = self.unit_of(name).tile_of, self.origin[name]
+        return tile_of if tile_of is None or origin is None else tile_of[origin]
 
 
 #: layers that decide the cores of a unit; everything else is computed where its operands are
@@ -121,16 +160,15 @@ def beside(codes: np.ndarray) -> np.ndarray:
     return matrix.reshape(codes.shape)
 
 
-def split_rows(drafts: Drafts, unit: int, tile_of: np.ndarray | None) -> str | None:
-    """The first node of a unit that couples rows which lie on several cores; ``tile_of`` is the core of each element of the
-    unit's first node, ``None`` where it has no cores."""
-    for name in drafts.units[unit]:
+def split_rows(drafts: Drafts, unit: Draft) -> str | None:
+    """The first node of a unit that couples rows which lie on several cores, or on none."""
+    for name in unit.names:
         if name not in drafts.rows:
             continue
-        if tile_of is None:
+        if unit.tile_of is None:
             return name
         axes = drafts.program.nodes[name].coupling(drafts.rows[name].ndim)
-        tiles = tile_of[drafts.rows[name]]
+        tiles = unit.tile_of[drafts.rows[name]]
         if (tiles.min(axis=axes) != tiles.max(axis=axes)).any():
             return name
     return None

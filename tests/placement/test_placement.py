@@ -493,11 +493,11 @@ def test_messages_go_where_results_depend_on_them(sharing, given_limits):
     program, moves = tried()
     hardware = chip({"weight_sharing": sharing}, **given_limits)
     placed, terms = check(program, hardware), Terms.of(hardware)
-    cores, _ = settle(program, operands(program), terms)
+    drafts = settle(program, operands(program), terms)
     where = {}
     for name in computing(program):
-        tile_of = cores.of_elements(name)
-        where[name] = None if tile_of is None else tile_of + cores.first_core[cores.drafts.home[name]]
+        tile_of = drafts.tile_of(name)
+        where[name] = None if tile_of is None else tile_of + drafts.unit_of(name).first_core
     for name in computing(program):  # what joined a unit is computed where one of its operands is, whole
         if where[name] is not None and placed.unit_of(name).name != name:
             assert np.any([at_home(program, where, name, k, moved) for k, moved in enumerate(moves[name])], axis=0).all(), name
