@@ -1,6 +1,7 @@
 """What is installed: one name in everybody's environment, whatever stands beside it."""
 
 import ast
+import re
 import subprocess
 import sys
 import zipfile
@@ -55,3 +56,24 @@ def test_a_wheel_takes_no_other_name(tmp_path):
     assert {name.split("/")[0].removesuffix(".dist-info").split("-")[0] for name in names} == {"ecmt_deploy"}
     assert "ecmt_deploy/hw_configs/loihi2.toml" in names
     assert "ecmt_deploy/targets/lava/worker.py" in names
+
+
+def test_the_tree_in_the_readme_is_true_and_short():
+    """Ten lines; every folder it names exists, and it names every room of the library."""
+    root = Path(__file__).parents[1]
+    (tree,) = re.findall(r"## Where things are\n\n```text\n(.*?)```", (root / "README.md").read_text(), re.DOTALL)
+    assert len(tree.splitlines()) <= 10
+    named = {name for line in tree.splitlines() for name in re.findall(r"(?:ecmt_deploy/)?(\w+)/", line)}
+    rooms = {path.name for path in (root / "ecmt_deploy").iterdir() if (path / "__init__.py").is_file()}
+    assert rooms - {"hw_configs", "targets", "testing"} <= named
+    assert all((root / name).exists() or list((root).glob(f"*/**/{name}")) for name in named)
+    beside = [path.name for path in (root / "ecmt_deploy").iterdir() if path.is_file()]
+    assert len(beside) <= 8, beside
+
+
+def test_no_module_is_long_and_no_reader_asks_for_types_of_nodes():
+    root = Path(__file__).parents[1]
+    modules = [path for room in ("ecmt_deploy", "targets") for path in (root / room).rglob("*.py")]
+    assert not [path.name for path in modules if len(path.read_text().splitlines()) > 300]
+    asks = re.compile(r"isinstance\([^()]*(?:\([^()]*\))?[^()]*\b(?:ops|nir)\.[A-Z]\w+")
+    assert sum(len(asks.findall(path.read_text())) for path in modules) <= 20
