@@ -128,7 +128,7 @@ class _Meter:
         so_far = self.total / (self.t + 1) if self.repeating and self.node.role != "readout" else self.total
         self.squared_errors[self.t].append(self._squares(so_far - self.analog))
         if self.node.role == "neuron":
-            bases = [torch.from_numpy(base).to(value) for base in self.node.largest_spike]
+            bases = [torch.as_tensor(base).to(value) for base in self.node.largest_spike]  # NumPy makes scalars of one base
             self.spikes[self.t] += int((value != 0).sum())
             self.highest[self.t] += int(((value >= bases[0]) | (-value >= bases[1])).sum())
         self.t += 1
