@@ -12,22 +12,14 @@
 has one split only, evaluation leaves out exactly what calibration drew.
 """
 
-from ecmt_deploy.data.classes import Labels, match
-from ecmt_deploy.data.dataset import Dataset
-from ecmt_deploy.data.digits import split_digits
-from ecmt_deploy.data.images import load_images
-from ecmt_deploy.data.select import WITHOUT_PREPROCESSING, Calibration, CalibrationRecord, calibration, evaluation, open
-
-__all__ = [
-    "WITHOUT_PREPROCESSING",
-    "Calibration",
-    "CalibrationRecord",
-    "Dataset",
-    "Labels",
-    "calibration",
-    "evaluation",
-    "load_images",
-    "match",
-    "open",
-    "split_digits",
-]
+from ecmt_deploy.data.classes import Labels as Labels
+from ecmt_deploy.data.classes import match as match
+from ecmt_deploy.data.dataset import Dataset as Dataset
+from ecmt_deploy.data.digits import split_digits as split_digits
+from ecmt_deploy.data.images import load_images as load_images
+from ecmt_deploy.data.select import WITHOUT_PREPROCESSING as WITHOUT_PREPROCESSING
+from ecmt_deploy.data.select import Calibration as Calibration
+from ecmt_deploy.data.select import calibration as calibration
+from ecmt_deploy.data.select import evaluation as evaluation
+from ecmt_deploy.data.select import open as open
+from ecmt_deploy.program.provenance import CalibrationRecord as CalibrationRecord

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -78,7 +79,7 @@ def matched(
             f"{dataset.name}: {wrong} {listed(strange or twins)} (data: {listed(list(present))}; program: "
             f"{listed(class_names)}); give classes the program's names, or say --labels position if label i is output i"
         )
-    return dataset.relabelled([-1 if output is None else output for output in places.values()])
+    return replace(dataset, relabelling=tuple(-1 if output is None else output for output in places.values()))
 
 
 def match(found: Sequence[str], names: Sequence[str], ids: Sequence[str] | None = None) -> list[int | None]:

@@ -84,10 +84,6 @@ class Dataset:
             raise DataError(f"{self.name}: sample {int(chosen.max())} asked for, but it has samples 0..{len(self) - 1}")
         return replace(self, indices=self.indices[chosen])
 
-    def relabelled(self, labels: Sequence[int]) -> Dataset:
-        """The same samples, with ``labels[i]`` for label i of the source."""
-        return replace(self, relabelling=tuple(labels))
-
     def sample(self, limit: int | None) -> Dataset:
         """At most ``limit`` samples, drawn in a fixed random order and kept in stored order.
 

@@ -41,8 +41,6 @@ class Calibration:
     ----------
     x
         float32 (n, C, H, W), preprocessed, in ascending order of ``record.indices``.
-    labels
-        int64 (n,); calibration needs none, they are here for checks.
     record
         What goes into the program's provenance.
     class_names
@@ -50,7 +48,6 @@ class Calibration:
     """
 
     x: np.ndarray
-    labels: np.ndarray
     record: CalibrationRecord
     class_names: tuple[str, ...] | None = None
 
@@ -109,7 +106,7 @@ def calibration(
     chosen = dataset.take(np.sort(shuffled(len(dataset), seed)[:n_samples]))
     indices = tuple(chosen.indices.tolist())
     record = CalibrationRecord(spec, dataset.split, seed, indices, indices if single else (), chosen.sha256)
-    return Calibration(*chosen.arrays(), record, dataset.class_names)
+    return Calibration(chosen.arrays()[0], record, dataset.class_names)
 
 
 def evaluation(

@@ -104,23 +104,29 @@ def load(
     if path is None and weights_key is not None:
         raise ModelError(f"--weights-key {weights_key} chooses among the weights of a file; give --weights FILE too")
     overrides = dict(preprocessing or {})
-    card = zoo.card(name) if name.startswith(zoo.PREFIX) else None
-    if card is None:
-        arguments, size, pretrained, seed = _arguments(name, args, overrides)
-        check_name(name)
-        architecture, file = name, path
-    else:
+    architecture, arguments, file, card = name, dict(args), path, None
+    if name.startswith(zoo.PREFIX):
+        card = zoo.card(name)
         if args or "input_size" in overrides:
             refused = "--model-arg" if args else "--input-size"
             raise ModelError(f"{name}: takes no {refused}; build {card.architecture} for other shapes")
-        arguments, size, pretrained, seed = dict(card.model_args), None, True, 0
-        architecture, file = card.architecture, path or zoo.weights_path(name)
+        architecture, arguments, file = card.architecture, dict(card.model_args), path or zoo.weights_path(name)
+    for key in arguments.keys() & _REFUSED_ARGS:
+        raise ModelError(f"--model-arg {key} is not supported; weights come from --weights FILE")
+    for key in arguments.keys() & overrides.keys():
+        raise ModelError(f"--{key.replace('_', '-')} and --model-arg {key} say the same thing; give one of them")
+    overrides |= {key: arguments.pop(key) for key in _PREPROCESSING_ARGS if key in arguments}
+    size = input_size(overrides.pop("input_size", None))
+    pretrained, seed = arguments.pop("pretrained", True), arguments.pop("seed", 0)
+    if not isinstance(pretrained, bool) or not isinstance(seed, int):
+        raise ModelError(f"{name}: expected pretrained=true or false and seed=INTEGER, found {pretrained!r}, {seed!r}")
+    check_name(architecture)
     random = file is None and not pretrained
     if random:
         _logger.warning("%s: random weights (seed %d), as asked for with pretrained=false", name, seed)
-    chosen = None
+    held_at = None
     if file is not None:
-        module, chosen = build_with_weights(architecture, file, weights_key, arguments, seed, size)
+        module, held_at = build_with_weights(architecture, file, weights_key, arguments, seed, size)
     elif pretrained:
         module = build_pretrained(name, arguments, size)
     else:
@@ -145,25 +151,8 @@ def load(
         model_args=args,
         preprocessing_origin=origin,
         class_ids=class_ids,
-        weights_key=_taken(path, chosen, weights_key),
+        weights_key=held_at if path is not None else None,
     )
-
-
-def _arguments(
-    name: str, args: dict[str, Any], overrides: dict[str, Any]
-) -> tuple[dict[str, Any], tuple[int, ...] | None, bool, int]:
-    """Arguments of the model, its input size, whether pretrained, and the seed; preprocessing goes to ``overrides``."""
-    arguments = dict(args)
-    for key in arguments.keys() & _REFUSED_ARGS:
-        raise ModelError(f"--model-arg {key} is not supported; weights come from --weights FILE")
-    for key in arguments.keys() & overrides.keys():
-        raise ModelError(f"--{key.replace('_', '-')} and --model-arg {key} say the same thing; give one of them")
-    overrides |= {key: arguments.pop(key) for key in _PREPROCESSING_ARGS if key in arguments}
-    size = input_size(overrides.pop("input_size", None))
-    pretrained, seed = arguments.pop("pretrained", True), arguments.pop("seed", 0)
-    if not isinstance(pretrained, bool) or not isinstance(seed, int):
-        raise ModelError(f"{name}: expected pretrained=true or false and seed=INTEGER, found {pretrained!r}, {seed!r}")
-    return arguments, size, pretrained, seed
 
 
 def parse_literal(value: Any) -> Any:
@@ -203,13 +192,3 @@ def literal(value: Any) -> str:
         return json.dumps(value, default=str)
     plain = not value.lstrip().startswith("[") and parse_literal(value) == value  # what begins like a list must be one
     return value if plain else f'"{value}"'
-
-
-def _taken(path: Path | None, chosen: weight_files.Weights | None, key: str | None) -> str | None:
-    """The key of the weights that were taken of the user's file; says so where it holds others and nobody chose."""
-    if path is None or chosen is None:
-        return None
-    if key is None and chosen.others:
-        others = ", ".join(chosen.others)
-        _logger.warning("%s: takes its weights %s; it also holds %s, which --weights-key chooses", path, chosen.key, others)
-    return chosen.key

@@ -96,8 +96,8 @@ def _sized(args: Mapping[str, Any], size: tuple[int, ...] | None) -> dict[str, A
 
 def build_with_weights(
     name: str, path: Path, key: str | None, args: Mapping[str, Any], seed: int = 0, size: tuple[int, ...] | None = None
-) -> tuple[nn.Module, weight_files.Weights]:
-    """A model with the weights of a file, which must fit exactly, and those weights.
+) -> tuple[nn.Module, str]:
+    """A model with the weights of a file, which must fit exactly, and where in the file they are.
 
     Parameters
     ----------
@@ -116,10 +116,13 @@ def build_with_weights(
         module = build(name, args, seed, size, pretrained=True)
     adapt = adapters[-1] if adapters else None
     chosen = weight_files.choose(path, held, key, weight_files.misfits(module, adapt))
+    if key is None and chosen.others:
+        others = ", ".join(chosen.others)
+        _logger.warning("%s: takes its weights %s; it also holds %s, which --weights-key chooses", path, chosen.key, others)
     resized = weight_files.fit(module, chosen, adapt, f"{path} ({chosen.key})" if chosen.key else str(path))
     if resized:
         _logger.warning("%s: resized for %s, as timm does: %s", path, name, ", ".join(resized))
-    return module, chosen
+    return module, chosen.key
 
 
 @contextmanager

@@ -210,9 +210,9 @@ def test_models_take_the_weights_that_were_chosen(key, tmp_path):
     path = save(tmp_path, content)
     with pytest.raises(ModelError, match=r"there are model.module \(20 tensors\), ema \(20 tensors\)"):
         build_with_weights("vit_tiny_patch16_224", path, None, SMALL)
-    module, found = build_with_weights("vit_tiny_patch16_224", path, key, SMALL)
+    module, found_at = build_with_weights("vit_tiny_patch16_224", path, key, SMALL)
     holds(module, states[key == "ema"])
-    assert found.key == {"model": "model.module", "ema": "ema"}[key]
+    assert found_at == {"model": "model.module", "ema": "ema"}[key]
 
 
 # --- what they are saved as, and beside what --------------------------------------------------------------------------

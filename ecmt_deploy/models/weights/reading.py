@@ -15,6 +15,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
+from ecmt_deploy import errors
 from ecmt_deploy.errors import ModelError, listed
 from ecmt_deploy.models.weights.inert import globals_in, is_code, stand_in
 
@@ -53,14 +54,13 @@ def read_content(path: Path) -> Any:
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Turn whatever a library raises on bytes from outside into one line of ours."""
-    try:
-        yield
-    except ModelError:
-        raise
-    except pickle.UnpicklingError as error:
-        raise ModelError(f"{path}: refused, loading it would need more than tensors ({_reason(error)}); {_SAVE}") from error
-    except Exception as error:
-        raise ModelError(f"{path}: not a readable weight file ({_reason(error)})") from error
+    with errors.reading(ModelError, f"{path}: not a readable weight file", _SAVE):
+        try:
+            yield
+        except pickle.UnpicklingError as error:  # torch's reader, which refuses, and advises to trust the file
+            said = " ".join(str(error).split()).rpartition("WeightsUnpickler error: ")[2]
+            reason = re.split(" Please | Check the ", said)[0][:200]
+            raise ModelError(f"{path}: refused, loading it would need more than tensors ({reason}); {_SAVE}") from error
 
 
 def _unpickled(path: Path, zipped: bool) -> Any:
@@ -101,9 +101,3 @@ def _pickle_of(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     if len(pickles) != 1:
         raise ModelError(f"{path}: a zip archive without weights of torch's in it; expected a file that torch.save wrote")
     return pickles[0]
-
-
-def _reason(error: Exception) -> str:
-    """In one line, without torch's advice to trust the file."""
-    said = " ".join(str(error).split()).rpartition("WeightsUnpickler error: ")[2]
-    return re.split(" Please | Check the ", said)[0][:200] or type(error).__name__
