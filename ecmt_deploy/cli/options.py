@@ -65,12 +65,14 @@ class Output:
         return Terminal().width
 
     def show(self, result: Any, *parts: Any, soft_wrap: bool = False) -> None:
-        """Print a result: as JSON where that is asked for, else ``parts``: tables, and lines of text."""
+        """Print a result: as JSON where that is asked for, else ``parts``: tables and lines of text, those that there are."""
         if self.json:
             sys.stdout.write(as_json(result))
             return
         console = Terminal()
         for part in parts:
+            if part is None or part == "":
+                continue
             if isinstance(part, str):
                 console.print(part, markup=False, highlight=False, soft_wrap=soft_wrap)
             else:

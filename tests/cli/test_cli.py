@@ -405,6 +405,11 @@ def test_fixed_point_on_the_way_or_from_a_file(tmp_path, capsys, monkeypatch, di
     assert "fixed point" in out
 
 
+def test_what_there_is_none_of_is_not_shown(capsys):
+    DEFAULT.show({}, None, "", "a line")
+    assert capsys.readouterr().out == "a line\n"
+
+
 def test_saturations_are_shown(tmp_path, capsys, monkeypatch):
     """Steps beyond those that rate coding has room for overflow, visibly."""
     from ecmt_deploy.program.activity import Activity, Counts
