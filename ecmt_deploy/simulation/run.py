@@ -16,7 +16,7 @@ from ecmt_deploy.program import Program
 from ecmt_deploy.program.audit import impossible
 from ecmt_deploy.quantization import quantize
 from ecmt_deploy.simulation.probes import parse_probes
-from ecmt_deploy.simulation.target import Probe, Progress, Run, find, require_runnable
+from ecmt_deploy.simulation.target import Probe, Progress, Run, Target, find, require_runnable
 
 PRECISIONS = ("float", "fixed")
 #: obstacles that an error lists; `ecmt-deploy inspect` lists all
@@ -49,7 +49,7 @@ def fitted(program: Program, chip: Hardware, allow_misfit: bool = False) -> Plac
 def simulate(
     program: ProgramLike,
     x: Any,
-    target: str = "reference",
+    target: str | Target = "reference",
     timesteps: int | None = None,
     precision: str = "float",
     hardware: ChipLike | None = None,
@@ -82,7 +82,7 @@ def simulate(
     integer = checked.integer
     presented, kind = (integers(checked, inputs), checked.dtype) if integer else (inputs, np.dtype(dtype))
     run = chosen.run(checked, presented, steps, dtype=kind, progress=progress, probes=recorded)
-    _require_possible(run, checked, len(inputs), steps, target)
+    _require_possible(run, checked, len(inputs), steps, chosen.name)
     outputs = np.ldexp(run.outputs.astype(np.float64), checked.exponents[checked.output_name]) if integer else run.outputs
     return replace(run, outputs=outputs, program=checked)
 

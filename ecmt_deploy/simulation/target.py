@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -81,6 +81,7 @@ class Run:
         return f"Run({samples} samples, T = {steps}, readout {tuple(readout)}{counted}{probed})"
 
 
+@runtime_checkable
 class Target(Protocol):
     """A machine that executes programs and counts."""
 
@@ -119,21 +120,26 @@ def available() -> list[str]:
     return sorted(entry.name for entry in entry_points(group=GROUP))
 
 
-def find(name: str) -> Target:
-    """The target registered as ``name``.
+def find(name: str | Target) -> Target:
+    """The target registered as ``name``, or the target that is given itself.
 
     Raises
     ------
     TargetError
         if there is none of that name, or what it needs is not installed (the message says how to install it).
     """
+    target = name if isinstance(name, Target) else _registered(name)
+    missing = target.missing()
+    if missing:
+        raise TargetError(missing)
+    return target
+
+
+def _registered(name: str) -> Target:
     entries = {entry.name: entry for entry in entry_points(group=GROUP)}
     if not isinstance(name, str) or name not in entries:
         raise TargetError(f"unknown target {name!r}; registered: {', '.join(sorted(entries)) or 'none'}")
     target: Target = entries[name].load()()
-    missing = target.missing()
-    if missing:
-        raise TargetError(missing)
     return target
 
 

@@ -38,7 +38,7 @@ def trace(
     if not probes:
         raise DataError("there are no samples to trace; pass at least one")
     meters = _meters(model.program, steps)
-    needed = _needed_rows(SpikingModel(model.program).to(model.device).double(), _batches(probes), meters)
+    needed = needed_rows(SpikingModel(model.program).to(model.device).double(), _batches(probes), meters)
     for name, meter in meters.items():
         meter.needed = needed[name]
     done = 0
@@ -66,7 +66,7 @@ def _batches(samples: Iterable[Tensor]) -> Iterator[Tensor]:
         yield torch.stack(batch)
 
 
-def _needed_rows(exact: SpikingModel, batches: Iterable[Tensor], names: Collection[str]) -> dict[str, Tensor]:
+def needed_rows(exact: SpikingModel, batches: Iterable[Tensor], names: Collection[str]) -> dict[str, Tensor]:
     """For every node, whether the readout depends on a row (last axis) for any sample: arrays of shape (*rows, 1), bool.
 
     By gradients in float64. What nothing depends on (patch tokens behind the last attention of a class-token model) may fall

@@ -2,161 +2,32 @@
 
 Streams of any rank from 0, every node with every parameter that its rules allow, both codings (also mixed in one program),
 neurons with bases of every shape that broadcasts, samples and weights from denormal to huge. Neurons get bases of the size of
-what reaches them, as conversion gives them: far smaller ones would answer to rounding. ``random_program(seed)`` is a plain
+what reaches them, as conversion gives them: far smaller ones would answer to rounding. ``float_program(seed)`` is a plain
 function of its seed.
 """
 
 from __future__ import annotations
 
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import nir
 import numpy as np
 
 from ecmt_deploy.errors import ProgramError
-from ecmt_deploy.kernels import Site, Stream, kernel
 from ecmt_deploy.program import Program, Provenance, ops, verify
 from ecmt_deploy.program.functions import FUNCTIONS
 from ecmt_deploy.program.ops import ShapeError
-from ecmt_deploy.program.verification import infer
+from ecmt_deploy.testing.drawing import Drawing, Shape
+from ecmt_deploy.testing.handmade import Case
 
-Shape = tuple[int, ...]
-FLOAT64 = np.dtype(np.float64)
-#: no stream grows beyond this
-MOST_ELEMENTS = 240
-#: a mean that is smaller than this share of its terms is rounding: that of normalised rows, say
-CANCELLED = 1e-9
 #: functions that take rows
 COUPLING = ("softmax", "l2_norm", "layer_norm", "rms_norm", "group_norm")
 MOST_STEPS, MOST_SAMPLES = 32, 7
 
 
-class Case(NamedTuple):
-    """A program, samples (N, *input_shape) and a number of steps."""
-
-    program: Program
-    inputs: np.ndarray
-    timesteps: int
-
-
-class Builder:
-    """A program in the making: its streams so far, with what each is on one sample when neurons pass everything on."""
-
-    def __init__(self, seed: int, quantisable: bool) -> None:
-        self.r = np.random.default_rng(seed)
-        self.quantisable = quantisable
-        self.coding = str(self.r.choice(ops.CODINGS))
-        self.mixed = not quantisable and self.chance(0.15)
-        self.nodes: dict[str, nir.NIRNode] = {}
-        self.edges: list[tuple[str, str]] = []
-        self.values: dict[str, np.ndarray] = {}
-        self.spiking: set[str] = set()
-        self.masked: set[str] = set()
-        self.most_elements: float = MOST_ELEMENTS
-        self.finishing = False
-
-    # --- drawing ------------------------------------------------------------------------------------------------------
-
-    def chance(self, probability: float) -> bool:
-        return bool(self.r.random() < probability)
-
-    def integer(self, low: int, high: int) -> int:
-        """From ``low`` to ``high``, both included."""
-        return int(self.r.integers(low, high + 1))
-
-    def shape(self, least: int = 0, most: int = 4) -> Shape:
-        return tuple(self.integer(1, 4) for _ in range(self.integer(least, most)))
-
-    def numbers(self, shape: Shape, size: float = 1.0) -> np.ndarray:
-        """Normal ones of about this size, some of them zero."""
-        return np.asarray(self.r.normal(size=shape) * size * (self.r.random(shape) > 0.05))
-
-    def size(self) -> float:
-        """Mostly about one, sometimes denormal or huge."""
-        if self.quantisable:
-            return float(self.r.uniform(0.3, 3))
-        return float(10.0 ** self.r.choice([0, 0, 0, 0, 0, 0, -3, 4, 40, -40, -310]))
-
-    def axis(self, ndim: int) -> int:
-        """Of so many axes, counted from either end."""
-        return self.integer(-ndim, ndim - 1)
-
-    def broadcasting(self, shape: Shape) -> Shape:
-        """A shape that broadcasts to ``shape``."""
-        kept = shape[self.integer(0, len(shape)) :]
-        return tuple(1 if self.chance(0.4) else size for size in kept)
-
-    def own_coding(self) -> str:
-        return str(self.r.choice(ops.CODINGS)) if self.mixed else self.coding
-
-    def stream(self, least_rank: int = 0, spikes: bool = True) -> str:
-        """A stream, mostly a late one; ``spikes`` says whether integers may take it where it holds spikes."""
-        without = self.masked | (self.spiking if self.quantisable and not spikes else set())
-        fitting = [s for s, v in self.values.items() if v.ndim >= least_rank and s not in without]
-        if not fitting:
-            return self.add(ops.Reshape(np.array([1] * least_rank)), self.scalar())
-        return fitting[-1 - min(int(self.r.exponential(3)), len(fitting) - 1)]
-
-    def scalar(self) -> str:
-        source = self.stream(spikes=False)
-        return source if self.values[source].size == 1 else self.mean(source, tuple(range(self.values[source].ndim)))
-
-    # --- building -----------------------------------------------------------------------------------------------------
-
-    def add(self, node: nir.NIRNode, *sources: str) -> str:
-        """Add a node over streams; its name."""
-        shapes = tuple(self.values[source].shape for source in sources)
-        site = Site(shapes, infer(node, list(shapes)), tuple(source in self.spiking for source in sources), False)
-        running = kernel(node, site, FLOAT64, identity_neurons=True)
-        if node.role == "input":
-            running.present(self.sample)
-        with np.errstate(all="ignore"):
-            value = running.step(1, *(Stream(self.values[s], np.ones(self.values[s].shape, bool)) for s in sources)).value
-        name = f"{len(self.nodes):02}.{type(node).__name__.lower()}"
-        carries_mask = bool({*sources} & self.masked) and node.carries_masks
-        finite = carries_mask or node.role == "constant" or np.isfinite(value).all()
-        if not finite and not self.finishing and self.chance(0.95):
-            raise ProgramError("the value is not finite")
-        if node.kind == "Mean" and np.abs(value).max() < CANCELLED * np.abs(self.values[sources[0]]).max():
-            raise ProgramError("the mean is zero but for rounding, which no two engines share")
-        if prod(value.shape) > self.most_elements:
-            raise ProgramError("the stream is too large for a test")
-        self.nodes[name] = node
-        self.edges += sorted({(source, name) for source in sources})
-        self.values[name] = value
-        if carries_mask:
-            self.masked.add(name)
-        if node.emits == "spikes" or (sources and node.emits == "operands" and {*sources} <= self.spiking):
-            self.spiking.add(name)
-        return name
-
-    def neuron(self, source: str | None = None) -> str:
-        source = source or self.stream(spikes=False)
-        x = self.values[source]
-        size = float(np.clip(np.abs(x).max() or 1.0, 1e-300, 1e290))
-        levels = self.integer(1, 15)
-        low = size / 2.0 ** self.integer(0, min(levels, 8))
-
-        def bases() -> np.ndarray:
-            shape = self.broadcasting(x.shape) if not self.quantisable else x.shape[-1:] if self.chance(0.4) else ()
-            return np.asarray(low * self.r.uniform(0.3, 1.7, size=shape))
-
-        node = ops.MultiThreshold(bases(), bases(), levels, str(self.r.choice(ops.RULES)), float(self.r.uniform(0.5, 0.999)))
-        if self.quantisable or self.chance(0.2):
-            node.negative_base = node.positive_base
-        if self.chance(0.4):
-            node.lowest_level = self.r.integers(0, levels + 1, size=self.broadcasting(x.shape)).astype(
-                self.r.choice(["i1", "i4", "i8"])
-            )
-        if self.chance(0.4):
-            node.initial_membrane = self.numbers(self.broadcasting(x.shape), size)
-        return self.add(node, source)
-
-    def operand(self, least_rank: int = 0) -> str:
-        """What a linear node or a product takes: mostly spikes."""
-        source = self.stream(least_rank)
-        return source if source in self.spiking or self.chance(0.2) else self.neuron(source)
+class Builder(Drawing):
+    """The nodes that a program may grow by, and how it begins and ends."""
 
     def linear(self) -> str:
         source = self.operand(1)
@@ -168,7 +39,7 @@ class Builder:
         source = self.operand(2)
         axes = self.integer(1, 2)
         if self.values[source].ndim != axes + 1:
-            shape = (*self.values[source].shape, 1)[: axes + 1]
+            shape: Shape = (*self.values[source].shape, 1)[: axes + 1]
             shape = (*shape[:axes], self.values[source].size // prod(shape[:axes]))
             source = self.add(ops.Reshape(np.array(shape)), source)
         channels, *plane = self.values[source].shape
@@ -178,10 +49,9 @@ class Builder:
         stride, padding, dilation = (
             tuple(self.integer(low, high) for _ in range(axes)) for low, high in ((1, 3), (0, 2), (1, 2))
         )
+        node: nir.NIRNode = ops.Conv2d(tuple(plane), weight, stride, padding, dilation, groups, np.zeros(out))
         if axes == 1:
             node = ops.Conv1d(plane[0], weight, *(v[0] for v in (stride, padding, dilation)), groups, np.zeros(out))
-        else:
-            node = ops.Conv2d(tuple(plane), weight, stride, padding, dilation, groups, np.zeros(out))
         return self.add(node, source)
 
     def scale(self) -> str:
@@ -191,18 +61,6 @@ class Builder:
             return self.add(ops.Scale(self.numbers(shape, self.size())), source)
         return self.add(ops.BroadcastScale(self.numbers(self.broadcasting(shape), self.size())), source)
 
-    def constant(self, shape: Shape, size: float = 1.0, mask: bool = False) -> str:
-        value = self.numbers(shape, size)
-        if mask:
-            value = np.where(self.r.random(shape) < 0.3, -np.inf, value)
-        schedule = str(self.r.choice(ops.SCHEDULES)) if self.mixed else {"rate": "every"}.get(self.coding, "first")
-        return self.add(ops.Constant(value, schedule))
-
-    def alike(self, shape: Shape, spikes: bool = False) -> list[str]:
-        """Streams of a shape."""
-        without = self.masked | (self.spiking if self.quantisable and not spikes else set())
-        return [s for s, v in self.values.items() if v.shape == shape and s not in without]
-
     def sum(self) -> str:
         source = self.stream(spikes=False)
         shape = self.values[source].shape
@@ -210,14 +68,6 @@ class Builder:
         others = [str(self.r.choice(alike)) if self.chance(0.5) else self.constant(shape) for _ in range(self.integer(0, 2))]
         sources = tuple(self.r.permutation([source, *others]).tolist())
         return self.add(ops.Add(sources), *sources)
-
-    def mean(self, source: str | None = None, axes: tuple[int, ...] | None = None) -> str:
-        source = source or self.stream(1, spikes=False)
-        ndim = self.values[source].ndim
-        if axes is None:
-            axes = tuple(self.r.permutation(ndim)[: self.integer(1, ndim)].tolist())
-        signed = [axis - ndim if self.chance(0.5) else axis for axis in axes]
-        return self.add(ops.Mean(np.array(signed), self.chance(0.5)), source) if axes else source
 
     def hold(self) -> str:
         return self.add(ops.Hold(), self.stream(spikes=False))
@@ -228,7 +78,7 @@ class Builder:
         x = self.values[source]
         if name in ("sqrt", "rsqrt", "reciprocal", "power", "divide"):
             source = self.positive(source)
-        sources = (source,)
+        sources: tuple[str, ...] = (source,)
         if name == "divide":
             shape = self.broadcasting(x.shape)
             alike = self.alike(x.shape)
@@ -293,7 +143,7 @@ class Builder:
             right = self.neuron(right)
         if self.chance(0.5) and kind == "multiply":
             left, right = right, left
-        coding, initial = self.own_coding(), {}
+        coding, initial = self.own_coding(), dict[str, Any]()
         if coding == "differential":
             for side, source in (("left", left), ("right", right)):
                 if self.chance(0.4):
@@ -387,7 +237,7 @@ STAGES = ("linear", "linear", "convolution", "sum", "scale", "mean", "hold", "fu
           "attention_mask", "product", "product", "product", "wiring", "wiring", "wiring", "wiring", "neuron")  # fmt: skip
 
 
-def random_program(seed: int, quantisable: bool = False) -> Case:
+def float_program(seed: int, quantisable: bool = False) -> Case:
     """A program, samples and a number of steps. Drawn nodes that the rules refuse, or that are too large, are left out.
 
     ``quantisable`` keeps to what has an integer form: spikes go into weights and products only, one base for both signs, values

@@ -1,26 +1,34 @@
-"""Programs made by hand and by conversion, for tests of everything that reads programs."""
+"""Programs made by hand, and the samples that they take."""
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import nir
 import numpy as np
-import torch
-from torch import nn
 
-from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.program import Program, Provenance, ops, verify
 
 PROVENANCE = Provenance(tool_version="test")
 
 
+class Case(NamedTuple):
+    """A program, samples (N, *input_shape) and a number of steps."""
+
+    program: Program
+    inputs: np.ndarray
+    timesteps: int
+
+
 def program(nodes: dict[str, nir.NIRNode], edges: list[tuple[str, str]]) -> Program:
+    """The verified program of these nodes and edges, without an origin."""
     return verify(nodes, edges, PROVENANCE)
 
 
 def neuron(
     shape: tuple[int, ...] = (), base: float = 0.1, rule: str = "nearest", levels: int = 6, ratio: float = 1.1
 ) -> ops.MultiThreshold:
+    """A neuron whose positive bases are ``base``, and whose negative ones are ``ratio`` times that."""
     return ops.MultiThreshold(np.full(shape, base), np.full(shape, base * ratio), levels, rule, 0.74)
 
 
@@ -34,7 +42,9 @@ def every_node(coding: str, seed: int = 0) -> Program:
     """A program with every type of node, small enough to follow by hand: image (2, 4, 4) to 3 classes."""
     r = np.random.default_rng(seed)
     differential = coding == "differential"
-    initial = {"left_initial": r.normal(size=(2, 1, 2)), "right_initial": r.normal(size=(2, 2, 9))} if differential else {}
+    initial: dict[str, Any] = {}
+    if differential:
+        initial = {"left_initial": r.normal(size=(2, 1, 2)), "right_initial": r.normal(size=(2, 2, 9))}
     expecting = cell((2,))
     expecting.lowest_level, expecting.initial_membrane = np.array([1, 0], np.int8), np.array([-0.2, 0.3])
     conv2d = nir.Conv2d((4, 4), r.normal(size=(4, 2, 2, 2)), (2, 2), (1, 1), (1, 1), 1, np.zeros(4))
@@ -110,40 +120,6 @@ def every_node(coding: str, seed: int = 0) -> Program:
     return program(nodes, edges)
 
 
-class TinyTransformer(nn.Module):
-    """A transformer with massive activations in a few channels, as pretrained ones have: (2, 4, 4) to 5 classes."""
-
-    def __init__(self, seed: int = 0, dim: int = 12, outlier: float = 40.0) -> None:
-        super().__init__()
-        torch.manual_seed(seed)
-        self.patch = nn.Conv2d(2, dim, 2, stride=2)
-        self.token = nn.Parameter(torch.randn(1, 1, dim))
-        self.position = nn.Parameter(torch.randn(1, 5, dim))
-        self.norm1, self.norm2, self.norm = nn.LayerNorm(dim), nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
-        self.fc1, self.act, self.fc2 = nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim)
-        self.head = nn.Linear(dim, 5)
-        with torch.no_grad():
-            self.norm1.weight[3] *= outlier
-            self.fc1.bias[5] += outlier
-        self.eval()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.patch(x).flatten(2).transpose(1, 2)
-        x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], dim=1) + self.position
-        batch, tokens, dim = x.shape
-        q, k, v = self.qkv(self.norm1(x)).reshape(batch, tokens, 3, 3, dim // 3).permute(2, 0, 3, 1, 4).unbind(0)
-        attention = (q * 0.5) @ k.transpose(-2, -1)
-        x = x + self.proj((attention.softmax(-1) @ v).transpose(1, 2).reshape(batch, tokens, dim))
-        x = x + self.fc2(self.act(self.fc1(self.norm2(x))))
-        return self.head(self.norm(x)[:, 0])
-
-
 def images(count: int, seed: int = 0) -> np.ndarray:
+    """Normal random samples (count, 2, 4, 4), float32, as :func:`every_node` and the transformer take them."""
     return np.random.default_rng(seed).normal(size=(count, 2, 4, 4)).astype(np.float32)
-
-
-def converted(preset: str, seed: int = 0) -> Program:
-    """The tiny transformer through the real converter."""
-    calibration = torch.from_numpy(images(16, seed=1))
-    return convert(TinyTransformer(seed), calibration, ConvertConfig(preset=preset)).program

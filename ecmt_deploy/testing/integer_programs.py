@@ -1,23 +1,26 @@
 """Random integer programs: every node type and function, weights at the extremes, inputs that saturate.
 
-``random_program(seed)`` is a plain function of its seed. Targets must agree on it bit for bit.
+``integer_program(seed)`` is a plain function of its seed. Targets must agree on it bit for bit.
 """
 
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import nir
 import numpy as np
 
-from docs.generate.fixed_functions import INTEGER
 from ecmt_deploy.kernels.integers import limit, minus_infinity
 from ecmt_deploy.program import Program, Provenance, ops, verify
 from ecmt_deploy.program.functions import FUNCTIONS
-from ecmt_deploy.program.functions.integer import Formats
+from ecmt_deploy.program.functions.integer import Formats, IntegerForm
+from ecmt_deploy.testing.handmade import Case
 
 STATE, WEIGHT, PAYLOAD = 24, 8, 16
 LARGEST = limit(STATE)
+#: functions that have an integer form
+INTEGER = [name for name, function in FUNCTIONS.items() if isinstance(function.integer, IntegerForm)]
 
 
 class Builder:
@@ -46,7 +49,7 @@ class Builder:
     def shape(self) -> tuple[int, ...]:
         return self.shapes[self.stream]
 
-    def format(self, exponent: int | None = None) -> dict[str, int]:
+    def format(self, exponent: int | None = None) -> dict[str, Any]:
         """A format of its own, or with a given exponent."""
         return {"exponent": int(self.r.integers(-18, -8)) if exponent is None else exponent, "state_bits": STATE}
 
@@ -61,7 +64,7 @@ class Builder:
         extreme = self.r.random(shape) < 0.3
         return np.where(extreme, self.r.choice([-128, 127], size=shape), values).astype(np.int8)
 
-    def requantisation(self, shape: tuple[int, ...], shifts: tuple[int, int]) -> dict[str, np.ndarray]:
+    def requantisation(self, shape: tuple[int, ...], shifts: tuple[int, int]) -> dict[str, Any]:
         multiplier = np.asarray(self.r.integers(2**14, 2**15, size=shape), np.int16)
         return {"multiplier": multiplier, "shift": np.asarray(self.r.integers(*shifts, size=shape), np.int8)}
 
@@ -133,7 +136,7 @@ class Builder:
     def function(self, function: str | None = None) -> None:
         function = function or str(self.r.choice([name for name in INTEGER if name != "divide"]))
         operand = self.exponents[self.stream]
-        form = FUNCTIONS[function].integer
+        form: Any = FUNCTIONS[function].integer
         result = self.format(operand if form.keeps_format else None)
         shape, given = self.shape, dict(FUNCTIONS[function].example)
         channels = shape[0] if function == "group_norm" else shape[-1]
@@ -156,7 +159,8 @@ class Builder:
     def quotient(self) -> None:
         x, (ex, ey) = self.stream, (self.exponents[self.stream],) * 2
         result = self.format()
-        made = FUNCTIONS["divide"].integer.parameters_for({}, Formats([ex, ey], result["exponent"], 1.0, STATE, self.shape))
+        form: Any = FUNCTIONS["divide"].integer
+        made = form.parameters_for({}, Formats([ex, ey], result["exponent"], 1.0, STATE, self.shape))
         node = ops.ECM((x, x), "divide", self.coding, made, format=ops.Aligned(operand_exponents=np.array([ex, ey]), **result))
         self.add(node, x)
 
@@ -229,8 +233,8 @@ STAGES = ("linear", "linear", "conv", "sum", "function", "function", "mask", "qu
           "hold", "wiring")  # fmt: skip
 
 
-def random_program(seed: int) -> tuple[Program, np.ndarray, int]:
-    """A program, inputs (N, *input_shape) as :func:`ecmt_deploy.simulate` takes them (floats), and a number of steps."""
+def integer_program(seed: int) -> Case:
+    """A program, inputs as :func:`ecmt_deploy.simulate` takes them (floats), and a number of steps."""
     b = Builder(seed)
     shape = tuple(int(size) for size in b.r.integers(1, 6, size=2))
     exponent = int(b.r.integers(-14, -6))
@@ -247,4 +251,4 @@ def random_program(seed: int) -> tuple[Program, np.ndarray, int]:
         if prod(b.shape) > 200:
             b.mean()
     inputs = b.r.normal(size=(2, *shape)) * limit(PAYLOAD) * 2.0**exponent * float(b.r.choice([0.1, 0.5, 2.0]))
-    return b.finish(), inputs, int(b.r.integers(1, 6))
+    return Case(b.finish(), inputs, int(b.r.integers(1, 6)))

@@ -15,7 +15,7 @@ from ecmt_deploy.evaluation.score import Evaluation, write_evaluation
 from ecmt_deploy.evaluation.shards import Shard
 from ecmt_deploy.files import require_out
 from ecmt_deploy.simulation import run as running
-from ecmt_deploy.simulation.target import Probe, Progress, Run
+from ecmt_deploy.simulation.target import Probe, Progress, Run, Target
 
 if TYPE_CHECKING:
     from ecmt_deploy.evaluation.checkpoints import Checkpoint
@@ -119,7 +119,7 @@ def evaluate(
 
 @overload
 def simulate(
-    program: ProgramLike, x: Any, target: str = ..., timesteps: int | None = ..., precision: str = ...,
+    program: ProgramLike, x: Any, target: str | Target = ..., timesteps: int | None = ..., precision: str = ...,
     hardware: ChipLike | None = ..., dtype: str = ..., progress: Progress | None = ...,
     probes: str | Probe | Sequence[str | Probe] = ..., allow_misfit: bool = ..., *, limit: int | None = ...,
     labels: Labels = ..., out: None = ...,
@@ -138,7 +138,7 @@ def simulate(
 def simulate(
     program: ProgramLike,
     x: Any,
-    target: str = "reference",
+    target: str | Target = "reference",
     timesteps: int | None = None,
     precision: str = "float",
     hardware: ChipLike | None = None,
@@ -162,7 +162,7 @@ def simulate(
     program : path of a ``.nir`` file, ``SpikingModel`` or ``Program``
     x : samples (N, *input_shape), normalised as the program expects: an array or tensor, or whatever
         :func:`ecmt_deploy.door.batches` takes; labels are left alone. Or a dataset by name, such as ``folder:DIR``
-    target : ``reference``, ``torch``, ``lava``, or any other that is registered
+    target : ``reference``, ``torch``, ``lava``, or any other that is registered; without ``out`` also a target itself
     timesteps : steps T; by default those the program was converted for
     precision : ``float``, or ``fixed``: the integer program of ``program`` for ``hardware`` (``loihi2`` by default); a
         program that is an integer program already runs as it is
@@ -203,6 +203,8 @@ def simulate(
 
     if not isinstance(x, str):
         raise ConfigError("a run directory records its dataset and accuracy; pass x as a dataset by name, such as folder:DIR")
+    if not isinstance(target, str):
+        raise ConfigError("a run directory records its target by name; register it (docs/targets.md), and pass the name")
     _require_none("a run without a directory", progress=progress, dtype=None if dtype == "float64" else dtype)
     with program_file(program) as path:
         job = SimulateJob(
