@@ -14,8 +14,9 @@ os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 import torch
 from hypothesis import settings
 
+from ecmt_deploy import testing
 from ecmt_deploy.program import Program
-from tests.support import programs
+from tests.support.targets import PROGRAMS
 
 torch.set_num_threads(1)
 # how long an example takes says more about what else runs
@@ -25,8 +26,7 @@ settings.load_profile("tests")
 
 @pytest.fixture(scope="session")
 def all_programs() -> dict[str, Program]:
-    made = {f"every node, {coding}": programs.every_node(coding) for coding in ("rate", "differential")}
-    return made | {f"transformer, {preset}": programs.converted(preset) for preset in ("paper", "accurate")}
+    return {name: testing.case(name).program for name in PROGRAMS}
 
 
 @pytest.fixture(scope="session")
@@ -38,9 +38,6 @@ def digits(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("digits") / "p.nir"
     convert("zoo:vit_digits", "digits", ConvertConfig(preset="paper"), calibration_samples=8, out=path)
     return path
-
-
-PROGRAMS = ("every node, rate", "every node, differential", "transformer, paper", "transformer, accurate")
 
 
 @pytest.fixture(params=PROGRAMS)

@@ -19,7 +19,8 @@ from ecmt_deploy.data.dataset import whole
 from ecmt_deploy.data.source import ArraySource
 from ecmt_deploy.errors import ConfigError, DataError, HardwareError, RunError
 from ecmt_deploy.program.preprocessing import Preprocessing
-from tests.support.programs import TinyTransformer, images
+from ecmt_deploy.testing.handmade import images
+from ecmt_deploy.testing.transformer import TinyTransformer
 
 SHAPE, CLASSES, SAMPLES = (2, 4, 4), 5, 20
 X, Y = images(SAMPLES), np.arange(SAMPLES) % CLASSES

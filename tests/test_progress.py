@@ -14,7 +14,7 @@ from rich.console import Console
 
 from ecmt_deploy import progress as module
 from ecmt_deploy.progress import progress
-from tests.data.test_data import GREY8
+from tests.support.datasets import GREY8
 
 
 @pytest.fixture

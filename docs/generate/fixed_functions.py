@@ -10,12 +10,11 @@ import numpy as np
 from ecmt_deploy.kernels.formats import exponent_for, to_integers
 from ecmt_deploy.kernels.integers import limit
 from ecmt_deploy.program.functions import FUNCTIONS
-from ecmt_deploy.program.functions.integer import Formats, IntegerForm
+from ecmt_deploy.program.functions.integer import Formats
 from ecmt_deploy.quantization.formats import HEADROOM
+from ecmt_deploy.testing.integer_programs import INTEGER
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "fixed_point.md"
-#: functions that have an integer form
-INTEGER = [name for name, function in FUNCTIONS.items() if isinstance(function.integer, IntegerForm)]
 BITS, ROWS, CHANNELS = 24, 64, 48
 POSITIVE = ("sqrt", "rsqrt", "reciprocal", "divide")
 

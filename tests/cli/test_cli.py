@@ -25,19 +25,7 @@ from ecmt_deploy.program import read
 from ecmt_deploy.program.preprocessing import Preprocessing
 from ecmt_deploy.report.units import per_mac
 from ecmt_deploy.verbs.demo import require_own
-
-
-def run(arguments: list[str], capsys, monkeypatch, cwd: Path) -> tuple[int, str, str]:
-    """Exit status, output and error output of one command, run in this process."""
-    monkeypatch.chdir(cwd)
-    monkeypatch.setattr(sys, "argv", ["ecmt-deploy", *arguments])
-    status = 0
-    try:
-        entry.main()
-    except SystemExit as end:
-        status = int(end.code or 0)
-    out, err = capsys.readouterr()
-    return status, out, err
+from tests.support.commands import run
 
 
 @pytest.fixture(scope="module")

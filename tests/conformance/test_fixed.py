@@ -8,8 +8,8 @@ from ecmt_deploy.quantization import quantize
 from ecmt_deploy.simulation.probes import parse_probes
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.targets.lava import LavaTarget
-from tests.support.integer_programs import random_program
-from tests.support.programs import images
+from ecmt_deploy.testing import integer_program
+from ecmt_deploy.testing.handmade import images
 
 pytestmark = pytest.mark.skipif(LavaTarget().missing() is not None, reason=str(LavaTarget().missing()))
 
@@ -35,20 +35,20 @@ def require_equal(program: Program, x: np.ndarray, timesteps: int) -> int:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_random_integer_programs(seed: int) -> None:
-    assert require_equal(*random_program(seed)) > 0, f"seed {seed} compares nothing"
+    assert require_equal(*integer_program(seed)) > 0, f"seed {seed} compares nothing"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", MANY_SEEDS)
 def test_many_random_integer_programs(seed: int) -> None:
-    assert require_equal(*random_program(seed)) > 0, f"seed {seed} compares nothing"
+    assert require_equal(*integer_program(seed)) > 0, f"seed {seed} compares nothing"
 
 
 def test_the_seeds_saturate_and_reach_every_kind_of_node() -> None:
     """Guards the equality above: the programs hold every kind of node and function, and many saturate."""
     kinds, saturated = set(), 0
     for seed in SEEDS:
-        program, x, timesteps = random_program(seed)
+        program, x, timesteps = integer_program(seed)
         kinds |= {type(node).__name__ for node in program.nodes.values()}
         activity = simulate(program, x, "reference", timesteps, precision="fixed").activity
         saturated += any(activity[node].saturations for node in activity)

@@ -17,7 +17,7 @@ from ecmt_deploy.quantization import quantize
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.simulation.target import Run
 from ecmt_deploy.targets.lava import LavaTarget
-from tests.support.random_programs import Case, random_program
+from ecmt_deploy.testing import Case, float_program
 
 #: fixed seeds, so that a failure can be run again; `make test-all` runs the many
 SEEDS, MANY_SEEDS = range(60), range(60, 2060)
@@ -58,7 +58,7 @@ def require_equal(run: Run | None, expected: Run | None) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_torch(seed: int) -> None:
-    case = random_program(seed)
+    case = float_program(seed)
     require_equal(run(case, "torch"), run(case, "reference"))
 
 
@@ -71,7 +71,7 @@ def test_torch_on_many(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS[:20])
 def test_torch_in_pieces(seed: int) -> None:
     """With room for one step of one sample at a time, state lasts from piece to piece."""
-    case = random_program(seed)
+    case = float_program(seed)
     expected = run(case, "reference")
     if expected is None:
         return
@@ -84,7 +84,7 @@ def test_torch_in_pieces(seed: int) -> None:
 @needs_lava
 @pytest.mark.parametrize("seed", LAVA_SEEDS)
 def test_lava(seed: int) -> None:
-    case = random_program(seed)
+    case = float_program(seed)
     require_equal(run(case, "lava"), run(case, "reference"))
 
 
@@ -97,7 +97,7 @@ def test_lava_on_many(seed: int) -> None:
 
 def quantised(seed: int) -> Case | None:
     """The integer program of a random program; ``None`` where quantisation says that it has none."""
-    case = random_program(seed, quantisable=True)
+    case = float_program(seed, quantisable=True)
     model = with_ranges(SpikingModel(case.program), [torch.from_numpy(case.inputs)])
     try:
         return case._replace(program=quantize(model.program, None, case.timesteps))
@@ -123,7 +123,7 @@ def test_the_seeds_reach_what_verification_lets_through() -> None:
     """Guards the equalities above against being equalities of little."""
     kinds: Counter[str] = Counter()
     for seed in SEEDS:
-        case = random_program(seed)
+        case = float_program(seed)
         program = case.program
         kinds.update({type(node).__name__ for node in program.nodes.values()})
         kinds.update({node.function for node in program.nodes.values() if isinstance(node, ops.ECM)})

@@ -6,8 +6,8 @@ import pytest
 from ecmt_deploy.program import Program
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.simulation.target import Run, available, find
+from ecmt_deploy.testing.handmade import images
 from tests.conftest import PROGRAMS
-from tests.support.programs import images
 
 TIMESTEPS = 4
 OTHERS = [name for name in available() if name != "reference"]

@@ -14,7 +14,8 @@ from ecmt_deploy.errors import CaptureError, ConfigError, ConversionError, DataE
 from ecmt_deploy.program import write
 from ecmt_deploy.program.graph import parameters
 from ecmt_deploy.program.preprocessing import Preprocessing
-from tests.support.programs import TinyTransformer, converted, images
+from ecmt_deploy.testing.handmade import images
+from ecmt_deploy.testing.transformer import TinyTransformer, converted
 
 
 def calibration(count: int = 16) -> torch.Tensor:

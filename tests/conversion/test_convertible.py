@@ -14,7 +14,8 @@ from torch import nn
 import ecmt_deploy as ecmt
 from ecmt_deploy.conversion.convertible import require_answer, require_convertible
 from ecmt_deploy.errors import CaptureError, DataError, EcmtError, ModelError
-from tests.support.programs import TinyTransformer, images
+from ecmt_deploy.testing.handmade import images
+from ecmt_deploy.testing.transformer import TinyTransformer
 
 X = torch.from_numpy(images(8, seed=1))
 Pair = collections.namedtuple("Pair", "logits features")

@@ -21,7 +21,8 @@ from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConversionError
 from ecmt_deploy.program import Program, ops, read, write
 from ecmt_deploy.program.graph import parameters
-from tests.support.programs import TinyTransformer, images, program
+from ecmt_deploy.testing.handmade import images, program
+from ecmt_deploy.testing.transformer import TinyTransformer
 
 #: resident memory of a process now, and the most since it was last asked (bytes)
 PEAK = """

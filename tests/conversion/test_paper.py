@@ -15,7 +15,8 @@ from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.program import ops
-from tests.support.programs import TinyTransformer, images
+from ecmt_deploy.testing.handmade import images
+from ecmt_deploy.testing.transformer import TinyTransformer
 
 STEPS, LEVELS = 6, 8
 

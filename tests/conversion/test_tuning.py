@@ -27,7 +27,8 @@ from ecmt_deploy.program import Provenance, ops
 from ecmt_deploy.program.graph import parameters
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.targets.reference import ReferenceTarget
-from tests.support.programs import TinyTransformer, every_node, images
+from ecmt_deploy.testing.handmade import every_node, images
+from ecmt_deploy.testing.transformer import TinyTransformer
 
 FLOAT64 = np.dtype(np.float64)
 

@@ -25,9 +25,9 @@ from ecmt_deploy.program import CalibrationRecord, Program, Provenance, ops, ver
 from ecmt_deploy.program.preprocessing import Preprocessing
 from ecmt_deploy.runs.merge import merge
 from ecmt_deploy.runs.simulate import SimulateJob, simulate_file
+from ecmt_deploy.testing.handmade import cell
 from ecmt_deploy.verbs.convert import output_names
 from ecmt_deploy.verbs.runs import sweep
-from tests.support.programs import cell
 
 ANIMALS = ("cat", "dog", "emu", "fox", "gnu", "hen", "jay", "koi", "owl", "yak")
 GREY4 = Preprocessing(input_size=(1, 4, 4), mean=(0.0,), std=(1.0,), interpolation="nearest")

@@ -20,9 +20,7 @@ from ecmt_deploy import data
 from ecmt_deploy.data import timm_names
 from ecmt_deploy.errors import DataError
 from ecmt_deploy.program.preprocessing import Preprocessing
-
-GREY8 = Preprocessing(input_size=(1, 8, 8), mean=(0.5,), std=(0.25,), interpolation="bilinear")
-RGB16 = Preprocessing(input_size=(3, 16, 16), mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
+from tests.support.datasets import GREY8, RGB16, FakeDataset, FakeReader, FakeStream, write_idx, write_images, write_npz
 
 
 def one_line(error: pytest.ExceptionInfo[DataError]) -> str:
@@ -145,13 +143,6 @@ def test_calibration_takes_what_is_there_and_says_so(caplog):
     assert "1437" in caplog.text
     with pytest.raises(DataError):
         data.calibration("digits", preprocessing=GREY8, n_samples=0)
-
-
-def write_npz(path: Path, n: int = 20, **more: np.ndarray) -> Path:
-    rng = np.random.default_rng(n)
-    arrays = {"x": rng.normal(size=(n, 1, 8, 8)).astype(np.float32), "y": np.arange(n) % 10}
-    np.savez(path, **{**arrays, **more})
-    return path
 
 
 def test_single_split_is_held_out(tmp_path, caplog):
@@ -286,15 +277,6 @@ def test_npz_header_that_promises_too_much_allocates_nothing(tmp_path):
 # --- idx -------------------------------------------------------------------------------------------------------------
 
 
-def write_idx(directory: Path, prefix: str, images: np.ndarray, labels: np.ndarray, gz: bool = False) -> None:
-    directory.mkdir(exist_ok=True)
-    opener, suffix = (gzip.open, ".gz") if gz else (open, "")
-    with opener(directory / f"{prefix}-images-idx3-ubyte{suffix}", "wb") as file:
-        file.write(struct.pack(">IIII", 0x803, *images.shape) + images.tobytes())
-    with opener(directory / f"{prefix}-labels-idx1-ubyte{suffix}", "wb") as file:
-        file.write(struct.pack(">II", 0x801, len(labels)) + labels.astype(np.uint8).tobytes())
-
-
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8), dtype=np.uint8)
 LABELS = np.arange(12) % 10
 
@@ -385,16 +367,6 @@ def test_idx_missing(tmp_path):
 
 
 # --- folder ----------------------------------------------------------------------------------------------------------
-
-
-def write_images(root: Path, classes: dict[str, int], size: tuple[int, int] = (20, 18)) -> Path:
-    rng = np.random.default_rng(len(classes))
-    for name, count in classes.items():
-        (root / name).mkdir(parents=True, exist_ok=True)
-        for i in range(count):
-            pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(root / name / f"{i}.png")
-    return root
 
 
 def test_folder_with_train_and_val(tmp_path):
@@ -615,52 +587,6 @@ def _raw(root: Path) -> Path:
     directory = root / "MNIST" / "raw"
     directory.mkdir(parents=True)
     return directory
-
-
-class FakeReader:
-    """Stands for a reader of timm's: (open file, label) by index, damage included."""
-
-    class_to_idx = {"a": 0, "b": 1}
-
-    def __init__(self, n: int, damaged: int | None = None) -> None:
-        self.n, self.damaged = n, damaged
-
-    def __len__(self) -> int:
-        return self.n
-
-    def __getitem__(self, index: int) -> tuple[io.BytesIO, int]:
-        stream = io.BytesIO(b"damage")
-        if index != self.damaged:
-            stream = io.BytesIO()
-            Image.new("RGB", (16, 16), (index, 0, 0)).save(stream, "PNG")
-            stream.seek(0)
-        return stream, index % 2
-
-
-class FakeDataset:
-    def __init__(self, reader: FakeReader) -> None:
-        self.reader = reader
-
-    def __len__(self) -> int:
-        return len(self.reader)
-
-    def __getitem__(self, index: int) -> tuple[io.BytesIO, int]:
-        raise AssertionError("timm's own getter would skip damaged images")
-
-
-class FakeStream:
-    """Stands for a streamed dataset: iteration only."""
-
-    def __init__(self, n: int, declared: int) -> None:
-        self.n, self.declared = n, declared
-
-    def __len__(self) -> int:
-        return self.declared
-
-    def __iter__(self):
-        return ((Image.new("L", (8, 8), i), i % 2) for i in range(self.n))
-
-    def set_epoch(self, epoch: int) -> None: ...
 
 
 @pytest.mark.parametrize(

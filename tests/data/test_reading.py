@@ -23,7 +23,7 @@ from ecmt_deploy import data
 from ecmt_deploy.data import reading, timm_names
 from ecmt_deploy.data.dataset import Dataset, whole
 from ecmt_deploy.errors import DataError
-from tests.data.test_data import GREY8, RGB16, FakeDataset, FakeReader, FakeStream, write_idx, write_images, write_npz
+from tests.support.datasets import GREY8, RGB16, FakeDataset, FakeReader, FakeStream, write_idx, write_images, write_npz
 
 
 def readers() -> list[threading.Thread]:

@@ -17,8 +17,8 @@ from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.kernels import kernels
 from ecmt_deploy.program import Program, ops
 from ecmt_deploy.program.graph import named_parameters, parameters
-from tests.support.programs import cell, images
-from tests.support.programs import program as handmade
+from ecmt_deploy.testing.handmade import cell, images
+from ecmt_deploy.testing.handmade import program as handmade
 
 STEPS = 5
 

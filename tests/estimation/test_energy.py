@@ -16,7 +16,6 @@ from rich.console import Console
 from ecmt_deploy import chips
 from ecmt_deploy import estimation as pricing
 from ecmt_deploy.errors import HardwareError, RunError
-from ecmt_deploy.estimation import Band
 from ecmt_deploy.estimation.memory import access_pj, ann_bits, memory_view
 from ecmt_deploy.estimation.routing import message_bits, packets_per_message
 from ecmt_deploy.files import sha256
@@ -30,21 +29,16 @@ from ecmt_deploy.report.model import make_report
 from ecmt_deploy.report.remarks import notes, remarks
 from ecmt_deploy.runs.directory import load_run, save_run
 from ecmt_deploy.simulation.run import simulate
+from ecmt_deploy.testing.handmade import images
 from tests.support import two_layers
-from tests.support.programs import images
 from tests.support.runs import record
-from tests.support.two_layers import figure
+from tests.support.two_layers import figure, near
 
 
 @pytest.fixture(scope="module")
 def made(all_programs):
     program = all_programs["transformer, accurate"]
     return program, simulate(program, images(4), "torch", 3)
-
-
-@pytest.fixture(scope="module")
-def two():
-    return simulate(two_layers.PROGRAM, two_layers.X, "reference", two_layers.TIMESTEPS).activity
 
 
 def change(hardware, **changes):
@@ -58,10 +52,6 @@ def limit(hardware, **changes):
     return msgspec.structs.replace(hardware, limits=msgspec.structs.replace(hardware.limits, **changes))
 
 
-def near(low, value, high):
-    return Band(*(pytest.approx(x) for x in (low, value, high)))
-
-
 def by_node(result):
     return {row.node: row.components_pj for row in result.rows}
 
@@ -69,9 +59,9 @@ def by_node(result):
 # --- by hand: tests/support/two_layers.py has the program, its steps and its counts -------------------------------------------
 
 
-def test_two_layers_on_a_chip(two):
+def test_two_layers_on_a_chip(counts):
     """View (b): amounts x prices of the made-up chip."""
-    assert {name: counts for name, counts in two.items() if counts != Counts()} == {
+    assert {name: found for name, found in counts.items() if found != Counts()} == {
         "input": Counts(analog_messages=3),
         "l1": Counts(macs=6, dense_macs=6, analog_messages=2),
         "n1": Counts(spikes=2, messages=2, neuron_updates_active=2, neuron_updates_idle=2),
@@ -79,7 +69,7 @@ def test_two_layers_on_a_chip(two):
         "n2": Counts(spikes=2, messages=2, neuron_updates_active=3, neuron_updates_idle=1),
         "readout": Counts(ecm_ops={"readout": 4}, analog_messages=4),
     }
-    result = pricing.energy(two, two_layers.PROGRAM, two_layers.CHIP, two_layers.PLACEMENT)
+    result = pricing.energy(counts, two_layers.PROGRAM, two_layers.CHIP, two_layers.PLACEMENT)
     assert by_node(result) == {
         # 6 MACs x 5; its results stay on core 0, where n1 is
         "l1": {"mac": near(30, 30, 30)},
@@ -103,9 +93,9 @@ def test_two_layers_on_a_chip(two):
     assert (result.cores, result.chips) == (3, 2)
 
 
-def test_two_layers_in_the_papers_estimate(two):
+def test_two_layers_in_the_papers_estimate(counts):
     """View (a): 4 events x 0.9 against 4 MACs x 4.6."""
-    view = pricing.energy(two, two_layers.PROGRAM, two_layers.CHIP, two_layers.PLACEMENT).paper
+    view = pricing.energy(counts, two_layers.PROGRAM, two_layers.CHIP, two_layers.PLACEMENT).paper
     assert view.snn_pj == pytest.approx(3.6)
     assert view.ann_pj == pytest.approx(18.4)
     assert view.ratio == pytest.approx(0.9 / 4.6)
@@ -119,11 +109,11 @@ def test_two_layers_in_the_papers_estimate(two):
     assert view.unpriced == {"messages": 4.0, "analog_messages": 11.0}
 
 
-def test_two_layers_with_memory(two):
+def test_two_layers_with_memory(counts):
     """View (c). All memories are below 8 KiB: 10 pJ for 64 bits, so 1.25 for a weight or a pixel of 8, 3.75 for a state of 24,
     0.3125 for an activation of ceil(log2(2 + 1)) = 2 bits. Multiply: 0.2 x bits / 8; add: 0.1.
     """
-    view = pricing.energy(two, two_layers.PROGRAM, two_layers.CHIP, two_layers.PLACEMENT).memory
+    view = pricing.energy(counts, two_layers.PROGRAM, two_layers.CHIP, two_layers.PLACEMENT).memory
     assert (view.model, view.ann_bits) == ("horowitz45", 2)
     l1, l2 = view.rows["l1"], view.rows["l2"]
     # 6 MACs x (0.2 + 0.1, a weight, a pixel), 2 results of 8 bits; the same in both
@@ -140,21 +130,25 @@ def test_two_layers_with_memory(two):
     assert sum(view.snn_pj.values()) == pytest.approx(19.3 + 66.6)
 
 
-def test_packets_hops_and_crossings(two):
+def test_packets_hops_and_crossings(counts):
     """A message to 3 cores, one of them in its tile, 5 hops east-west, 2 north-south, one border crossed."""
     route = Route("n1", "l2", packets=3.0, within_tile=1.0, hops_ew=5.0, hops_ns=2.0, chip_crossings=1.0)
     placement = msgspec.structs.replace(two_layers.PLACEMENT, routes=(route,))
-    result = pricing.energy(two, two_layers.PROGRAM, two_layers.CHIP, placement)
+    result = pricing.energy(counts, two_layers.PROGRAM, two_layers.CHIP, placement)
     # 2 messages x 2 packets
     assert by_node(result)["n1"]["routing"].value == pytest.approx(4 * (3 * (7 + 1) + 1 * 0.1 + 5 * 0.5 + 2 * 0.25))
     assert by_node(result)["n1"]["chip_crossing"].value == pytest.approx(4 * 100)
     # two levels of either sign and silence are 3 bits
     for room, packets in ((2, 2), (3, 1), (1, 3)):
         chip = limit(two_layers.CHIP, payload_bits_per_packet=figure(room, "bit"))
-        assert by_node(pricing.energy(two, two_layers.PROGRAM, chip, placement))["n1"]["chip_crossing"].value == packets * 200
+        assert (
+            by_node(pricing.energy(counts, two_layers.PROGRAM, chip, placement))["n1"]["chip_crossing"].value == packets * 200
+        )
     nothing = dict.fromkeys(("message_pj", "message_in_pj", "tile_pj", "hop_ew_pj", "hop_ns_pj", "chip_crossing_pj"))
     row = next(
-        r for r in pricing.energy(two, two_layers.PROGRAM, change(two_layers.CHIP, **nothing), placement).rows if r.node == "n1"
+        r
+        for r in pricing.energy(counts, two_layers.PROGRAM, change(two_layers.CHIP, **nothing), placement).rows
+        if r.node == "n1"
     )
     assert row.unpriced == {
         "packets": 12, "packets_in": 12, "packets_within_tile": 4, "hops_ew": 20, "hops_ns": 8, "chip_crossings": 4
@@ -162,12 +156,12 @@ def test_packets_hops_and_crossings(two):
     assert set(row.components_pj) == {"neuron"}
 
 
-def test_an_analog_value_is_a_graded_packet_or_unpriced(two):
+def test_an_analog_value_is_a_graded_packet_or_unpriced(counts):
     route = Route("l2", "n2", packets=1.0, within_tile=0.0, hops_ew=1.0, hops_ns=0.0, chip_crossings=0.0)
     placement = msgspec.structs.replace(two_layers.PLACEMENT, routes=(route,))
 
     def l2(chip):
-        return next(r for r in pricing.energy(two, two_layers.PROGRAM, chip, placement).rows if r.node == "l2")
+        return next(r for r in pricing.energy(counts, two_layers.PROGRAM, chip, placement).rows if r.node == "l2")
 
     # 2 messages; the width of the state is unknown: one packet each
     assert l2(two_layers.CHIP).components_pj["routing"].value == pytest.approx(2 * 8.5)
@@ -180,11 +174,11 @@ def test_an_analog_value_is_a_graded_packet_or_unpriced(two):
     assert l2(binary).unpriced == {"analog_packets": 24}
 
 
-def test_messages_of_a_unit_without_cores_have_no_way(two):
+def test_messages_of_a_unit_without_cores_have_no_way(counts):
     first, second = two_layers.PLACEMENT.units
     units = (first, msgspec.structs.replace(second, cores=0))
     placement = msgspec.structs.replace(two_layers.PLACEMENT, units=units, routes=(), cores=1)
-    result = pricing.energy(two, two_layers.PROGRAM, two_layers.CHIP, placement)
+    result = pricing.energy(counts, two_layers.PROGRAM, two_layers.CHIP, placement)
     assert "routing" not in result.components_pj
     assert result.unpriced == {"messages": 4, "analog_messages": 6}
 
@@ -381,12 +375,12 @@ def test_at_break_even_both_cost_the_same(made):
     assert view.rows["patch"].break_even_events_per_mac is None
 
 
-def test_a_chip_with_memories_of_its_own_has_its_own_view(two):
+def test_a_chip_with_memories_of_its_own_has_its_own_view(counts):
     own = msgspec.structs.replace(chips.hardware("horowitz45"), name="handmade", limits=two_layers.CHIP.limits)
-    result = pricing.energy(two, two_layers.PROGRAM, own, two_layers.PLACEMENT)
+    result = pricing.energy(counts, two_layers.PROGRAM, own, two_layers.PLACEMENT)
     assert result.memory.model == "handmade"
     with pytest.raises(HardwareError, match="handmade: no memory"):
-        memory_view(two, two_layers.PROGRAM, two_layers.CHIP)
+        memory_view(counts, two_layers.PROGRAM, two_layers.CHIP)
 
 
 # --- errors, tables ---------------------------------------------------------------------------------------------------
@@ -444,10 +438,10 @@ def test_notes_are_said_once_and_name_their_chips(made, placements):
     assert sum(len(list(remarks(result))) for result in results) > len(lines)
 
 
-def test_obstacles_are_said_the_first_of_every_kind_first(two):
+def test_obstacles_are_said_the_first_of_every_kind_first(counts):
     obstacles = tuple(Obstacle(f"n{i}", what, None, None, "mend") for i, what in enumerate(("a", "a", "b", "a")))
     placement = msgspec.structs.replace(two_layers.PLACEMENT, obstacles=obstacles)
-    result = pricing.energy(two, two_layers.PROGRAM, two_layers.CHIP, placement)
+    result = pricing.energy(counts, two_layers.PROGRAM, two_layers.CHIP, placement)
     assert [line[:2] for line in result.obstacles] == ["n0", "n2", "n1", "n3"]
     assert "priced as if it could: n2: b missing; mend." in remarks(result)
     assert any("1 more; `ecmt-deploy inspect" in line for line in remarks(result))

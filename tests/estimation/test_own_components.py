@@ -21,17 +21,12 @@ from ecmt_deploy.report.csv import to_csv
 from ecmt_deploy.report.html.page import render
 from ecmt_deploy.report.model import make_report
 from ecmt_deploy.simulation.run import simulate
+from ecmt_deploy.testing.handmade import images
 from tests.support import two_layers
-from tests.support.programs import images
 from tests.support.two_layers import CHIP, PLACEMENT, PROGRAM, figure
 
 TEXT = chips.template()
 SAID = 'source = ["doe2025mychip"], method = "measured", grade = "A"'
-
-
-@pytest.fixture(scope="module")
-def counts():
-    return simulate(PROGRAM, two_layers.X, "reference", two_layers.TIMESTEPS).activity
 
 
 def priced_with(counts, **prices):

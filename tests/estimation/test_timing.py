@@ -9,19 +9,12 @@ from ecmt_deploy import chips
 from ecmt_deploy import estimation as pricing
 from ecmt_deploy.chips import Limits
 from ecmt_deploy.chips.schema import Barrier
-from ecmt_deploy.estimation import Band
 from ecmt_deploy.estimation.timing import depth_of
 from ecmt_deploy.placement import Placement, Unit
 from ecmt_deploy.program import ops
 from ecmt_deploy.simulation.run import simulate
-from tests.support import two_layers
-from tests.support.programs import images, program
-from tests.support.two_layers import CHIP, PLACEMENT, PROGRAM, figure
-
-
-@pytest.fixture(scope="module")
-def counts():
-    return simulate(PROGRAM, two_layers.X, "reference", two_layers.TIMESTEPS).activity
+from ecmt_deploy.testing.handmade import images, program
+from tests.support.two_layers import CHIP, PLACEMENT, PROGRAM, figure, near
 
 
 def time_of(counts, placement=PLACEMENT, barrier=CHIP.barrier, **times):
@@ -29,10 +22,6 @@ def time_of(counts, placement=PLACEMENT, barrier=CHIP.barrier, **times):
     changed = {name: time for name, time in {**CHIP.times, **times}.items() if time is not None}
     chip = msgspec.structs.replace(CHIP, times=changed, barrier=barrier)
     return pricing.energy(counts, PROGRAM, chip, placement).timing
-
-
-def near(low, value, high):
-    return Band(*(pytest.approx(x) for x in (low, value, high)))
 
 
 def test_two_layers(counts):

@@ -33,7 +33,7 @@ from ecmt_deploy.runs.directory import save_run
 from ecmt_deploy.runs.record import RunRecord
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.simulation.traces import NodeTrace, Trace
-from tests.support.programs import every_node
+from ecmt_deploy.testing.handmade import every_node
 
 
 def make(corpus: Path) -> Path:

@@ -29,7 +29,7 @@ from ecmt_deploy.errors import ModelError
 from ecmt_deploy.models.build import build, build_with_weights
 from ecmt_deploy.models.weights import Weights, choose, collections_in, fit, misfits
 from ecmt_deploy.models.weights.reading import MOST_GROWTH
-from tests.support.programs import TinyTransformer
+from ecmt_deploy.testing.transformer import TinyTransformer
 
 MODEL, OTHER = TinyTransformer(), TinyTransformer(seed=1)
 STATE, AVERAGED = MODEL.state_dict(), OTHER.state_dict()
@@ -269,7 +269,7 @@ def test_classes_of_the_script_need_not_exist(tmp_path):
     (tmp_path / "training.py").write_text("class Config: pass\n")
     code = (
         "import torch, training\n"
-        "from tests.support.programs import TinyTransformer\n"
+        "from ecmt_deploy.testing.transformer import TinyTransformer\n"
         f"torch.save({{'model': TinyTransformer(), 'config': training.Config()}}, {str(tmp_path / 'w.pth')!r})\n"
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])}

@@ -22,9 +22,9 @@ from ecmt_deploy.placement.streams import operands
 from ecmt_deploy.placement.terms import RESOURCES, Terms
 from ecmt_deploy.program import Program, ops
 from ecmt_deploy.quantization import quantize
-from tests.support.integer_programs import random_program
-from tests.support.programs import every_node, neuron
-from tests.support.programs import program as verified
+from ecmt_deploy.testing import integer_program
+from ecmt_deploy.testing.handmade import every_node, neuron
+from ecmt_deploy.testing.handmade import program as verified
 
 WHERE = {"source": ("self",), "method": "assumed", "grade": "C"}
 
@@ -456,7 +456,7 @@ limits = st.fixed_dictionaries({}, optional={
 @settings(max_examples=60)
 @given(seed=st.integers(0, 40), sharing=st.booleans(), given_limits=limits)
 def test_properties_of_random_integer_programs(seed, sharing, given_limits):
-    check(random_program(seed)[0], chip({"weight_sharing": sharing}, **given_limits))
+    check(integer_program(seed)[0], chip({"weight_sharing": sharing}, **given_limits))
 
 
 def dependencies(program: Program, name: str) -> list[np.ndarray]:

@@ -16,8 +16,8 @@ from ecmt_deploy.program.audit import impossible
 from ecmt_deploy.simulation import run as simulation
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.targets.reference import ReferenceTarget
-from tests.support.integer_programs import random_program
-from tests.support.programs import images
+from ecmt_deploy.testing import integer_program
+from ecmt_deploy.testing.handmade import images
 
 
 @pytest.mark.parametrize("timesteps", [1, 3])
@@ -31,7 +31,7 @@ def test_what_targets_count_is_possible(target, dtype, timesteps, program):
 
 @pytest.mark.parametrize("seed", range(40))
 def test_what_integer_programs_count_is_possible(seed):
-    program, x, timesteps = random_program(seed)
+    program, x, timesteps = integer_program(seed)
     assert impossible(program, simulate(program, x, "reference", timesteps, "fixed").activity) is None
 
 

@@ -11,7 +11,7 @@ from ecmt_deploy.engine import SpikingModel, load
 from ecmt_deploy.errors import ProgramError
 from ecmt_deploy.program import DIALECT_VERSION, Program, Provenance, read, write
 from ecmt_deploy.program.graph import parameters
-from tests.support.programs import images, neuron, program
+from ecmt_deploy.testing.handmade import images, neuron, program
 
 
 def test_a_round_trip_is_bit_identical(program: Program, tmp_path):

@@ -16,7 +16,8 @@ from ecmt_deploy.program.functions import FUNCTIONS
 from ecmt_deploy.program.ops.multi_threshold import NeuronKernel
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.targets.reference import ReferenceTarget
-from tests.support.programs import TinyTransformer, images, neuron
+from ecmt_deploy.testing.handmade import images, neuron
+from ecmt_deploy.testing.transformer import TinyTransformer
 
 STEPS = 6
 FLOAT64 = np.dtype(np.float64)

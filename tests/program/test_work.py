@@ -18,12 +18,12 @@ from ecmt_deploy.program.verification import infer
 from ecmt_deploy.quantization import quantize
 from ecmt_deploy.targets.lava.groups import groups
 from ecmt_deploy.targets.lava.resources import memory, patience
-from tests.support.integer_programs import random_program
-from tests.support.programs import cell, every_node, program
+from ecmt_deploy.testing import integer_program
+from ecmt_deploy.testing.handmade import cell, every_node, program
 
 FLOAT = np.dtype(np.float64)
 MADE = {f"every node, {coding}": every_node(coding) for coding in ops.CODINGS}
-MADE |= {f"integer program {seed}": random_program(seed)[0] for seed in range(40)}
+MADE |= {f"integer program {seed}": integer_program(seed)[0] for seed in range(40)}
 
 
 def test_the_programs_hold_every_type_of_node():

@@ -26,9 +26,9 @@ from ecmt_deploy.program import Program, ops, read, verify, write
 from ecmt_deploy.program.graph import parameters
 from ecmt_deploy.quantization import quantize
 from ecmt_deploy.simulation.run import integers, simulate
+from ecmt_deploy.testing import integer_program
+from ecmt_deploy.testing.handmade import images
 from tests.support.families import FAMILIES, inputs, randomised
-from tests.support.integer_programs import random_program
-from tests.support.programs import images
 
 SEEDS = st.integers(0, 10**6)
 
@@ -47,7 +47,7 @@ def stepped(program: Program, x: np.ndarray, timesteps: int, order: list[str] | 
 @given(SEEDS)
 @settings(max_examples=40)
 def test_nothing_is_wider_than_declared(seed):
-    program, x, timesteps = random_program(seed)
+    program, x, timesteps = integer_program(seed)
     for _, running, streams in stepped(program, x[0], timesteps):
         for name, node in program.nodes.items():
             value = streams[name].value
@@ -68,7 +68,7 @@ def test_nothing_is_wider_than_declared(seed):
 @given(SEEDS)
 @settings(max_examples=40)
 def test_neurons_conserve_and_compensation_telescopes(seed):
-    program, x, timesteps = random_program(seed)
+    program, x, timesteps = integer_program(seed)
     received, sent = {}, {}
     for t, running, streams in stepped(program, x[0], timesteps):
         for name, node in program.nodes.items():
@@ -113,7 +113,7 @@ def test_the_largest_level_that_is_reached_fires(levels, numerator, base, rule, 
 @given(SEEDS)
 @settings(max_examples=20)
 def test_the_order_of_nodes_and_samples_does_not_matter(seed):
-    program, x, timesteps = random_program(seed)
+    program, x, timesteps = integer_program(seed)
     order = sorted(program.nodes)  # names begin with the number of their making: another topological order
     streams = [s for _, _, s in stepped(program, x[0], timesteps)]
     again = [s for _, _, s in stepped(program, x[0], timesteps, order)]
@@ -129,7 +129,7 @@ def test_the_order_of_nodes_and_samples_does_not_matter(seed):
 @given(seed=SEEDS)
 @settings(max_examples=20)
 def test_a_round_trip_is_identical(seed, tmp_path_factory):
-    program, x, timesteps = random_program(seed)
+    program, x, timesteps = integer_program(seed)
     path = tmp_path_factory.mktemp("round") / "q.nir"
     write(program, path)
     back = read(path)
@@ -145,7 +145,7 @@ def test_a_round_trip_is_identical(seed, tmp_path_factory):
 
 def test_random_programs_reach_everything():
     """A generator that misses a node or a function tests less than it says."""
-    made = [random_program(seed)[0] for seed in range(150)]
+    made = [integer_program(seed)[0] for seed in range(150)]
     nodes = [node for program in made for node in program.nodes.values()]
     expected = {name for name, op in ops.OPS.items() if op.role == "movement" or op.format_type}
     assert {node.kind for node in nodes} >= expected
@@ -153,7 +153,7 @@ def test_random_programs_reach_everything():
     assert {program.coding for program in made} == set(ops.CODINGS)
     weights = np.concatenate([node.weight.ravel() for node in nodes if node.layer == "linear"])
     assert (weights.min(), weights.max()) == (-128, 127)
-    runs = [simulate(*random_program(seed)[:2], "reference", 2, "fixed").activity for seed in range(20)]
+    runs = [simulate(*integer_program(seed)[:2], "reference", 2, "fixed").activity for seed in range(20)]
     assert any(counts.saturations for run in runs for _, counts in run.items())
 
 

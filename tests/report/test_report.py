@@ -26,8 +26,8 @@ from ecmt_deploy.report.comparison import Comparison, pareto_front
 from ecmt_deploy.report.html.page import render
 from ecmt_deploy.report.model import Report, make_report
 from ecmt_deploy.simulation.run import simulate
+from ecmt_deploy.testing.handmade import images
 from tests.support import report_cases as cases
-from tests.support.programs import images
 from tests.support.runs import record
 
 SVG = "{http://www.w3.org/2000/svg}"

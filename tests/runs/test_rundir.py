@@ -20,7 +20,7 @@ from ecmt_deploy.report.collect import report_on
 from ecmt_deploy.runs import simulate as simulating
 from ecmt_deploy.runs.directory import ACTIVITY, OUTPUTS, PROBES, PROGRAM, RECORD, load_run
 from ecmt_deploy.runs.merge import merge
-from tests.cli.test_cli import run as command
+from tests.support.commands import run as command
 from tests.support.runs import simulated
 
 SAMPLES, STEPS = 5, 2

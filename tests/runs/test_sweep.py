@@ -16,7 +16,7 @@ from ecmt_deploy.runs import simulate as simulating
 from ecmt_deploy.runs.directory import load_run
 from ecmt_deploy.runs.sweep import parse_timesteps
 from ecmt_deploy.verbs.runs import sweep
-from tests.cli.test_cli import run
+from tests.support.commands import run
 from tests.support.runs import simulated
 
 CHIPS = ["loihi2", "dynapcnn"]

@@ -13,20 +13,10 @@ from ecmt_deploy.report.write import write_report
 from ecmt_deploy.runs.directory import load_run
 from ecmt_deploy.simulation import run as simulation
 from ecmt_deploy.simulation.run import fitted, simulate
-from ecmt_deploy.simulation.target import available, find
-from tests.cli.test_cli import run as command
-from tests.support.programs import images
-
-
-def installed() -> list[str]:
-    def ready(name: str) -> bool:
-        try:
-            find(name)
-        except TargetError:
-            return False
-        return True
-
-    return [name for name in available() if ready(name)]
+from ecmt_deploy.simulation.target import find
+from ecmt_deploy.testing.handmade import images
+from tests.support.commands import run as command
+from tests.support.targets import installed
 
 
 @pytest.mark.parametrize("target", installed())

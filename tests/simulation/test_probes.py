@@ -13,9 +13,9 @@ from ecmt_deploy.runs.directory import PROBES
 from ecmt_deploy.simulation.probes import load_probes, parse_probes, save_probes
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.simulation.target import Probe
-from ecmt_deploy.targets.lava import LavaTarget
-from tests.support.programs import images
+from ecmt_deploy.testing.handmade import images
 from tests.support.runs import simulated
+from tests.support.targets import needs_lava
 
 NODE = "head.neuron"
 
@@ -31,7 +31,7 @@ def test_spikes_and_membrane_account_for_the_counts(all_programs):
     assert np.abs(membrane).max() > 0
 
 
-@pytest.mark.skipif(LavaTarget().missing() is not None, reason=str(LavaTarget().missing()))
+@needs_lava
 @pytest.mark.parametrize("name", ["every node, rate", "transformer, accurate"])
 def test_lava_records_what_the_reference_records(all_programs, name):
     program = all_programs[name]

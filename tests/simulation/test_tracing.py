@@ -12,7 +12,7 @@ from ecmt_deploy.program import ops
 from ecmt_deploy.simulation.traces import Trace, load_trace
 from ecmt_deploy.simulation.tracing import _needed_rows as needed_rows
 from ecmt_deploy.simulation.tracing import trace
-from tests.support.programs import images
+from ecmt_deploy.testing.handmade import images
 
 STEPS = 4
 

@@ -13,7 +13,8 @@ from ecmt_deploy.evaluation.jobs import EvaluateJob, evaluate_file, evaluate_sha
 from ecmt_deploy.evaluation.shards import Shard
 from ecmt_deploy.program import Provenance
 from ecmt_deploy.program.preprocessing import Preprocessing
-from tests.support.programs import TinyTransformer, images
+from ecmt_deploy.testing.handmade import images
+from ecmt_deploy.testing.transformer import TinyTransformer
 
 #: odd, and no multiple of the batch size: 5 batches, 1 sample in the last
 SAMPLES, BATCH, STEPS = 17, 4, 3

@@ -25,7 +25,7 @@ from ecmt_deploy.placement import Placement, place
 from ecmt_deploy.program import Program, ops
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.simulation.run import simulate
-from tests.support.programs import program
+from ecmt_deploy.testing.handmade import program
 
 TIMESTEPS = 48
 SIZES = (128, 320, 160)

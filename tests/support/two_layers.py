@@ -19,12 +19,14 @@ from __future__ import annotations
 
 import nir
 import numpy as np
+import pytest
 
 from ecmt_deploy.chips import Hardware, Limits, Price
 from ecmt_deploy.chips.schema import Barrier
+from ecmt_deploy.estimation import Band
 from ecmt_deploy.placement import Placement, Route, Unit
 from ecmt_deploy.program import ops
-from tests.support.programs import program
+from ecmt_deploy.testing.handmade import program
 
 X = np.array([[1, 0.25, 0.5]], np.float32)
 TIMESTEPS = 2
@@ -102,3 +104,8 @@ PLACEMENT = Placement(
     obstacles=(),
     assumptions=(),
 )
+
+
+def near(low: float, value: float, high: float) -> Band:
+    """A band that is this one but for rounding."""
+    return Band(*(pytest.approx(x) for x in (low, value, high)))

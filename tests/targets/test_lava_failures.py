@@ -12,10 +12,10 @@ import pytest
 from ecmt_deploy.errors import TargetError
 from ecmt_deploy.targets.lava import LavaTarget
 from ecmt_deploy.targets.lava import host as host_module
-from ecmt_deploy.targets.lava.session import Session
-from tests.support.programs import images
+from ecmt_deploy.testing.handmade import images
+from tests.support.targets import needs_lava
 
-pytestmark = pytest.mark.skipif(LavaTarget().missing() is not None, reason=str(LavaTarget().missing()))
+pytestmark = needs_lava
 
 #: a worker whose neuron model raises in the third step
 RAISING = """
@@ -50,19 +50,6 @@ worker.main(Path(sys.argv[1]))
 def shared_memory():
     """Shared memory before, and the sessions that were started."""
     return set(os.listdir("/dev/shm"))
-
-
-@pytest.fixture
-def sessions(monkeypatch):
-    started: list[Session] = []
-    original = Session.__init__
-
-    def remember(self, *args, **kwargs):
-        original(self, *args, **kwargs)
-        started.append(self)
-
-    monkeypatch.setattr(Session, "__init__", remember)
-    return started
 
 
 def assert_nothing_left(sessions, shared_memory):

@@ -18,10 +18,10 @@ from ecmt_deploy.errors import TargetError
 from ecmt_deploy.program import write
 from ecmt_deploy.targets.lava import LavaTarget
 from ecmt_deploy.targets.lava import resources as resources_module
-from ecmt_deploy.targets.lava.session import Session
-from tests.support.programs import images
+from ecmt_deploy.testing.handmade import images
+from tests.support.targets import needs_lava
 
-pytestmark = pytest.mark.skipif(LavaTarget().missing() is not None, reason=str(LavaTarget().missing()))
+pytestmark = needs_lava
 
 #: seconds after its start within which a process is killed: the network is built within one or two of them
 WINDOW_SECONDS = 4.0
@@ -69,19 +69,6 @@ def workers() -> list[int]:
         except OSError:
             continue
     return found
-
-
-@pytest.fixture
-def sessions(monkeypatch):
-    started: list[Session] = []
-    original = Session.__init__
-
-    def remember(self, *args, **kwargs):
-        original(self, *args, **kwargs)
-        started.append(self)
-
-    monkeypatch.setattr(Session, "__init__", remember)
-    return started
 
 
 def kill_one_at_random(program, sessions, seed: int) -> str:

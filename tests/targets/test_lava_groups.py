@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as arrays
 from ecmt_deploy.kernels import Stream
 from ecmt_deploy.program import ops
 from ecmt_deploy.targets.lava.groups import MAX_PORTS, groups, message_shape, pack, unpack
-from tests.conftest import PROGRAMS
+from tests.support.targets import PROGRAMS
 
 MEMORY = (ops.MultiThreshold, ops.ECM, ops.ECMProduct, ops.Hold, ops.Readout)
 

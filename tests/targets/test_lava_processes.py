@@ -12,10 +12,10 @@ import pytest
 from ecmt_deploy.program import Program, ops
 from ecmt_deploy.program.functions import FUNCTIONS
 from ecmt_deploy.simulation.run import simulate
-from ecmt_deploy.targets.lava import LavaTarget
-from tests.support.programs import program
+from ecmt_deploy.testing.handmade import program
+from tests.support.targets import needs_lava
 
-pytestmark = pytest.mark.skipif(LavaTarget().missing() is not None, reason=str(LavaTarget().missing()))
+pytestmark = needs_lava
 STEPS = 5
 
 

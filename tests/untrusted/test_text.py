@@ -28,7 +28,7 @@ from ecmt_deploy.report.csv import Table, to_csv
 from ecmt_deploy.runs.record import RunRecord
 from ecmt_deploy.untrusted import text
 from ecmt_deploy.untrusted.terminal import Terminal
-from tests.data.test_data import write_images
+from tests.support.datasets import write_images
 
 #: an escape sequence, a bell, one of 8 bits, marks and isolates of direction, breaks of lines, what is invisible, half a pair
 CONTROLS = [

@@ -13,7 +13,8 @@ from ecmt_deploy.cli import main
 from ecmt_deploy.errors import ConfigError, RunError
 from ecmt_deploy.files import sha256
 from ecmt_deploy.runs.directory import load_run
-from tests.support.programs import TinyTransformer, images
+from ecmt_deploy.testing.handmade import images
+from ecmt_deploy.testing.transformer import TinyTransformer
 
 #: what names the verb in Python, and in the shell where that is another name
 VERBS = {
