@@ -26,8 +26,9 @@ from ecmt_deploy.untrusted.apart import Receiver, Sender, WorkError, apart
 MAX_EXPANSION = 1100
 #: a file that unpacks to more than this, and to more than 200 times its size, is a bomb
 BOMB_BYTES, BOMB_RATIO = 1 << 30, 200
+#: rows of a dataset are sent in parts of about this size
+SLAB_BYTES = 16 << 20
 _DEPTH = 8
-_SLAB_BYTES = 16 << 20
 
 #: a group is a dictionary; a dataset of numbers is an array in native byte order, one of text an array of ``str`` objects
 Tree = dict[str, Any]
@@ -201,7 +202,7 @@ class _Walk:
             return
         properties = dataset.get_create_plist()
         step = properties.get_chunk()[0] if properties.get_layout() == h5d.CHUNKED else 1
-        rows = max(_SLAB_BYTES // (prod(shape[1:]) * dtype.itemsize * step), 1) * step
+        rows = max(SLAB_BYTES // (prod(shape[1:]) * dtype.itemsize * step), 1) * step
         space = dataset.get_space()
         for start in range(0, shape[0], rows):
             self.sender.alive()

@@ -43,7 +43,7 @@ def require_room(program: Program, groups: Iterable[Group], dtype: np.dtype) -> 
             f"target lava: {len(groups)} processes need {_mb(files)} of {SHARED_MEMORY} for semaphores, {_mb(free)} are free; "
             f"remove files there or mount it larger (mount -o remount,size=64m {SHARED_MEMORY}; docker run --shm-size)"
         )
-    needed, available = memory(program, groups, dtype), _available()
+    needed, available = memory(program, groups, dtype), available_memory()
     if available is not None and available < needed:
         raise TargetError(
             f"target lava: the network needs at least {_mb(needed)} of memory, {_mb(available)} are available; "
@@ -75,7 +75,8 @@ def _terms(program: Program, name: str) -> int:
     return max(program.work(name).dense_macs, moved)
 
 
-def _available() -> int | None:
+def available_memory() -> int | None:
+    """Bytes of memory that a new process can have; ``None`` where the system does not say."""
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024

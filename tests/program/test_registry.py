@@ -12,7 +12,7 @@ from ecmt_deploy.kernels import Kernel
 from ecmt_deploy.program import Program, ops
 from ecmt_deploy.program.functions import FUNCTIONS
 from ecmt_deploy.program.functions.integer import IntegerForm
-from tests.support.programs import every_node
+from ecmt_deploy.testing.handmade import every_node
 
 MADE = {coding: every_node(coding) for coding in ops.CODINGS}
 SHOWN = {node.kind: (made, name) for made in MADE.values() for name, node in made.nodes.items()}

@@ -10,8 +10,7 @@ from ecmt_deploy.errors import ConfigError, DataError, RunError
 from ecmt_deploy.kernels import kernels
 from ecmt_deploy.program import ops
 from ecmt_deploy.simulation.traces import Trace, load_trace
-from ecmt_deploy.simulation.tracing import _needed_rows as needed_rows
-from ecmt_deploy.simulation.tracing import trace
+from ecmt_deploy.simulation.tracing import needed_rows, trace
 from ecmt_deploy.testing.handmade import images
 
 STEPS = 4

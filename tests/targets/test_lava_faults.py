@@ -220,7 +220,7 @@ def test_shared_memory_that_fills_up_later_ends_the_run(all_programs, tmp_path, 
 
 
 def test_memory_without_room_is_refused(all_programs, monkeypatch):
-    monkeypatch.setattr(resources_module, "_available", lambda: 1 << 20)
+    monkeypatch.setattr(resources_module, "available_memory", lambda: 1 << 20)
     with pytest.raises(TargetError, match=r"needs at least [\d.]+ MB of memory, 1.0 MB are available; .*float32"):
         LavaTarget().run(all_programs["every node, rate"], images(1), 4, dtype=np.dtype(np.float64))
 

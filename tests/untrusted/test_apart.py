@@ -265,7 +265,7 @@ def test_arrays_are_what_was_written(tmp_path, datasets, version, userblock):
 def test_many_rows_are_sent_in_parts(tmp_path, monkeypatch):
     from ecmt_deploy.untrusted import hdf5
 
-    monkeypatch.setattr(hdf5, "_SLAB_BYTES", 1000)
+    monkeypatch.setattr(hdf5, "SLAB_BYTES", 1000)
     values = np.arange(30_000, dtype=np.float64).reshape(1000, 30)
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("x", data=values, compression=1, chunks=(7, 11))
