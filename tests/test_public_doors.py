@@ -60,7 +60,8 @@ def test_no_private_name_and_no_test_of_another_file(path):
     "code",
     [
         "demo._nowhere(x)", "from ecmt_deploy.kernels.base import _nowhere", "monkeypatch.setattr(m, '_nowhere', None)",
-        "monkeypatch.setattr('ecmt_deploy.m._nowhere', None)", "run('from ecmt_deploy.m import _nowhere')", "getattr(m, '_nowhere')",
+        "monkeypatch.setattr('ecmt_deploy.m._nowhere', None)",
+        "run('from ecmt_deploy.m import _nowhere')", "getattr(m, '_nowhere')",
     ],
 )  # fmt: skip
 def test_such_a_name_is_found(code, monkeypatch):

@@ -3,7 +3,7 @@
 """
 
 from ecmt_deploy.testing.cases import CASES, case
-from ecmt_deploy.testing.conformance import Conformance, Outcome, check, conformance, differences
+from ecmt_deploy.testing.comparison import Conformance, Outcome, check, conformance, differences
 from ecmt_deploy.testing.float_programs import float_program
 from ecmt_deploy.testing.handmade import Case
 from ecmt_deploy.testing.integer_programs import integer_program

@@ -16,8 +16,8 @@ from ecmt_deploy.simulation.target import Probe, Run, Target, Unsupported, find
 from ecmt_deploy.testing.cases import CASES, case
 from ecmt_deploy.testing.handmade import Case
 
-#: rounding of float programs that is no difference: relative to a value, and to the largest value beside it
-RELATIVE, OF_LARGEST = 1e-7, 1e-9
+#: a float that differs by less than this share of the largest beside it differs by rounding
+ROUNDING = 1e-10
 
 
 @dataclass(frozen=True)
@@ -117,65 +117,63 @@ def differences(program: Program, run: Run | None, expected: Run | None) -> Iter
     """One line for every count, time series and step of the readout in which ``run`` is not as ``expected``.
 
     ``None`` stands for a run that came to infinity. Nodes are in the order of the program: the first line is the nearest to the
-    cause. Spikes and integers are compared exactly, other values but for rounding.
+    cause. Integers, and where spikes are, are compared exactly, floats but for rounding.
     """
     if run is None or expected is None:
         if run is not expected:
             found, other = ("the target", "the reference") if run is None else ("the reference", "the target")
             yield f"{found} comes to infinity, {other} does not"
         return
-    step = f"step {len(expected.outputs)}"
     for name in program.nodes:
-        for probe in (probe for probe in run.probes if probe.node == name):
-            if where := _first(run.probes[probe], expected.probes[probe], events=probe.kind == "spikes"):
+        for probe in (probe for probe in expected.probes if probe.node == name):
+            if probe not in run.probes:
+                yield f"node {name}: {probe.kind} were asked for and not recorded"
+            elif where := _first(run.probes[probe], expected.probes[probe], program.integer, probe.kind == "spikes"):
                 sample, t, *element = where
-                values = (float(series[where]) for series in (run.probes[probe], expected.probes[probe]))
-                yield f"node {name}, step {t + 1}: {probe.kind} of sample {sample}, element {element}: " + _against(*values)
+                values = (series[where].item() for series in (run.probes[probe], expected.probes[probe]))
+                yield f"node {name}, step {t + 1}: {probe.kind} of sample {sample}, element {element}: {_against(*values)}"
         for count in Counts.__struct_fields__:
             found, wanted = (getattr(each.activity[name], count) for each in (run, expected))
             if found != wanted:
-                yield f"node {name}, {step}: {count}, summed to there: {_against(found, wanted)}"
-    if where := _first(run.outputs, expected.outputs):
+                yield f"node {name}, step {len(expected.outputs)}: {count} so far: {_against(found, wanted)}"
+    if where := _first(run.outputs, expected.outputs, program.integer):
         t, sample, *element = where
-        yield (
-            f"node {program.output_name}, step {t + 1}: readout of sample {sample}, element {element}: "
-            + _against(float(run.outputs[where]), float(expected.outputs[where]))
-        )
+        values = (outputs[where].item() for outputs in (run.outputs, expected.outputs))
+        yield f"node {program.output_name}, step {t + 1}: readout of sample {sample}, element {element}: {_against(*values)}"
 
 
 def _against(found: object, expected: object) -> str:
     return f"{found}, the reference has {expected}"
 
 
-def _first(found: np.ndarray, expected: np.ndarray, events: bool = False) -> tuple[int, ...] | None:
+def _first(found: np.ndarray, expected: np.ndarray, exact: bool, events: bool = False) -> tuple[int, ...] | None:
     """Index of the first value that differs; of ``events`` also one that is zero in one of them alone."""
-    if expected.dtype.kind == "i":
+    if exact:
         same = found == expected
     else:
         largest = np.abs(expected, where=np.isfinite(expected), out=np.zeros(expected.shape)).max(initial=0)
-        same = np.isclose(found, expected, rtol=RELATIVE, atol=max(OF_LARGEST * largest, 1e-300), equal_nan=True)
+        same = np.isclose(found, expected, rtol=0, atol=max(ROUNDING * largest, 1e-300), equal_nan=True)
         if events:
             same &= (found == 0) == (expected == 0)
     return None if same.all() else tuple(int(i) for i in np.argwhere(~same)[0])
 
 
 def _compare(target: Target, wanted: Case) -> Outcome:
-    program = wanted.program
+    program, unrecorded = wanted.program, None
     probes = [Probe(name, "spikes") for name in program.neurons]
     probes += [Probe(name, "state") for name in program.nodes if program.state(name)]
-    expected = _run("reference", wanted, probes)
-    unrecorded = None
     try:
         try:
             run = _run(target, wanted, probes)
         except TargetError as refusal:  # as targets do that cannot record
-            run, unrecorded = _run(target, wanted), str(refusal)
+            probes, unrecorded = [], str(refusal)
+            run = _run(target, wanted, probes)
     except EcmtError as error:
         return Outcome(differences=(f"step {wanted.timesteps}: {error}",))
-    return Outcome(differences=tuple(differences(program, run, expected)), unrecorded=unrecorded)
+    return Outcome(differences=tuple(differences(program, run, _run("reference", wanted, probes))), unrecorded=unrecorded)
 
 
-def _run(target: str | Target, wanted: Case, probes: list[Probe] | tuple[()] = ()) -> Run | None:
+def _run(target: str | Target, wanted: Case, probes: list[Probe]) -> Run | None:
     """The run of a case; ``None`` where it comes to infinity."""
     program, x, timesteps = wanted
     try:
