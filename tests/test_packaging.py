@@ -25,7 +25,7 @@ def test_every_package_of_the_tree_is_installed_inside_ecmt_deploy():
 
 
 @pytest.mark.parametrize("path", _modules("ecmt_deploy"), ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_the_library_never_imports_a_target_under_its_installed_name(path):
+def test_the_library_never_imports_a_target_under_its_installed_name_nor_the_suite(path):
     imported = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -33,6 +33,8 @@ def test_the_library_never_imports_a_target_under_its_installed_name(path):
         elif isinstance(node, ast.ImportFrom):
             imported += [f"{node.module}.{alias.name}" for alias in node.names]
     assert not [name for name in imported if name.startswith("ecmt_deploy.targets")]
+    suite = [name for name in imported if name.startswith("ecmt_deploy.testing")]
+    assert not suite or path.parent.name == "testing"
 
 
 def test_files_of_the_same_names_in_the_users_folder_break_nothing(tmp_path):
