@@ -67,7 +67,7 @@ def test_the_tree_in_the_readme_is_true_and_short():
     assert len(tree.splitlines()) <= 10
     named = {name for line in tree.splitlines() for name in re.findall(r"(?:ecmt_deploy/)?(\w+)/", line)}
     rooms = {path.name for path in (root / "ecmt_deploy").iterdir() if (path / "__init__.py").is_file()}
-    assert rooms - {"hw_configs", "targets", "testing"} <= named
+    assert rooms - {"hw_configs", "targets"} <= named
     assert all((root / name).exists() or list((root).glob(f"*/**/{name}")) for name in named)
     beside = [path.name for path in (root / "ecmt_deploy").iterdir() if path.is_file()]
     assert len(beside) <= 8, beside

@@ -7,8 +7,8 @@ import torch
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import NotFiniteError
 from ecmt_deploy.simulation.run import simulate
-from tests.support.programs import images
-from tests.support.random_programs import random_program
+from ecmt_deploy.testing import float_program
+from ecmt_deploy.testing.handmade import images
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU on this machine")
 STEPS = 4
@@ -35,5 +35,5 @@ def test_programs(program):
 
 @pytest.mark.parametrize("seed", range(100))
 def test_random_programs(seed):
-    made, x, steps = random_program(seed)
+    made, x, steps = float_program(seed)
     same(made, x, steps)
