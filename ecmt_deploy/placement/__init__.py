@@ -13,7 +13,7 @@ import numpy as np
 from ecmt_deploy.door import ChipLike, ProgramLike, as_chip, as_program
 from ecmt_deploy.placement import obstacles
 from ecmt_deploy.placement.result import Obstacle, Placement, Route, Unit, Use
-from ecmt_deploy.placement.routes import Map, flows, route
+from ecmt_deploy.placement.routes import flows, positions, route
 from ecmt_deploy.placement.settling import settle
 from ecmt_deploy.placement.streams import operands
 from ecmt_deploy.placement.terms import Terms, assumptions
@@ -43,9 +43,9 @@ def place(program: ProgramLike, hardware: ChipLike) -> Placement:
     drafts = settle(program, operands(program), terms)
     cores = sum(draft.cores for draft in drafts.units)
     chips = ceil(cores / terms.cores_per_chip) if terms.cores_per_chip else None
-    where, routes, leaving = Map.of(cores, terms), [], np.zeros(cores, np.int64)
+    where, routes, leaving = positions(cores, terms), [], np.zeros(cores, np.int64)
     for flow in flows(drafts):
-        routes.append(route(flow, prod(program.shapes[flow.emitter]), where))
+        routes.append(route(flow, prod(program.shapes[flow.emitter]), where, terms.mesh is not None))
         axons = flow.counts * terms.levels_of(program.nodes[flow.emitter])
         leaving += np.bincount(flow.sources, weights=axons, minlength=cores).astype(np.int64)
     return Placement(
@@ -55,7 +55,7 @@ def place(program: ProgramLike, hardware: ChipLike) -> Placement:
         routes=tuple(routes),
         cores=cores,
         chips=chips,
-        mesh=None if terms.mesh is None else (terms.mesh.columns, terms.mesh.rows, terms.mesh.cores),
+        mesh=terms.mesh,
         obstacles=(
             *obstacles.abilities(program, hardware),
             *obstacles.widths(program, hardware, terms),

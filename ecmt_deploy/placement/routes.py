@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import prod
 from typing import NamedTuple
 
@@ -158,31 +157,30 @@ def _histogram(a: np.ndarray, b: np.ndarray, most: int) -> tuple[np.ndarray, np.
     return pairs // most, pairs % most, counts
 
 
-@dataclass(frozen=True, eq=False)
-class Map:
-    """Where cores are: chip, and column (over all chips) and row of their tile; zeros where that is unknown."""
+def positions(cores: int, terms: Terms) -> np.ndarray:
+    """Chip of each core, and column (over all chips) and row of its tile, (3, cores); zeros where that is unknown.
 
-    chip: np.ndarray
-    x: np.ndarray
-    y: np.ndarray
-    tiled: bool
-
-    @classmethod
-    def of(cls, cores: int, terms: Terms) -> Map:
-        """Cores fill a tile, tiles a row, to and fro; chips stand in a row."""
-        core, mesh = np.arange(cores), terms.mesh
-        chip, core = np.divmod(core, terms.cores_per_chip) if terms.cores_per_chip else (np.zeros_like(core), core)
-        if mesh is None:
-            return cls(chip, np.zeros_like(core), np.zeros_like(core), False)
-        row, column = np.divmod(core // mesh.cores, mesh.columns)
-        column = np.where(row % 2, mesh.columns - 1 - column, column)
-        return cls(chip, chip * mesh.columns + column, row, True)
+    Cores fill a tile, tiles a row, to and fro; chips stand in a row.
+    """
+    core, mesh, unknown = np.arange(cores), terms.mesh, np.zeros(cores, np.int64)
+    chip, core = np.divmod(core, terms.cores_per_chip) if terms.cores_per_chip else (unknown, core)
+    if mesh is None:
+        return np.stack([chip, unknown, unknown])
+    row, column = np.divmod(core // mesh.cores, mesh.columns)
+    column = np.where(row % 2, mesh.columns - 1 - column, column)
+    return np.stack([chip, chip * mesh.columns + column, row])
 
 
-def route(flow: Flow, elements: int, where: Map) -> Route:
-    """Packets and hops of a flow, per message of the node that emits (of ``elements``)."""
-    east_west, north_south, chips = (np.abs(at[flow.sources] - at[flow.targets]) for at in (where.x, where.y, where.chip))
-    within = (east_west + north_south == 0) if where.tiled else np.zeros(1, bool)
+def route(flow: Flow, elements: int, where: np.ndarray, tiled: bool) -> Route:
+    """Packets and hops of a flow, per message of the node that emits (of ``elements``).
+
+    Parameters
+    ----------
+    where : as :func:`positions` gives it
+    tiled : whether the tile of a core is known
+    """
+    chips, east_west, north_south = np.abs(where[:, flow.sources] - where[:, flow.targets])
+    within = (east_west + north_south == 0) & tiled
 
     def average(values: np.ndarray | int) -> float:
         return float((flow.counts * values).sum() / elements)

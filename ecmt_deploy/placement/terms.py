@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
+from typing import NamedTuple
 
 from ecmt_deploy.chips import Ability, Figure, Hardware
 from ecmt_deploy.errors import HardwareError
@@ -23,8 +25,7 @@ RESOURCES = {
 ASSUMED_WEIGHT_BITS, ASSUMED_STATE_BITS = 8, 24
 
 
-@dataclass(frozen=True)
-class Mesh:
+class Mesh(NamedTuple):
     """The tiles of a chip, and the cores of a tile."""
 
     columns: int
@@ -71,10 +72,10 @@ class Terms:
         columns, rows, cores = (_whole(x) for x in (limits.tile_columns, limits.tile_rows, limits.cores_per_tile))
         mesh = Mesh(columns, rows, cores) if columns and rows and cores else None
         per_chip = _whole(limits.cores_per_chip)
-        if mesh and per_chip and per_chip > mesh.columns * mesh.rows * mesh.cores:
+        if mesh and per_chip and per_chip > prod(mesh):
             raise HardwareError(
                 f"{hardware.name}: cores_per_chip is {per_chip}, but {columns} x {rows} tiles of {cores} cores hold "
-                f"{mesh.columns * mesh.rows * mesh.cores}; mend the one or the other"
+                f"{prod(mesh)}; mend the one or the other"
             )
         return cls(
             limits={resource: value for resource, value in known.items() if value is not None},
@@ -83,7 +84,7 @@ class Terms:
             sums_as_states=known["state_memory_bytes"] is not None or known["memory_bytes"] is not None,
             weight_bits=_whole(limits.weight_bits) or ASSUMED_WEIGHT_BITS,
             state_bits=_whole(limits.state_bits) or ASSUMED_STATE_BITS,
-            cores_per_chip=per_chip or (mesh.columns * mesh.rows * mesh.cores if mesh else None),
+            cores_per_chip=per_chip or (prod(mesh) if mesh else None),
             chips=_whole(limits.chips),
             mesh=mesh,
         )

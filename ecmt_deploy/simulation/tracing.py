@@ -93,8 +93,7 @@ def _repeating(program: Program) -> set[str]:
     """Streams of rate coding that say the same at every step, so that their mean is their value."""
     found: set[str] = set()
     for name, node in program.nodes.items():
-        source = node.sends == "always"
-        if source or any(operand in found for operand in program.operands[name]):
+        if node.sends == "always" or not found.isdisjoint(program.operands[name]):
             found.add(name)
     return found
 

@@ -77,9 +77,7 @@ class Receiver:
         WorkError
             why nothing more will come.
         """
-        content = bytearray(self._head())
-        self._fill(memoryview(content))
-        return content
+        return self._read(self._head())
 
     def take_into(self, view: memoryview) -> None:
         """What was sent at once or in parts, into ``view``, which it fills. Errors as of :meth:`take`."""
@@ -97,14 +95,16 @@ class Receiver:
             self._ended(0)
 
     def _head(self) -> int:
-        head = bytearray(_HEAD)
-        self._fill(memoryview(head))
+        head = self._read(_HEAD)
         size = int.from_bytes(head[1:], "little")
         if head[:1] == _FOUND:
             return size
-        said = bytearray(size)
-        self._fill(memoryview(said))
-        raise WorkError(said.decode(errors="replace"))
+        raise WorkError(self._read(size).decode(errors="replace"))
+
+    def _read(self, size: int) -> bytearray:
+        content = bytearray(size)
+        self._fill(memoryview(content))
+        return content
 
     def _fill(self, view: memoryview) -> None:
         silent = 0

@@ -88,22 +88,20 @@ def _value(entry: _Entry, file: FileIO, size: int, answer: Receiver) -> Any:
         return {}
     if isinstance(entry, _Text):
         return np.array(entry.values, object).reshape(entry.shape)
-    array = np.empty(entry.shape, entry.dtype)
-    view = array.reshape(-1).view(np.uint8).data
+    count, dtype = prod(entry.shape), np.dtype(entry.dtype)
     if entry.offset is None:
-        answer.take_into(view)
-    elif 0 <= entry.offset <= size - array.nbytes:
+        array = np.empty(count, dtype)
+        answer.take_into(array.view(np.uint8).data)
+    elif 0 <= entry.offset <= size - count * dtype.itemsize:
         file.seek(entry.offset)
-        while view:
-            got = file.readinto(view)
-            if not got:
-                raise WorkError("it ended while it was read")
-            view = view[got:]
+        array = np.fromfile(file, dtype, count)
+        if len(array) < count:
+            raise WorkError("it ended while it was read")
     else:
         raise WorkError("values beyond its end")
     if array.dtype.kind == "b":
-        return array.view(np.uint8).astype(bool)  # whatever the bytes are
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+        return (array.view(np.uint8) != 0).reshape(entry.shape)  # whatever the bytes are
+    return array.astype(dtype.newbyteorder("="), copy=False).reshape(entry.shape)
 
 
 class _Walk:

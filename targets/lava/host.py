@@ -82,7 +82,7 @@ class LavaTarget:
             job = Job.create(Path(directory), program, inputs, timesteps, dtype, len(network), probes)
             begun = time.perf_counter()
             with session([*self.worker, directory], Path(directory), job.log) as worker:
-                built = self._watch(worker, job, network, patience(program, STEP_SECONDS), progress)
+                built = _watch(worker, job, network, program, progress)
                 ended = time.perf_counter()
             if progress:
                 progress(len(inputs) * timesteps)
@@ -102,38 +102,35 @@ class LavaTarget:
                 processes=len(network),
             )
 
-    def _watch(self, worker: Session, job: Job, network: dict[str, Group], quiet: float, progress: Progress | None) -> float:
-        """Return when the run has ended well, with the time at which the network was built; raise as soon as it cannot."""
-        built: float | None = None
-        deadline = time.monotonic() + BUILD_SECONDS + BUILD_SECONDS_PER_PROCESS * len(network)
-        steps = np.load(job.steps, mmap_mode="r", allow_pickle=False)  # written by the processes as they go
-        output, done, reported = list(network).index(_output(network)), 0, -1
-        while worker.leader.poll() is None:
-            if job.activity.exists():
-                return built or time.perf_counter()
-            if job.failure.exists():
-                raise _failure(job)
-            if built is None and job.running.exists():
-                built, deadline = time.perf_counter(), time.monotonic() + quiet
-            if (now := int(steps.sum())) != done:
-                done, deadline = now, time.monotonic() + quiet
-            if progress and built is not None and reported != int(steps[output]):
-                reported = int(steps[output])
-                progress(reported)
-            if time.monotonic() > deadline:
-                raise TargetError(_hanging(network, steps, built is not None))
-            time.sleep(POLL_SECONDS)
+
+def _watch(worker: Session, job: Job, network: dict[str, Group], program: Program, progress: Progress | None) -> float:
+    """Return when the run has ended well, with the time at which the network was built; raise as soon as it cannot."""
+    built: float | None = None
+    deadline = time.monotonic() + BUILD_SECONDS + BUILD_SECONDS_PER_PROCESS * len(network)
+    steps = np.load(job.steps, mmap_mode="r", allow_pickle=False)  # written by the processes as they go
+    output, done, reported = list(network).index(program.output_name), 0, -1
+    quiet = patience(program, STEP_SECONDS)
+    while worker.leader.poll() is None:
+        if job.activity.exists():
+            return built or time.perf_counter()
         if job.failure.exists():
             raise _failure(job)
-        text = job.log.read_text(errors="replace")
-        log.debug("the Lava worker's output:\n%s", text)
-        lines = text.strip().splitlines() or ["no output"]
-        raise TargetError(f"target lava: the worker {ending(worker.leader.returncode)}: {lines[-1][:300]}")
-
-
-def _output(network: dict[str, Group]) -> str:
-    read = {port for group in network.values() for port in group.ports}
-    return next(name for name in network if name not in read)
+        if built is None and job.running.exists():
+            built, deadline = time.perf_counter(), time.monotonic() + quiet
+        if (now := int(steps.sum())) != done:
+            done, deadline = now, time.monotonic() + quiet
+        if progress and built is not None and reported != int(steps[output]):
+            reported = int(steps[output])
+            progress(reported)
+        if time.monotonic() > deadline:
+            raise TargetError(_hanging(network, steps, built is not None))
+        time.sleep(POLL_SECONDS)
+    if job.failure.exists():
+        raise _failure(job)
+    text = job.log.read_text(errors="replace")
+    log.debug("the Lava worker's output:\n%s", text)
+    lines = text.strip().splitlines() or ["no output"]
+    raise TargetError(f"target lava: the worker {ending(worker.leader.returncode)}: {lines[-1][:300]}")
 
 
 def _hanging(network: dict[str, Group], steps: np.ndarray, built: bool) -> str:
