@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -174,3 +174,16 @@ def parameters(node: Op) -> list[np.ndarray]:
 def unrepeated(array: np.ndarray) -> np.ndarray:
     """An array that was broadcast, with each axis along which it repeats itself as one; any other as it is."""
     return array[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in array.strides)]
+
+
+def edges(operands: Mapping[str, tuple[str, ...]]) -> list[tuple[str, str]]:
+    """Edges (source, destination) of nodes with these operands, each once."""
+    return [(source, name) for name, sources in operands.items() for source in set(sources)]
+
+
+def reconnect(nodes: Mapping[str, Op], operands: dict[str, tuple[str, ...]], takers: Iterable[str], old: str, new: str) -> None:
+    """Let the nodes ``takers`` take the stream of ``new`` where they took that of ``old``."""
+    for taker in takers:
+        operands[taker] = tuple(new if source == old else source for source in operands[taker])
+        if nodes[taker].arity is None:
+            nodes[taker].operands = operands[taker]

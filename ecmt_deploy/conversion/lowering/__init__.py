@@ -15,13 +15,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import fx
+from torch.fx.node import map_aggregate
 
 from ecmt_deploy.conversion.capture import Captured, constant_in, evaluate, last_uses, module_path
 from ecmt_deploy.conversion.lowering import attention, linear, nonlinear, wiring  # noqa: F401 - they fill the table
-from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout, Refusal, Site
-from ecmt_deploy.conversion.lowering.table import HANDLERS, SHAPE_ONLY, operation, wants_name
+from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout, Refusal
+from ecmt_deploy.conversion.lowering.table import HANDLERS, SHAPE_ONLY, SPLITS, operation
 from ecmt_deploy.errors import CaptureError
 from ecmt_deploy.program import Program, Provenance, ops, verify
+from ecmt_deploy.program.graph import edges, reconnect
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,13 @@ class Lowered:
     Attributes
     ----------
     program : the program; run it with identity neurons. Its arrays are its own: the model may change afterwards
-    sites : place of every neuron, by name
+    channel_axes : by neuron, the axis of its operand along which its bases may differ, ``None`` where they may not
     traces : for every captured operation, the node that computes it and the position of the batch axis (or ``None``)
     placed : operands of every node that was placed on the way, also of those that the program does not need
     """
 
     program: Program
-    sites: dict[str, Site]
+    channel_axes: dict[str, int | None]
     traces: dict[str, Activation]
     placed: dict[str, tuple[str, ...]]
 
@@ -78,9 +80,8 @@ def lower(captured: Captured, coding: str, dtype: torch.dtype, provenance: Prove
     if analog_readout_layer:
         _drop_readout_neurons(builder)
     _drop_unused(builder)
-    edges = [(source, name) for name, sources in builder.operands.items() for source in set(sources)]
-    program = verify(builder.nodes, edges, provenance)
-    return Lowered(program, {name: builder.sites[name] for name in program.neurons}, traces, placed)
+    program = verify(builder.nodes, edges(builder.operands), provenance)
+    return Lowered(program, {name: builder.channel_axes[name] for name in program.neurons}, traces, placed)
 
 
 def steps(captured: Captured, builder: Builder) -> Iterator[tuple[fx.Node, Any]]:
@@ -120,9 +121,10 @@ def _lower_call(builder: Builder, node: fx.Node, values: dict[fx.Node, Any], ref
     meta: Any = node.meta.get("val")
     if isinstance(meta, torch.SymInt | int):
         return _at_one(meta)
-    args: Any = fx.map_arg(node.args, lambda a: constant_in(values[a], builder.dtype))
-    kwargs: Any = fx.map_arg(node.kwargs, lambda a: constant_in(values[a], builder.dtype))
-    operands = _flatten([*args, *kwargs.values()])
+    call: Any = fx.map_arg((node.args, node.kwargs), lambda a: constant_in(values[a], builder.dtype))
+    args, kwargs = call
+    operands: list[Any] = []
+    map_aggregate((args, kwargs), operands.append)
     if any(isinstance(v, _Poison) for v in operands):
         return _Poison()
     name = operation(node)
@@ -133,44 +135,39 @@ def _lower_call(builder: Builder, node: fx.Node, values: dict[fx.Node, Any], ref
     try:
         if name in SHAPE_ONLY or not any(isinstance(v, Activation) for v in operands):
             return _fold(node, args, kwargs, builder.dtype)
-        handler = HANDLERS.get(name) or nonlinear.plain(name)
-        if handler is None:
-            raise Refusal("is not in the table of operations")
-        if wants_name(handler):
-            kwargs = {**kwargs, "op": name}
-        layout = [_layout(v) for v in meta] if isinstance(meta, list | tuple) else _layout(meta)
-        return handler(builder, layout, *args, **_without_formats(kwargs))
-    except Refusal as refusal:
-        refused.append(f"{name} in {builder.path or 'the model itself'}: {refusal}")
-    except (TypeError, ValueError, KeyError, IndexError) as error:
+        return _handled(builder, node, args, kwargs)
+    except (Refusal, TypeError, ValueError, KeyError, IndexError) as error:
         refused.append(f"{name} in {builder.path or 'the model itself'}: {' '.join(str(error).split())}")
     return _Poison()
 
 
-def _without_formats(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Options that say where and how a tensor lies in memory mean nothing to a program."""
-    return {k: v for k, v in kwargs.items() if k not in ("memory_format", "dtype", "device", "layout", "pin_memory", "copy")}
+def _handled(builder: Builder, node: fx.Node, args: Any, kwargs: Any) -> Any:
+    """Value of a call that depends on the input, by the table of operations."""
+    meta: Any = node.meta["val"]
+    name = operation(node)
+    handler = HANDLERS.get(name)
+    if handler is not None:
+        schema = node.target._schema.arguments  # type: ignore[union-attr]
+        given = dict(zip((argument.name for argument in schema), args, strict=False)) | kwargs
+        args, kwargs = [given.get(argument.name, argument.default_value) for argument in schema], {}
+    else:
+        handler = nonlinear.plain(name)
+    if handler is None:
+        raise Refusal("is not in the table of operations")
+    if not isinstance(meta, list | tuple):
+        return handler(builder, _layout(meta), *args, **kwargs)
+    layouts = [_layout(value) for value in meta]
+    return handler(builder, layouts, *args) if name in SPLITS else [handler(builder, layouts[0], *args, **kwargs)]
 
 
 def _fold(node: fx.Node, args: Any, kwargs: Any, dtype: torch.dtype) -> Any:
     """Evaluate a constant operation, with a batch of one and zeros where only an activation's shape matters."""
 
     def concrete(value: Any) -> Any:
-        if isinstance(value, Activation):
-            return torch.zeros(value.full_shape, dtype=dtype)
-        if isinstance(value, list | tuple):
-            return type(value)(concrete(v) for v in value)
-        return value
+        return torch.zeros(value.full_shape, dtype=dtype) if isinstance(value, Activation) else value
 
-    value = evaluate(node, concrete(tuple(args)), {k: concrete(v) for k, v in kwargs.items()}, dtype)
+    value = evaluate(node, *map_aggregate((args, kwargs), concrete), dtype)
     return list(value) if isinstance(value, tuple) else value
-
-
-def _flatten(values: list[Any]) -> list[Any]:
-    flat: list[Any] = []
-    for value in values:
-        flat.extend(_flatten(list(value)) if isinstance(value, list | tuple) else [value])
-    return flat
 
 
 def _at_one(size: Any) -> int:
@@ -195,7 +192,7 @@ def _layout(value: Any) -> Layout:
 
 
 def _drop_readout_neurons(builder: Builder) -> None:
-    """Bypass neurons from which no further neuron, ECM or product is reached: the last linear layer's operand is analog."""
+    """Pass by neurons from which no further neuron, ECM or product is reached: the last linear layer's operand is analog."""
     stops = ("neuron", "function", "product")
     consumers: dict[str, list[str]] = {name: [] for name in builder.nodes}
     for name, sources in builder.operands.items():
@@ -206,14 +203,7 @@ def _drop_readout_neurons(builder: Builder) -> None:
         return any(builder.nodes[c].role in stops or reaches(c) for c in consumers[name])
 
     for name in [name for name, node in builder.nodes.items() if node.role == "neuron" and not reaches(name)]:
-        (source,) = builder.operands[name]
-        for consumer in consumers[name]:
-            builder.operands[consumer] = tuple(source if s == name else s for s in builder.operands[consumer])
-            node = builder.nodes[consumer]
-            if node.arity is None:
-                node.operands = builder.operands[consumer]
-        for table in (builder.nodes, builder.operands, builder.sites):
-            table.pop(name)
+        reconnect(builder.nodes, builder.operands, consumers[name], name, *builder.operands[name])
 
 
 def _drop_unused(builder: Builder) -> None:
@@ -227,5 +217,5 @@ def _drop_unused(builder: Builder) -> None:
     if "input" not in needed:
         raise CaptureError("the model's output does not depend on its input; there is nothing to convert")
     for name in [name for name in builder.nodes if name not in needed]:
-        for table in (builder.nodes, builder.operands, builder.sites):
+        for table in (builder.nodes, builder.operands, builder.channel_axes):
             table.pop(name, None)

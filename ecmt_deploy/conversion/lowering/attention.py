@@ -18,20 +18,19 @@ Operand = Activation | Tensor
 
 @handles("scaled_dot_product_attention")
 def attention(
-    b: Builder, out: Layout, q: Operand, k: Operand, v: Operand, mask: Any = None, dropout: float = 0.0,
-    causal: bool = False, *, scale: float | None = None, enable_gqa: bool = False,
+    b: Builder, out: Layout, q: Operand, k: Operand, v: Operand, mask: Any, dropout: float, causal: bool,
+    scale: float | None, enable_gqa: bool,
 ) -> Activation:  # fmt: skip
     """softmax(scale q k^T + mask) v; any of q, k, v may be a constant (attention pooling with a learned query)."""
     if isinstance(mask, Activation) or enable_gqa:
         raise Refusal("is attention with grouped queries or a mask that depends on the input")
-    layout = next(x for x in (q, k) if isinstance(x, Activation)) if _depends(q, k) else None
+    layout = next((x for x in (q, k) if isinstance(x, Activation)), None)
     if layout is None:
         raise Refusal("is attention whose weights do not depend on the input")
-    factor = _shape(q)[-1] ** -0.5 if scale is None else scale
+    factor = q.shape[-1] ** -0.5 if scale is None else scale
     q = b.scaled(q, b.array(factor), b.name("scale"), q) if isinstance(q, Activation) else factor * q
-    lead = layout.shape[:-2]
-    scores_layout = Layout((*lead, _shape(q)[-2], _shape(k)[-2]), layout.batch, layout.tied)
-    scores = matmul(b, scores_layout, q, _turned(b, k))
+    scores_layout = layout.with_shape(*layout.shape[:-2], q.shape[-2], k.shape[-2])
+    scores = matmul(b, scores_layout, q, turned(b, k))
     rows, columns = scores.shape[-2:]
     if causal:
         mask = torch.ones(rows, columns, dtype=torch.bool).tril()
@@ -43,16 +42,3 @@ def attention(
         scores = b.added([scores, constant], b.name("add"), scores_layout)
     weights = ecm(b, scores_layout, [scores], "softmax", axis=len(scores.shape) - 1)
     return matmul(b, out, weights, v)
-
-
-def _depends(*operands: Operand) -> bool:
-    return any(isinstance(x, Activation) for x in operands)
-
-
-def _shape(x: Operand) -> tuple[int, ...]:
-    return x.shape if isinstance(x, Activation) else tuple(x.shape)
-
-
-def _turned(b: Builder, x: Operand) -> Operand:
-    """The last two axes exchanged."""
-    return turned(b, x) if isinstance(x, Activation) else x.transpose(-2, -1)

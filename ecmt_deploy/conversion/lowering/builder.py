@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,26 +23,20 @@ class Refusal(Exception):  # noqa: N818 - not an error of its own: the driver co
 
 
 @dataclass(frozen=True)
-class Activation:
-    """A value that depends on the input, as the lowering sees it.
+class Layout:
+    """Shape of a captured tensor, taken apart.
 
     Attributes
     ----------
-    name : node of the program that computes it for one sample
     shape : its shape for one sample
     batch : where the captured tensor has its batch axis, which the sample lacks; ``None`` where the batch is part of a
         longer axis (k windows of every sample: k stays)
     tied : axes of the captured tensor whose size depends on the batch
-    raw : reached from the input through wiring, scales and constants alone
-    spiking : holds spikes only
     """
 
-    name: str
     shape: Shape
     batch: int | None
     tied: frozenset[int]
-    raw: bool = False
-    spiking: bool = False
 
     @property
     def rank(self) -> int:
@@ -62,21 +57,33 @@ class Activation:
             raise Refusal(f"works along axis {axis}, which is tied to the batch")
         return axis - (self.batch is not None and axis > self.batch)
 
+    def with_shape(self, *shape: int) -> Layout:
+        """Another sample in the place of this one."""
+        return Layout(shape, self.batch, self.tied)
+
+    def with_axes(self, axis: int, *sizes: int, end: int | None = None) -> Layout:
+        """The same with axes of these sizes in place of the sample's ``axis``, or of ``axis`` to ``end``."""
+        return self.with_shape(*self.shape[:axis], *sizes, *self.shape[axis + 1 if end is None else end :])
+
 
 @dataclass(frozen=True)
-class Layout:
-    """Shape of a captured tensor, taken apart: per sample shape, batch axis, axes tied to the batch."""
+class Activation(Layout):
+    """A value that depends on the input, as the lowering sees it.
 
-    shape: Shape
-    batch: int | None
-    tied: frozenset[int]
+    Attributes
+    ----------
+    name : node of the program that computes it for one sample
+    raw : reached from the input through wiring, scales and constants alone
+    spiking : holds spikes only
+    """
 
+    name: str
+    raw: bool = False
+    spiking: bool = False
 
-@dataclass
-class Site:
-    """A neuron's place: the axis of its operand that counts as channel, where the consumer's weights can absorb a scale."""
-
-    channel_axis: int | None
+    def laid_out(self, like: Layout) -> Activation:
+        """The same, its batch and tied axes those of ``like``."""
+        return replace(self, batch=like.batch, tied=like.tied)
 
 
 @dataclass
@@ -88,6 +95,8 @@ class Builder:
     coding : coding of the program
     dtype : floating dtype of constants and weights
     leaves : module paths without children: the first operation there takes the module's own name
+    channel_axes : by neuron, the axis of its operand that counts as channel, where the consumer's weights can absorb a scale
+    path : where in the model the captured operation stands that is being lowered
     """
 
     coding: str
@@ -96,38 +105,31 @@ class Builder:
     nodes: dict[str, Op] = field(default_factory=dict)
     operands: dict[str, tuple[str, ...]] = field(default_factory=dict)
     shapes: dict[str, Shape] = field(default_factory=dict)
-    sites: dict[str, Site] = field(default_factory=dict)
+    channel_axes: dict[str, int | None] = field(default_factory=dict)
     path: str = ""
     _neurons: dict[str, Activation] = field(default_factory=dict)
     _held: dict[str, Activation] = field(default_factory=dict)
 
     def name(self, suffix: str) -> str:
         """A fresh name under the current module: its own path for the principal operation of a leaf module."""
-        base = f"{self.path}.{suffix}" if self.path else suffix
         if self.path in self.leaves and self.path not in self.nodes and _is_principal(suffix):
             return self.path
-        name, count = base, 0
-        while name in self.nodes:
-            count += 1
-            name = f"{base}_{count}"
-        return name
+        return self.under(self.path, suffix)
 
     def under(self, owner: str, suffix: str) -> str:
-        """A fresh name under the node ``owner``."""
-        name, count = f"{owner}.{suffix}", 0
-        while name in self.nodes:
-            count += 1
-            name = f"{owner}.{suffix}_{count}"
-        return name
+        """A fresh name under the node or module ``owner``; an empty one is the model itself."""
+        base = f"{owner}.{suffix}" if owner else suffix
+        names = (base if count == 0 else f"{base}_{count}" for count in itertools.count())
+        return next(name for name in names if name not in self.nodes)
 
-    def emit(self, node: Op, sources: list[Activation], name: str, like: Layout | Activation) -> Activation:
+    def emit(self, node: Op, sources: list[Activation], name: str, like: Layout) -> Activation:
         """Add ``node`` under ``name``; the result has the batch layout of ``like``."""
         self._place(name, node, tuple(source.name for source in sources))
         return Activation(
-            name,
             self.shapes[name],
             like.batch,
             like.tied,
+            name,
             raw=node.passes_image and all(source.raw for source in sources),
             spiking=node.role == "movement" and all(source.spiking for source in sources),
         )
@@ -139,29 +141,26 @@ class Builder:
     def input(self, layout: Layout) -> Activation:
         """The ``Input`` node."""
         self._place("input", ops.Input(input_type={"input": np.array(layout.shape)}), ())
-        return Activation("input", layout.shape, layout.batch, layout.tied, raw=True)
+        return Activation(layout.shape, layout.batch, layout.tied, "input", raw=True)
 
     def array(self, value: Tensor | float | bool) -> np.ndarray:
         """A constant as an array of the program's dtype: a copy, for whoever trains the model further changes it in place."""
         tensor = exact(value).detach()
         return torch.empty(tensor.shape, dtype=self.dtype).copy_(tensor).numpy()
 
-    def constant(self, value: np.ndarray, name: str, like: Activation | Layout, raw: bool = False) -> Activation:
+    def constant(self, value: np.ndarray, name: str, like: Layout, raw: bool = False) -> Activation:
         """A ``Constant`` node; in the company of the raw input it enters once, as the input does.
 
         A value that was broadcast (a bias, to every token) stays so: it takes no memory until it is written to a file.
         """
         schedule = "first" if raw or self.coding == "differential" else "every"
         self._place(name, ops.Constant(value, schedule), ())
-        return Activation(name, value.shape, like.batch, like.tied, raw=raw)
+        return Activation(value.shape, like.batch, like.tied, name, raw=raw)
 
-    def sample_array(self, value: Any, layout: Layout | Activation) -> np.ndarray:
+    def sample_array(self, value: Any, layout: Layout) -> np.ndarray:
         """A constant operand that broadcasts against a captured tensor of ``layout``, without its batch axis."""
         array = self.array(value)
-        if layout.batch is None:
-            return array
-        rank = len(layout.shape) + 1
-        axis = layout.batch - (rank - array.ndim)
+        axis = -1 if layout.batch is None else layout.batch - (layout.rank - array.ndim)
         if axis < 0:
             return array
         if array.shape[axis] != 1:
@@ -174,7 +173,7 @@ class Builder:
             return replace(x, raw=False)
         if x.name not in self._held:
             self._held[x.name] = self.emit(ops.Hold(), [x], self.under(x.name, "hold"), x)
-        return replace(self._held[x.name], batch=x.batch, tied=x.tied)
+        return self._held[x.name].laid_out(x)
 
     def spikes(self, x: Activation, consumer: str, channel_axis: int | None, suffix: str = "neuron") -> Activation:
         """``x`` through a multi-threshold neuron; consumers of one stream share it if they agree on its channels."""
@@ -183,35 +182,35 @@ class Builder:
         x = self.settled(x)
         if x.name in self._neurons:
             shared = self._neurons[x.name]
-            if self.sites[shared.name].channel_axis != channel_axis:
-                self.sites[shared.name].channel_axis = None
-            return replace(shared, batch=x.batch, tied=x.tied)
+            if self.channel_axes[shared.name] != channel_axis:
+                self.channel_axes[shared.name] = None
+            return shared.laid_out(x)
         one = np.ones((), self.array(0.0).dtype)
         neuron = ops.MultiThreshold(one, one.copy(), 1, "nearest", 0.74)  # bases are measured later
         spikes = replace(self.emit(neuron, [x], self.under(consumer, suffix), x), spiking=True)
-        self.sites[spikes.name] = Site(channel_axis)
+        self.channel_axes[spikes.name] = channel_axis
         self._neurons[x.name] = spikes
         return spikes
 
     def reshaped(self, x: Activation, layout: Layout) -> Activation:
         """``x`` with the shape of ``layout``, row-major; nothing is added where the sample's shape stays."""
         if x.shape == layout.shape:
-            return replace(x, batch=layout.batch, tied=layout.tied)
+            return x.laid_out(layout)
         return self.emit(ops.Reshape(np.array(layout.shape, np.int64)), [x], self.name("reshape"), layout)
 
-    def expanded(self, x: Activation, layout: Layout | Activation) -> Activation:
+    def expanded(self, x: Activation, layout: Layout) -> Activation:
         """``x`` broadcast to ``layout``."""
         if x.shape == layout.shape:
-            return replace(x, batch=layout.batch, tied=layout.tied)
+            return x.laid_out(layout)
         return self.emit(ops.Expand(np.array(layout.shape, np.int64)), [x], self.name("expand"), layout)
 
-    def added(self, xs: list[Activation], name: str, layout: Layout | Activation) -> Activation:
+    def added(self, xs: list[Activation], name: str, layout: Layout) -> Activation:
         """The sum of activations of one shape."""
         if not all(x.raw for x in xs):
             xs = [self.settled(x) for x in xs]
         return self.emit(ops.Add(tuple(x.name for x in xs)), xs, name, layout)
 
-    def scaled(self, x: Activation, scale: np.ndarray, name: str, layout: Layout | Activation) -> Activation:
+    def scaled(self, x: Activation, scale: np.ndarray, name: str, layout: Layout) -> Activation:
         """``scale * x``, as the standard node where shapes are equal."""
         if np.broadcast_shapes(scale.shape, layout.shape) != layout.shape:
             raise Refusal(f"a constant of shape {scale.shape} scales an activation of shape {layout.shape}")
@@ -223,6 +222,8 @@ class Builder:
 
 def exact(value: Any) -> Tensor:
     """A constant as a tensor; a Python number keeps all its digits until it is cast to the program's dtype."""
+    if isinstance(value, Activation):
+        raise Refusal("has a parameter that depends on the input")
     return value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
 
 

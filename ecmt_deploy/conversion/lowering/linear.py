@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -14,39 +15,35 @@ from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout,
 from ecmt_deploy.conversion.lowering.nonlinear import ecm, product
 from ecmt_deploy.conversion.lowering.table import handles
 from ecmt_deploy.program import ops
+from ecmt_deploy.program.ops import Op
 
 Operand = Activation | Tensor | float | int | bool
 
 
-def _encoded(b: Builder, x: Activation, y: Activation) -> Activation:
-    """The output of a weight node: where it took the raw image, rate coding holds it from here on."""
-    return b.settled(Activation(y.name, y.shape, y.batch, y.tied, raw=True)) if x.raw else y
-
-
-def _weighted(b: Builder, out: Layout, x: Activation, weight: Tensor, bias: Tensor | None) -> Activation:
-    """``x W^T + bias`` over the last axis."""
-    if x.rank - 1 in x.tied:
-        raise Refusal("is a linear map over an axis tied to the batch")
-    name = b.name("linear")
-    array = b.array(weight)
-    vector = len(x.shape) == 1
-    taken = x if x.raw else b.spikes(x, name, channel_axis=len(x.shape) - 1)
-    node = ops.Linear(array) if vector else ops.LastAxisLinear(array)
-    y = _encoded(b, x, b.emit(node, [taken], name, out))
-    return _biased(b, out, y, b.array(bias), name) if bias is not None else y
+def _synapses(b: Builder, out: Layout, x: Activation, node: Op, name: str, channel_axis: int) -> Activation:
+    """A weight node that takes spikes, or the raw image: its output rate coding holds from here on."""
+    taken = x if x.raw else b.spikes(x, name, channel_axis)
+    y = b.emit(node, [taken], name, out)
+    return b.settled(replace(y, raw=True)) if x.raw else y
 
 
 def _biased(b: Builder, out: Layout, y: Activation, bias: np.ndarray, owner: str) -> Activation:
-    bias = np.broadcast_to(bias, y.shape)
-    constant = b.constant(bias, b.under(owner, "bias"), out, y.raw)
+    constant = b.constant(np.broadcast_to(bias, y.shape), b.under(owner, "bias"), out, y.raw)
     return b.added([y, constant], b.under(owner, "add"), out)
 
 
 @handles("linear")
-def linear(b: Builder, out: Layout, x: Operand, weight: Operand, bias: Tensor | None = None) -> Activation:
+def linear(b: Builder, out: Layout, x: Operand, weight: Operand, bias: Operand | None = None) -> Activation:
+    """``x W^T + bias`` over the last axis."""
     if not isinstance(x, Activation) or not isinstance(weight, Tensor) or isinstance(bias, Activation):
         raise Refusal("is a linear map whose weight depends on the input")
-    return _weighted(b, out, x, weight, bias)
+    if x.rank - 1 in x.tied:
+        raise Refusal("is a linear map over an axis tied to the batch")
+    name = b.name("linear")
+    vector = len(x.shape) == 1
+    node = (ops.Linear if vector else ops.LastAxisLinear)(b.array(weight))
+    y = _synapses(b, out, x, node, name, len(x.shape) - 1)
+    return y if bias is None else _biased(b, out, y, b.array(bias), name)
 
 
 @handles("matmul", "mm", "bmm")
@@ -55,20 +52,22 @@ def matmul(b: Builder, out: Layout, x: Operand, y: Operand) -> Activation:
         return product(b, out, x, y, "matmul")
     if isinstance(x, Activation) and isinstance(y, Tensor):
         if y.ndim > 2 and prod(y.shape[:-2]) > 1:  # x Y is (Y^T x^T)^T
-            middle = Layout((*out.shape[:-2], out.shape[-1], out.shape[-2]), out.batch, out.tied)
-            return turned(b, _batch_of_matrices(b, middle, y.transpose(-2, -1), turned(b, x)))
-        return _weighted(b, out, x, y.reshape(y.shape[-2:]).T, None)
+            middle = out.with_shape(*out.shape[:-2], out.shape[-1], out.shape[-2])
+            return turned(b, _batch_of_matrices(b, middle, turned(b, y), turned(b, x)))
+        return linear(b, out, x, y.reshape(y.shape[-2:]).T)
     if isinstance(y, Activation) and isinstance(x, Tensor):
         if x.ndim > 2 and prod(x.shape[:-2]) > 1:
             return _batch_of_matrices(b, out, x, y)
         rows = turned(b, y)
-        middle = Layout((*rows.shape[:-1], x.shape[-2]), out.batch, out.tied)
-        return turned(b, _weighted(b, middle, rows, x.reshape(x.shape[-2:]), None))
+        middle = out.with_shape(*rows.shape[:-1], x.shape[-2])
+        return turned(b, linear(b, middle, rows, x.reshape(x.shape[-2:])))
     raise Refusal("has no activation operand")
 
 
-def turned(b: Builder, x: Activation) -> Activation:
+def turned(b: Builder, x: Activation | Tensor) -> Any:
     """The last two axes exchanged."""
+    if isinstance(x, Tensor):
+        return x.transpose(-2, -1)
     if x.rank < 2:
         raise Refusal("multiplies a vector from the left")
     x.axis(-1), x.axis(-2)
@@ -89,60 +88,47 @@ def _batch_of_matrices(b: Builder, out: Layout, matrices: Tensor, x: Activation)
     groups = prod(lead)
     kernels = matrices.expand(*lead, rows, columns).reshape(groups * rows, columns, 1)
     stacked = b.reshaped(x, Layout((groups * columns, width), 0, frozenset({0})))
-    y = conv(b, Layout((groups * rows, width), 0, frozenset({0})), stacked, kernels, groups=groups)
+    y = conv(b, Layout((groups * rows, width), 0, frozenset({0})), stacked, kernels, None, 1, 0, 1, groups)
     return b.reshaped(y, out)
 
 
 @handles("addmm")
-def addmm(b: Builder, out: Layout, bias: Operand, x: Operand, weight: Operand, beta: float = 1, alpha: float = 1) -> Activation:
-    if not isinstance(x, Activation) or not isinstance(weight, Tensor) or isinstance(bias, Activation):
-        raise Refusal("is a linear map whose weight depends on the input")
-    return _weighted(b, out, x, alpha * weight.T, beta * exact(bias))
+def addmm(b: Builder, out: Layout, bias: Operand, x: Operand, weight: Operand, beta: float, alpha: float) -> Activation:
+    weight = alpha * weight.T if isinstance(weight, Tensor) else weight
+    return linear(b, out, x, weight, beta * exact(bias))
 
 
 @handles("conv1d", "conv2d", "convolution")
 def conv(
-    b: Builder, out: Layout, x: Operand, weight: Operand, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
-    dilation: Any = 1, *rest: Any, groups: int | None = None,
+    b: Builder, out: Layout, x: Operand, weight: Operand, bias: Operand | None, stride: Any, padding: Any, dilation: Any,
+    *rest: Any,
 ) -> Activation:  # fmt: skip
+    """``rest`` is the number of groups; in the general form, before it: whether it is transposed, and its output padding."""
     if not isinstance(x, Activation) or not isinstance(weight, Tensor) or isinstance(bias, Activation):
         raise Refusal("is a convolution whose kernel depends on the input")
+    *general, groups = rest
+    if general and general[0]:
+        raise Refusal("is a transposed convolution")
     axes = weight.ndim - 2
-    if len(rest) == 3:  # aten.convolution: transposed, output_padding, groups
-        if rest[0]:
-            raise Refusal("is a transposed convolution")
-        groups = rest[2]
-    elif rest:
-        groups = rest[0]
     if axes not in (1, 2) or x.batch != 0:
         raise Refusal(f"is a convolution over {axes} axes with the batch at axis {x.batch}")
     if isinstance(padding, str):
-        total = [(1 if isinstance(dilation, int) else dilation[0]) * (k - 1) for k in weight.shape[2:]]
+        total = [d * (k - 1) for d, k in zip(_per_axis(dilation, axes), weight.shape[2:], strict=True)]
         if padding == "same" and any(t % 2 for t in total):
             raise Refusal("is padded unevenly")
         padding = [t // 2 for t in total] if padding == "same" else 0
-    name = b.name(f"conv{axes}d")
-    array = b.array(weight)
-    stride, padding, dilation = (_per_axis(v, axes) for v in (stride, padding, dilation))
-    zero = np.zeros(array.shape[0], array.dtype)
-    taken = x if x.raw else b.spikes(x, name, channel_axis=0)
-    if axes == 1:
-        node = ops.Conv1d(x.shape[1], array, stride[0], padding[0], dilation[0], groups or 1, zero)
-    else:
-        node = ops.Conv2d(x.shape[1:], array, stride, padding, dilation, groups or 1, zero)
-    y = _encoded(b, x, b.emit(node, [taken], name, out))
-    if bias is None:
-        return y
-    return _biased(b, out, y, b.array(bias).reshape(-1, *[1] * axes), name)
+    name, array = b.name(f"conv{axes}d"), b.array(weight)
+    cls = ops.Conv1d if axes == 1 else ops.Conv2d
+    y = _synapses(b, out, x, cls(None, array, stride, padding, dilation, groups, np.zeros(len(array), array.dtype)), name, 0)
+    return y if bias is None else _biased(b, out, y, b.array(bias).reshape(-1, *[1] * axes), name)
 
 
 def _per_axis(value: Any, axes: int) -> tuple[int, ...]:
-    values = (value,) if isinstance(value, int) else tuple(int(v) for v in value)
-    return values * axes if len(values) == 1 else values
+    return tuple(np.broadcast_to(value, (axes,)).tolist())
 
 
 @handles("add", "add_", "sub", "rsub")
-def add(b: Builder, out: Layout, x: Operand, y: Operand, alpha: float = 1, *, op: str) -> Activation:
+def add(b: Builder, out: Layout, x: Operand, y: Operand, alpha: float, *, op: str) -> Activation:
     signs = {"add": (1, alpha), "add_": (1, alpha), "sub": (1, -alpha), "rsub": (-alpha, 1)}[op]
     if isinstance(x, Activation) and isinstance(y, Activation):
         terms = [_times(b, t, s) for t, s in zip((x, y), signs, strict=True)]
@@ -187,15 +173,14 @@ def div(b: Builder, out: Layout, x: Operand, y: Operand, rounding_mode: str | No
     if isinstance(x, Activation):
         return b.scaled(x, b.sample_array(1.0 / exact(y), out), b.name("scale"), out)
     assert isinstance(y, Activation)
-    inverse = ecm(b, Layout(y.shape, y.batch, y.tied), [y], "reciprocal")
+    inverse = ecm(b, y, [y], "reciprocal")
     return mul(b, out, inverse, x)
 
 
 @handles("mean", "sum")
 def mean(
-    b: Builder, out: Layout, x: Activation, dim: Sequence[int] | int | None = None, keepdim: bool = False,
-    dtype: Any = None, *, op: str,
-) -> Activation:  # fmt: skip
+    b: Builder, out: Layout, x: Activation, dim: Sequence[int] | int | None, keepdim: bool = False, *args: Any, op: str
+) -> Activation:
     if dim is None:
         raise Refusal("reduces over every axis, the batch among them")
     axes = [x.axis(d) for d in ([dim] if isinstance(dim, int) else dim)]
@@ -206,9 +191,8 @@ def mean(
 
 @handles("batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm")
 def batch_norm(
-    b: Builder, out: Layout | list[Layout], x: Activation, weight: Tensor | None, bias: Tensor | None, mean: Tensor,
-    var: Tensor, *options: Any,
-) -> Activation | list[Activation]:  # fmt: skip
+    b: Builder, out: Layout, x: Activation, weight: Tensor | None, bias: Tensor | None, mean: Tensor, var: Tensor, *options: Any
+) -> Activation:
     eps = next(o for o in reversed(options) if isinstance(o, float))
     scale = torch.rsqrt(var.double() + eps) * (1 if weight is None else weight.double())
     shift = -mean.double() * scale + (0 if bias is None else bias.double())
@@ -216,37 +200,34 @@ def batch_norm(
     per_channel[x.axis(1)] = -1
     name = b.name("scale")
     y = b.scaled(x, b.array(scale).reshape(per_channel), name, x)
-    y = _biased(b, Layout(x.shape, x.batch, x.tied), y, b.array(shift).reshape(per_channel), name)
-    return [y] if isinstance(out, list) else y
+    return _biased(b, x, y, b.array(shift).reshape(per_channel), name)
 
 
 @handles("avg_pool2d", "adaptive_avg_pool2d", "_adaptive_avg_pool2d", "adaptive_avg_pool1d")
-def avg_pool(b: Builder, out: Layout, x: Activation, size: Any, *args: Any, op: str) -> Activation:
+def avg_pool(b: Builder, out: Layout, x: Activation, size: Any, *windows: Any) -> Activation:
     spatial = x.shape[1:]
     if x.batch != 0:
         raise Refusal(f"pools with the batch at axis {x.batch}")
-    if op == "avg_pool2d":
-        kernel = _per_axis(size, 2)
-        stride = _per_axis(args[0], 2) if args and args[0] else kernel
-        if stride != kernel or any(_per_axis(args[1], 2) if len(args) > 1 else ()):
-            return _overlapping_avg_pool(b, out, x, kernel, stride, args)
-    else:
-        kernel = tuple(s // o for s, o in zip(spatial, _per_axis(size, len(spatial)), strict=True))
+    kernel = _per_axis(size, len(spatial))
+    if not windows:  # the size is that of the result
+        kernel = tuple(s // o for s, o in zip(spatial, kernel, strict=True))
+    elif (windows[0] and _per_axis(windows[0], 2) != kernel) or any(_per_axis(windows[1], 2)):
+        return _overlapping_avg_pool(b, out, x, kernel, *windows)
     if any(s % k for s, k in zip(spatial, kernel, strict=True)):
         raise Refusal(f"pools {spatial} by windows {kernel} that do not divide it")
-    windows = [part for s, k in zip(spatial, kernel, strict=True) for part in (s // k, k)]
-    x = b.reshaped(b.settled(x), Layout((x.shape[0], *windows), x.batch, x.tied))
+    parts = [part for s, k in zip(spatial, kernel, strict=True) for part in (s // k, k)]
+    x = b.reshaped(b.settled(x), x.with_shape(x.shape[0], *parts))
     axes = np.arange(2, 2 + 2 * len(spatial), 2)
     return b.reshaped(b.emit(ops.Mean(axes, False), [x], b.name("mean"), out), out)
 
 
 def _overlapping_avg_pool(
-    b: Builder, out: Layout, x: Activation, kernel: tuple[int, ...], stride: tuple[int, ...], args: tuple[Any, ...]
+    b: Builder, out: Layout, x: Activation, kernel: tuple[int, ...], stride: Any, padding: Any, *counting: Any
 ) -> Activation:
     """Windows that overlap or are padded: along each axis the sum of shifted copies, then divided by what torch divides by."""
-    padding = _per_axis(args[1], 2) if len(args) > 1 else (0, 0)
+    stride, padding = _per_axis(stride or kernel, 2), _per_axis(padding, 2)
     ones = torch.ones((1, 1, *x.shape[1:]), dtype=torch.float64)
-    share = torch.nn.functional.avg_pool2d(ones, kernel, stride, *args[1:])  # of the window that is no padding, as torch counts
+    share = torch.nn.functional.avg_pool2d(ones, kernel, stride, padding, *counting)  # of the window that is no padding
     within = ones[0, 0].numpy()
     x = b.settled(x)
     for axis, (k, s, p, size) in enumerate(zip(kernel, stride, padding, out.shape[1:], strict=True)):

@@ -14,6 +14,8 @@ from ecmt_deploy.conversion.lowering.table import handles
 from ecmt_deploy.program import ops
 from ecmt_deploy.program.functions import FUNCTIONS
 
+Constant = Tensor | None
+
 
 def ecm(
     b: Builder, out: Layout, xs: list[Activation], function: str, arrays: dict[str, Tensor | None] | None = None, **scalars: Any
@@ -23,6 +25,8 @@ def ecm(
         key: np.asarray(value, np.int64 if isinstance(value, int) else np.float64) for key, value in scalars.items()
     }
     parameters |= {key: b.array(value) for key, value in (arrays or {}).items() if value is not None}
+    if not all(isinstance(x, Activation) for x in xs):
+        raise Refusal("has a parameter that depends on the input")
     xs = [b.settled(x) for x in xs]
     node = ops.ECM(tuple(x.name for x in xs), function, b.coding, parameters)
     return b.emit(node, xs, b.name(function), out)
@@ -42,53 +46,37 @@ def product(b: Builder, out: Layout, x: Activation, y: Activation, kind: str) ->
     return b.emit(ops.ECMProduct((left.name, right.name), kind, b.coding), [left, right], name, out)
 
 
-def _activation(x: Any) -> Activation:
-    if not isinstance(x, Activation):
-        raise Refusal("has a parameter that depends on the input")
-    return x
-
-
 @handles("softmax", "_softmax", "_safe_softmax")
 def softmax(b: Builder, out: Layout, x: Activation, dim: int, *args: Any) -> Activation:
-    return ecm(b, out, [_activation(x)], "softmax", axis=x.axis(dim))
+    return ecm(b, out, [x], "softmax", axis=x.axis(dim))
 
 
 @handles("layer_norm", "native_layer_norm")
 def layer_norm(
-    b: Builder, out: Layout | list[Layout], x: Activation, shape: Sequence[int], weight: Tensor | None = None,
-    bias: Tensor | None = None, eps: float = 1e-5, *args: Any,
-) -> Activation | list[Activation]:  # fmt: skip
-    layout = out[0] if isinstance(out, list) else out
+    b: Builder, out: Layout, x: Activation, shape: Sequence[int], weight: Constant, bias: Constant, eps: float, *args: Any
+) -> Activation:
     for axis in range(1, len(shape) + 1):
         x.axis(-axis)
-    arrays = {"weight": weight, "bias": bias}
-    y = ecm(b, layout, [_activation(x)], "layer_norm", arrays, eps=float(eps), normalized_axes=len(shape))
-    return [y] if isinstance(out, list) else y
+    return ecm(b, out, [x], "layer_norm", {"weight": weight, "bias": bias}, eps=float(eps), normalized_axes=len(shape))
 
 
 @handles("rms_norm", "_fused_rms_norm")
-def rms_norm(
-    b: Builder, out: Layout | list[Layout], x: Activation, shape: Sequence[int], weight: Tensor | None = None,
-    eps: float | None = None,
-) -> Activation | list[Activation]:  # fmt: skip
-    layout = out[0] if isinstance(out, list) else out
+def rms_norm(b: Builder, out: Layout, x: Activation, shape: Sequence[int], weight: Constant, eps: float | None) -> Activation:
     eps = torch.finfo(b.dtype).eps if eps is None else float(eps)
-    y = ecm(b, layout, [_activation(x)], "rms_norm", {"weight": weight}, eps=eps, normalized_axes=len(shape))
-    return [y] if isinstance(out, list) else y
+    return ecm(b, out, [x], "rms_norm", {"weight": weight}, eps=eps, normalized_axes=len(shape))
 
 
 @handles("group_norm")
 def group_norm(
-    b: Builder, out: Layout, x: Activation, groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
-    eps: float = 1e-5, *args: Any,
-) -> Activation:  # fmt: skip
+    b: Builder, out: Layout, x: Activation, groups: int, weight: Constant, bias: Constant, eps: float, *args: Any
+) -> Activation:
     if x.batch != 0:
         raise Refusal(f"normalises groups with the batch at axis {x.batch}")
-    return ecm(b, out, [_activation(x)], "group_norm", {"weight": weight, "bias": bias}, eps=float(eps), groups=groups)
+    return ecm(b, out, [x], "group_norm", {"weight": weight, "bias": bias}, eps=float(eps), groups=groups)
 
 
 @handles("gelu", "gelu_")
-def gelu(b: Builder, out: Layout, x: Activation, approximate: str = "none") -> Activation:
+def gelu(b: Builder, out: Layout, x: Activation, approximate: str) -> Activation:
     return ecm(b, out, [x], "gelu_tanh" if approximate == "tanh" else "gelu")
 
 
@@ -101,53 +89,43 @@ def plain(operation: str) -> Callable[..., Activation] | None:
 
 
 @handles("leaky_relu")
-def leaky_relu(b: Builder, out: Layout, x: Activation, slope: float = 0.01) -> Activation:
+def leaky_relu(b: Builder, out: Layout, x: Activation, slope: float) -> Activation:
     return ecm(b, out, [x], "leaky_relu", slope=float(slope))
 
 
-@handles("clamp", "clamp_min", "clamp_max", "hardtanh", "relu6", "clip", "hardtanh_", "relu6_")
-def clamp(
-    b: Builder, out: Layout, x: Activation, low: float | None = None, high: float | None = None, *, op: str,
-    min: float | None = None, max: float | None = None,
-) -> Activation:  # fmt: skip
-    if op == "clamp_max":
-        low, high = None, low if low is not None else max
-    if op.startswith("relu6"):
-        low, high = 0.0, 6.0
-    if op.startswith("hardtanh"):
-        low, high = (-1.0 if low is None else low), (1.0 if high is None else high)
-    low, high = (low if low is not None else min), (high if high is not None else max)
+@handles("clamp", "clamp_min", "clip", "hardtanh", "hardtanh_")
+def clamp(b: Builder, out: Layout, x: Activation, low: float | None, high: float | None = None) -> Activation:
     if isinstance(low, Tensor | Activation) or isinstance(high, Tensor | Activation):
         raise Refusal("clamps to a tensor")
     largest = torch.finfo(b.dtype).max
     return ecm(b, out, [x], "clamp", low=float(-largest if low is None else low), high=float(largest if high is None else high))
 
 
-@handles("pow")
-def power(b: Builder, out: Layout, x: Activation, exponent: float) -> Activation:
-    if not isinstance(x, Activation) or not isinstance(exponent, int | float):
+@handles("clamp_max")
+def clamp_max(b: Builder, out: Layout, x: Activation, high: float) -> Activation:
+    return clamp(b, out, x, None, high)
+
+
+@handles("relu6", "relu6_")
+def relu6(b: Builder, out: Layout, x: Activation) -> Activation:
+    return clamp(b, out, x, 0.0, 6.0)
+
+
+@handles("pow", "square")
+def power(b: Builder, out: Layout, x: Activation, exponent: float = 2.0) -> Activation:
+    if not isinstance(exponent, int | float):
         raise Refusal("raises to a power that is no number")
     return ecm(b, out, [x], "power", exponent=float(exponent))
 
 
-@handles("square")
-def square(b: Builder, out: Layout, x: Activation) -> Activation:
-    return ecm(b, out, [x], "power", exponent=2.0)
-
-
 @handles("linalg_vector_norm", "norm")
 def vector_norm(
-    b: Builder, out: Layout, x: Activation, order: float = 2, dim: Sequence[int] | int | None = None, keepdim: bool = False,
-    *args: Any, **kwargs: Any,
-) -> Activation:  # fmt: skip
+    b: Builder, out: Layout, x: Activation, order: float, dim: Sequence[int] | int | None = None, *args: Any
+) -> Activation:
     dims = [dim] if isinstance(dim, int) else list(dim or [])
     axes = sorted(x.axis(d) for d in dims)
     if order != 2 or not axes or axes != list(range(axes[0], axes[-1] + 1)):
         raise Refusal(f"is a norm of order {order} over axes {dims}; expected order 2 over axes that stand side by side")
-    axis = axes[0]
-    if len(axes) > 1:
-        joined = int(np.prod(x.shape[axis : axes[-1] + 1]))
-        x = b.reshaped(x, Layout((*x.shape[:axis], joined, *x.shape[axes[-1] + 1 :]), x.batch, x.tied))
-    kept = Layout((*x.shape[:axis], 1, *x.shape[axis + 1 :]), x.batch, x.tied)
-    y = ecm(b, kept, [x], "l2_norm", axis=axis)
-    return b.reshaped(y, out)
+    axis, end = axes[0], axes[-1] + 1
+    x = b.reshaped(x, x.with_axes(axis, int(np.prod(x.shape[axis:end])), end=end))
+    return b.reshaped(ecm(b, x.with_axes(axis, 1), [x], "l2_norm", axis=axis), out)

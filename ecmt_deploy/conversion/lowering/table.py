@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from torch import fx
@@ -17,14 +18,17 @@ SHAPE_ONLY = frozenset({
     "sym_size", "sym_numel", "sym_stride",
 })  # fmt: skip
 
+#: operations of which every result is lowered; of any other only the first is, and statistics that come with it are left out
+SPLITS = frozenset({"split", "split_with_sizes", "chunk", "tensor_split", "unbind"})
+
 
 def handles(*operations: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a lowering function. It is called as ``function(builder, out_layout, *operands, **options)``; one that takes
-    ``op`` is told the operation's name."""
+    """Register a lowering function. It is called as ``function(builder, out_layout, *arguments)`` with every argument of the
+    operation's schema in order; one that takes ``op`` is told the operation's name."""
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        for operation in operations:
-            HANDLERS[operation] = function
+        named = "op" in inspect.signature(function).parameters
+        HANDLERS.update({op: partial(function, op=op) if named else function for op in operations})
         return function
 
     return register
@@ -35,8 +39,3 @@ def operation(node: fx.Node) -> str:
     target = node.target
     packet = getattr(target, "overloadpacket", None)
     return packet.__name__ if packet is not None else getattr(target, "__name__", str(target))
-
-
-def wants_name(handler: Callable[..., Any]) -> bool:
-    """Whether a lowering function takes the operation's name."""
-    return "op" in inspect.signature(handler).parameters

@@ -111,7 +111,7 @@ class Trials:
         limit, fraction = self.preset.level_limit, self.preset.fraction
         neurons = {}
         for name, seen in self.surveys.items():
-            axis, initial = self.lowered.sites[name].channel_axis, self.base.nodes[name].initial_membrane
+            axis, initial = self.lowered.channel_axes[name], self.base.nodes[name].initial_membrane
             neurons[name] = allocate(seen, self.fan_outs[name], price, axis, limit, fraction, initial)
         return with_nodes(self.base, neurons)
 
