@@ -9,7 +9,6 @@ import io
 import logging
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+from torch.fx.node import map_aggregate
 from torch.nn.modules import transformer
 
 from ecmt_deploy.engine.functions import TORCH
@@ -26,6 +26,7 @@ from ecmt_deploy.untrusted.text import as_name
 
 #: an upper bound of the batch, which torch.export wants to know in some releases; nothing depends on it
 MOST_SAMPLES = 2**20
+_SMALLER = (torch.float32, torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def capture(model: nn.Module, sample: Tensor) -> Captured:
     require_eval(model)
     doubled = torch.cat([sample[:1], sample[:1]])
     try:
-        with torch.no_grad(), _tracing(), _whole():
+        with torch.no_grad(), _tracing():
             batch = torch.export.Dim("batch", max=MOST_SAMPLES)
             program = torch.export.export(model, (doubled,), dynamic_shapes=({0: batch},), strict=False)
             program = program.run_decompositions({})  # functional, yet with layer_norm, gelu, ... whole
@@ -77,10 +78,12 @@ def capture(model: nn.Module, sample: Tensor) -> Captured:
             f"torch.export cannot capture {type(model).__name__} for an input of shape {tuple(sample.shape)}{reason}"
         ) from error
     signature = program.graph_signature
-    if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1 or signature.buffers_to_mutate:
+    inputs, outputs = len(signature.user_inputs), len(signature.user_outputs)
+    changed = len(signature.buffers_to_mutate) + len(signature.user_inputs_to_mutate)
+    if inputs != 1 or outputs != 1 or changed:
         raise CaptureError(
-            f"{type(model).__name__} has {len(signature.user_inputs)} inputs, {len(signature.user_outputs)} outputs and "
-            f"changes {len(signature.buffers_to_mutate)} buffers; expected one image tensor in, one tensor out, no changes"
+            f"{type(model).__name__} has {inputs} inputs, {outputs} outputs and changes {changed} buffers or inputs; "
+            "expected one image tensor in, one tensor out, no changes"
         )
     state: dict[str, Any] = {**program.state_dict, **program.constants}
     lifted = {
@@ -102,41 +105,28 @@ def require_eval(model: nn.Module) -> None:
         raise CaptureError("the model is in training mode; call model.eval() before converting")
 
 
-@contextmanager
+@contextlib.contextmanager
 def _tracing() -> Iterator[None]:
     """torch.nn's encoders as they are defined: without the fused fast path, and without looking at a mask's values to see
-    whether it is causal (which is a hint for kernels; the mask is added all the same). torch's own dumps are not for users."""
-    detect, fast = transformer._detect_is_causal_mask, torch.backends.mha.get_fastpath_enabled()
-    tracer = logging.getLogger("torch.fx.experimental.symbolic_shapes")
-    level = tracer.level
-    transformer._detect_is_causal_mask = _hint
-    torch.backends.mha.set_fastpath_enabled(False)
-    tracer.setLevel(logging.CRITICAL)
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        transformer._detect_is_causal_mask = detect
-        torch.backends.mha.set_fastpath_enabled(fast)
-        tracer.setLevel(level)
-
-
-@contextmanager
-def _whole() -> Iterator[None]:
-    """Python functions of torch that stand for a function of the dialect are captured whole, each as an operation of its own,
-    instead of as the operations they are made of."""
-    patched: list[tuple[Any, str, Any]] = []
-    try:
-        for function in FUNCTIONS.values():
-            if function.stands_for is not None:
-                module, _, name = function.stands_for.rpartition(".")
-                owner = importlib.import_module(module)
-                patched.append((owner, name, getattr(owner, name)))
-                setattr(owner, name, _operation(function.name))
+    whether it is causal (which is a hint for kernels; the mask is added all the same). Python functions of torch that stand for
+    a function of the dialect are captured whole, each as an operation of its own, instead of as the operations they are made
+    of. torch's own dumps are not for users."""
+    changes: list[tuple[Any, str, Any]] = [
+        (transformer, "_detect_is_causal_mask", _hint),
+        (logging.getLogger("torch.fx.experimental.symbolic_shapes"), "disabled", True),
+    ]
+    for function in FUNCTIONS.values():
+        if function.stands_for is not None:
+            module, _, name = function.stands_for.rpartition(".")
+            changes.append((importlib.import_module(module), name, _operation(function.name)))
+    with contextlib.ExitStack() as stack:
+        stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
+        torch.backends.mha.set_fastpath_enabled(False)
+        for owner, name, value in changes:
+            stack.callback(setattr, owner, name, getattr(owner, name))
+            setattr(owner, name, value)
+        stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
         yield
-    finally:
-        for owner, name, original in patched:
-            setattr(owner, name, original)
 
 
 @functools.cache
@@ -167,15 +157,10 @@ def place_in_code(error: BaseException) -> str:
 def evaluate(node: fx.Node, args: Any, kwargs: Any, dtype: torch.dtype) -> Any:
     """Value of one call; in float64 also where the model's code names a smaller floating dtype."""
     if dtype == torch.float64:
-        args = tuple(torch.float64 if _is_smaller(a) else a for a in args)
-        kwargs = {k: torch.float64 if _is_smaller(v) else v for k, v in kwargs.items()}
+        args, kwargs = map_aggregate((args, kwargs), lambda a: dtype if isinstance(a, torch.dtype) and a in _SMALLER else a)
     target: Any = node.target
     with torch.no_grad():
         return target(*args, **kwargs)
-
-
-def _is_smaller(argument: Any) -> bool:
-    return isinstance(argument, torch.dtype) and argument in (torch.float32, torch.float16, torch.bfloat16)
 
 
 def constant_in(value: Any, dtype: torch.dtype) -> Any:

@@ -9,7 +9,6 @@ are computed side by side, operation by operation, and weights last as long as t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -46,7 +45,7 @@ def self_check(model: nn.Module, captured: Captured, lowered: Lowered, samples: 
     ConversionError
         naming the first node that diverges, or the output.
     """
-    in_double = _check_operations(captured, lowered, samples.double())
+    in_double = torch.cat([_check_operations(captured, lowered, sample) for sample in samples.double().split(1)])
     with torch.no_grad():
         expected = model(samples)
     found = SpikingModel(lowered.program).analog(samples)
@@ -60,56 +59,41 @@ def self_check(model: nn.Module, captured: Captured, lowered: Lowered, samples: 
         )
 
 
-def _check_operations(captured: Captured, lowered: Lowered, samples: Tensor) -> Tensor:
-    """Check every captured operation in float64; the readouts (B, ...).
+def _check_operations(captured: Captured, lowered: Lowered, sample: Tensor) -> Tensor:
+    """Check every captured operation in float64 on one sample (1, ...); the readout (1, ...).
 
-    The samples are computed one by one: where the batch is part of a longer axis, the sample is that axis.
+    One by one, for where the batch is part of a longer axis, the sample is that axis.
     """
-    parts = samples.split(1)
-    builder = _Running(captured, lowered, [part[0].numpy() for part in parts])
-    values: dict[fx.Node, list[Any]] = {}  # of the captured graph, for every sample
+    builder = _Running(captured, lowered, sample[0].numpy())
+    values: dict[fx.Node, Any] = {}  # of the captured graph
     finished = last_uses(captured.graph)
-    readouts: list[Tensor] = []
     for node, activation in steps(captured, builder):
         if node.op == "placeholder":
-            given = node.name == captured.input_name
-            values[node] = list(parts) if given else [captured.constants[node.name]] * len(parts)
+            values[node] = sample if node.name == captured.input_name else captured.constants[node.name]
         elif node.op == "output":
-            readouts = [value.movedim(activation.batch, 0) for value in values[node.all_input_nodes[0]]]
+            readout: Tensor = values[node.all_input_nodes[0]].movedim(activation.batch, 0)
         else:
-            operands = {operand: _in_double(values[operand]) for operand in node.all_input_nodes}
-            values[node] = [_evaluated(node, operands, i) for i in range(len(parts))]
+            call: Any = fx.map_arg((node.args, node.kwargs), lambda a: constant_in(values[a], torch.float64))
+            args, kwargs = call
+            values[node] = evaluate(node, args, kwargs, torch.float64)
             if isinstance(activation, Activation):
-                for found, value in zip(builder.take(activation.name), values[node], strict=True):
-                    expected = value if activation.batch is None else value.squeeze(activation.batch)
-                    _compare(node, activation.name, found, expected.numpy())
+                expected = values[node] if activation.batch is None else values[node].squeeze(activation.batch)
+                _compare(node, activation.name, builder.take(activation.name), expected.numpy())
         for name in finished[node]:
             values.pop(name, None)
-    return torch.cat(readouts)
-
-
-def _in_double(values: list[Any]) -> list[Any]:
-    """One value for every sample, in float64; a constant, which all share, is converted once."""
-    made = {id(value): constant_in(value, torch.float64) for value in values}
-    return [made[id(value)] for value in values]
-
-
-def _evaluated(node: fx.Node, operands: dict[fx.Node, list[Any]], sample: int) -> Any:
-    """Value of one captured call for one sample."""
-    args, kwargs = fx.map_arg((node.args, node.kwargs), lambda a: operands[a][sample])
-    return evaluate(node, args, kwargs, torch.float64)
+    return readout
 
 
 class _Running(Builder):
-    """Builds the program in float64 and runs each node on every sample as soon as it is placed, neurons as identity.
+    """Builds the program in float64 and runs each node on a sample as soon as it is placed, neurons as identity.
 
     Arrays are let go once their node has run, streams once all have used them that ``lowered`` knows of.
     """
 
-    def __init__(self, captured: Captured, lowered: Lowered, samples: Sequence[np.ndarray]) -> None:
+    def __init__(self, captured: Captured, lowered: Lowered, sample: np.ndarray) -> None:
         super().__init__(lowered.program.coding, torch.float64, captured.leaves)
-        self.samples = samples
-        self.streams: dict[str, list[np.ndarray]] = {}
+        self.sample = sample
+        self.streams: dict[str, np.ndarray] = {}
         taken = [source for sources in lowered.placed.values() for source in sources]
         self.uses = Counter([*taken, *(trace.name for trace in lowered.traces.values())])
 
@@ -122,22 +106,18 @@ class _Running(Builder):
         self.nodes[name] = ops.Hold()  # a name that is taken, and no more
         shapes = tuple(self.shapes[operand] for operand in operands)
         site = Site(shapes, self.shapes[name], (False,) * len(shapes), False)
-        sources = list(zip(*(self.take(operand) for operand in operands), strict=True)) or [()] * len(self.samples)
         if node.role == "input":
-            self.streams[name] = list(self.samples)
+            self.streams[name] = self.sample
             return
+        values = [self.take(operand) for operand in operands]
+        reached = [Stream(value, np.broadcast_to(np.True_, value.shape)) for value in values]
         with np.errstate(all="ignore"):  # what the model's own arithmetic would say nothing of
-            run = [kernel(node, site, FLOAT64, identity_neurons=True).advance(1, *map(_reached, values)) for values in sources]
-            self.streams[name] = [stream.value for stream in run]
+            self.streams[name] = kernel(node, site, FLOAT64, identity_neurons=True).advance(1, *reached).value
 
-    def take(self, name: str) -> list[np.ndarray]:
-        """The stream of a node, for every sample; it is forgotten when nobody takes it again."""
+    def take(self, name: str) -> np.ndarray:
+        """The stream of a node; it is forgotten when nobody takes it again."""
         self.uses[name] -= 1
         return self.streams[name] if self.uses[name] else self.streams.pop(name)
-
-
-def _reached(value: np.ndarray) -> Stream:
-    return Stream(value, np.broadcast_to(np.True_, value.shape))
 
 
 def _compare(node: fx.Node, name: str, found: np.ndarray, expected: np.ndarray) -> None:

@@ -6,8 +6,8 @@ calibration recorded, units of neurons, 8-bit weights, tables.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import singledispatchmethod
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from ecmt_deploy.errors import ConfigError, ConversionError, HardwareError
 from ecmt_deploy.kernels.formats import exponent_for, multiplier_and_shift, multipliers_and_shifts, to_integers
 from ecmt_deploy.program import Program, QuantizationRecord, ops, verify
 from ecmt_deploy.program.functions.integer import Formats, IntegerForm
+from ecmt_deploy.program.graph import edges
 from ecmt_deploy.program.ops import Op
 from ecmt_deploy.program.ops.linear import Synapses
 from ecmt_deploy.quantization.formats import HEADROOM, OPERAND_HEADROOM, exponents, stream_ranges
@@ -77,8 +78,8 @@ class _Pass:
 
     def run(self) -> Program:
         nodes = {name: self.convert(name, node) for name, node in self.program.nodes.items()}
-        edges = [(source, name) for name, sources in self.program.operands.items() for source in set(sources)]
-        return verify(nodes, edges, msgspec.structs.replace(self.program.provenance, quantization=self.record))
+        provenance = msgspec.structs.replace(self.program.provenance, quantization=self.record)
+        return verify(nodes, edges(self.program.operands), provenance)
 
     def convert(self, name: str, node: Op) -> Op:
         """The integer node of a node; wiring and output stay what they are."""
@@ -87,12 +88,15 @@ class _Pass:
             if name in self.program.spiking:
                 self.spikes[name] = self._rewired(node, [self.spikes[source] for source in sources])
             return node
-        maker = next((self._MAKERS[cls] for cls in type(node).__mro__ if cls in self._MAKERS), None)
-        if maker is None:
-            raise ConversionError(
-                f"node {name}: {node.kind} has no integer form: {node.without_integer}; run the float program"
-            )
-        return maker(self, name, node, sources)
+        for source in sources if not node.takes_spikes else ():
+            if source in self.spikes:
+                raise ConfigError(f"node {name}: takes the spikes of {source}; in fixed point only weights and products do")
+        return self.made(node, name, sources)
+
+    @singledispatchmethod
+    def made(self, node: Op, name: str, sources: tuple[str, ...]) -> Op:
+        """The integer node of a node that computes, by its type."""
+        raise ConversionError(f"node {name}: {node.kind} has no integer form: {node.without_integer}; run the float program")
 
     def _rewired(self, node: Any, operands: list[_Spikes]) -> _Spikes:
         if len({o.exponent for o in operands}) > 1:
@@ -102,24 +106,24 @@ class _Pass:
         live = node.rewire(*(o.live for o in operands))
         return _Spikes(np.maximum(unit, 1), live, operands[0].exponent)
 
-    def _common(self, name: str) -> dict[str, Any]:
-        return {"exponent": self.exponents[name], "state_bits": self.bits}
+    def format(self, name: str, kind: type[ops.NumberFormat] = ops.NumberFormat, **fields: Any) -> ops.NumberFormat:
+        """The format of a node's stream."""
+        return kind(exponent=self.exponents[name], state_bits=self.bits, **fields)
 
-    def _plain(self, name: str) -> ops.NumberFormat:
-        return ops.NumberFormat(**self._common(name))
-
-    def _input(self, name: str, node: ops.Input, sources: tuple[str, ...]) -> Op:
+    @made.register
+    def _(self, node: ops.Input, name: str, sources: tuple[str, ...]) -> Op:
         format = ops.NumberFormat(exponent=self.exponents[name], state_bits=min(self.payload, self.bits))
         return ops.Input(input_type={"input": node.shape}, format=format)
 
-    def _constant(self, name: str, node: ops.Constant, sources: tuple[str, ...]) -> Op:
+    @made.register
+    def _(self, node: ops.Constant, name: str, sources: tuple[str, ...]) -> Op:
         if np.isposinf(node.value).any():
             raise ConfigError(f"node {name}: value holds plus infinity; integer programs know minus infinity only")
         value = to_integers(node.value, self.exponents[name], self.bits)
-        return ops.Constant(value, node.schedule, format=self._plain(name))
+        return replace(node, value=value, format=self.format(name))
 
-    def _neuron(self, name: str, node: ops.MultiThreshold, sources: tuple[str, ...]) -> Op:
-        self._analog(name, sources)
+    @made.register
+    def _(self, node: ops.MultiThreshold, name: str, sources: tuple[str, ...]) -> Op:
         made = integer_neuron(name, node, self.exponents[sources[0]], self.bits, self.payload)
         shape = self.program.shapes[name]
         form: Any = made.format
@@ -127,61 +131,48 @@ class _Pass:
         self.spikes[name] = _Spikes(unit, np.broadcast_to(made.live, shape), form.exponent)
         return made
 
-    def _synapses(self, name: str, node: Op, sources: tuple[str, ...]) -> Op:
+    @made.register
+    def _(self, node: Synapses, name: str, sources: tuple[str, ...]) -> Op:
         (source,) = sources
-        conv = node.layer == "convolution"
-        channels = self.program.shapes[source][0 if conv else -1]
-        unit, live = np.ones(channels, np.int64), np.ones(channels, bool)
-        exponent = self.exponents.get(source, 0)
-        spiking = source in self.spikes
-        if spiking:
-            sent = self.spikes[source]
-            axis = 0 if conv else sent.unit.ndim - 1
-            flat = np.moveaxis(sent.unit, axis, 0).reshape(channels, -1)
-            unit, live = flat[:, 0], np.moveaxis(sent.live, axis, 0).reshape(channels, -1).any(axis=1)
-            exponent = sent.exponent
-            if (flat != unit[:, None]).any():
-                raise ConfigError(
-                    f"node {name}: the bases of its spikes differ along other axes than its input channels, so "
-                    f"that no weight can "
-                    "absorb them; give the neuron one base per channel"
-                )
-        magnitude = self.ranges[name] * HEADROOM * self.growth
-        formats, widths = (exponent, self.exponents[name]), (self.record.weight_bits, self.bits)
-        return integer_synapses(node, unit, live, formats, magnitude, widths, spiking)
+        sent, channels = self._sent(source), 0 if node.layer == "convolution" else -1
+        by_channel = (np.moveaxis(array, channels, -1) for array in (sent.unit, sent.live))
+        units, live = (array.reshape(-1, array.shape[-1]) for array in by_channel)
+        if (units != units[0]).any():
+            raise ConfigError(
+                f"node {name}: the bases of its spikes differ along other axes than its input channels, so that no weight"
+                " can absorb them; give the neuron one base per channel"
+            )
+        largest = self.ranges[name] * HEADROOM * self.growth if source in self.spikes else None
+        widths = self.record.weight_bits, self.bits
+        return integer_synapses(node, units[0], live.any(axis=0), (sent.exponent, self.exponents[name]), widths, largest)
 
-    def _scale(self, name: str, node: Any, sources: tuple[str, ...]) -> Op:
-        self._analog(name, sources)
+    @made.register
+    def _(self, node: ops.BroadcastScale, name: str, sources: tuple[str, ...]) -> Op:
         ratio = np.ldexp(node.scale.astype(np.float64), self.exponents[sources[0]] - self.exponents[name])
         multiplier, shift = multipliers_and_shifts(ratio)
-        return ops.BroadcastScale(multiplier, format=ops.Shifted(shift=shift, **self._common(name)))
+        return ops.BroadcastScale(multiplier, format=self.format(name, ops.Shifted, shift=shift))
 
-    def _add(self, name: str, node: ops.Add, sources: tuple[str, ...]) -> Op:
-        self._analog(name, sources)
+    @made.register
+    def _(self, node: ops.Add, name: str, sources: tuple[str, ...]) -> Op:
         found = np.array([self.exponents[source] for source in sources])
         if int(found.max()) - self.exponents[name] > 24:
             raise ConfigError(f"node {name}: its sum is {2.0**-24:.0e} of an operand or less; no format holds both")
-        return ops.Add(node.operands, format=ops.Aligned(operand_exponents=found, **self._common(name)))
+        return replace(node, format=self.format(name, ops.Aligned, operand_exponents=found))
 
-    def _mean(self, name: str, node: ops.Mean, sources: tuple[str, ...]) -> Op:
-        self._analog(name, sources)
+    @made.register
+    def _(self, node: ops.Mean, name: str, sources: tuple[str, ...]) -> Op:
         shape = self.program.shapes[sources[0]]
         size = int(np.prod([shape[int(axis)] for axis in node.axes]))
         pair = multiplier_and_shift(2.0 ** (self.exponents[sources[0]] - self.exponents[name]) / size)
         multiplier, shift = np.asarray(pair[0], np.int16), np.asarray(pair[1], np.int8)
-        format = ops.Requantised(multiplier=multiplier, shift=shift, **self._common(name))
-        return ops.Mean(node.axes, node.keepdims, format=format)
+        return replace(node, format=self.format(name, ops.Requantised, multiplier=multiplier, shift=shift))
 
-    def _hold(self, name: str, node: ops.Hold, sources: tuple[str, ...]) -> Op:
-        self._analog(name, sources)
-        return ops.Hold(format=self._plain(name))
+    @made.register
+    def _(self, node: ops.Hold | ops.Readout, name: str, sources: tuple[str, ...]) -> Op:
+        return replace(node, format=self.format(name))
 
-    def _readout(self, name: str, node: ops.Readout, sources: tuple[str, ...]) -> Op:
-        self._analog(name, sources)
-        return ops.Readout(node.coding, format=self._plain(name))
-
-    def _ecm(self, name: str, node: ops.ECM, sources: tuple[str, ...]) -> Op:
-        self._analog(name, sources)
+    @made.register
+    def _(self, node: ops.ECM, name: str, sources: tuple[str, ...]) -> Op:
         found = [self.exponents[source] for source in sources]
         form = node.definition.integer
         if not isinstance(form, IntegerForm):
@@ -190,51 +181,37 @@ class _Pass:
             )
         formats = Formats(found, self.exponents[name], self.ranges[sources[0]], self.bits, self.program.shapes[sources[0]])
         made = form.parameters_for(node.parameters, formats)
-        format = ops.Aligned(operand_exponents=np.array(found), **self._common(name))
-        return ops.ECM(node.operands, node.function, node.coding, made, format=format)
+        format = self.format(name, ops.Aligned, operand_exponents=np.array(found))
+        return replace(node, parameters=made, format=format)
 
-    def _product(self, name: str, node: ops.ECMProduct, sources: tuple[str, ...]) -> Op:
+    @made.register
+    def _(self, node: ops.ECMProduct, name: str, sources: tuple[str, ...]) -> Op:
         fields: dict[str, Any] = {}
-        initials = []
+        initials: dict[str, Any] = {}
         scale = -self.exponents[name]
-        for side, source, initial in zip(("left", "right"), sources, (node.left_initial, node.right_initial), strict=True):
-            sent = self.spikes.get(source)
-            exponent = sent.exponent if sent else self.exponents[source]
-            expected = to_integers(initial, exponent, self.bits)
+        for side, source in zip(("left", "right"), sources, strict=True):
+            sent = self._sent(source)
             wide = exponent_for(self._operand_range(source) * OPERAND_HEADROOM, self.payload)
-            fields[f"{side}_shift"] = int(np.clip(wide - exponent, 0, self.bits))
-            fields[f"{side}_unit"] = _smallest(sent.unit).astype(np.int32) if sent else np.ones((), np.int32)
-            initials.append(expected)
-            scale += exponent + fields[f"{side}_shift"]
+            shift = int(np.clip(wide - sent.exponent, 0, self.bits))
+            fields |= {f"{side}_shift": shift, f"{side}_unit": _smallest(sent.unit).astype(np.int32)}
+            initials[f"{side}_initial"] = to_integers(getattr(node, f"{side}_initial"), sent.exponent, self.bits)
+            scale += sent.exponent + shift
         shift = int(np.clip(-scale, -16, 62))
-        format = ops.Multiplied(operand_bits=self.payload, shift=shift, **fields, **self._common(name))
-        return ops.ECMProduct(node.operands, node.product, node.coding, *initials, format=format)
+        format = self.format(name, ops.Multiplied, operand_bits=self.payload, shift=shift, **fields)
+        return replace(node, **initials, format=format)
+
+    def _sent(self, source: str) -> _Spikes:
+        """What a stream means, spikes or not."""
+        if source in self.spikes:
+            return self.spikes[source]
+        shape = self.program.shapes[source]
+        return _Spikes(np.ones(shape, np.int64), np.ones(shape, bool), self.exponents[source])
 
     def _operand_range(self, source: str) -> float:
         """Range of the stream that a neuron, perhaps behind wiring, sends on; of any other stream, its own."""
         if source in self.ranges:
             return self.ranges[source] or 1.0
-        operands = self.program.operands[source]
-        return max(self._operand_range(operand) for operand in operands)
-
-    def _analog(self, name: str, sources: tuple[str, ...]) -> None:
-        for source in sources:
-            if source in self.spikes:
-                raise ConfigError(f"node {name}: takes the spikes of {source}; in fixed point only weights and products do")
-
-    _MAKERS: dict[type, Callable[..., Op]] = {
-        ops.Input: _input,
-        ops.Constant: _constant,
-        ops.MultiThreshold: _neuron,
-        Synapses: _synapses,
-        ops.BroadcastScale: _scale,
-        ops.Add: _add,
-        ops.Mean: _mean,
-        ops.Hold: _hold,
-        ops.Readout: _readout,
-        ops.ECM: _ecm,
-        ops.ECMProduct: _product,
-    }
+        return max(map(self._operand_range, self.program.operands[source]))
 
 
 def _smallest(array: np.ndarray) -> np.ndarray:

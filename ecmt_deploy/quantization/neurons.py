@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.kernels.formats import multipliers_and_shifts, to_integers
 from ecmt_deploy.kernels.integers import limit
 from ecmt_deploy.program import ops
-from ecmt_deploy.program.ops import Op, convolution
+from ecmt_deploy.program.ops import Op
 from ecmt_deploy.program.ops.multi_threshold import FRACTION_STEPS
 
 #: bases that differ more than this from a ratio of small integers are refused
@@ -40,14 +41,13 @@ def integer_neuron(
     a, b = _ratio(name, p, m, most)
     unit = np.maximum(np.rint(np.ldexp(np.sqrt((p / a) * (m / b)), -exponent)), 1).astype(np.int64)
     unit = np.minimum(unit, limit(state_bits) // np.maximum(a, b))
-    return ops.MultiThreshold(
+    return replace(
+        node,
         positive_base=np.asarray(a * unit, np.int32),
         negative_base=np.asarray(b * unit, np.int32),
         levels=int(node.levels),
-        rule=node.rule,
         fraction=min(max(round(float(node.fraction) * FRACTION_STEPS), FRACTION_STEPS // 2), FRACTION_STEPS - 1)
         / FRACTION_STEPS,
-        lowest_level=node.lowest_level,
         initial_membrane=to_integers(node.initial_membrane, exponent, state_bits),
         format=ops.Payload(
             unit=np.asarray(unit, np.int32), payload_bits=payload_bits, exponent=exponent, state_bits=state_bits
@@ -79,9 +79,8 @@ def integer_synapses(
     operand_unit: np.ndarray,
     live: np.ndarray,
     exponents: tuple[int, int],
-    magnitude: float,
     widths: tuple[int, int],
-    spiking: bool,
+    largest: float | None,
 ) -> Op:
     """A weight node with 8-bit weights, one scale per output.
 
@@ -91,9 +90,8 @@ def integer_synapses(
     operand_unit : (in,) what a payload of one is worth on each input channel, in units of the operand's exponent
     live : (in,) whether the channel ever fires; others do not set the scale
     exponents : of the operand and of the result
-    magnitude : range of the result with its headroom
     widths : weight bits and state bits
-    spiking : whether the operand spikes
+    largest : range of the result with its headroom, where the operand spikes
     """
     (operand, result), (weight_bits, state_bits) = exponents, widths
     weight = node.weight.astype(np.float64)
@@ -105,8 +103,8 @@ def integer_synapses(
     folded = np.ldexp(weight * (operand_unit[channel] * live[channel]).reshape(shape), operand)
     rest = tuple(range(1, weight.ndim))
     scale = np.abs(folded).max(axis=rest, keepdims=True) / limit(weight_bits)
-    if spiking:  # the sum saturates at the width of state: it must hold what the stream may
-        scale = np.where(scale > 0, np.maximum(scale, magnitude / limit(state_bits)), 0)
+    if largest is not None:  # the sum saturates at the width of state: it must hold what the stream may
+        scale = np.where(scale > 0, np.maximum(scale, largest / limit(state_bits)), 0)
     integers = np.rint(np.divide(folded, scale, out=np.zeros_like(folded), where=scale > 0))
     multiplier, shift = multipliers_and_shifts(np.ldexp(scale.reshape(out), -result))
     format = ops.Weighted(
@@ -114,9 +112,6 @@ def integer_synapses(
     )  # fmt: skip
     weights = integers.astype(np.int8 if weight_bits <= 8 else np.int16)
     if node.layer == "convolution":
-        windows = convolution(node)
-        windows |= {key: np.array(windows[key]) for key in ("stride", "padding", "dilation")}
-        cls: Any = type(node)
-        made: Op = cls(input_shape=node.input_shape, weight=weights, bias=np.zeros(out, np.int8), **windows, format=format)
+        made: Op = replace(node, weight=weights, bias=np.zeros(out, np.int8), format=format)
         return made
     return ops.LastAxisLinear(weights, format=format)
