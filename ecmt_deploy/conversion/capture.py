@@ -60,7 +60,6 @@ def capture(model: nn.Module, sample: Tensor) -> Captured:
     CaptureError
         if ``torch.export`` cannot capture the model, or the model has more than one tensor input or output.
     """
-    require_eval(model)
     doubled = torch.cat([sample[:1], sample[:1]])
     try:
         with torch.no_grad(), _tracing():
@@ -99,12 +98,6 @@ def capture(model: nn.Module, sample: Tensor) -> Captured:
     )
 
 
-def require_eval(model: nn.Module) -> None:
-    """Refuse a model of which any part is in training mode with a :class:`CaptureError`."""
-    if any(module.training for module in model.modules()):
-        raise CaptureError("the model is in training mode; call model.eval() before converting")
-
-
 @contextlib.contextmanager
 def _tracing() -> Iterator[None]:
     """torch.nn's encoders as they are defined: without the fused fast path, and without looking at a mask's values to see
@@ -112,7 +105,7 @@ def _tracing() -> Iterator[None]:
     a function of the dialect are captured whole, each as an operation of its own, instead of as the operations they are made
     of. torch's own dumps are not for users."""
     changes: list[tuple[Any, str, Any]] = [
-        (transformer, "_detect_is_causal_mask", _hint),
+        (transformer, "_detect_is_causal_mask", lambda mask, is_causal=None, size=None: bool(is_causal)),
         (logging.getLogger("torch.fx.experimental.symbolic_shapes"), "disabled", True),
     ]
     for function in FUNCTIONS.values():
@@ -137,10 +130,6 @@ def _operation(function: str) -> Callable[[Tensor], Tensor]:
     )
     made.register_fake(torch.empty_like)
     return lambda x: made(x)
-
-
-def _hint(mask: Tensor | None, is_causal: bool | None = None, size: int | None = None) -> bool:
-    return bool(is_causal)
 
 
 def place_in_code(error: BaseException) -> str:

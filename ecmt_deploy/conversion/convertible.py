@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ecmt_deploy.conversion.capture import place_in_code, require_eval
+from ecmt_deploy.conversion.capture import place_in_code
 from ecmt_deploy.errors import CaptureError, DataError, ModelError
 from ecmt_deploy.program import Program
 
@@ -41,7 +41,8 @@ def require_convertible(model: Any) -> None:
         if attribute is not None and isinstance(getattr(module, attribute, None), nn.Module):
             where = f"model.{path}" if path else "model"
             raise CaptureError(f"{where} is wrapped in {type(module).__name__}; pass {where}.{attribute} in its place")
-    require_eval(model)
+    if any(module.training for module in model.modules()):
+        raise CaptureError("the model is in training mode; call model.eval() before converting")
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         if tensor.device.type != "cpu":
             raise ModelError(f"{name} is on {tensor.device}; conversion takes place on the CPU, pass model.cpu()")

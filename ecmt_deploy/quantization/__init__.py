@@ -28,6 +28,8 @@ from ecmt_deploy.quantization.neurons import integer_neuron, integer_synapses
 DEFAULT_HARDWARE = "loihi2"
 #: payloads of the dialect are at most this wide, whatever a chip allows: sums and products stay exact
 MOST_PAYLOAD_BITS = 16
+#: widths that a chip may have, by the name of its limit
+ALLOWED_BITS = {"weight_bits": (2, 16), "state_bits": (16, 32), "graded_payload_bits": (2, 64)}
 
 __all__ = ["DEFAULT_HARDWARE", "quantize"]
 
@@ -38,19 +40,17 @@ def quantize(program: ProgramLike, hardware: ChipLike | None = None, timesteps: 
     if program.integer:
         raise ConfigError("the program is an integer program already; run it with precision fixed as it is")
     steps = max(program.timesteps, as_steps(timesteps, program))  # a shorter run takes the same integer program
-    limits = chip.limits
-    weight, state = _bits(chip, "weight_bits", limits.weight_bits), _bits(chip, "state_bits", limits.state_bits)
-    payload = min(_bits(chip, "graded_payload_bits", limits.graded_payload_bits), MOST_PAYLOAD_BITS)
-    record = QuantizationRecord(chip.name, weight, state, payload, steps)
+    weight, state, payload = (_bits(chip, name, *allowed) for name, allowed in ALLOWED_BITS.items())
+    record = QuantizationRecord(chip.name, weight, state, min(payload, MOST_PAYLOAD_BITS), steps)
     return _Pass(program, record).run()
 
 
-def _bits(chip: Hardware, name: str, figure: Figure | None) -> int:
-    allowed = {"weight_bits": (2, 16), "state_bits": (16, 32), "graded_payload_bits": (2, 64)}[name]
-    if figure is None or not allowed[0] <= figure.value <= allowed[1]:
+def _bits(chip: Hardware, name: str, least: int, most: int) -> int:
+    figure: Figure | None = getattr(chip.limits, name)
+    if figure is None or not least <= figure.value <= most:
         found = "unknown" if figure is None else f"{figure.value:g}"
         raise HardwareError(
-            f"{chip.name}: {name} is {found}; fixed point needs {allowed[0]} to {allowed[1]}: choose another --hardware, "
+            f"{chip.name}: {name} is {found}; fixed point needs {least} to {most}: choose another --hardware, "
             "or state it in a .toml file of your own"
         )
     return int(figure.value)

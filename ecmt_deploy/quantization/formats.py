@@ -35,24 +35,15 @@ def stream_ranges(program: Program) -> dict[str, float]:
 
 def exponents(program: Program, ranges: dict[str, float], state_bits: int, input_bits: int, timesteps: int) -> dict[str, int]:
     """The exponent of every analog stream. Streams joined by wiring, and those that keep their operand's format, share one."""
-    leader = {name: name for name in ranges}
-
-    def find(name: str) -> str:
-        while leader[name] != name:
-            name = leader[name]
-        return name
-
-    for name, node in program.nodes.items():
-        if name in ranges and node.keeps_format:
-            for source in program.operands[name]:
-                if source in ranges:
-                    leader[find(source)] = find(name)
-    groups: dict[str, list[str]] = {}
+    groups = {name: frozenset([name]) for name in ranges}
     for name in ranges:
-        groups.setdefault(find(name), []).append(name)
+        for source in program.operands[name] if program.nodes[name].keeps_format else ():
+            if source in ranges:
+                joined = groups[name] | groups[source]
+                groups |= dict.fromkeys(joined, joined)
     growth = timesteps if program.coding == "rate" else 1
     chosen: dict[str, int] = {}
-    for members in groups.values():
+    for members in set(groups.values()):
         constant = all(program.nodes[name].role == "constant" for name in members)
         sampled = any(program.nodes[name].role == "input" for name in members)
         largest = max(ranges[name] for name in members) or 1.0

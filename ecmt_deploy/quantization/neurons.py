@@ -87,7 +87,7 @@ def integer_synapses(
     Parameters
     ----------
     node : linear or convolution
-    operand_unit : (in,) what a payload of one is worth on each input channel, in units of the operand's exponent
+    unit : (in,) what a payload of one is worth on each input channel, in units of the operand's exponent
     live : (in,) whether the channel ever fires; others do not set the scale
     exponents : of the operand and of the result
     widths : weight bits and state bits
@@ -100,7 +100,7 @@ def integer_synapses(
     # channel of input i of output o, in its group
     channel = (np.arange(out) // (out // groups))[:, None] * per_group + np.arange(per_group)
     shape = (out, per_group, *([1] * (weight.ndim - 2)))
-    folded = np.ldexp(weight * (operand_unit[channel] * live[channel]).reshape(shape), operand)
+    folded = np.ldexp(weight * (unit[channel] * live[channel]).reshape(shape), operand)
     rest = tuple(range(1, weight.ndim))
     scale = np.abs(folded).max(axis=rest, keepdims=True) / limit(weight_bits)
     if largest is not None:  # the sum saturates at the width of state: it must hold what the stream may

@@ -15,7 +15,7 @@ from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion.calibration.tools.allocation import allocate, fan_outs
 from ecmt_deploy.conversion.calibration.tools.expectation import with_expectations
 from ecmt_deploy.conversion.calibration.tools.misleading import misled
-from ecmt_deploy.conversion.calibration.tools.survey import Survey, Surveyor
+from ecmt_deploy.conversion.calibration.tools.survey import Survey, survey
 from ecmt_deploy.conversion.calibration.tools.trials import Trials
 from ecmt_deploy.conversion.calibration.tools.tuning import LOWEST_PRICE, Tuner
 from ecmt_deploy.conversion.capture import capture
@@ -181,10 +181,7 @@ def test_sensitivity_is_the_mean_squared_derivative_over_the_variance():
             return self.second(torch.tanh(self.first(x.flatten(1))))
 
     model, x = Small().double().eval(), calibration(4096).double()
-    made = lowered(model, x)
-    surveyor = Surveyor(made.program)
-    surveyor.see(x, lambda samples: None)
-    (seen,) = surveyor.surveys(1.0).values()
+    (seen,) = survey(SpikingModel(lowered(model, x).program), x, 1.0, lambda samples: None).values()
     expected = (model.second.weight**2).sum(0).detach().numpy()
     np.testing.assert_allclose(seen.sensitivity, expected, rtol=0.1)
     operand = torch.tanh(model.first(x.flatten(1))).detach()

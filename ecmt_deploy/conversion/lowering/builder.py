@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -194,15 +195,16 @@ class Builder:
 
     def reshaped(self, x: Activation, layout: Layout) -> Activation:
         """``x`` with the shape of ``layout``, row-major; nothing is added where the sample's shape stays."""
-        if x.shape == layout.shape:
-            return x.laid_out(layout)
-        return self.emit(ops.Reshape(np.array(layout.shape, np.int64)), [x], self.name("reshape"), layout)
+        return self._shaped(ops.Reshape, "reshape", x, layout)
 
     def expanded(self, x: Activation, layout: Layout) -> Activation:
         """``x`` broadcast to ``layout``."""
+        return self._shaped(ops.Expand, "expand", x, layout)
+
+    def _shaped(self, op: Callable[[np.ndarray], Op], suffix: str, x: Activation, layout: Layout) -> Activation:
         if x.shape == layout.shape:
             return x.laid_out(layout)
-        return self.emit(ops.Expand(np.array(layout.shape, np.int64)), [x], self.name("expand"), layout)
+        return self.emit(op(np.array(layout.shape, np.int64)), [x], self.name(suffix), layout)
 
     def added(self, xs: list[Activation], name: str, layout: Layout) -> Activation:
         """The sum of activations of one shape."""

@@ -35,12 +35,6 @@ def fan_outs(program: Program) -> dict[str, float]:
     return {name: events[name] / prod(program.shapes[name]) for name in program.neurons}
 
 
-def expecting_neuron(seen: Survey, dtype: np.dtype) -> ops.MultiThreshold:
-    """A neuron without levels yet, whose membrane starts at minus what is expected."""
-    one = np.ones((), dtype)
-    return ops.MultiThreshold(one, one.copy(), 1, "nearest", 0.74, initial_membrane=-seen.expected.astype(dtype))
-
-
 def silent_price(surveys: Mapping[str, Survey], fan_outs: Mapping[str, float]) -> float:
     """A price that no event is worth: every dead zone is four times as wide as anything that was seen reaches."""
     wide = [(16 * seen.reach.astype(float) ** 2 * seen.sensitivity).max() / fan_outs[name] for name, seen in surveys.items()]
@@ -48,13 +42,7 @@ def silent_price(surveys: Mapping[str, Survey], fan_outs: Mapping[str, float]) -
 
 
 def allocate(
-    seen: Survey,
-    fan_out: float,
-    price: float,
-    channel_axis: int | None,
-    limit: int,
-    fraction: float,
-    initial: np.ndarray,
+    seen: Survey, fan_out: float, price: float, channel_axis: int | None, limit: int, fraction: float, initial: np.ndarray
 ) -> ops.MultiThreshold:
     """A neuron for a price.
 

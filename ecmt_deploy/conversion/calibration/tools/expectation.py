@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import nir
 import numpy as np
 
 from ecmt_deploy.kernels import Site, Stream, kernel
 from ecmt_deploy.program import Program, ops, verify
-from ecmt_deploy.program.graph import unrepeated
+from ecmt_deploy.program.graph import edges, reconnect, unrepeated
+from ecmt_deploy.program.ops import Op
 
 FLOAT64 = np.dtype(np.float64)
 
@@ -24,7 +24,7 @@ def with_expectations(program: Program, neurons: Mapping[str, ops.MultiThreshold
 
     ``neurons`` names every neuron of ``program``; the program's own are without expectation.
     """
-    nodes: dict[str, nir.NIRNode] = {**program.nodes, **neurons}
+    nodes: dict[str, Op] = {**program.nodes, **neurons}
     operands, dtype = dict(program.operands), program.dtype
     last_taker = {source: name for name, sources in program.operands.items() for source in sources}
     lacking: dict[str, np.ndarray] = {}  # by stream of spikes: what its consumers have yet to add, float64
@@ -48,11 +48,10 @@ def with_expectations(program: Program, neurons: Mapping[str, ops.MultiThreshold
         for source in sources:
             if last_taker[source] == name:
                 lacking.pop(source, None)
-    edges = [(source, name) for name, sources in operands.items() for source in set(sources)]
-    return verify(nodes, edges, program.provenance)
+    return verify(nodes, edges(operands), program.provenance)
 
 
-def _add(nodes: dict[str, nir.NIRNode], operands: dict[str, tuple[str, ...]], name: str, value: np.ndarray) -> None:
+def _add(nodes: dict[str, Op], operands: dict[str, tuple[str, ...]], name: str, value: np.ndarray) -> None:
     """Add ``value`` to the stream of ``name``, in the constant of its bias where it has one."""
     takers = [other for other, sources in operands.items() if name in sources]
     if len(takers) == 1 and nodes[takers[0]].kind == "Add":
@@ -63,9 +62,6 @@ def _add(nodes: dict[str, nir.NIRNode], operands: dict[str, tuple[str, ...]], na
                 nodes[source] = ops.Constant(constant.value + value, "first")
                 return
     constant_name, sum_name = f"{name}.expected", f"{name}.expected_add"
-    for taker in takers:
-        operands[taker] = tuple(sum_name if source == name else source for source in operands[taker])
-        if nodes[taker].arity is None:
-            nodes[taker].operands = operands[taker]
+    reconnect(nodes, operands, takers, name, sum_name)
     nodes[constant_name], operands[constant_name] = ops.Constant(value, "first"), ()
     nodes[sum_name], operands[sum_name] = ops.Add((name, constant_name)), (name, constant_name)

@@ -10,14 +10,14 @@ import nir
 
 from ecmt_deploy.errors import ConversionError
 from ecmt_deploy.program import Program, verify
+from ecmt_deploy.program.graph import edges
 
 log = logging.getLogger(__name__)
 
 
 def with_nodes(program: Program, changed: Mapping[str, nir.NIRNode]) -> Program:
     """``program`` with some of its nodes replaced, checked anew."""
-    edges = [(source, name) for name, sources in program.operands.items() for source in set(sources)]
-    return verify({**program.nodes, **changed}, edges, program.provenance)
+    return verify({**program.nodes, **changed}, edges(program.operands), program.provenance)
 
 
 def producer(program: Program, name: str) -> str:

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from ecmt_deploy.conversion.calibration.tools.answers import samples_at_once
 from ecmt_deploy.engine import SpikingModel
-from ecmt_deploy.program import Program
 
 #: operands of more elements a sample (attention over thousands of tokens) are measured with their rows pooled
 POOLED_ABOVE = 1 << 20
@@ -80,32 +79,30 @@ class _Sums:
         return Survey(*(array.astype(self.low.numpy().dtype) for array in arrays))
 
 
-class Surveyor:
-    """Measures every neuron's operand in an analog program, whose neurons expect nothing, on samples shown to it."""
+def survey(engine: SpikingModel, x: Tensor, output_variance: float, progress: Callable[[int], None]) -> dict[str, Survey]:
+    """What reaches every neuron of an analog program, whose neurons expect nothing, on samples shown to it.
 
-    def __init__(self, program: Program) -> None:
-        self.engine = SpikingModel(program)
-        dtype = getattr(torch, program.dtype.name)
-        self._sums = {name: _Sums(program.shapes[name], dtype) for name in program.neurons}
-        self._coefficients = torch.Generator().manual_seed(SEED)
+    Parameters
+    ----------
+    x : samples (N, *input shape)
+    output_variance : of the readout over the samples, summed over its elements
+    progress : called with the number of samples seen
+    """
+    program, dtype = engine.program, getattr(torch, engine.program.dtype.name)
+    sums = {name: _Sums(program.shapes[name], dtype) for name in program.neurons}
+    coefficients = torch.Generator().manual_seed(SEED)
 
-    def see(self, x: Tensor, progress: Callable[[int], None]) -> None:
-        """Measure on more samples (N, ...); ``progress`` is called with the number of these seen."""
+    def observe(name: str, operand: Tensor) -> None:
+        sums[name].see(operand)
+        if operand.requires_grad:  # summed as it comes: no gradient is kept
+            operand.register_hook(sums[name].see_gradient)
 
-        def observe(name: str, operand: Tensor) -> None:
-            self._sums[name].see(operand)
-            if operand.requires_grad:  # summed as it comes: no gradient is kept
-                operand.register_hook(self._sums[name].see_gradient)
-
-        seen = 0
-        for part in x.split(samples_at_once(self.engine.program)):
-            self.engine.backward(part, self._coefficients, observe)
-            seen += len(part)
-            progress(seen)
-
-    def surveys(self, output_variance: float) -> dict[str, Survey]:
-        """What was seen, by neuron name. The sums behind it are given up one after another: no more can be seen."""
-        return {name: self._sums.pop(name).survey(output_variance) for name in list(self._sums)}
+    seen = 0
+    for part in x.split(samples_at_once(program)):
+        engine.backward(part, coefficients, observe)
+        seen += len(part)
+        progress(seen)
+    return {name: sums.pop(name).survey(output_variance) for name in program.neurons}  # given up one after another
 
 
 def _steadied(measured: np.ndarray, samples: int) -> np.ndarray:

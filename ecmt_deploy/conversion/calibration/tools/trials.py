@@ -10,26 +10,24 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isclose, prod
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ecmt_deploy.conversion.calibration.tools.allocation import allocate, expecting_neuron, fan_outs
+from ecmt_deploy.conversion.calibration.accurate import Accurate
+from ecmt_deploy.conversion.calibration.tools.allocation import allocate, fan_outs
 from ecmt_deploy.conversion.calibration.tools.answers import MOST_SAMPLES, Answers, analog_readouts, readout_variance
 from ecmt_deploy.conversion.calibration.tools.expectation import with_expectations
 from ecmt_deploy.conversion.calibration.tools.misleading import misled, underrated
 from ecmt_deploy.conversion.calibration.tools.neurons import with_nodes
-from ecmt_deploy.conversion.calibration.tools.survey import Survey, Surveyor
+from ecmt_deploy.conversion.calibration.tools.survey import Survey, survey
 from ecmt_deploy.conversion.lowering import Lowered
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.program import Program
-
-if TYPE_CHECKING:
-    from ecmt_deploy.conversion.calibration.accurate import Accurate
 
 #: error of the readout, relative to its variance, that the first price is a guess for
 FIRST_ERROR = 5e-5
@@ -87,17 +85,18 @@ class Trials:
     def __init__(self, lowered: Lowered, x: Tensor, preset: Accurate, progress: Callable[[str, int], None]) -> None:
         self.lowered, self.preset = lowered, preset
         self.number, self._measured, self._progress = 0, 0, progress
-        program, surveyor = lowered.program, Surveyor(lowered.program)
-        surveyor.see(x, lambda samples: progress("calibrate", samples))
-        variance = readout_variance(analog_readouts(surveyor.engine, x))
-        self.use(surveyor.surveys(variance))
+        program, engine = lowered.program, SpikingModel(lowered.program)
+        variance = readout_variance(analog_readouts(engine, x))
+        self.use(survey(engine, x, variance, lambda samples: progress("calibrate", samples)))
         # in an order of no meaning: the first few stand for all
         x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(SEED))[:MANY]]
-        self.answers = Answers(x, analog_readouts(surveyor.engine, x), variance)
+        self.answers = Answers(x, analog_readouts(engine, x), variance)
         self.fan_outs = fan_outs(program)
         # what is expected does not depend on the price: it is folded in once
-        expecting = {name: expecting_neuron(seen, program.dtype) for name, seen in self.surveys.items()}
-        self.base = with_expectations(program, expecting)
+        neurons: dict[str, Any] = {name: program.nodes[name] for name in self.surveys}
+        for name, seen in self.surveys.items():
+            neurons[name] = replace(neurons[name], initial_membrane=-seen.expected.astype(program.dtype))
+        self.base = with_expectations(program, neurons)
         dense = sum(fan * prod(program.shapes[name]) for name, fan in self.fan_outs.items())
         self.first_price = FIRST_ERROR / max(dense, 1.0)
 
