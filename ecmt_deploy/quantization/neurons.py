@@ -76,7 +76,7 @@ def _ratio(name: str, p: np.ndarray, m: np.ndarray, most: int) -> tuple[np.ndarr
 
 def integer_synapses(
     node: Any,
-    operand_unit: np.ndarray,
+    unit: np.ndarray,
     live: np.ndarray,
     exponents: tuple[int, int],
     widths: tuple[int, int],
