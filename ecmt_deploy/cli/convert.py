@@ -28,9 +28,9 @@ def convert(
     crop_pct: Annotated[float | None, described("Edge of the crop divided by the edge of the resized image.", _OWN)] = None,
     interpolation: Annotated[str | None, described("How images are resized: bicubic, bilinear, ...", _OWN)] = None,
     input_size: Annotated[tuple[int, ...], values("Input size to build the model for: [C] H [W].", _OWN)] = (),
-    preset: Annotated[
-        Literal["paper", "accurate"], described("paper: rate coding; accurate: differential coding.")
-    ] = "accurate",
+    preset: Annotated[str, described("paper: rate coding; accurate: differential coding; or another that is installed.")] = (
+        "accurate"
+    ),
     levels: Annotated[
         int | None, described("Number of levels of a neuron; preset accurate uses at most this many.", "paper 8, accurate 15")
     ] = None,

@@ -8,7 +8,7 @@ import importlib
 import io
 import logging
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,19 +143,24 @@ def place_in_code(error: BaseException) -> str:
     return ""
 
 
-def evaluate(node: fx.Node, args: Any, kwargs: Any, dtype: torch.dtype) -> Any:
-    """Value of one call; in float64 also where the model's code names a smaller floating dtype."""
-    if dtype == torch.float64:
-        args, kwargs = map_aggregate((args, kwargs), lambda a: dtype if isinstance(a, torch.dtype) and a in _SMALLER else a)
+def arguments(node: fx.Node, values: Mapping[fx.Node, Any], dtype: torch.dtype) -> Any:
+    """Arguments of a call, (args, kwargs), for a computation in ``dtype``: in float64 all that is floating is promoted, also a
+    smaller dtype that the model's code names."""
+
+    def promoted(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value.double() if value.is_floating_point() else value
+        return torch.float64 if isinstance(value, torch.dtype) and value in _SMALLER else value
+
+    given = fx.map_arg((node.args, node.kwargs), lambda operand: values[operand])
+    return map_aggregate(given, promoted) if dtype == torch.float64 else given
+
+
+def evaluate(node: fx.Node, args: Any, kwargs: Any) -> Any:
+    """Value of one call."""
     target: Any = node.target
     with torch.no_grad():
         return target(*args, **kwargs)
-
-
-def constant_in(value: Any, dtype: torch.dtype) -> Any:
-    """A value for a computation in ``dtype``: floating tensors are promoted to float64, all else stays."""
-    promoted = dtype == torch.float64 and isinstance(value, Tensor) and value.is_floating_point()
-    return value.double() if promoted else value
 
 
 def last_uses(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:

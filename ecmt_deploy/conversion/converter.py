@@ -85,10 +85,7 @@ def with_ranges(model: SpikingModel, batches: list[Tensor]) -> SpikingModel:
 
 
 def _described(
-    base: Provenance,
-    shape: tuple[int, ...],
-    preprocessing: Preprocessing | Mapping[str, Any] | None,
-    class_names: Sequence[str] | None,
+    base: Provenance, shape: tuple[int, ...], preprocessing: Preprocessing | Mapping[str, Any] | None, names: Any
 ) -> Provenance:
     """With what the caller says of inputs and outputs; whether names and outputs are as many, verification finds out."""
     if preprocessing is not None:
@@ -99,13 +96,15 @@ def _described(
                 f"preprocessing is a {type(preprocessing).__name__}; expected a dict such as {{'mean': .5, 'std': .5}}"
             )
         if preprocessing.input_size != shape:
-            found = f"preprocessing makes samples {preprocessing.input_size}, the calibration data has {shape}"
-            raise DataError(f"{found}; input_size may be left out")
+            raise DataError(
+                f"preprocessing makes samples {preprocessing.input_size}, the calibration data has {shape}; input_size may be"
+                " left out"
+            )
         base = msgspec.structs.replace(base, preprocessing=preprocessing, preprocessing_origin=None)
-    if class_names is not None:
-        names = () if isinstance(class_names, str) or not isinstance(class_names, Iterable) else tuple(class_names)
-        if not names or not all(isinstance(name, str) for name in names):
-            raise DataError(f"class_names is {str(class_names)[:40]!r}; expected a list of one name for each output")
-        names = tuple(map(str, names))  # NumPy's strings are strings, and no JSON
-        base = msgspec.structs.replace(base, class_names=names, class_ids=None)
+    if names is not None:
+        found = [] if isinstance(names, str) or not isinstance(names, Iterable) else list(names)
+        if not found or not all(isinstance(name, str) for name in found):
+            raise DataError(f"class_names is {str(names)[:40]!r}; expected a list of one name for each output")
+        # NumPy's strings are strings, and no JSON
+        base = msgspec.structs.replace(base, class_names=tuple(map(str, found)), class_ids=None)
     return base

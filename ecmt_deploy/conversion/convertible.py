@@ -54,11 +54,6 @@ def require_convertible(model: Any) -> None:
 
 def _not_a_module(model: Any) -> str:
     """The refusal of what is no module."""
-    if isinstance(model, str):
-        return (
-            f"{model!r} is a name, not a module; pass ecmt_deploy.models.load({model!r}).module, or use "
-            f"`ecmt-deploy convert {model} --data DATA --out P.nir`"
-        )
     if isinstance(model, type):
         return f"{model.__name__} is a class, not a module; make a model of it, load its weights, and call .eval()"
     if isinstance(model, Mapping):

@@ -44,8 +44,7 @@ def calibration_batches(calibration: Any, model: nn.Module) -> list[Tensor]:
 def require_normalised(batches: list[Tensor], model: nn.Module, preprocessing: Preprocessing | None) -> None:
     """Refuse samples far outside what the preprocessing makes, or else timm's for the model: pixels of 0 to 255, mostly."""
     configured = getattr(model, "pretrained_cfg", None) or {}
-    mean = preprocessing.mean if preprocessing else configured.get("mean")
-    std = preprocessing.std if preprocessing else configured.get("std")
+    mean, std = (getattr(preprocessing, field) if preprocessing else configured.get(field) for field in ("mean", "std"))
     if not mean or not std:
         return
     lowest = min((0 - m) / s for m, s in zip(mean, std, strict=True))

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from ecmt_deploy.conversion.capture import Captured, constant_in, evaluate, last_uses, module_path
+from ecmt_deploy.conversion.capture import Captured, arguments, evaluate, last_uses, module_path
 from ecmt_deploy.conversion.lowering import Lowered, steps
 from ecmt_deploy.conversion.lowering.builder import Activation, Builder, exact
 from ecmt_deploy.engine import SpikingModel
@@ -73,9 +73,7 @@ def _check_operations(captured: Captured, lowered: Lowered, sample: Tensor) -> T
         elif node.op == "output":
             readout: Tensor = values[node.all_input_nodes[0]].movedim(activation.batch, 0)
         else:
-            call: Any = fx.map_arg((node.args, node.kwargs), lambda a: constant_in(values[a], torch.float64))
-            args, kwargs = call
-            values[node] = evaluate(node, args, kwargs, torch.float64)
+            values[node] = evaluate(node, *arguments(node, values, torch.float64))
             if isinstance(activation, Activation):
                 expected = values[node] if activation.batch is None else values[node].squeeze(activation.batch)
                 _compare(node, activation.name, builder.take(activation.name), expected.numpy())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -181,9 +181,10 @@ def edges(operands: Mapping[str, tuple[str, ...]]) -> list[tuple[str, str]]:
     return [(source, name) for name, sources in operands.items() for source in set(sources)]
 
 
-def reconnect(nodes: Mapping[str, Op], operands: dict[str, tuple[str, ...]], takers: Iterable[str], old: str, new: str) -> None:
-    """Let the nodes ``takers`` take the stream of ``new`` where they took that of ``old``."""
-    for taker in takers:
-        operands[taker] = tuple(new if source == old else source for source in operands[taker])
-        if nodes[taker].arity is None:
-            nodes[taker].operands = operands[taker]
+def reconnect(nodes: Mapping[str, Op], operands: dict[str, tuple[str, ...]], old: str, new: str) -> None:
+    """Let all nodes that take the stream of ``old`` take that of ``new``."""
+    for taker, sources in operands.items():
+        if old in sources:
+            operands[taker] = tuple(new if source == old else source for source in sources)
+            if nodes[taker].arity is None:
+                nodes[taker].operands = operands[taker]

@@ -49,7 +49,6 @@ def refused(model, x=X) -> str:
 
 
 NOT_MODULES = {
-    "a name": ("vit_tiny", "pass ecmt_deploy.models.load('vit_tiny').module, or use `ecmt-deploy convert vit_tiny --data"),
     "a class": (TinyTransformer, "TinyTransformer is a class, not a module; make a model of it, load its weights"),
     "weights": (TinyTransformer().state_dict(), "these are weights, not a module; load them into one"),
     "nothing": (None, "NoneType is not a module; pass an nn.Module in eval mode"),

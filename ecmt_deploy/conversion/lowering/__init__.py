@@ -17,7 +17,7 @@ import torch
 from torch import fx
 from torch.fx.node import map_aggregate
 
-from ecmt_deploy.conversion.capture import Captured, constant_in, evaluate, last_uses, module_path
+from ecmt_deploy.conversion.capture import Captured, arguments, evaluate, last_uses, module_path
 from ecmt_deploy.conversion.lowering import attention, linear, nonlinear, wiring  # noqa: F401 - they fill the table
 from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout, Refusal
 from ecmt_deploy.conversion.lowering.table import HANDLERS, SHAPE_ONLY, SPLITS, operation
@@ -121,8 +121,7 @@ def _lower_call(builder: Builder, node: fx.Node, values: dict[fx.Node, Any], ref
     meta: Any = node.meta.get("val")
     if isinstance(meta, torch.SymInt | int):
         return _at_one(meta)
-    call: Any = fx.map_arg((node.args, node.kwargs), lambda a: constant_in(values[a], builder.dtype))
-    args, kwargs = call
+    args, kwargs = arguments(node, values, builder.dtype)
     operands: list[Any] = []
     map_aggregate((args, kwargs), operands.append)
     if any(isinstance(v, _Poison) for v in operands):
@@ -166,7 +165,8 @@ def _fold(node: fx.Node, args: Any, kwargs: Any, dtype: torch.dtype) -> Any:
     def concrete(value: Any) -> Any:
         return torch.zeros(value.full_shape, dtype=dtype) if isinstance(value, Activation) else value
 
-    value = evaluate(node, *map_aggregate((args, kwargs), concrete), dtype)
+    given: Any = map_aggregate((args, kwargs), concrete)
+    value = evaluate(node, *given)
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -181,29 +181,20 @@ def _at_one(size: Any) -> int:
 def _layout(value: Any) -> Layout:
     """Take a symbolic shape apart: the axis of size exactly s is the batch axis and is dropped; k s stays k."""
     tied = [i for i, size in enumerate(value.shape) if isinstance(size, torch.SymInt) and size.node.expr.free_symbols]
-    exact = [i for i in tied if value.shape[i].node.expr.is_Symbol]
-    if len(exact) > 1 or len(tied) > 1:
+    if len(tied) > 1:
         raise Refusal(f"has shape {tuple(value.shape)}, in which the batch appears {len(tied)} times")
-    sizes = [_at_one(size) for size in value.shape]
-    batch = exact[0] if exact else None
-    if batch is not None:
-        del sizes[batch]
-    return Layout(tuple(sizes), batch, frozenset(tied))
+    batch = next((i for i in tied if value.shape[i].node.expr.is_Symbol), None)
+    return Layout(tuple(_at_one(size) for i, size in enumerate(value.shape) if i != batch), batch, frozenset(tied))
 
 
 def _drop_readout_neurons(builder: Builder) -> None:
     """Pass by neurons from which no further neuron, ECM or product is reached: the last linear layer's operand is analog."""
-    stops = ("neuron", "function", "product")
-    consumers: dict[str, list[str]] = {name: [] for name in builder.nodes}
-    for name, sources in builder.operands.items():
-        for source in sources:
-            consumers[source].append(name)
-
-    def reaches(name: str) -> bool:
-        return any(builder.nodes[c].role in stops or reaches(c) for c in consumers[name])
-
-    for name in [name for name, node in builder.nodes.items() if node.role == "neuron" and not reaches(name)]:
-        reconnect(builder.nodes, builder.operands, consumers[name], name, *builder.operands[name])
+    reaching: set[str] = set()
+    for name, sources in reversed(builder.operands.items()):
+        if name in reaching or builder.nodes[name].role in ("neuron", "function", "product"):
+            reaching.update(sources)
+    for name in [name for name in builder.channel_axes if name not in reaching]:
+        reconnect(builder.nodes, builder.operands, name, *builder.operands[name])
 
 
 def _drop_unused(builder: Builder) -> None:

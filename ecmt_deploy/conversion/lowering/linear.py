@@ -40,9 +40,8 @@ def linear(b: Builder, out: Layout, x: Operand, weight: Operand, bias: Operand |
     if x.rank - 1 in x.tied:
         raise Refusal("is a linear map over an axis tied to the batch")
     name = b.name("linear")
-    vector = len(x.shape) == 1
-    node = (ops.Linear if vector else ops.LastAxisLinear)(b.array(weight))
-    y = _synapses(b, out, x, node, name, len(x.shape) - 1)
+    cls = ops.Linear if len(x.shape) == 1 else ops.LastAxisLinear
+    y = _synapses(b, out, x, cls(b.array(weight)), name, len(x.shape) - 1)
     return y if bias is None else _biased(b, out, y, b.array(bias), name)
 
 
@@ -82,7 +81,7 @@ def _batch_of_matrices(b: Builder, out: Layout, matrices: Tensor, x: Activation)
     if x.batch is None or x.batch >= x.rank - 2:
         raise Refusal("multiplies a batch of constant matrices with an activation whose batch is part of another axis")
     if matrices.ndim == x.rank:
-        matrices = matrices.squeeze(x.batch) if matrices.shape[x.batch] == 1 else matrices
+        matrices = matrices.squeeze(x.batch)
     if np.broadcast_shapes(tuple(matrices.shape[:-2]), lead) != lead:
         raise Refusal(f"multiplies constant matrices of shape {tuple(matrices.shape)} with an activation of shape {x.shape}")
     groups = prod(lead)
@@ -173,8 +172,7 @@ def div(b: Builder, out: Layout, x: Operand, y: Operand, rounding_mode: str | No
     if isinstance(x, Activation):
         return b.scaled(x, b.sample_array(1.0 / exact(y), out), b.name("scale"), out)
     assert isinstance(y, Activation)
-    inverse = ecm(b, y, [y], "reciprocal")
-    return mul(b, out, inverse, x)
+    return mul(b, out, ecm(b, y, [y], "reciprocal"), x)
 
 
 @handles("mean", "sum")
@@ -260,9 +258,7 @@ def where(b: Builder, out: Layout, mask: Operand, x: Operand, y: Operand) -> Act
         if isinstance(value, Activation):
             streams.append(b.scaled(value, where_.astype(fill.dtype), b.name("scale"), out))
         else:
-            constant = np.broadcast_to(b.sample_array(value, out), out.shape)
-            fill = np.where(np.broadcast_to(where_, out.shape), constant, fill)
+            fill = np.where(where_, b.sample_array(value, out), fill)
     if fill.any():
-        raw = all(s.raw for s in streams)
-        streams.append(b.constant(fill, b.name("constant"), out, raw))
+        streams.append(b.constant(fill, b.name("constant"), out, all(s.raw for s in streams)))
     return b.added(streams, b.name("add"), out) if len(streams) > 1 else streams[0]

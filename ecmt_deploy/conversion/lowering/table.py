@@ -36,6 +36,5 @@ def handles(*operations: str) -> Callable[[Callable[..., Any]], Callable[..., An
 
 def operation(node: fx.Node) -> str:
     """Name of the ATen operation of a call, without namespace and overload."""
-    target = node.target
-    packet = getattr(target, "overloadpacket", None)
-    return packet.__name__ if packet is not None else getattr(target, "__name__", str(target))
+    target = getattr(node.target, "overloadpacket", node.target)
+    return getattr(target, "__name__", str(target))

@@ -130,13 +130,8 @@ def index(b: Builder, out: Layout, x: Activation, indices: Sequence[Tensor | Non
 def cat(b: Builder, out: Layout, xs: Sequence[Activation | Tensor], dim: int) -> Activation:
     xs = [x for x in xs if not (isinstance(x, Tensor) and x.numel() == 0)]
     raw = all(x.raw for x in xs if isinstance(x, Activation))
-    joined = []
-    for x in xs:
-        if isinstance(x, Activation):
-            joined.append(x if raw else b.settled(x))
-        else:
-            joined.append(b.constant(b.sample_array(x, out), b.name("constant"), out, raw))
-    return _joined(b, out, joined, out.axis(dim))
+    joined = [x if isinstance(x, Activation) else b.constant(b.sample_array(x, out), b.name("constant"), out, raw) for x in xs]
+    return _joined(b, out, joined if raw else [b.settled(x) for x in joined], out.axis(dim))
 
 
 @handles("stack")

@@ -62,6 +62,6 @@ def _add(nodes: dict[str, Op], operands: dict[str, tuple[str, ...]], name: str, 
                 nodes[source] = ops.Constant(constant.value + value, "first")
                 return
     constant_name, sum_name = f"{name}.expected", f"{name}.expected_add"
-    reconnect(nodes, operands, takers, name, sum_name)
+    reconnect(nodes, operands, name, sum_name)
     nodes[constant_name], operands[constant_name] = ops.Constant(value, "first"), ()
     nodes[sum_name], operands[sum_name] = ops.Add((name, constant_name)), (name, constant_name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,6 @@ from ecmt_deploy.engine import SpikingModel
 
 #: neurons may err this many times what their gradients say, and this much in any case
 MISLED_BY, NEGLIGIBLE = 4.0, 1e-5
-
-
-def raised(seen: Survey, floor: float) -> Survey:
-    """The same with a sensitivity of at least ``floor``."""
-    return replace(seen, sensitivity=np.maximum(seen.sensitivity, floor)) if floor else seen
 
 
 def misled(model: SpikingModel, answers: Answers, surveys: Mapping[str, Survey], timesteps: int) -> bool:

@@ -7,7 +7,7 @@ whose distance is :data:`GOOD`, but no more of them than the published method sp
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import exp, isclose, log
 from typing import NamedTuple
@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 
 from ecmt_deploy.conversion.calibration.tools.allocation import silent_price
-from ecmt_deploy.conversion.calibration.tools.misleading import raised
 from ecmt_deploy.conversion.calibration.tools.search import Bracket, Search
 from ecmt_deploy.conversion.calibration.tools.trials import MANY, Trial, Trials
 from ecmt_deploy.errors import ConversionError
@@ -107,7 +106,8 @@ class Tuner:
             floors = self.trials.misleading(before.best.price) if before.best.distance > POOR else {}
             if not floors:
                 break
-            self.trials.use({name: raised(seen, floors.get(name, 0.0)) for name, seen in surveys.items()})
+            least = {name: np.maximum(seen.sensitivity, floors.get(name, 0.0)) for name, seen in surveys.items()}
+            self.trials.use({name: replace(seen, sensitivity=least[name]) for name, seen in surveys.items()})
             found = self.choose(before.best.price)
             if found.best.distance > before.best.distance:  # errors so large that what is measured for small ones is no guide
                 self.trials.use(surveys)
