@@ -85,11 +85,7 @@ def capture(model: nn.Module, sample: Tensor) -> Captured:
             "expected one image tensor in, one tensor out, no changes"
         )
     state: dict[str, Any] = {**program.state_dict, **program.constants}
-    lifted = {
-        **signature.inputs_to_parameters,
-        **signature.inputs_to_buffers,
-        **signature.inputs_to_lifted_tensor_constants,
-    }
+    lifted = {**signature.inputs_to_parameters, **signature.inputs_to_buffers, **signature.inputs_to_lifted_tensor_constants}
     return Captured(
         graph=program.graph,
         constants={placeholder: state[name].detach() for placeholder, name in lifted.items()},

@@ -121,9 +121,8 @@ class _Running(Builder):
 def _compare(node: fx.Node, name: str, found: np.ndarray, expected: np.ndarray) -> None:
     with np.errstate(invalid="ignore"):
         difference = np.where(found == expected, 0.0, np.abs(found - expected))  # infinities of masks
-    finite = np.abs(expected[np.isfinite(expected)])
-    scale = float(finite.max()) if finite.size else 1.0
-    error = float(difference.max()) / max(scale, 1e-30) if difference.size else 0.0
+    scale = float(np.abs(expected).max(where=np.isfinite(expected), initial=1e-30))
+    error = float(difference.max(initial=0.0)) / scale
     if not error <= FLOAT64_TOLERANCE:
         raise ConversionError(
             f"node {name} (operation {node.name} in {module_path(node) or 'the model itself'}) is the first that"

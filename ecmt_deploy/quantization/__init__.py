@@ -125,10 +125,9 @@ class _Pass:
     @made.register
     def _(self, node: ops.MultiThreshold, name: str, sources: tuple[str, ...]) -> Op:
         made = integer_neuron(name, node, self.exponents[sources[0]], self.bits, self.payload)
-        shape = self.program.shapes[name]
         form: Any = made.format
-        unit = np.broadcast_to(form.unit.astype(np.int64), shape)
-        self.spikes[name] = _Spikes(unit, np.broadcast_to(made.live, shape), form.exponent)
+        unit, live = (np.broadcast_to(array, self.program.shapes[name]) for array in (form.unit.astype(np.int64), made.live))
+        self.spikes[name] = _Spikes(unit, live, form.exponent)
         return made
 
     @made.register

@@ -75,12 +75,7 @@ def _ratio(name: str, p: np.ndarray, m: np.ndarray, most: int) -> tuple[np.ndarr
 
 
 def integer_synapses(
-    node: Any,
-    unit: np.ndarray,
-    live: np.ndarray,
-    exponents: tuple[int, int],
-    widths: tuple[int, int],
-    largest: float | None,
+    node: Any, unit: np.ndarray, live: np.ndarray, exponents: tuple[int, int], widths: tuple[int, int], largest: float | None
 ) -> Op:
     """A weight node with 8-bit weights, one scale per output.
 

@@ -77,6 +77,16 @@ def test_a_third_preset_is_one_file(where, tmp_path):
     assert made.stdout.splitlines() == SAID
 
 
+def test_a_third_preset_is_known_on_the_command_line(tmp_path):
+    outside(tmp_path)
+    line = [sys.executable, "-m", "ecmt_deploy", "convert", "zoo:vit_digits", "--data", "digits", "--out", "p.nir"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    line += ["--preset", "peak", "--budget", "1"]
+    made = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert made.returncode == 2
+    assert "preset peak has no budget; choose preset accurate, or leave it out" in made.stderr
+
+
 def test_every_preset_loads_without_torch():
     code = "import sys; from ecmt_deploy.config import ConvertConfig, preset_names; [ConvertConfig(p) for p in preset_names()]"
     code += "; print('torch' in sys.modules)"
