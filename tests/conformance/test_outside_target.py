@@ -6,7 +6,6 @@ import importlib
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,18 +17,19 @@ from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.simulation.target import Run
 from ecmt_deploy.targets.reference import ReferenceTarget
+from tests.support.installed import ROOT
+from tests.support.pages import follow
 
-PAGE = (Path(__file__).parents[2] / "docs" / "targets.md").read_text()
-FILES = dict(re.findall(r"```\w+\n# (\S+)\n(.*?)```", PAGE, re.S))
+DOCUMENT = ROOT / "docs" / "targets.md"
+PAGE = DOCUMENT.read_text()
 CASE = "every node, rate"
 
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """The package of the page, as pip leaves it."""
-    for name, text in FILES.items():
-        (tmp_path / name).write_text(text)
-    (registered,) = re.findall(r'\[project\.entry-points\."(.*?)"\]\n(\w+) = "(.*?)"', FILES["pyproject.toml"])
+    follow(DOCUMENT, tmp_path)
+    (registered,) = re.findall(r'\[project\.entry-points\."(.*?)"\]\n(\w+) = "(.*?)"', PAGE)
     information = tmp_path / "mychip-0.1.dist-info"
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: mychip\nVersion: 0.1\n")
