@@ -82,14 +82,14 @@ def shares(model: SpikingModel, x: torch.Tensor, steps: int) -> dict[str, float]
         return run
 
     for op in model.ops:
-        object.__setattr__(op, "stream", timed(kind(op), op.stream))
-    object.__setattr__(model, "_count", timed("counting", model._count))
+        object.__setattr__(op, "forward", timed(kind(op), op.forward))
+    object.__setattr__(model.runner, "count", timed("counting", model.runner.count))
     rounds = 3
     for _ in range(rounds):
         model.count(x, steps)
     for op in model.ops:
-        object.__delattr__(op, "stream")
-    object.__delattr__(model, "_count")
+        object.__delattr__(op, "forward")
+    object.__delattr__(model.runner, "count")
     return {name: seconds / rounds for name, seconds in taken.items()}
 
 

@@ -47,7 +47,7 @@ class SpikingModel(nn.Module):
         self.register_buffer("_like", torch.zeros(0, dtype=getattr(torch, program.dtype.name)), persistent=False)
         by_name = dict(zip(program.nodes, self.ops, strict=True))
         self.plan = Plan(program, by_name)
-        self._runner = Runner(program, by_name)
+        self.runner = Runner(program, by_name)
         self._compiled = False
         self.memory_bytes = MEMORY_BYTES
         self.eval()
@@ -193,16 +193,16 @@ class SpikingModel(nn.Module):
         self.program.require_range(np.dtype("float64" if self.dtype == torch.float64 else "float32"))
         whole = run.watched or run.spiking is not None  # who looks on sees the batch as it was given
         pieces = (len(x), timesteps) if whole else self.pieces(len(x), timesteps)
-        return self._runner.run(x.to(self._like), timesteps, run, pieces, counted)
+        return self.runner.run(x.to(self._like), timesteps, run, pieces, counted)
 
     def pieces(self, batch: int, timesteps: int) -> tuple[int, int]:
         """Samples and time steps that are computed at once, so that the streams alive fit into :attr:`memory_bytes`."""
-        return self._runner.pieces(batch, timesteps, self.memory_bytes // self.step_bytes)
+        return self.runner.pieces(batch, timesteps, self.memory_bytes // self.step_bytes)
 
     @property
     def step_bytes(self) -> int:
         """Memory that a step of one sample takes while it is computed."""
-        return self._runner.most_alive * self._like.element_size()
+        return self.runner.most_alive * self._like.element_size()
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         """Parameters of the program as ``NODE.FIELD``; floating ones as the model holds them: its dtype, its device."""

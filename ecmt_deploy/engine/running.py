@@ -94,16 +94,16 @@ class Runner:
                 events[name] = signals[name].without_value()
                 uncounted.append(name)
                 if any(signal.spikes is not None for signal in (signals[name], *operands)):  # too large to be kept for long
-                    self._count(chunk, uncounted, events)
+                    self.count(chunk, uncounted, events)
             if run.watch_streams:
                 signals[name] = _show(chunk, name, signals[name], run.watch_streams)
             for finished in self.finished[name]:
                 del signals[finished]
-        self._count(chunk, uncounted, events)
+        self.count(chunk, uncounted, events)
         run.require_finite()
         return signals[self.program.output_name].each(chunk)
 
-    def _count(self, chunk: Chunk, uncounted: list[str], events: dict[str, Signal]) -> None:
+    def count(self, chunk: Chunk, uncounted: list[str], events: dict[str, Signal]) -> None:
         """Count what nodes did: of many in a row, for between matrix products all code and data have left the cache."""
         for name in uncounted:
             operands = [events[source] for source in self.program.operands[name]]
