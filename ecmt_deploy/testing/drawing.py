@@ -130,7 +130,8 @@ class Drawing:
     def neuron(self, source: str | None = None) -> str:
         source = source or self.stream(spikes=False)
         x = self.values[source]
-        size = float(np.clip(np.abs(x).max() or 1.0, 1e-300, 1e290))
+        largest = np.abs(x).max()
+        size = float(np.clip(1.0 if np.isnan(largest) or largest == 0 else largest, 1e-300, 1e290))
         levels = self.integer(1, 15)
         low = size / 2.0 ** self.integer(0, min(levels, 8))
 
