@@ -41,6 +41,7 @@ def shifted(x: Array, right: Array | int) -> Array:
     left."""
     if isinstance(right, int):
         return (x + ((1 << right) >> 1)) >> right if right > 0 else x << -right
+    right = np.asarray(right, np.int64)  # NumPy 1 would shift a one in as few bits as the array has
     amount = np.maximum(right, 0)
     return ((x << np.maximum(-right, 0)) + ((np.int64(1) << amount) >> 1)) >> amount
 

@@ -168,6 +168,8 @@ def test_a_function_is_within_its_stated_error(function):
 def test_shifts_round_halves_up(x, right):
     found = int(arithmetic.shifted(np.array(x, np.int64), right))
     assert found == (x << -right if right < 0 else (2 * x + 2**right) // 2 ** (right + 1))
+    for dtype in (np.int8, np.int16, np.int64):  # shifts are stored in as few bits as they need
+        assert arithmetic.shifted(np.array([x], np.int64), np.array([right], dtype)).tolist() == [found]
 
 
 @given(st.floats(1e-12, 1e4))
