@@ -8,9 +8,8 @@ says what holds of it in its own file (:meth:`~ecmt_deploy.engine.base.TorchOp.p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from ecmt_deploy.program import Program
@@ -65,7 +64,7 @@ class Plan(nn.Module):
     def __init__(self, program: Program, ops: Mapping[str, TorchOp]) -> None:
         super().__init__()
         self._all = nn.ModuleList(Hints() for _ in ops)
-        self._place = {name: i for i, name in enumerate(ops)}
+        self._by_name: dict[str, Any] = dict(zip(ops, self._all, strict=True))
         takers: dict[str, int] = dict.fromkeys(ops, 0)
         for sources in program.operands.values():
             for source in sources:
@@ -80,6 +79,5 @@ class Plan(nn.Module):
                 wanted.update(source for source in program.operands[name] if source in program.spiking)
 
     def __getitem__(self, name: str) -> Hints:
-        hints: torch.nn.Module = self._all[self._place[name]]
-        assert isinstance(hints, Hints)
+        hints: Hints = self._by_name[name]
         return hints
