@@ -7,7 +7,7 @@ trait that an op does not state is an error that names the reader and the op: no
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import ceil, prod
 from typing import Any, ClassVar, NamedTuple, TypeVar
@@ -251,11 +251,6 @@ def register(cls: _Node) -> _Node:
         if issubclass(base, nir.NIRNode) and not issubclass(base, Op):
             STANDARD[base] = cls
     return cls
-
-
-def integers(format: NumberFormat | None) -> Mapping[str, str]:
-    """Kinds of the fields of a number format; none for floating point."""
-    return {} if format is None else type(format).fields
 
 
 def finite(node: Op, field: str, require: Require) -> None:
