@@ -529,7 +529,7 @@ def loaded_by(arguments: list[str]) -> set[str]:
     ],
 )
 def test_imports_stay_lean(statement):
-    heavy = {"torch", "torchvision", "lava", "timm", "matplotlib", "sklearn"}
+    heavy = {"torch", "torchvision", "lava", "timm", "matplotlib", "sklearn", "scipy"}
     if statement == "import ecmt_deploy":
         heavy |= {"numpy", "nir", "h5py", "rich", "cyclopts"}
     loaded = loaded_by(["-c", statement])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from scipy.special import erf
-
 from ecmt_deploy.program.functions.base import Array, Function, Parameters, register
 from ecmt_deploy.program.functions.integer import table
 
 
 def _numpy(p: Parameters, x: Array) -> Array:
+    from scipy.special import erf  # only who computes waits for scipy
+
     return x * (1 + erf(x * x.dtype.type(0.5**0.5))) / 2
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from scipy.special import expit
-
 from ecmt_deploy.program.functions.base import Array, Function, Parameters, register
 from ecmt_deploy.program.functions.integer import table
 
 
 def _numpy(p: Parameters, x: Array) -> Array:
+    from scipy.special import expit  # only who computes waits for scipy
+
     return x * expit(x)
 
 
