@@ -40,6 +40,12 @@ def require_timesteps(timesteps: int) -> None:
         raise ConfigError(f"timesteps is {timesteps}; a program runs for at least 1 step")
 
 
+def require_budget(budget: float | None) -> None:
+    """Refuse a budget of synaptic events per MAC that is no positive number, with a :class:`ConfigError`."""
+    if budget is not None and not 0 < budget < float("inf"):
+        raise ConfigError(f"budget is {budget:g}; choose a positive number of synaptic events per MAC, for example 1.0")
+
+
 class Preset(msgspec.Struct, frozen=True, kw_only=True):
     """How to convert: fields are options, class attributes say what the preset stands for, ``calibrate`` makes the program.
 

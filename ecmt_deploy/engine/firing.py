@@ -1,4 +1,8 @@
-"""The arithmetic of a multi-threshold neuron: the level that fires follows from the bits of floats, no loop over levels."""
+"""The arithmetic of neurons over a chunk of time: what fires at each step, in tiles or as a fused kernel.
+
+Of a multi-threshold neuron the level that fires follows from the bits of floats, with no loop over levels; of a graded one the
+payload is the rounded quotient.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import shutil
 from collections.abc import Callable
 from itertools import count
 from types import FunctionType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +24,46 @@ _BITS = {torch.float64: (torch.int64, 1 << 52, 2.0**1022), torch.float32: (torch
 _KERNELS = count()
 #: elements of a step that are computed together on a CPU: what is done to them in turn stays in its cache
 TILE = 1 << 18
+
+
+_Parameters = TypeVar("_Parameters", bound="Levels | Payloads")
+
+
+def changed(parameters: _Parameters, change: Callable[[Tensor], Tensor]) -> _Parameters:
+    """Parameters of a neuron node, each of its tensors changed alike."""
+    return parameters._make(change(p) if isinstance(p, Tensor) else p for p in parameters)
+
+
+def of_rows(parameters: _Parameters, rows: slice) -> _Parameters:
+    """Those of some rows of the operand's first axis."""
+    return changed(parameters, lambda p: p[rows] if len(p) > 1 else p)
+
+
+class Payloads(NamedTuple):
+    """Parameters of a graded neuron node, as tensors that broadcast to its operand (...) from the right.
+
+    Attributes
+    ----------
+    base, rate : what a payload of one is worth, and its reciprocal
+    least : the smallest payload that fires
+    most : the largest payload
+    initial : membrane before t = 1, or ``None`` for zero
+    offset : added to the sums that are given, or ``None`` for zero
+    """
+
+    base: Tensor
+    rate: Tensor
+    least: Tensor
+    most: float
+    initial: Tensor | None
+    offset: Tensor | None
+
+    def spikes(self, v: Tensor, axis: int | None) -> tuple[Tensor, Tensor]:
+        """What a membrane sends, and the number of events along an axis, kept as size 1; without an axis, of each element."""
+        nearest = (v * self.rate).round_()
+        fires = nearest.abs() >= self.least
+        events = fires.int() if axis is None else fires.sum(dim=axis, keepdim=True, dtype=torch.int32)
+        return torch.where(fires, nearest.clamp_(-self.most, self.most), 0.0).mul_(self.base), events
 
 
 class Levels(NamedTuple):
@@ -41,18 +85,6 @@ class Levels(NamedTuple):
     initial: Tensor | None
     offset: Tensor | None
     fraction: float | None
-
-    def float(self) -> Levels:
-        """Those in float32."""
-        return Levels._make(p.float() if isinstance(p, Tensor) else p for p in self)
-
-    def transposed(self) -> Levels:
-        """Those of the operand with its last two axes exchanged."""
-        return Levels._make(p.mT.contiguous() if isinstance(p, Tensor) else p for p in self)
-
-    def part(self, rows: slice) -> Levels:
-        """Those of some rows of the operand's first axis."""
-        return Levels._make(p[rows] if isinstance(p, Tensor) and len(p) > 1 else p for p in self)
 
     def spikes(self, v: Tensor, axis: int | None) -> tuple[Tensor, Tensor]:
         """What a membrane sends, and the number of events along an axis, kept as size 1; without an axis, of each element."""
@@ -146,8 +178,8 @@ class Task(NamedTuple):
     axis: int | None = -1
 
 
-def fire(u: Tensor, sent: Tensor | None, levels: Levels, task: Task) -> Fired:
-    """Multi-threshold neurons over all steps: v_t = X_t - S_{t-1}, with S_t the sum of what was sent.
+def fire(u: Tensor, sent: Tensor | None, levels: Levels | Payloads, task: Task) -> Fired:
+    """Neurons over all steps: v_t = X_t - S_{t-1}, with S_t the sum of what was sent.
 
     Parameters
     ----------
@@ -171,7 +203,7 @@ def fire(u: Tensor, sent: Tensor | None, levels: Levels, task: Task) -> Fired:
     )
 
 
-def fire_in_tiles(u: Tensor, sent: Tensor | None, levels: Levels, task: Task) -> Fired:
+def fire_in_tiles(u: Tensor, sent: Tensor | None, levels: Levels | Payloads, task: Task) -> Fired:
     """:func:`fire` on as much at once as stays in a CPU's cache from one operation to the next."""
     batch, rows, size = u.shape[1], u.shape[2], u[0, 0].numel()
     samples = min(max(TILE // max(size, 1), 1), batch)
@@ -193,7 +225,7 @@ def fire_in_tiles(u: Tensor, sent: Tensor | None, levels: Levels, task: Task) ->
         for r in range(0, rows, height):
             part = (slice(None), slice(m, m + samples), slice(r, r + height))
             before = None if sent is None else sent[part[1:]]
-            tile = fire(u[part], before, levels.part(part[2]), task)
+            tile = fire(u[part], before, of_rows(levels, part[2]), task)
             whole.values[part], whole.events[part] = tile.values, tile.events
             if whole.sent is not None and tile.sent is not None:
                 whole.sent[part[1:]] = tile.sent
@@ -212,7 +244,7 @@ def require_compiler(device: torch.device) -> None:
         )
 
 
-def fire_fused(u: Tensor, sent: Tensor | None, levels: Levels, task: Task) -> Fired:
+def fire_fused(u: Tensor, sent: Tensor | None, levels: Levels | Payloads, task: Task) -> Fired:
     """:func:`fire` as one kernel, made when an operand of its shape first comes."""
     across = task.axis == -2  # a kernel that sums across memory jumps about in it: summed afterwards
     if across:

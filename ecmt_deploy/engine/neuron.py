@@ -1,4 +1,4 @@
-"""Multi-threshold neurons, batched over samples and steps."""
+"""Neurons, batched over samples and steps."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from ecmt_deploy.engine.base import TorchOp, as_tensor, runs
-from ecmt_deploy.engine.firing import Levels, Task, fire_fused, fire_in_tiles
+from ecmt_deploy.engine.firing import Levels, Payloads, Task, changed, fire_fused, fire_in_tiles
 from ecmt_deploy.engine.plan import Hints
 from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal, counted, number
+from ecmt_deploy.kernels.integers import limit
 from ecmt_deploy.program import Program, ops
 
 #: floats that thresholds are not compared in
@@ -52,27 +53,20 @@ class Spiking(TorchOp):
         tally.add(fired, counted(chunk, rows), neuron_updates_active=1, neuron_updates_idle=-1)
 
 
-@runs(ops.MultiThreshold)
 class Neuron(Spiking):
-    """v <- v + x; the largest level whose threshold v reaches fires; v <- v - s. So v = X_t - S_{t-1}, of sums so far."""
+    """v <- v + x; a spike s fires; v <- v - s. So v = X_t - S_{t-1}, of sums so far."""
 
-    node: ops.MultiThreshold
     initial: Tensor
-    positive: Tensor
-    negative: Tensor
-    least: Tensor
 
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
-        node = self.node
         self.grid = (1,) * (2 - len(self.shape)) + tuple(self.shape)
-        self.hold("initial", self._on_grid(node.initial_membrane))
-        self.moved = bool(np.any(node.initial_membrane))
-        self.hold("positive", self._on_grid(node.positive_base))
-        self.hold("negative", self._on_grid(node.negative_base))
-        self.symmetric = bool(np.array_equal(node.positive_base, node.negative_base))
-        self.hold("least", self._on_grid(np.ldexp(1.0, node.lowest_level.astype(np.int32)).astype(node.positive_base.dtype)))
-        self.top = 2.0 ** (int(node.levels) - 1)
+        self.hold("initial", self._on_grid(self.node.initial_membrane))
+        self.moved = bool(np.any(self.node.initial_membrane))
+
+    def parameters_of(self, initial: Tensor | None, offset: Tensor | None) -> Levels | Payloads:
+        """What says when it fires."""
+        raise NotImplementedError
 
     def take_offset(self, hints: Hints, initial: Tensor) -> None:
         hints.offset = self._on_grid(initial)
@@ -84,10 +78,10 @@ class Neuron(Spiking):
     def fire(self, chunk: Chunk, x: Signal) -> Signal:
         own, hints, watched_alone = self.own(chunk), self.hints(chunk), chunk.run.spiking == self.name
         offset = hints.offset if x.form == SUM and not chunk.run.watched else None
-        levels = self._levels(offset)
+        levels = self.parameters_of(self.initial if self.moved else None, offset)
         u = x.value.reshape(*x.value.shape[:2], *self.grid)
         if u.dtype in NARROW:  # a sum of spikes has more digits than such floats hold
-            u, levels = u.float(), levels.float()
+            u, levels = u.float(), changed(levels, Tensor.float)
         times = tuple(range(chunk.start, chunk.start + chunk.steps))
         keeps = watched_alone or not chunk.final
         task = Task(times, means=x.form == MEAN, keeps=keeps, apart=hints.shows_spikes or chunk.run.watched)
@@ -95,7 +89,7 @@ class Neuron(Spiking):
         run = fire_fused if chunk.run.compiled else fire_in_tiles
         if u.stride(-1) > u.stride(-2) and min(u.shape[-2:]) > 1:  # keys lie transposed: along memory is faster
             before = None if sent is None else sent.mT
-            fired = run(u.mT, before, levels.transposed(), task._replace(axis=-2)).transposed()
+            fired = run(u.mT, before, changed(levels, lambda p: p.mT.contiguous()), task._replace(axis=-2)).transposed()
         else:
             fired = run(u, sent, levels, task)
         own.state = {} if fired.sent is None else {"sent": fired.sent}
@@ -114,17 +108,6 @@ class Neuron(Spiking):
             completed=offset is not None,
         )
 
-    def _levels(self, offset: Tensor | None) -> Levels:
-        return Levels(
-            self.positive,
-            None if self.symmetric else self.negative,
-            self.least,
-            self.top,
-            self.initial if self.moved else None,
-            offset,
-            float(self.node.fraction) if self.node.rule == "nearest" else None,
-        )
-
     def pass_on(self, chunk: Chunk, x: Signal) -> Signal:
         if not self.moved:
             return x
@@ -132,3 +115,45 @@ class Neuron(Spiking):
         if x.form == SUM:
             return x._replace(value=x.value + initial)
         return Signal(x.each(chunk) + initial / chunk.times(x.value), x.form)
+
+
+@runs(ops.MultiThreshold)
+class MultiThreshold(Neuron):
+    """The largest level whose threshold v reaches fires."""
+
+    node: ops.MultiThreshold
+    positive: Tensor
+    negative: Tensor
+    least: Tensor
+
+    def __init__(self, program: Program, name: str) -> None:
+        super().__init__(program, name)
+        node = self.node
+        self.hold("positive", self._on_grid(node.positive_base))
+        self.hold("negative", self._on_grid(node.negative_base))
+        self.symmetric = bool(np.array_equal(node.positive_base, node.negative_base))
+        self.hold("least", self._on_grid(np.ldexp(1.0, node.lowest_level.astype(np.int32)).astype(node.positive_base.dtype)))
+        self.top = 2.0 ** (int(node.levels) - 1)
+
+    def parameters_of(self, initial: Tensor | None, offset: Tensor | None) -> Levels:
+        fraction = float(self.node.fraction) if self.node.rule == "nearest" else None
+        negative = None if self.symmetric else self.negative
+        return Levels(self.positive, negative, self.least, self.top, initial, offset, fraction)
+
+
+@runs(ops.Graded)
+class Graded(Neuron):
+    """The nearest multiple of the base fires, where it is no less than the least."""
+
+    node: ops.Graded
+    base: Tensor
+    least: Tensor
+
+    def __init__(self, program: Program, name: str) -> None:
+        super().__init__(program, name)
+        self.hold("base", self._on_grid(self.node.base))
+        self.hold("least", self._on_grid(self.node.least.astype(self.node.base.dtype)))
+        self.most = float(limit(self.node.payload_bits))
+
+    def parameters_of(self, initial: Tensor | None, offset: Tensor | None) -> Payloads:
+        return Payloads(self.base, 1 / self.base, self.least, self.most, initial, offset)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.conversion.calibration.tools.allocation import allocate, fan_outs
+from ecmt_deploy.conversion.calibration.tools.allocation import fan_outs, level_neuron
 from ecmt_deploy.conversion.calibration.tools.expectation import with_expectations
 from ecmt_deploy.conversion.calibration.tools.misleading import misled
 from ecmt_deploy.conversion.calibration.tools.survey import Survey, survey
@@ -206,7 +206,7 @@ def test_a_neuron_reaches_its_operand_and_stops_at_its_dead_zone(seed, price, li
     r = np.random.default_rng(seed)
     sensitivity = r.lognormal(0, 3, (3, 4)) * (r.random((3, 4)) > 0.2)
     seen = Survey(r.normal(size=(3, 4)), r.lognormal(0, 2, (3, 4)), sensitivity)
-    node = allocate(seen, 5.0, price, axis, limit, 0.74, -seen.expected)
+    node = level_neuron(seen, 5.0, price, axis, limit, 0.74, -seen.expected)
     assert 1 <= node.levels <= limit
     highest = node.positive_base * 2.0 ** (node.levels - 1)
     others = tuple(i for i in range(2) if i != axis)

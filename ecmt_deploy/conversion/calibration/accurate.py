@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
-from ecmt_deploy.config import Preset
-from ecmt_deploy.errors import ConfigError
+from ecmt_deploy.config import Preset, require_budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     from torch import Tensor
 
+    from ecmt_deploy.conversion.calibration.tools.survey import Survey
     from ecmt_deploy.conversion.lowering import Lowered
-    from ecmt_deploy.program import Program
+    from ecmt_deploy.program import Program, ops
 
 
 class Accurate(Preset, frozen=True, kw_only=True):
@@ -41,10 +42,7 @@ class Accurate(Preset, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.budget is not None and not 0 < self.budget < float("inf"):
-            raise ConfigError(
-                f"budget is {self.budget:g}; choose a positive number of synaptic events per MAC, for example 1.0"
-            )
+        require_budget(self.budget)
 
     def calibrate(self, lowered: Lowered, batches: list[Tensor], progress: Callable[[str, int], None]) -> Program:
         """Tuned neurons and their expectations; refuses a budget that cannot be met and a readout that does not vary."""
@@ -60,6 +58,15 @@ class Accurate(Preset, frozen=True, kw_only=True):
         made = trials.program(found.best.price)
         record = found.record(self.timesteps, trials.number)
         return replace(made, provenance=msgspec.structs.replace(made.provenance, tuning=record))
+
+    def neuron(
+        self, seen: Survey, fan_out: float, price: float, channel_axis: int | None, initial: np.ndarray
+    ) -> ops.MultiThreshold:
+        """A neuron for a price per synaptic event; parameters as of
+        :func:`~ecmt_deploy.conversion.calibration.tools.allocation.dead_zones`."""
+        from ecmt_deploy.conversion.calibration.tools.allocation import level_neuron
+
+        return level_neuron(seen, fan_out, price, channel_axis, self.level_limit, self.fraction, initial)
 
 
 PRESET = Accurate

@@ -137,6 +137,9 @@ class Op(nir.NIRNode):
     passes_image: ClassVar[bool] = False
     #: whether an integer node takes spikes, which have units of their own
     takes_spikes: ClassVar[bool] = False
+    #: of a neuron, whether a spike is any multiple of its base, so that a weight is multiplied by its payload where it arrives;
+    #: otherwise it is one of a few levels, which shifts tell apart
+    graded: ClassVar[bool] = False
     #: how outputs and cores go together: ``linear``, ``convolution``, ``matmul``, ``mean``, or element by element
     layer: ClassVar[Any] = "elements"
     #: when it sends analog values: ``once``, ``always``, or where something changed

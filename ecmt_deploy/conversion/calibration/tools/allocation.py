@@ -41,30 +41,79 @@ def silent_price(surveys: Mapping[str, Survey], fan_outs: Mapping[str, float]) -
     return float(max(wide))
 
 
-def allocate(
-    seen: Survey, fan_out: float, price: float, channel_axis: int | None, limit: int, fraction: float, initial: np.ndarray
-) -> ops.MultiThreshold:
-    """A neuron for a price.
+def dead_zones(seen: Survey, fan_out: float, price: float) -> np.ndarray:
+    """Width D of the dead zone of every element, infinite where nothing depends on it.
 
     Parameters
     ----------
-    seen : what reaches it
+    seen : what reaches the neuron
     fan_out : synaptic events per spike
     price : relative squared error of the readout that one synaptic event is worth
+    """
+    with np.errstate(divide="ignore"):
+        zones: np.ndarray = np.sqrt(price * fan_out / seen.sensitivity.astype(float))
+    return zones
+
+
+def by_channel(array: np.ndarray, channel_axis: int | None, reduce: np.ufunc) -> np.ndarray:
+    """An array reduced along all axes but that of its channels, kept as size 1."""
+    others = tuple(axis for axis in range(array.ndim) if axis != channel_axis)
+    reduced: np.ndarray = reduce.reduce(array, axis=others, keepdims=True)
+    return reduced
+
+
+def reaches(seen: Survey, channel_axis: int | None) -> np.ndarray:
+    """The largest distance from what is expected in every channel; one that is always the same counts as the widest."""
+    reach = by_channel(seen.reach, channel_axis, np.maximum)
+    return np.where(reach > 0, reach, float(reach.max()) or 1.0)
+
+
+def level_neuron(
+    seen: Survey, fan_out: float, price: float, channel_axis: int | None, limit: int, fraction: float, initial: np.ndarray
+) -> ops.MultiThreshold:
+    """A multi-threshold neuron for a price: bases per channel, the lowest level per element.
+
+    Parameters
+    ----------
+    seen, fan_out, price : as of :func:`dead_zones`
     channel_axis : axis of the operand along which bases may differ, or ``None`` for one base
     limit : most levels it may have
     fraction : c of rule ``nearest``
     initial : its initial membrane, in the dtype of the program
     """
-    with np.errstate(divide="ignore"):
-        zone = np.sqrt(price * fan_out / seen.sensitivity.astype(float))
-    others = tuple(axis for axis in range(zone.ndim) if axis != channel_axis)
-    reach = seen.reach.max(axis=others, keepdims=True)
-    reach = np.where(reach > 0, reach, float(reach.max()) or 1.0)  # an operand that is always the same needs no level at all
-    base = zone.min(axis=others, keepdims=True)
+    zone, reach = dead_zones(seen, fan_out, price), reaches(seen, channel_axis)
+    base = by_channel(zone, channel_axis, np.minimum)
     base = np.where(np.isfinite(base), base, reach)  # nothing depends on the channel: it is silent, whatever its base
     base = np.maximum(base, reach / 2.0 ** (limit - 1)).astype(initial.dtype)
     levels = int(np.clip(np.ceil(np.log2((reach / base).max())) + 1, 1, limit))
     with np.errstate(divide="ignore"):
         lowest = np.clip(np.rint(np.log2(np.maximum(zone / base, 1.0))), 0, levels)
     return ops.MultiThreshold(base, base.copy(), levels, "nearest", fraction, lowest.astype(np.int8), initial)
+
+
+#: the smallest dead zone of a channel, in payloads of one: 1 1/2 of them on either side
+FINEST = 1.5
+#: significant bits of a base: few enough for sums of payloads times bases to be exact
+BASE_BITS = 8
+
+
+def graded_neuron(
+    seen: Survey, fan_out: float, price: float, channel_axis: int | None, most_bits: int, initial: np.ndarray
+) -> ops.Graded:
+    """A graded neuron for a price: bases per channel, the smallest payload per element.
+
+    Parameters
+    ----------
+    seen, fan_out, price : as of :func:`dead_zones`
+    channel_axis, initial : as of :func:`level_neuron`
+    most_bits : most bits of a payload
+    """
+    zone, reach = dead_zones(seen, fan_out, price), reaches(seen, channel_axis)
+    base = by_channel(zone, channel_axis, np.minimum) / FINEST
+    base = np.where(np.isfinite(base), base, reach)
+    base = np.maximum(base, reach / (2.0 ** (most_bits - 1) - 1))
+    mantissa, exponent = np.frexp(base)
+    base = np.ldexp(np.ceil(np.ldexp(mantissa, BASE_BITS)), exponent - BASE_BITS)
+    bits = int(np.clip(np.ceil(np.log2(np.rint((reach / base).max()) + 1)) + 1, 2, most_bits))
+    least = np.clip(np.rint(zone / base + 0.5), 1, 2 ** (bits - 1))
+    return ops.Graded(base.astype(initial.dtype), bits, least.astype(np.int16 if bits < 16 else np.int32), initial)

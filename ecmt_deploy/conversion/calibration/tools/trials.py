@@ -12,14 +12,13 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import inf, isclose, prod
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ecmt_deploy.conversion.calibration.accurate import Accurate
-from ecmt_deploy.conversion.calibration.tools.allocation import allocate, fan_outs
+from ecmt_deploy.conversion.calibration.tools.allocation import fan_outs
 from ecmt_deploy.conversion.calibration.tools.answers import MOST_SAMPLES, Answers, analog_readouts, readout_variance
 from ecmt_deploy.conversion.calibration.tools.expectation import with_expectations
 from ecmt_deploy.conversion.calibration.tools.misleading import misled, underrated
@@ -27,7 +26,7 @@ from ecmt_deploy.conversion.calibration.tools.neurons import with_nodes
 from ecmt_deploy.conversion.calibration.tools.survey import Survey, survey
 from ecmt_deploy.conversion.lowering import Lowered
 from ecmt_deploy.engine import SpikingModel
-from ecmt_deploy.program import Program
+from ecmt_deploy.program import Program, ops
 
 #: error of the readout, relative to its variance, that the first price is a guess for
 FIRST_ERROR = 5e-5
@@ -36,6 +35,17 @@ MANY = 64
 #: samples whose means differ by less say the same
 ALIKE = 0.02
 SEED = 0
+
+
+class Tuned(Protocol):
+    """A preset whose programs follow from a price."""
+
+    @property
+    def timesteps(self) -> int:
+        """Steps T that programs are measured for."""
+
+    def neuron(self, seen: Survey, fan_out: float, price: float, channel_axis: int | None, initial: np.ndarray) -> ops.Op:
+        """The neuron for a price per synaptic event; parameters as of :func:`.allocation.level_neuron`."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,7 @@ class Trials:
     number : programs that were measured
     """
 
-    def __init__(self, lowered: Lowered, x: Tensor, preset: Accurate, progress: Callable[[str, int], None]) -> None:
+    def __init__(self, lowered: Lowered, x: Tensor, preset: Tuned, progress: Callable[[str, int], None]) -> None:
         self.lowered, self.preset = lowered, preset
         self.number, self._measured, self._progress = 0, 0, progress
         program, engine = lowered.program, SpikingModel(lowered.program)
@@ -107,11 +117,10 @@ class Trials:
 
     def program(self, price: float) -> Program:
         """The program for a price."""
-        limit, fraction = self.preset.level_limit, self.preset.fraction
         neurons = {}
         for name, seen in self.surveys.items():
             axis, initial = self.lowered.channel_axes[name], self.base.nodes[name].initial_membrane
-            neurons[name] = allocate(seen, self.fan_outs[name], price, axis, limit, fraction, initial)
+            neurons[name] = self.preset.neuron(seen, self.fan_outs[name], price, axis, initial)
         return with_nodes(self.base, neurons)
 
     def attempt(self, price: float, samples: int) -> Trial:

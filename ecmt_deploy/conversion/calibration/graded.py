@@ -1,0 +1,77 @@
+"""Preset ``graded``: one event carries the rounded value, for chips whose spikes have payloads (docs/graded.md)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
+
+import msgspec
+
+from ecmt_deploy.config import Preset, require_budget
+from ecmt_deploy.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from torch import Tensor
+
+    from ecmt_deploy.conversion.calibration.tools.survey import Survey
+    from ecmt_deploy.conversion.lowering import Lowered
+    from ecmt_deploy.program import Program, ops
+
+#: widths that ``payload_bits`` may have: those of the op
+LEAST_BITS, MOST_BITS = 2, 16
+
+
+class Graded(Preset, frozen=True, kw_only=True):
+    """Differential coding with graded neurons, tuned for ``timesteps`` steps, one unless said; see
+    :class:`~ecmt_deploy.config.Preset`.
+
+    Attributes
+    ----------
+    payload_bits : most bits of a payload, sign included; ``None`` is 16. A neuron takes as many as its range needs
+    budget : most synaptic events per MAC after ``timesteps`` steps; ``None`` is as many as a good answer needs
+    """
+
+    name: ClassVar[str] = "graded"
+    coding: ClassVar[str] = "differential"
+    most_levels: ClassVar[int] = MOST_BITS - 1
+
+    timesteps: int = 1
+    payload_bits: int | None = None
+    budget: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.levels is not None:
+            raise ConfigError("preset graded has no levels; choose payload_bits, the most bits of a payload")
+        bits = self.payload_bits
+        if bits is not None and not (hasattr(bits, "__index__") and LEAST_BITS <= bits <= MOST_BITS):
+            raise ConfigError(f"payload_bits is {bits}; choose {LEAST_BITS} to {MOST_BITS}")
+        require_budget(self.budget)
+
+    def calibrate(self, lowered: Lowered, batches: list[Tensor], progress: Callable[[str, int], None]) -> Program:
+        """Tuned neurons and their expectations; refuses a budget that cannot be met and a readout that does not vary."""
+        import torch
+
+        from ecmt_deploy.conversion.calibration.tools.trials import Trials
+        from ecmt_deploy.conversion.calibration.tools.tuning import Tuner
+
+        if not lowered.program.neurons:  # nothing but encoding layers
+            return lowered.program
+        trials = Trials(lowered, torch.cat(batches), self, progress)
+        found = Tuner(trials, self.budget).tune()
+        made = trials.program(found.best.price)
+        record = found.record(self.timesteps, trials.number)
+        return replace(made, provenance=msgspec.structs.replace(made.provenance, tuning=record))
+
+    def neuron(self, seen: Survey, fan_out: float, price: float, channel_axis: int | None, initial: np.ndarray) -> ops.Graded:
+        """A neuron for a price per synaptic event; parameters as of
+        :func:`~ecmt_deploy.conversion.calibration.tools.allocation.dead_zones`."""
+        from ecmt_deploy.conversion.calibration.tools.allocation import graded_neuron
+
+        return graded_neuron(seen, fan_out, price, channel_axis, self.payload_bits or MOST_BITS, initial)
+
+
+PRESET = Graded
