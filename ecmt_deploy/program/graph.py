@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import nir
@@ -181,10 +181,13 @@ def edges(operands: Mapping[str, tuple[str, ...]]) -> list[tuple[str, str]]:
     return [(source, name) for name, sources in operands.items() for source in set(sources)]
 
 
-def reconnect(nodes: Mapping[str, Op], operands: dict[str, tuple[str, ...]], old: str, new: str) -> None:
-    """Let all nodes that take the stream of ``old`` take that of ``new``."""
-    for taker, sources in operands.items():
-        if old in sources:
-            operands[taker] = tuple(new if source == old else source for source in sources)
+def reconnect(
+    nodes: dict[str, Op], operands: dict[str, tuple[str, ...]], old: str, new: str, takers: Iterable[str] | None = None
+) -> None:
+    """Let all nodes that take the stream of ``old``, or some ``takers``, take that of ``new``; nodes that name their operands
+    are replaced."""
+    for taker in list(operands) if takers is None else takers:
+        if old in operands[taker]:
+            operands[taker] = tuple(new if source == old else source for source in operands[taker])
             if nodes[taker].arity is None:
-                nodes[taker].operands = operands[taker]
+                nodes[taker] = replace(nodes[taker], operands=operands[taker])  # type: ignore[call-arg]

@@ -44,14 +44,14 @@ def with_expectations(program: Program, neurons: Mapping[str, ops.MultiThreshold
             if node.role == "movement":
                 lacking[name] = result
             else:
-                _add(nodes, operands, name, result.astype(dtype))
+                add_constant(nodes, operands, name, result.astype(dtype))
         for source in sources:
             if last_taker[source] == name:
                 lacking.pop(source, None)
     return verify(nodes, edges(operands), program.provenance)
 
 
-def _add(nodes: dict[str, Op], operands: dict[str, tuple[str, ...]], name: str, value: np.ndarray) -> None:
+def add_constant(nodes: dict[str, Op], operands: dict[str, tuple[str, ...]], name: str, value: np.ndarray) -> None:
     """Add ``value`` to the stream of ``name``, in the constant of its bias where it has one."""
     takers = [other for other, sources in operands.items() if name in sources]
     if len(takers) == 1 and nodes[takers[0]].kind == "Add":

@@ -1,0 +1,166 @@
+"""Writing residual spaces in the basis of their principal components, which is the same mathematics and takes fewer events.
+
+A neuron behind a norm sends one event for each channel that is far from what is expected. In the basis of the principal
+components most of what varies is in few channels, and the errors of those that stay silent no longer add up, for components are
+uncorrelated. The basis is folded into the weights of whatever writes and reads: with Q (size, size) orthonormal and P = I - 1 1^T
+/ size for norms that centre, writers W become Q P W, readers W diag(weight) Q^T, and the norm is an RMS norm without parameters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ecmt_deploy.conversion.calibration.tools.answers import samples_at_once
+from ecmt_deploy.conversion.calibration.tools.expectation import add_constant
+from ecmt_deploy.conversion.calibration.tools.spaces import NORMS, Reader, Space, residual_spaces
+from ecmt_deploy.conversion.lowering import Lowered
+from ecmt_deploy.engine import SpikingModel
+from ecmt_deploy.errors import ConversionError
+from ecmt_deploy.program import Program, ops, verify
+from ecmt_deploy.program.graph import edges, reconnect
+from ecmt_deploy.program.ops import Op
+
+#: share of the network's MACs that may be spent on giving back channels as they were
+RESTORING = 0.02
+#: the readout may change by rounding alone: by this share of its largest magnitude, in the dtypes that programs have
+TOLERANCES = {"float32": 1e-3, "float64": 1e-9}
+
+
+def rotated(lowered: Lowered, x: Tensor) -> Lowered:
+    """The same mathematics with every residual space in the basis of its principal components over samples.
+
+    Parameters
+    ----------
+    lowered : an analog program with the places of its neurons
+    x : samples (N, *input shape)
+
+    Raises
+    ------
+    ConversionError
+        if the rotated program answers otherwise, beyond rounding.
+    """
+    program = lowered.program
+    worthwhile = [space for space in residual_spaces(program) if _restoring_macs(program, space) <= RESTORING * _macs(program)]
+    if not worthwhile:
+        return lowered
+    bases = _principal_components(program, worthwhile, x)
+    made = lowered
+    for space, basis in zip(worthwhile, bases, strict=True):
+        made = _in_basis(made, space, basis)
+    few = x[: samples_at_once(program)]
+    before, after = (SpikingModel(each.program).analog(few) for each in (lowered, made))
+    error = float((before - after).abs().max() / before.abs().max().clamp(min=1e-30))
+    if not error <= TOLERANCES[program.dtype.name]:
+        raise ConversionError(
+            f"the program in the basis of its principal components differs from the model by {error:.1e} of its largest output,"
+            f" allowed {TOLERANCES[program.dtype.name]:.0e}; convert it in float64 (model.double())"
+        )
+    return made
+
+
+def _macs(program: Program) -> int:
+    return sum(program.work(name).dense_macs for name in program.nodes)
+
+
+def _restoring_macs(program: Program, space: Space) -> int:
+    """What it takes to give back channels to takers that need them as they were."""
+    streams = {reader.stream for reader in space.readers if not reader.layers}
+    return sum(prod(program.shapes[stream]) * space.size for stream in streams)
+
+
+def _principal_components(program: Program, spaces: list[Space], x: Tensor) -> list[np.ndarray]:
+    """Of what the norms of each space give, about its mean at every row, the components (size, size), the largest first."""
+    sources = {program.operands[norm][0]: space for space in spaces for norm in space.norms}
+    eps = {program.operands[norm][0]: float(program.nodes[norm].parameters["eps"]) for space in spaces for norm in space.norms}
+    sums: dict[str, Tensor] = {}
+    squares = {source: torch.zeros(space.size, space.size, dtype=torch.float64) for source, space in sources.items()}
+
+    def observe(name: str, value: Tensor) -> None:
+        if name in sources:
+            value = value.double()
+            if NORMS[program.nodes[sources[name].norms[0]].function]:
+                value = value - value.mean(dim=-1, keepdim=True)
+            given = functional.rms_norm(value, value.shape[-1:], eps=eps[name])
+            sums[name] = sums.get(name, 0) + given.sum(dim=0)
+            flat = given.flatten(0, -2)
+            squares[name] += flat.T @ flat
+
+    engine = SpikingModel(program)
+    for part in x.split(samples_at_once(program)):
+        engine.trace(part, observe)
+    found = []
+    for space in spaces:
+        total = torch.zeros(space.size, space.size, dtype=torch.float64)
+        for source in (program.operands[norm][0] for norm in space.norms):
+            mean = sums[source].reshape(-1, space.size)
+            covariance = squares[source] - mean.T @ mean / len(x)
+            total += covariance / covariance.trace().clamp(min=1e-300)
+        found.append(torch.linalg.eigh(total).eigenvectors.flip(1).T.numpy())
+    return found
+
+
+def _in_basis(lowered: Lowered, space: Space, basis: np.ndarray) -> Lowered:
+    """One space in a basis (size, size), a row a component."""
+    program, axes = lowered.program, dict(lowered.channel_axes)
+    nodes, operands = dict(program.nodes), dict(program.operands)
+    centres = NORMS[program.nodes[space.norms[0]].function]
+    written = basis - basis.mean(axis=1, keepdims=True) if centres else basis
+    for name in space.writers:
+        gain = space.gains.get(name, np.ones(space.size))
+        nodes[name] = _turned(nodes[name], written * gain, space.axes[name])
+    for name in space.scales:
+        reconnect(nodes, operands, name, operands[name][0])
+        del nodes[name], operands[name]
+    for name in space.norms:
+        kept = {key: program.nodes[name].parameters[key] for key in ("eps", "normalized_axes")}
+        nodes[name] = replace(nodes[name], function="rms_norm", parameters=kept)
+    changed: set[str] = set()
+    for reader in space.readers:
+        given = program.nodes[reader.norm].parameters
+        weight, bias = (np.asarray(given.get(key, start), np.float64) for key, start in (("weight", 1.0), ("bias", 0.0)))
+        for name in (name for name in reader.layers if name not in changed):
+            own = program.nodes[name].weight
+            nodes[name] = replace(nodes[name], weight=((own * weight) @ basis.T).astype(own.dtype))
+            if bias.any():
+                lacking = (own @ np.broadcast_to(bias, space.size)).astype(own.dtype)
+                add_constant(nodes, operands, name, np.broadcast_to(lacking, program.shapes[name]))
+            changed.add(name)
+        if not reader.layers:
+            back = basis.T * np.broadcast_to(weight, space.size)[:, None]
+            _restore(nodes, operands, axes, program, reader, back, np.broadcast_to(bias, space.size))
+    made = verify(nodes, edges(operands), program.provenance)
+    return replace(lowered, program=made, channel_axes=axes)
+
+
+def _turned(node: Op, written: np.ndarray, axis: int) -> Op:
+    """A writer whose output along an axis is multiplied by a matrix (size, size)."""
+    field = "value" if node.role == "constant" else "weight"
+    array = getattr(node, field)
+    along = axis if node.role == "constant" else 0
+    turned = np.moveaxis(np.tensordot(written, array.astype(np.float64), axes=(1, along)), 0, along)
+    made: Op = replace(node, **{field: turned.astype(array.dtype)})
+    return made
+
+
+def _restore(
+    nodes: dict[str, Op], operands: dict[str, tuple[str, ...]], axes: dict[str, int | None], program: Program,
+    reader: Reader, weight: np.ndarray, bias: np.ndarray,
+) -> None:  # fmt: skip
+    """Give a taker the channels as they were: a linear layer behind neurons, shared by all who take the same stream."""
+    stream, dtype = reader.stream, program.dtype
+    name = f"{reader.norm}.restored" if stream == reader.norm else f"{stream}.restored"
+    if name not in nodes:
+        one = np.ones((), dtype)
+        nodes[f"{name}.neuron"], operands[f"{name}.neuron"] = ops.MultiThreshold(one, one.copy(), 1, "nearest", 0.74), (stream,)
+        axes[f"{name}.neuron"] = len(program.shapes[stream]) - 1
+        nodes[name], operands[name] = ops.LastAxisLinear(weight.astype(dtype)), (f"{name}.neuron",)
+        if bias.any():
+            add_constant(nodes, operands, name, np.broadcast_to(bias.astype(dtype), program.shapes[stream]))
+    last = f"{name}.expected_add"
+    reconnect(nodes, operands, stream, last if last in nodes else name, [reader.taker])
