@@ -79,7 +79,7 @@ def test_neurons_conserve_and_compensation_telescopes(seed):
                 received[name] = received.get(name, 0) + streams[program.operands[name][0]].value
                 if not running[name].counts.saturations:
                     initial = np.asarray(node.initial_membrane, np.int64)
-                    np.testing.assert_array_equal(sent[name] * node.format.unit + running[name].v, initial + received[name])
+                    np.testing.assert_array_equal(sent[name] * node.unit + running[name].v, initial + received[name])
         assert t <= timesteps
 
 

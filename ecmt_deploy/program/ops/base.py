@@ -121,6 +121,8 @@ class Op(nir.NIRNode):
     largest_spike = trait("magnitude of the largest positive and of the largest negative spike")
     levels_apart = trait("number of spikes of different magnitude")
     range = trait("smallest and largest number that its thresholds are made of")
+    #: of an integer neuron
+    unit = trait("what a payload of one is worth, in units of its membrane")
 
     # --- what few ops are; the default is refused or counted in full where it would matter ---
     #: number of operands: ``None`` means one or more, named in order in the field ``operands``

@@ -164,6 +164,10 @@ class Graded(Op):
         return largest, largest
 
     @property
+    def unit(self) -> np.ndarray:
+        return self.base
+
+    @property
     def range(self) -> tuple[float, float]:
         return float(self.base.min()) / 2, float(self.base.max()) * limit(self.payload_bits)
 
