@@ -50,8 +50,8 @@ def vector() -> str:
         columns: dict[str, list[str]] = {name: [] for name in made.nodes}
         for t in range(1, STEPS + 1):
             streams: dict = {}
-            for name, kernel in running.items():
-                streams[name] = kernel.step(t, *(streams[source] for source in made.operands[name]))
+            for name, one in running.items():
+                streams[name] = one.step(t, *(streams[source] for source in made.operands[name]))
                 columns[name].append("[" + ", ".join(f"{v:.6g}" for v in np.round(streams[name].value, 12) + 0.0) + "]")
         parts.append(f"**{coding} coding**\n\n| node | type, fields | {' | '.join(f't = {t}' for t in range(1, STEPS + 1))} |")
         parts[-1] += "\n|---|---|" + "---|" * STEPS

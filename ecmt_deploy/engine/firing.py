@@ -31,7 +31,9 @@ _Parameters = TypeVar("_Parameters", bound="Levels | Payloads")
 
 def changed(parameters: _Parameters, change: Callable[[Tensor], Tensor]) -> _Parameters:
     """Parameters of a neuron node, each of its tensors changed alike."""
-    return parameters._make(change(p) if isinstance(p, Tensor) else p for p in parameters)
+    make: Any = type(parameters)
+    made: _Parameters = make(*(change(p) if isinstance(p, Tensor) else p for p in parameters))
+    return made
 
 
 def of_rows(parameters: _Parameters, rows: slice) -> _Parameters:

@@ -58,8 +58,8 @@ def integer_neuron(
 def integer_graded(name: str, node: ops.Graded, exponent: int, state_bits: int, payload_bits: int) -> ops.Graded:
     """The graded neuron in units of its membrane: its base is a whole number of them, at least one.
 
-    What a spike takes from the membrane and what its consumers add is this base, so rounding it loses nothing; it moves dead zone
-    and clip, by half a unit in a base.
+    What a spike takes from the membrane and what its consumers add is this base, so rounding it loses nothing; it moves dead
+    zone and clip, by half a unit in a base.
 
     Raises
     ------
@@ -68,8 +68,8 @@ def integer_graded(name: str, node: ops.Graded, exponent: int, state_bits: int, 
     """
     if node.payload_bits > payload_bits:
         raise ConfigError(
-            f"node {name}: its payloads have {node.payload_bits} bits, and payloads of {payload_bits} bits are allowed; convert "
-            f"with --payload-bits {payload_bits}"
+            f"node {name}: payloads have {node.payload_bits} bits, and {payload_bits} are allowed; convert with "
+            f"--payload-bits {payload_bits}"
         )
     base = np.rint(np.ldexp(node.base.astype(np.float64), -exponent)).clip(1, limit(state_bits))
     return replace(

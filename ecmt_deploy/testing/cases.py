@@ -21,7 +21,7 @@ def _every_node(coding: str) -> Case:
     return Case(every_node(coding), images(5), TIMESTEPS)
 
 
-def _transformer(preset: str, timesteps: int = TIMESTEPS) -> Case:
+def _transformer(preset: str, timesteps: int) -> Case:
     from ecmt_deploy.testing.transformer import converted  # needs torch
 
     return Case(converted(preset, timesteps=timesteps), images(5), timesteps)
@@ -34,8 +34,11 @@ def _integer_transformer(name: str) -> Case:
 
 #: preset and steps; graded neurons say it all in one, and correct it in more
 _TRANSFORMERS = {
-    "paper": ("paper",), "accurate": ("accurate",), "graded": ("graded", 1), "graded, 4 steps": ("graded", 4),
-}  # fmt: skip
+    "paper": ("paper", TIMESTEPS),
+    "accurate": ("accurate", TIMESTEPS),
+    "graded": ("graded", 1),
+    "graded, 4 steps": ("graded", TIMESTEPS),
+}
 _MAKERS: dict[str, Callable[[], Case]] = {
     **{f"every node, {coding}": partial(_every_node, coding) for coding in ("rate", "differential")},
     **{f"transformer, {name}": partial(_transformer, *made) for name, made in _TRANSFORMERS.items()},

@@ -159,8 +159,8 @@ class Drawing:
     def graded_neuron(self, shape: Shape, size: float, initial: np.ndarray) -> ops.Graded:
         """A neuron for an operand of this size: some clip at every step, some never.
 
-        Bases are no round numbers. Sums of spikes with few digits, halved or multiplied, lie exactly on the ties of such another
-        neuron, where the order of a sum decides; tests of ties choose numbers whose sums are exact (tests/program/test_graded.py).
+        Bases are no round numbers. Sums of spikes with few digits, halved or multiplied, lie exactly on the ties of another
+        such neuron, where the order of a sum decides; tests of ties choose numbers whose sums are exact.
         """
         r = self.graded
 

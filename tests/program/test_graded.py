@@ -3,7 +3,6 @@
 import itertools
 from fractions import Fraction
 
-import nir
 import numpy as np
 import pytest
 import torch
@@ -19,9 +18,20 @@ from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.simulation.target import Run
 from ecmt_deploy.testing import Case, check, differences
 from ecmt_deploy.testing.handmade import PROVENANCE
-from tests.program.test_verification import SHAPE, around
 
+SHAPE = (2, 3, 4)
 STEPS, COUNT, STATE = 5, 24, 24
+
+
+def around(node, shape=SHAPE):
+    """The neuron, named node0, between a sample and a readout."""
+    nodes = {
+        "input": ops.Input(input_type={"input": np.array(shape)}),
+        "node0": node,
+        "readout": ops.Readout("differential"),
+        "output": ops.Output(output_type={"output": np.array(shape)}),
+    }
+    return verify(nodes, itertools.pairwise(nodes), PROVENANCE)
 
 
 @st.composite
@@ -209,7 +219,7 @@ def integers_around(node):
         "weights": ops.LastAxisLinear(np.ones((2, 4), np.int8), format=ops.Weighted(
             weight_bits=8, multiplier=np.full(2, 2**14, np.int16), shift=np.full(2, 14, np.int8), exponent=-4, state_bits=16)),
         "readout": ops.Readout("differential", format=format),
-        "output": nir.Output(output_type={"output": np.array((2, 3, 2))}),
+        "output": ops.Output(output_type={"output": np.array((2, 3, 2))}),
     }  # fmt: skip
     return verify(nodes, itertools.pairwise(nodes), PROVENANCE)
 

@@ -347,7 +347,7 @@ def with_payloads(bits: int) -> chips.Hardware:
     ("preset", "said"),
     [
         ("accurate", "levels do not fit payloads of 3 bits; convert with --levels 2"),
-        ("graded", "payloads of 3 bits are allowed; convert with --payload-bits 3"),
+        ("graded", "bits, and 3 are allowed; convert with --payload-bits 3"),
     ],
 )
 def test_spikes_that_no_payload_can_tell_are_refused(preset, said, all_programs):

@@ -156,7 +156,9 @@ def test_a_graded_neuron_conserves_and_resets():
     neurons = Graded(shape=(3, 4), base=0.25, payload_bits=5, least=[1, 2, 3, 16], initial_membrane=0.1, reset_interval=4)
     spikes, v = run_one(neurons, x, "s_out", "v")
     for inference in (slice(0, 4), slice(4, 8)):
-        np.testing.assert_allclose(spikes[inference].cumsum(axis=0) + v[inference], 0.1 + x[inference].cumsum(axis=0), atol=1e-12)
+        np.testing.assert_allclose(
+            spikes[inference].cumsum(axis=0) + v[inference], 0.1 + x[inference].cumsum(axis=0), atol=1e-12
+        )
     payloads = np.abs(spikes / 0.25)
     assert set(payloads.ravel()) <= {*range(16)}
     assert payloads.max() == 15, "none is clipped"
@@ -203,7 +205,15 @@ SHAPES = [(5, (5,)), (np.int64(5), (5,)), (np.array(5), (5,)), ((5,), (5,)), ([2
 
 @pytest.mark.parametrize(("given", "expected"), SHAPES)
 def test_shapes_as_people_give_them(given, expected):
-    from ecmt_deploy.targets.lava.processes import ECMGELU, ECMLayerNorm, ECMProduct, ECMSoftmax, Graded, MultiThreshold, TokenLinear
+    from ecmt_deploy.targets.lava.processes import (
+        ECMGELU,
+        ECMLayerNorm,
+        ECMProduct,
+        ECMSoftmax,
+        Graded,
+        MultiThreshold,
+        TokenLinear,
+    )
 
     assert MultiThreshold(shape=given, positive_base=1.0).v.shape == Graded(shape=given, base=1.0).v.shape == expected
     for kind in (ECMSoftmax, ECMLayerNorm, ECMGELU):
@@ -216,7 +226,15 @@ def test_shapes_as_people_give_them(given, expected):
 
 @pytest.mark.parametrize("given", [0, -3, (2, 0), (2, -1), (), [], 2.0, (2.5,), True, (True,), None, "ab", {3}])
 def test_what_is_no_shape_is_said_at_once(given):
-    from ecmt_deploy.targets.lava.processes import ECMGELU, ECMLayerNorm, ECMProduct, ECMSoftmax, Graded, MultiThreshold, TokenLinear
+    from ecmt_deploy.targets.lava.processes import (
+        ECMGELU,
+        ECMLayerNorm,
+        ECMProduct,
+        ECMSoftmax,
+        Graded,
+        MultiThreshold,
+        TokenLinear,
+    )
 
     for make in (
         lambda: MultiThreshold(shape=given, positive_base=1.0),

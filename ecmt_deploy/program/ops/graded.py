@@ -1,7 +1,6 @@
 """The graded neuron: one event carries the rounded membrane itself.
 
-For chips whose spikes carry a payload. Rule ``graded`` of the multi-threshold neuron (docs/format.md has its equation and a test
-vector).
+For chips whose spikes carry a payload. docs/format.md has its equation to the bit, and a test vector.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ LEAST_BITS, MOST_BITS = 2, 16
 
 
 class GradedKernel(SpikingKernel):
-    """v <- v + x; n = v / base to the nearest integer, clipped to the payload; where abs(n) >= least, s = n base fires; v <- v - s.
+    """v <- v + x; n = v / base to the nearest integer, clipped to the payload; where abs(n) >= least, n base fires and leaves v.
 
     Ties go to the even integer. The quotient is v times 1 / base, each rounded in the dtype of the run. Conservation: sum of
-    spikes + v = initial membrane + sum of inputs; where nothing was clipped, abs(v) <= (least - 1/2) base after a step. A neuron
-    whose least is beyond the clip is silent, whatever its membrane.
+    spikes + v = initial membrane + sum of inputs; where nothing was clipped, abs(v) <= (least - 1/2) base after a step. Where
+    least is beyond the clip the neuron is silent, whatever its membrane.
     """
 
     memory = ("v",)
