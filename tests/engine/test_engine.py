@@ -109,17 +109,22 @@ def test_fused_kernels_compute_the_same(name):
     np.testing.assert_allclose(fused.numpy(), outputs.numpy(), rtol=0, atol=1e-12 * float(outputs.abs().max()))
 
 
-def test_rows_that_cannot_fire_need_no_product(all_programs, monkeypatch):
-    """Rows whose neurons have no level to fire are left out of linear nodes, and nothing changes."""
-    program = all_programs["transformer, accurate"]
+@pytest.mark.parametrize("preset", ["accurate", "graded"])
+def test_rows_that_cannot_fire_need_no_product(preset, all_programs, monkeypatch):
+    """Rows whose neurons have nothing to fire are left out of linear nodes, and nothing changes."""
+    program = all_programs[f"transformer, {preset}"]
+    smallest, silence = {
+        "accurate": ("lowest_level", lambda neuron: neuron.levels),
+        "graded": ("least", lambda neuron: 2 ** (neuron.payload_bits - 1)),
+    }[preset]
     nodes = dict(program.nodes)
     for name, node in program.nodes.items():
         (source, *_) = program.operands[name] or ("",)
         neuron = program.nodes.get(source)
-        if isinstance(node, ops.LastAxisLinear) and isinstance(neuron, ops.MultiThreshold) and len(program.shapes[source]) > 1:
-            lowest = np.broadcast_to(neuron.lowest_level, program.shapes[source]).copy()
-            lowest[1:] = neuron.levels
-            nodes[source] = replace(neuron, lowest_level=lowest)
+        if isinstance(node, ops.LastAxisLinear) and hasattr(neuron, smallest) and len(program.shapes[source]) > 1:
+            values = np.broadcast_to(getattr(neuron, smallest), program.shapes[source]).copy()
+            values[1:] = silence(neuron)
+            nodes[source] = replace(neuron, **{smallest: values})
     program = replace(program, nodes=nodes)
     x = torch.from_numpy(images(4)).double()
     monkeypatch.setattr(synapses, "FEW_ROWS", -1.0)

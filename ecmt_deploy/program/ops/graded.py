@@ -22,7 +22,7 @@ LEAST_BITS, MOST_BITS = 2, 16
 
 
 class GradedKernel(SpikingKernel):
-    """v <- v + x; n = v / base to the nearest integer, clipped to the payload; where abs(n) >= least, n base fires and leaves v.
+    """v <- v + x; n = v / base to the nearest integer, clipped to the payload; where abs(n) >= least, n base leaves it.
 
     Ties go to the even integer. The quotient is v times 1 / base, each rounded in the dtype of the run. Conservation: sum of
     spikes + v = initial membrane + sum of inputs; where nothing was clipped, abs(v) <= (least - 1/2) base after a step. Where
