@@ -17,9 +17,9 @@ UNITS = 64
 RANGES = {"input": 1.0, "encode": 1.5, "hold": 1.5, "add": 1.5, "gelu": 1.5, "head": 1.5, "readout": 1.5}
 
 
-def quantised(coding: str) -> Program:
+def quantised(coding: str, neuron: ops.Op | None = None) -> Program:
     """The program of docs/format.md with GELU for ReLU, in integers."""
-    source = small(coding)
+    source = small(coding, neuron)
     nodes = {("gelu" if name == "relu" else name): node for name, node in source.nodes.items()}
     nodes["gelu"] = ops.ECM(("add",), "gelu", coding, {})
     names = {"relu": "gelu"}

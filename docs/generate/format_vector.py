@@ -15,10 +15,10 @@ STEPS = 3
 BEGIN, END = "<!-- generated: {} -->", "<!-- end: {} -->"
 
 
-def small(coding: str) -> Program:
+def small(coding: str, neuron: ops.Op | None = None) -> Program:
     """Input, weights, bias, ReLU, neurons, weights: one of each."""
     rate = coding == "rate"
-    neuron = ops.MultiThreshold(np.array(0.11), np.array(0.13), 4, "nearest", 0.74)
+    neuron = neuron or ops.MultiThreshold(np.array(0.11), np.array(0.13), 4, "nearest", 0.74)
     nodes = {
         "input": nir.Input(input_type={"input": np.array([3])}),
         "encode": nir.Linear(np.array([[0.5, -1.0, 0.2], [1.5, 0.4, -0.3]])),

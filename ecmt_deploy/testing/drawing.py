@@ -20,6 +20,8 @@ FLOAT64 = np.dtype(np.float64)
 MOST_ELEMENTS = 240
 #: a mean that is smaller than this share of its terms is rounding: that of normalised rows, say
 CANCELLED = 1e-9
+#: a function that gives so many times its operand, an exponential, gives far less at another step: its change is rounding then
+STEEP = 1e4
 
 
 class Drawing:
@@ -31,7 +33,7 @@ class Drawing:
 
     def __init__(self, seed: int, quantisable: bool) -> None:
         self.r = np.random.default_rng(seed)
-        #: of graded neurons alone, in some programs: all else is of a seed what it was before there were any
+        #: draws graded neurons, in some programs: the others are of a seed what they were before there were any
         self.graded = np.random.default_rng((seed, 1))
         self.graded_share = float(self.graded.choice([0.0, 0.3, 1.0]))
         self.quantisable = quantisable
@@ -118,8 +120,11 @@ class Drawing:
         finite = carries_mask or node.role == "constant" or np.isfinite(value).all()
         if not finite and not self.finishing and self.chance(0.95):
             raise ProgramError("the value is not finite")
+        largest = max([1.0, *(np.abs(self.values[s][np.isfinite(self.values[s])]).max(initial=0) for s in sources)])
         if node.kind == "Mean" and np.abs(value).max() < CANCELLED * np.abs(self.values[sources[0]]).max():
             raise ProgramError("the mean is zero but for rounding, which no two engines share")
+        if self.graded_share and node.role == "function" and np.abs(value[np.isfinite(value)]).max(initial=0) > STEEP * largest:
+            raise ProgramError("what is left of it where it falls is rounding")
         if prod(value.shape) > self.most_elements:
             raise ProgramError("the stream is too large for a test")
         self.nodes[name] = node
