@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 
 from docs.generate.fixed_functions import DOCUMENT, table
-from docs.generate.format_vector import SAMPLE, STEPS, describe, small
+from docs.generate.format_vector import GRADED, GRADED_BITS, SAMPLE, STEPS, describe, graded, small
 from ecmt_deploy.kernels import Stream, kernels
 from ecmt_deploy.program import Program, ops, verify
 from ecmt_deploy.quantization import quantize
 from ecmt_deploy.simulation.run import integers
 
+#: of a membrane, in one
+UNITS = 64
 RANGES = {"input": 1.0, "encode": 1.5, "hold": 1.5, "add": 1.5, "gelu": 1.5, "head": 1.5, "readout": 1.5}
 
 
-def quantised(coding: str) -> Program:
+def quantised(coding: str, neuron: ops.Op | None = None) -> Program:
     """The program of docs/format.md with GELU for ReLU, in integers."""
-    source = small(coding)
+    source = small(coding, neuron)
     nodes = {("gelu" if name == "relu" else name): node for name, node in source.nodes.items()}
     nodes["gelu"] = ops.ECM(("add",), "gelu", coding, {})
     names = {"relu": "gelu"}
@@ -46,9 +49,19 @@ def vector() -> str:
     return "\n\n".join(parts)
 
 
+def graded_integers() -> str:
+    """The graded neurons of docs/format.md, those of base 0.25, whose numbers are whole in units of the membrane."""
+    chosen = [row for row in GRADED if row[0] == 0.25]
+    base, least, initial, inputs = (np.array(column) for column in zip(*chosen, strict=True))
+    units = [np.rint(each * UNITS).astype(np.int64) for each in (base, initial, inputs)]
+    node = ops.Graded(units[0], GRADED_BITS, least, units[1], format=ops.NumberFormat(exponent=-6, state_bits=24))
+    shown = graded(node, units[2].T.copy())
+    return f"`Graded` neurons by themselves, payload_bits = {GRADED_BITS}, state_bits = 24; y are payloads.\n\n{shown}"
+
+
 def renewed(text: str) -> str:
     """The document with its generated parts made anew, the benchmark's left alone."""
-    for key, content in {"functions": table(), "vector": vector()}.items():
+    for key, content in {"functions": table(), "vector": vector(), "graded": graded_integers()}.items():
         begin, end = f"<!-- generated: {key} -->", f"<!-- end: {key} -->"
         text = text[: text.index(begin)] + f"{begin}\n\n{content}\n\n{end}" + text[text.index(end) + len(end) :]
     return text

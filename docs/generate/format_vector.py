@@ -1,11 +1,11 @@
-"""The generated parts of docs/format.md: the table of functions and the test vector. Run it to write them anew."""
+"""The generated parts of docs/format.md: the table of functions and the test vectors. Run it to write them anew."""
 
 from pathlib import Path
 
 import nir
 import numpy as np
 
-from ecmt_deploy.kernels import kernels
+from ecmt_deploy.kernels import Site, Stream, kernel, kernels
 from ecmt_deploy.program import Program, Provenance, ops, verify
 from ecmt_deploy.program.functions import FUNCTIONS
 
@@ -15,10 +15,10 @@ STEPS = 3
 BEGIN, END = "<!-- generated: {} -->", "<!-- end: {} -->"
 
 
-def small(coding: str) -> Program:
+def small(coding: str, neuron: ops.Op | None = None) -> Program:
     """Input, weights, bias, ReLU, neurons, weights: one of each."""
     rate = coding == "rate"
-    neuron = ops.MultiThreshold(np.array(0.11), np.array(0.13), 4, "nearest", 0.74)
+    neuron = neuron or ops.MultiThreshold(np.array(0.11), np.array(0.13), 4, "nearest", 0.74)
     nodes = {
         "input": nir.Input(input_type={"input": np.array([3])}),
         "encode": nir.Linear(np.array([[0.5, -1.0, 0.2], [1.5, 0.4, -0.3]])),
@@ -50,8 +50,8 @@ def vector() -> str:
         columns: dict[str, list[str]] = {name: [] for name in made.nodes}
         for t in range(1, STEPS + 1):
             streams: dict = {}
-            for name, kernel in running.items():
-                streams[name] = kernel.step(t, *(streams[source] for source in made.operands[name]))
+            for name, one in running.items():
+                streams[name] = one.step(t, *(streams[source] for source in made.operands[name]))
                 columns[name].append("[" + ", ".join(f"{v:.6g}" for v in np.round(streams[name].value, 12) + 0.0) + "]")
         parts.append(f"**{coding} coding**\n\n| node | type, fields | {' | '.join(f't = {t}' for t in range(1, STEPS + 1))} |")
         parts[-1] += "\n|---|---|" + "---|" * STEPS
@@ -71,6 +71,43 @@ def describe(made: Program, name: str) -> str:
     return f"{node.kind} {fields} of {', '.join(made.operands[name]) or 'nothing'}"
 
 
+#: base, smallest payload, initial membrane, inputs
+GRADED = [
+    (0.25, 1, 0.0, (0.375, 0.25, 0.0)),  # ties go to 2 and to 0
+    (0.25, 1, 0.0, (-0.375, -0.25, 0.0)),
+    (0.11, 1, 0.0, (0.275, 0.0, 0.0)),  # a tie of v / p, but none of v (1 / p)
+    (0.25, 1, 0.0, (1.5, 0.0, 0.0)),  # clipped: the rest follows
+    (0.25, 1, 0.0, (-1.5, 0.0, 0.0)),
+    (0.25, 3, 0.0, (0.5, 0.25, 0.0)),  # waits in the dead zone
+    (0.25, 4, 0.0, (9.0, 0.0, 0.0)),  # silent
+    (0.25, 1, -0.5, (0.5, 0.5, -0.25)),  # what was expected says nothing
+]
+GRADED_BITS = 3
+
+
+def graded(node: ops.Graded, inputs: np.ndarray) -> str:
+    """Spikes and membrane of graded neurons (N) by themselves, a row each; ``inputs`` are (steps, N)."""
+    site = Site((inputs.shape[1:],), inputs.shape[1:], (False,), False)
+    running = kernel(node, site, inputs.dtype)
+    sent = [running.step(t, Stream(x, np.ones(x.shape, bool))).value for t, x in enumerate(inputs, 1)]
+    columns = [node.base, node.least, node.initial_membrane, inputs.T, np.array(sent).T, running.v]
+    rows = [
+        "| `base` | `least` | `initial_membrane` | x_1, x_2, x_3 | y_1, y_2, y_3 | v at last |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in zip(*columns, strict=True):
+        cells = (", ".join(f"{v:.10g}" for v in np.atleast_1d(np.round(cell, 12) + 0.0)) for cell in row)
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def graded_floats() -> str:
+    """The table of docs/format.md."""
+    base, least, initial, inputs = (np.array(column) for column in zip(*GRADED, strict=True))
+    node = ops.Graded(base, GRADED_BITS, least, initial)
+    return f"`Graded` neurons by themselves, payload_bits = {GRADED_BITS}, float64.\n\n{graded(node, inputs.T.copy())}"
+
+
 def functions() -> str:
     rows = ["| function | definition | parameters |", "|---|---|---|"]
     for name, f in FUNCTIONS.items():
@@ -81,7 +118,7 @@ def functions() -> str:
 
 
 def generated() -> dict[str, str]:
-    return {"functions": functions(), "vector": vector()}
+    return {"functions": functions(), "vector": vector(), "graded": graded_floats()}
 
 
 def renewed(text: str) -> str:

@@ -31,7 +31,9 @@ _Parameters = TypeVar("_Parameters", bound="Levels | Payloads")
 
 def changed(parameters: _Parameters, change: Callable[[Tensor], Tensor]) -> _Parameters:
     """Parameters of a neuron node, each of its tensors changed alike."""
-    return parameters._make(change(p) if isinstance(p, Tensor) else p for p in parameters)
+    make: Any = type(parameters)
+    made: _Parameters = make(*(change(p) if isinstance(p, Tensor) else p for p in parameters))
+    return made
 
 
 def of_rows(parameters: _Parameters, rows: slice) -> _Parameters:
@@ -60,10 +62,10 @@ class Payloads(NamedTuple):
 
     def spikes(self, v: Tensor, axis: int | None) -> tuple[Tensor, Tensor]:
         """What a membrane sends, and the number of events along an axis, kept as size 1; without an axis, of each element."""
-        nearest = (v * self.rate).round_()
+        nearest = (v * self.rate).round_().clamp_(-self.most, self.most)
         fires = nearest.abs() >= self.least
         events = fires.int() if axis is None else fires.sum(dim=axis, keepdim=True, dtype=torch.int32)
-        return torch.where(fires, nearest.clamp_(-self.most, self.most), 0.0).mul_(self.base), events
+        return torch.where(fires, nearest, 0.0).mul_(self.base), events
 
 
 class Levels(NamedTuple):

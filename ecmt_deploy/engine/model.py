@@ -80,9 +80,11 @@ class SpikingModel(nn.Module):
             wide = {name: span for name in self.program.neurons if (span := self.program.nodes[name].levels_apart) > digits}
             if wide:
                 name, span = max(wide.items(), key=lambda item: item[1])
+                graded = self.program.nodes[name].graded
+                told = f"holds payloads of {digits} bits" if graded else f"tells {digits} levels apart"
                 raise ConfigError(
-                    f"{execution.dtype} tells {digits} levels apart, and {len(wide)} neuron nodes have more ({name}: {span});"
-                    f" use --dtype float32, or convert with --levels {digits}"
+                    f"{execution.dtype} {told}, and {len(wide)} neuron nodes have more ({name}: {span});"
+                    f" use --dtype float32, or convert with --{'payload-bits' if graded else 'levels'} {digits}"
                 )
             self.to(dtype)
         self.memory_bytes = execution.memory_bytes

@@ -156,4 +156,5 @@ class Graded(Neuron):
         self.most = float(limit(self.node.payload_bits))
 
     def parameters_of(self, initial: Tensor | None, offset: Tensor | None) -> Payloads:
-        return Payloads(self.base, 1 / self.base, self.least, self.most, initial, offset)
+        base = self.base.float() if self.base.dtype in NARROW else self.base  # the reciprocal has digits of its own
+        return Payloads(base, 1 / base, self.least, self.most, initial, offset)

@@ -47,11 +47,18 @@ def widths(program: Program, hardware: Hardware, terms: Terms) -> Iterator[Obsta
         limit = getattr(hardware.limits, resource)
         if limit is None or (what == "payload" and terms.binary):
             continue
-        found = {name: int(getattr(node.format, f"{what}_bits", 0)) for name, node in program.nodes.items()}
+        found = {name: _width(node, what) for name, node in program.nodes.items()}
         wide = {name: bits for name, bits in found.items() if bits > limit.value}
         if wide:
             mend = f"fewer {what} bits: quantize the program for this chip ({_nodes(len(wide))})"
             yield Obstacle(next(iter(wide)), resource, max(wide.values()), int(limit.value), mend)
+
+
+def _width(node: Op, what: str) -> int:
+    """Bits of an integer node's weights, state, or payload; 0 where it has none."""
+    if what == "payload" and node.format is not None and node.emits == "spikes":
+        return int(node.message_bits or 0)
+    return int(getattr(node.format, f"{what}_bits", 0))
 
 
 def analog(program: Program, emitters: Iterable[str], terms: Terms) -> Iterator[Obstacle]:

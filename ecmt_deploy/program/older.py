@@ -1,7 +1,7 @@
 """Programs of older dialects: their integer nodes had types of their own, which are read as today's nodes with a number format.
 
 Version 2 is version 3 without ranges and integer nodes; version 3 has ``FixedLinear`` and the like, whose fields stand side by
-side with those of the format.
+side with those of the format; version 4 has no graded neurons and says nothing else otherwise.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from ecmt_deploy.program.graph import edges
 from ecmt_deploy.program.ops import Op
 from ecmt_deploy.program.ops.linear import Synapses
 from ecmt_deploy.quantization.formats import HEADROOM, OPERAND_HEADROOM, exponents, stream_ranges
-from ecmt_deploy.quantization.neurons import integer_neuron, integer_synapses
+from ecmt_deploy.quantization.neurons import integer_graded, integer_neuron, integer_synapses
 
 DEFAULT_HARDWARE = "loihi2"
 #: payloads of the dialect are at most this wide, whatever a chip allows: sums and products stay exact
@@ -124,10 +124,16 @@ class _Pass:
 
     @made.register
     def _(self, node: ops.MultiThreshold, name: str, sources: tuple[str, ...]) -> Op:
-        made = integer_neuron(name, node, self.exponents[sources[0]], self.bits, self.payload)
-        form: Any = made.format
-        unit, live = (np.broadcast_to(array, self.program.shapes[name]) for array in (form.unit.astype(np.int64), made.live))
-        self.spikes[name] = _Spikes(unit, live, form.exponent)
+        return self._fires(name, integer_neuron(name, node, self.exponents[sources[0]], self.bits, self.payload))
+
+    @made.register
+    def _(self, node: ops.Graded, name: str, sources: tuple[str, ...]) -> Op:
+        return self._fires(name, integer_graded(name, node, self.exponents[sources[0]], self.bits, self.payload))
+
+    def _fires(self, name: str, made: Op) -> Op:
+        """An integer neuron, with what its spikes mean kept for those who take them."""
+        unit, live = (np.broadcast_to(array, self.program.shapes[name]) for array in (made.unit.astype(np.int64), made.live))
+        self.spikes[name] = _Spikes(unit, live, made.format.exponent)
         return made
 
     @made.register

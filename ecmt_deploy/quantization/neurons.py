@@ -55,6 +55,32 @@ def integer_neuron(
     )
 
 
+def integer_graded(name: str, node: ops.Graded, exponent: int, state_bits: int, payload_bits: int) -> ops.Graded:
+    """The graded neuron in units of its membrane: its base is a whole number of them, at least one.
+
+    What a spike takes from the membrane and what its consumers add is this base, so rounding it loses nothing; it moves dead
+    zone and clip, by half a unit in a base.
+
+    Raises
+    ------
+    ConfigError
+        if its payload is wider than the chip's.
+    """
+    if node.payload_bits > payload_bits:
+        raise ConfigError(
+            f"node {name}: payloads have {node.payload_bits} bits, and {payload_bits} are allowed; convert with "
+            f"--payload-bits {payload_bits}"
+        )
+    base = np.rint(np.ldexp(node.base.astype(np.float64), -exponent)).clip(1, limit(state_bits))
+    return replace(
+        node,
+        base=np.asarray(base, np.int32),
+        payload_bits=int(node.payload_bits),
+        initial_membrane=to_integers(node.initial_membrane, exponent, state_bits),
+        format=ops.NumberFormat(exponent=exponent, state_bits=state_bits),
+    )
+
+
 def _ratio(name: str, p: np.ndarray, m: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Integers a, b of at most ``most`` with a / b nearest to p / m."""
     if (p == m).all():

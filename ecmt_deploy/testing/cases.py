@@ -21,20 +21,28 @@ def _every_node(coding: str) -> Case:
     return Case(every_node(coding), images(5), TIMESTEPS)
 
 
-def _transformer(preset: str) -> Case:
+def _transformer(preset: str, timesteps: int) -> Case:
     from ecmt_deploy.testing.transformer import converted  # needs torch
 
-    return Case(converted(preset), images(5), TIMESTEPS)
+    return Case(converted(preset, timesteps=timesteps), images(5), timesteps)
 
 
-def _integer_transformer(preset: str) -> Case:
-    return Case(quantize(case(f"transformer, {preset}").program, None, TIMESTEPS), images(3), TIMESTEPS)
+def _integer_transformer(name: str) -> Case:
+    source = case(f"transformer, {name}")
+    return Case(quantize(source.program, None, source.timesteps), images(3), source.timesteps)
 
 
+#: preset and steps; graded neurons say it all in one, and correct it in more
+_TRANSFORMERS = {
+    "paper": ("paper", TIMESTEPS),
+    "accurate": ("accurate", TIMESTEPS),
+    "graded": ("graded", 1),
+    "graded, 4 steps": ("graded", TIMESTEPS),
+}
 _MAKERS: dict[str, Callable[[], Case]] = {
     **{f"every node, {coding}": partial(_every_node, coding) for coding in ("rate", "differential")},
-    **{f"transformer, {preset}": partial(_transformer, preset) for preset in ("paper", "accurate")},
-    **{f"integer transformer, {preset}": partial(_integer_transformer, preset) for preset in ("paper", "accurate")},
+    **{f"transformer, {name}": partial(_transformer, *made) for name, made in _TRANSFORMERS.items()},
+    **{f"integer transformer, {name}": partial(_integer_transformer, name) for name in _TRANSFORMERS},
     **{f"random {seed}": partial(float_program, seed) for seed in FLOAT_SEEDS},
     **{f"random integer {seed}": partial(integer_program, seed) for seed in INTEGER_SEEDS},
 }

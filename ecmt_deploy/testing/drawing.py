@@ -10,6 +10,7 @@ import numpy as np
 
 from ecmt_deploy.errors import ProgramError
 from ecmt_deploy.kernels import Site, Stream, kernel
+from ecmt_deploy.kernels.integers import limit
 from ecmt_deploy.program import ops
 from ecmt_deploy.program.verification import infer
 
@@ -19,6 +20,8 @@ FLOAT64 = np.dtype(np.float64)
 MOST_ELEMENTS = 240
 #: a mean that is smaller than this share of its terms is rounding: that of normalised rows, say
 CANCELLED = 1e-9
+#: a function that gives so many times its operand, an exponential, gives far less at another step: its change is rounding then
+STEEP = 1e4
 
 
 class Drawing:
@@ -30,6 +33,9 @@ class Drawing:
 
     def __init__(self, seed: int, quantisable: bool) -> None:
         self.r = np.random.default_rng(seed)
+        #: draws graded neurons, in some programs: the others are of a seed what they were before there were any
+        self.graded = np.random.default_rng((seed, 1))
+        self.graded_share = float(self.graded.choice([0.0, 0.3, 1.0]))
         self.quantisable = quantisable
         self.coding = str(self.r.choice(ops.CODINGS))
         self.mixed = not quantisable and self.chance(0.15)
@@ -114,8 +120,11 @@ class Drawing:
         finite = carries_mask or node.role == "constant" or np.isfinite(value).all()
         if not finite and not self.finishing and self.chance(0.95):
             raise ProgramError("the value is not finite")
+        largest = max([1.0, *(np.abs(self.values[s][np.isfinite(self.values[s])]).max(initial=0) for s in sources)])
         if node.kind == "Mean" and np.abs(value).max() < CANCELLED * np.abs(self.values[sources[0]]).max():
             raise ProgramError("the mean is zero but for rounding, which no two engines share")
+        if self.graded_share and node.role == "function" and np.abs(value[np.isfinite(value)]).max(initial=0) > STEEP * largest:
+            raise ProgramError("what is left of it where it falls is rounding")
         if prod(value.shape) > self.most_elements:
             raise ProgramError("the stream is too large for a test")
         self.nodes[name] = node
@@ -148,7 +157,32 @@ class Drawing:
             )
         if self.chance(0.4):
             node.initial_membrane = self.numbers(self.broadcasting(x.shape), size)
+        if self.graded.random() < self.graded_share:
+            return self.add(self.graded_neuron(x.shape, size, node.initial_membrane), source)
         return self.add(node, source)
+
+    def graded_neuron(self, shape: Shape, size: float, initial: np.ndarray) -> ops.Graded:
+        """A neuron for an operand of this size: some clip at every step, some never.
+
+        Bases are no round numbers. Sums of spikes with few digits, halved or multiplied, lie exactly on the ties of another
+        such neuron, where the order of a sum decides; tests of ties choose numbers whose sums are exact.
+        """
+        r = self.graded
+
+        def part() -> Shape:
+            kept = shape[int(r.integers(0, len(shape) + 1)) :]
+            return tuple(1 if r.random() < 0.4 else s for s in kept)
+
+        bits = int(r.integers(2, 17))
+        most = limit(bits)
+        shape_of_base = part() if not self.quantisable else shape[-1:] if r.random() < 0.4 else ()
+        low = size / min(most, 2.0 ** r.uniform(-1, 12))
+        node = ops.Graded(np.asarray(low * r.uniform(0.3, 1.7, size=shape_of_base)), bits, initial_membrane=initial)
+        if r.random() < 0.6:
+            # dead zones from none to half the payloads, and silence
+            least = np.rint(most ** r.uniform(0, 0.9, size=part()))
+            node.least = np.where(r.random(least.shape) < 0.1, most + 1, least).astype(r.choice(["i4", "i8"]))
+        return node
 
     def operand(self, least_rank: int = 0) -> str:
         """What a linear node or a product takes: mostly spikes."""

@@ -38,6 +38,11 @@ def cell(shape: tuple[int, ...] = (), rule: str = "nearest") -> ops.MultiThresho
     return neuron(shape, float(np.sqrt(0.0103)), rule, ratio=float(np.sqrt(1.21 + 1 / 97)))
 
 
+def graded(shape: tuple[int, ...] = ()) -> ops.Graded:
+    """A graded neuron, its base no round number for the same reason."""
+    return ops.Graded(np.full(shape, float(np.sqrt(0.0103))), 6)
+
+
 def every_node(coding: str, seed: int = 0) -> Program:
     """A program with every type of node, small enough to follow by hand: image (2, 4, 4) to 3 classes."""
     r = np.random.default_rng(seed)
@@ -47,6 +52,8 @@ def every_node(coding: str, seed: int = 0) -> Program:
         initial = {"left_initial": r.normal(size=(2, 1, 2)), "right_initial": r.normal(size=(2, 2, 9))}
     expecting = cell((2,))
     expecting.lowest_level, expecting.initial_membrane = np.array([1, 0], np.int8), np.array([-0.2, 0.3])
+    zoned = graded((4, 1))
+    zoned.least, zoned.initial_membrane = np.array([[1], [3], [2], [32]], np.int16), np.linspace(-0.3, 0.3, 9)
     conv2d = nir.Conv2d((4, 4), r.normal(size=(4, 2, 2, 2)), (2, 2), (1, 1), (1, 1), 1, np.zeros(4))
     grouped = nir.Conv2d((3, 3), r.normal(size=(4, 2, 3, 3)), (1, 1), (1, 1), (1, 1), 2, np.zeros(4))
     conv1d = nir.Conv1d(9, r.normal(size=(4, 4, 2)), 2, 1, 1, 1, np.zeros(4))
@@ -60,7 +67,7 @@ def every_node(coding: str, seed: int = 0) -> Program:
         "spread.neuron": cell((4, 1, 1)),
         "spread": grouped,
         "tokens": ops.Reshape(np.array([4, 9])),
-        "line.neuron": cell(),
+        "line.neuron": zoned,
         "line": conv1d,
         "line.pad": ops.Pad(np.array([[0, 0], [1, 3]])),
         "both": ops.Add(("tokens", "line.pad")),
@@ -79,7 +86,7 @@ def every_node(coding: str, seed: int = 0) -> Program:
         "mask": ops.Constant(mask, schedule),
         "masked": ops.Add(("scores", "mask")),
         "softmax": ops.ECM(("masked",), "softmax", coding, {"axis": np.asarray(2)}),
-        "softmax.neuron": cell(),
+        "softmax.neuron": graded(),
         "values": ops.ECMProduct(("softmax.neuron", "q.neuron"), "matmul", coding),
         "gate.neuron": cell(),
         "gated": ops.ECMProduct(("gate.neuron", "gate.neuron"), "multiply", coding),

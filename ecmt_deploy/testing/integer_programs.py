@@ -28,6 +28,9 @@ class Builder:
 
     def __init__(self, seed: int) -> None:
         self.r = np.random.default_rng(seed)
+        #: of graded neurons alone, in some programs: all else is of a seed what it was before there were any
+        self.graded = np.random.default_rng((seed, 1))
+        self.graded_share = float(self.graded.choice([0.0, 0.5, 1.0]))
         self.coding = ("rate", "differential")[int(self.r.integers(2))]
         self.nodes: dict[str, nir.NIRNode] = {}
         self.edges: list[tuple[str, str]] = []
@@ -79,13 +82,25 @@ class Builder:
         shape = (self.shape[-1],) if self.r.random() < 0.5 else ()
         unit = np.asarray(self.r.integers(1, 2 ** int(self.r.integers(2, 15)), size=shape), np.int32)
         a, b = self.r.integers(1, 1 + min(31, (limit(PAYLOAD) >> (levels - 1)), LARGEST // int(unit.max())), size=2)
-        return self.add(ops.MultiThreshold(
+        node: ops.MultiThreshold | ops.Graded = ops.MultiThreshold(
             positive_base=np.asarray(unit * a, np.int32), negative_base=np.asarray(unit * b, np.int32), levels=levels,
             rule=str(self.r.choice(ops.RULES)), fraction=int(self.r.integers(128, 256)) / 256,
             lowest_level=np.asarray(self.r.integers(0, levels + 1, size=shape), np.int8),
             initial_membrane=np.asarray(self.integers(self.shape) // 4),
             format=ops.Payload(unit=unit, payload_bits=PAYLOAD, **self.format(self.exponents[self.stream])),
-        ), self.stream)  # fmt: skip
+        )  # fmt: skip
+        if self.graded.random() < self.graded_share:
+            node = self.graded_neuron(shape, node.initial_membrane)
+        return self.add(node, self.stream)
+
+    def graded_neuron(self, shape: tuple[int, ...], initial: np.ndarray) -> ops.Graded:
+        """Bases from one unit, whose payloads clip, to a good part of the membrane; even ones, whose ties are met."""
+        r, bits = self.graded, int(self.graded.integers(2, PAYLOAD + 1))
+        base = np.asarray(r.integers(1, 1 + 2 ** r.integers(1, STATE - 2), size=shape), np.int32)
+        least = np.rint(limit(bits) ** r.uniform(0, 0.9, size=shape))
+        least = np.where(r.random(least.shape) < 0.1, limit(bits) + 1, least)
+        format = self.plain(self.exponents[self.stream])
+        return ops.Graded(base, bits, np.asarray(least, np.int32), initial, format=format)
 
     def linear(self) -> None:
         source = self.stream
@@ -174,8 +189,8 @@ class Builder:
             self.add(ops.Permute(np.array([1, 0])), source, shape=(channels, tokens), exponent=self.exponents[source])
         right = self.neuron() if self.r.random() < 0.8 else self.stream
         initial = self.coding == "differential"
-        formats = [getattr(self.nodes[side], "format", None) for side in (left, right)]
-        units = [getattr(format, "unit", np.ones((), np.int32)) for format in formats]
+        nodes: list[Any] = [self.nodes[side] for side in (left, right)]
+        units = [node.unit if node.emits == "spikes" else np.ones((), np.int32) for node in nodes]
         format = ops.Multiplied(
             operand_bits=PAYLOAD, shift=int(self.r.integers(4, 16)), left_unit=units[0], right_unit=units[1],
             left_shift=int(self.r.integers(4, 10)), right_shift=int(self.r.integers(4, 10)), **self.format(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -40,7 +42,7 @@ class TinyTransformer(nn.Module):
         return self.head(self.norm(x)[:, 0])
 
 
-def converted(preset: str, seed: int = 0) -> Program:
-    """The tiny transformer as preset ``preset`` converts it."""
+def converted(preset: str, seed: int = 0, **options: Any) -> Program:
+    """The tiny transformer as preset ``preset`` converts it with these options."""
     calibration = torch.from_numpy(images(16, seed=1))
-    return convert(TinyTransformer(seed), calibration, ConvertConfig(preset=preset)).program
+    return convert(TinyTransformer(seed), calibration, ConvertConfig(preset=preset, **options)).program

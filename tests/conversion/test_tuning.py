@@ -239,10 +239,8 @@ def test_expectations_change_no_mathematics():
     np.testing.assert_allclose(engine, before[0], atol=1e-9 * np.abs(before).max())
 
 
-def expecting(node: ops.MultiThreshold, initial: np.ndarray) -> ops.MultiThreshold:
-    return ops.MultiThreshold(
-        node.positive_base, node.negative_base, node.levels, node.rule, node.fraction, node.lowest_level, initial
-    )
+def expecting(node: ops.Op, initial: np.ndarray) -> ops.Op:
+    return replace(node, initial_membrane=initial)
 
 
 def test_the_record_of_tuning_is_kept_in_the_file(tmp_path):

@@ -17,6 +17,7 @@ from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.kernels import kernels
 from ecmt_deploy.program import Program, ops
 from ecmt_deploy.program.graph import named_parameters, parameters
+from ecmt_deploy.testing import case
 from ecmt_deploy.testing.handmade import cell, images
 from ecmt_deploy.testing.handmade import program as handmade
 
@@ -73,11 +74,11 @@ def test_no_samples_are_no_readouts(program):
     assert counts.n_samples == 0
 
 
-def one_layer() -> Program:
+def one_layer(neuron: ops.Op) -> Program:
     """A program with one shape of neuron, as a kernel of each takes seconds to make."""
     nodes = {
         "input": nir.Input(input_type={"input": np.array([2, 4, 4])}),
-        "neuron": cell((4,)),
+        "neuron": neuron,
         "linear": ops.LastAxisLinear(np.random.default_rng(0).normal(size=(4, 4))),
         "readout": ops.Readout("differential"),
         "output": nir.Output(output_type={"output": np.array([2, 4, 4])}),
@@ -85,12 +86,21 @@ def one_layer() -> Program:
     return handmade(nodes, list(pairwise(nodes)))
 
 
+LAYERS = {
+    "one layer": cell((4,)),
+    "one graded layer": ops.Graded(
+        np.array([0.3, 0.1, 0.7, 0.2]), 4, np.array([[1], [3], [2], [8]], np.int16), np.array([0.1, 0.0, 0.2, -0.3])
+    ),
+}
+
+
 @pytest.mark.parametrize(
-    "name", ["one layer", *(pytest.param(f"transformer, {preset}", marks=pytest.mark.slow) for preset in ("accurate", "paper"))]
+    "name",
+    [*LAYERS, *(pytest.param(f"transformer, {preset}", marks=pytest.mark.slow) for preset in ("accurate", "paper", "graded"))],
 )
-def test_fused_kernels_compute_the_same(all_programs, name):
+def test_fused_kernels_compute_the_same(name):
     """In float64 every count is equal; C++ is needed to make kernels, and its absence is an error of one line."""
-    program = one_layer() if name == "one layer" else all_programs[name]
+    program = one_layer(LAYERS[name]) if name in LAYERS else case(name).program
     model, x = SpikingModel(program).double(), torch.from_numpy(images(4)).double()
     outputs, counts = model.count(x, 2)
     model.use(Execution(compiled=True))
@@ -99,17 +109,22 @@ def test_fused_kernels_compute_the_same(all_programs, name):
     np.testing.assert_allclose(fused.numpy(), outputs.numpy(), rtol=0, atol=1e-12 * float(outputs.abs().max()))
 
 
-def test_rows_that_cannot_fire_need_no_product(all_programs, monkeypatch):
-    """Rows whose neurons have no level to fire are left out of linear nodes, and nothing changes."""
-    program = all_programs["transformer, accurate"]
+@pytest.mark.parametrize("preset", ["accurate", "graded"])
+def test_rows_that_cannot_fire_need_no_product(preset, all_programs, monkeypatch):
+    """Rows whose neurons have nothing to fire are left out of linear nodes, and nothing changes."""
+    program = all_programs[f"transformer, {preset}"]
+    smallest, silence = {
+        "accurate": ("lowest_level", lambda neuron: neuron.levels),
+        "graded": ("least", lambda neuron: 2 ** (neuron.payload_bits - 1)),
+    }[preset]
     nodes = dict(program.nodes)
     for name, node in program.nodes.items():
         (source, *_) = program.operands[name] or ("",)
         neuron = program.nodes.get(source)
-        if isinstance(node, ops.LastAxisLinear) and isinstance(neuron, ops.MultiThreshold) and len(program.shapes[source]) > 1:
-            lowest = np.broadcast_to(neuron.lowest_level, program.shapes[source]).copy()
-            lowest[1:] = neuron.levels
-            nodes[source] = replace(neuron, lowest_level=lowest)
+        if isinstance(node, ops.LastAxisLinear) and hasattr(neuron, smallest) and len(program.shapes[source]) > 1:
+            values = np.broadcast_to(getattr(neuron, smallest), program.shapes[source]).copy()
+            values[1:] = silence(neuron)
+            nodes[source] = replace(neuron, **{smallest: values})
     program = replace(program, nodes=nodes)
     x = torch.from_numpy(images(4)).double()
     monkeypatch.setattr(synapses, "FEW_ROWS", -1.0)
@@ -163,6 +178,20 @@ def test_bfloat16_where_the_levels_allow(all_programs):
     assert 0 < error < 0.2
     with pytest.raises(ConfigError, match="bfloat16 tells 8 levels apart, and .* use --dtype float32"):
         SpikingModel(all_programs["transformer, accurate"]).use(Execution(dtype="bfloat16"))
+    with pytest.raises(ConfigError, match="bfloat16 holds payloads of 8 bits, and .* convert with --payload-bits 8"):
+        SpikingModel(case("transformer, graded").program).use(Execution(dtype="bfloat16"))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_payloads_in_narrow_floats_are_the_nearest(dtype):
+    """The reciprocal of a base has more digits than such floats hold: a payload of many bases would be another."""
+    seen: dict[str, torch.Tensor] = {}
+    for base in torch.linspace(0.5, 1, 128, dtype=torch.float64).to(dtype).reshape(32, 4):
+        model = SpikingModel(one_layer(ops.Graded(base.double().numpy(), 8))).to(dtype)
+        x = (torch.arange(-127, 128)[:, None] * base.float()).to(dtype)
+        model.watch(x[:, None, None].expand(-1, 2, 4, 4), 1, lambda name, value: seen.update({name: value.double()}))
+        payloads = (seen["neuron"][:, 0, 0] / base.double()).round()
+        assert torch.equal(payloads, (x.double() / base.double()).round().clamp(-127, 127))
 
 
 KINDS_OF_RUN = {

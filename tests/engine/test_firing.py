@@ -1,7 +1,8 @@
-"""The levels that fire, worked out from the bits of floats, beside the definition: a loop over levels."""
+"""What fires, levels worked out from the bits of floats and payloads, beside the definitions."""
 
 from __future__ import annotations
 
+import math
 from unittest import mock
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecmt_deploy.engine import firing
-from ecmt_deploy.engine.firing import Levels, Task, fire, fire_in_tiles
+from ecmt_deploy.engine.firing import Levels, Payloads, Task, fire, fire_in_tiles
 
 
 def defined(v: torch.Tensor, levels: Levels, lowest: torch.Tensor, count: int) -> torch.Tensor:
@@ -62,11 +63,55 @@ def test_what_fires_is_the_largest_level_whose_threshold_is_reached(
         assert torch.equal(fired.events[0], (expected != 0).sum(dim=-1, keepdim=True))
 
 
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 2**20),
+    bits=st.integers(2, 16),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    size=st.sampled_from([1e-12, 1.0, 1e12]),
+    axis=st.sampled_from([-1, -2, None]),
+)
+def test_the_nearest_payload_fires(seed: int, bits: int, dtype: torch.dtype, size: float, axis: int | None) -> None:
+    """Of every membrane, on ties and beside them, at the ends of the payload and far beyond, in and around the dead zone."""
+    generator = torch.Generator().manual_seed(seed)
+    most = 2 ** (bits - 1) - 1
+    base = (torch.rand(1, 24, generator=generator, dtype=dtype) + 0.5) * size
+    least = torch.randint(1, most + 2, (5, 24), generator=generator)  # the last is silence
+    n = torch.randint(-2 * most - 2, 2 * most + 3, (1, 3, 5, 24), generator=generator)
+    v = (n + torch.tensor([0.5, 0.0, 0.25], dtype=dtype)[:, None, None]) * base
+    v[0, 2, 0] = torch.nextafter(v[0, 0, 0], torch.zeros(1, dtype=dtype))
+    v[0, 2, 1, :4] = torch.tensor([0.0, torch.inf, -torch.inf, torch.finfo(dtype).max], dtype=dtype)
+    nearest = (v[0] * (1 / base)).tolist()
+    payloads = [[[max(-most, min(most, rounded(q))) for q in row] for row in plane] for plane in nearest]
+    expected = torch.tensor(payloads, dtype=dtype)
+    expected = torch.where(expected.abs() >= least, expected, 0)
+    parameters = Payloads(base, 1 / base, least.to(dtype), float(most), None, None)
+    task = Task((1,), means=False, keeps=True, apart=True, axis=axis)
+    with mock.patch.object(firing, "TILE", 32):
+        runs = [run(v, None, parameters, task) for run in (fire, fire_in_tiles)]
+    events = (expected != 0).int() if axis is None else (expected != 0).sum(dim=axis, keepdim=True)
+    for fired in runs:
+        assert torch.equal(fired.spikes[0], expected * base)
+        assert torch.equal(fired.events[0], events)
+
+
+def rounded(quotient: float) -> float:
+    """Python's own: ties to even."""
+    return quotient if math.isinf(quotient) else float(round(quotient))
+
+
+_BASE = torch.rand(1, 16, generator=torch.Generator().manual_seed(0)) + 0.5
+PARAMETERS = {
+    "levels": Levels(_BASE, None, torch.tensor([[0.25]]), 8.0, _BASE / 2, _BASE / 8, 0.7),
+    "payloads": Payloads(_BASE / 8, 8 / _BASE, torch.arange(1.0, 8)[:, None], 15.0, _BASE / 2, _BASE / 8),
+}
+
+
+@pytest.mark.parametrize("kind", PARAMETERS)
 @pytest.mark.parametrize("axis", [-1, -2, None])
-def test_tiles_are_the_whole(axis: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiles_are_the_whole(axis: int | None, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(firing, "TILE", 32)
-    base = torch.rand(1, 16) + 0.5
-    levels = Levels(base, None, torch.tensor([[0.25]]), 8.0, base / 2, base / 8, 0.7)
+    levels = PARAMETERS[kind]
     u = torch.randn(3, 2, 7, 16)
     task = Task((1, 2, 3), means=False, keeps=True, apart=True, axis=axis)
     for tile, whole in zip(fire_in_tiles(u, None, levels, task), fire(u, None, levels, task), strict=True):

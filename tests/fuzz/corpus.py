@@ -26,7 +26,7 @@ from docs.generate.format_vector import small
 from ecmt_deploy.evaluation.checkpoints import Checkpoint, Origin, checkpoint_path, write_checkpoint
 from ecmt_deploy.evaluation.score import Score
 from ecmt_deploy.files import sha256
-from ecmt_deploy.program import Program, write
+from ecmt_deploy.program import Program, ops, write
 from ecmt_deploy.program.activity import Activity, Counts
 from ecmt_deploy.program.preprocessing import Preprocessing
 from ecmt_deploy.runs.directory import save_run
@@ -77,6 +77,7 @@ def programs() -> dict[str, Program]:
     """Small ones, so that thousands are quick, and one with every type of node."""
     made = {f"small-{coding}": small(coding) for coding in ("rate", "differential")}
     made |= {f"integer-{coding}": quantised(coding) for coding in ("rate", "differential")}
+    made["integer-graded"] = quantised("differential", ops.Graded(np.array(0.11), 6, np.array(2)))
     return made | {"every": every_node("rate")}
 
 

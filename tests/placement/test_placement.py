@@ -368,8 +368,10 @@ def test_abilities_are_told_once_for_each_kind():
     missing = [o for o in placed.obstacles if o.need is None]
     assert [o.resource for o in missing].count("dense_connections") == 2  # linear, product
     kinds = {o.mend.split(", for ")[1] for o in missing if o.resource == "programmable_neurons"}
-    neurons = len(program.neurons)
-    assert {"1 node of kind softmax", "3 nodes of kind product", f"{neurons} nodes of kind multi-threshold neuron"} < kinds
+    neurons = Counter(program.nodes[name].needs_code for name in program.neurons)
+    assert len(neurons) == 2
+    assert {f"{count} nodes of kind {kind}" for kind, count in neurons.items()} < kinds
+    assert {"1 node of kind softmax", "3 nodes of kind product"} < kinds
     assert next(o.node for o in missing if "softmax" in o.mend) == "softmax"
     for able in ({"programmable_neurons": True, "dense_connections": True}, {}):
         assert place(program, chip(able)).fits
@@ -393,6 +395,11 @@ def test_an_integer_program_wider_than_the_chip(all_programs):
     assert obstacle(placed, "state_bits")[1:3] == (24, 16)
     assert obstacle(placed, "graded_payload_bits")[1:3] == (16, 8)
     assert place(program, chip(SHARING, graded_payload_bits=16)).fits
+    graded = quantize(all_programs["transformer, graded"], "loihi2")
+    widest = max(graded.nodes[name].payload_bits for name in graded.neurons)
+    narrower = place(graded, chip(SHARING, graded_payload_bits=widest - 1))
+    assert obstacle(narrower, "graded_payload_bits")[1:3] == (widest, widest - 1)
+    assert place(graded, chip(SHARING, graded_payload_bits=widest)).fits
     # its own widths are used, not the chip's
     float_program = place(all_programs["transformer, accurate"], chip(SHARING, weight_bits=4))
     assert placed.unit_of("fc1").use["synaptic_memory_bytes"].used == 12 * 24

@@ -174,6 +174,38 @@ def no_levels(f):
     replace(node(f, "gate.neuron"), "lowest_level", np.zeros(0, np.int8))
 
 
+def payloads_too_wide(f):
+    node(f, "line.neuron")["payload_bits"][...] = 17
+
+
+def graded_base_of_zero(f):
+    node(f, "line.neuron")["base"][1] = 0.0
+
+
+def no_smallest_payload(f):
+    node(f, "line.neuron")["least"][2] = 0
+
+
+def beyond_silence(f):
+    node(f, "line.neuron")["least"][2] = 33
+
+
+def payloads_without_base(f):
+    del node(f, "line.neuron")["base"]
+
+
+def payloads_of_floats(f):
+    replace(node(f, "line.neuron"), "least", np.ones((4, 1)))
+
+
+def membranes_of_others(f):
+    replace(node(f, "line.neuron"), "initial_membrane", np.zeros(8))
+
+
+def levels_of_payloads(f):
+    node(f, "line.neuron")["levels"] = 5
+
+
 def no_nodes(f):
     del f["node/nodes"]
 
@@ -204,6 +236,14 @@ HOSTILE = {
     preprocessing_for_other_inputs: r"preprocessing makes samples \(3, 4, 4\), the program takes \(2, 4, 4\)",
     group_for_dataset: "head .*weight is a group",
     no_levels: "gate.neuron .*lowest_level is empty",
+    payloads_too_wide: "line.neuron .*payload_bits is 17, expected 2 to 16",
+    graded_base_of_zero: "line.neuron .*base is NaN, not positive, too small or too large",
+    no_smallest_payload: "line.neuron .*least is out of range, expected integers of 1 to 32",
+    beyond_silence: "line.neuron .*least is out of range, expected integers of 1 to 32",
+    payloads_without_base: "line.neuron .*base is missing",
+    payloads_of_floats: "line.neuron .*least has dtype float64",
+    membranes_of_others: r"line.neuron .*initial_membrane of shape \(8,\) on \(4, 9\)",
+    levels_of_payloads: r"line.neuron \(Graded\): unknown field 'levels'",
     no_nodes: "nodes is missing",
 }
 

@@ -1,5 +1,7 @@
 """The verb ``trace``: errors are those of the streams, the readout's is the program's, and files are strict."""
 
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 import pytest
@@ -82,16 +84,23 @@ def run(program, image, steps, identity=False):
     return outputs
 
 
-def test_saturation_is_the_share_at_the_highest_level(all_programs):
-    program = all_programs["transformer, accurate"]
-    model, x = SpikingModel(program), torch.from_numpy(images(3))
+@pytest.mark.parametrize("preset", ["accurate", "graded"])
+def test_saturation_is_the_share_at_the_largest_spike(preset, all_programs):
+    program = all_programs[f"transformer, {preset}"]
     name = program.neurons[0]
     node = program.nodes[name]
-    highest = node.positive_base * 2.0 ** (node.levels - 1)
+    if preset == "graded":  # so few payloads that many are the largest
+        node = replace(node, payload_bits=3, least=np.minimum(node.least, 3))
+        highest = node.base * np.float32(3)
+    else:
+        highest = node.positive_base * 2.0 ** (node.levels - 1)
+    program = replace(program, nodes={**program.nodes, name: node})
+    model, x = SpikingModel(program), torch.from_numpy(images(3))
     counts = []
     model.watch(x, STEPS, lambda seen, s: counts.append(float((s.abs().numpy() >= highest).mean())) if seen == name else None)
     found = next(t for t in trace(model, x, STEPS).nodes if t.node == name)
     np.testing.assert_allclose(found.saturation, counts)
+    assert preset != "graded" or found.saturation[0] > 0.1
 
 
 def test_batches_add_up(all_programs):

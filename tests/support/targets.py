@@ -9,7 +9,9 @@ from ecmt_deploy.simulation.target import available, find
 from ecmt_deploy.targets.lava import LavaTarget
 
 #: float programs that many tests read: cases of the conformance suite
-PROGRAMS = ("every node, rate", "every node, differential", "transformer, paper", "transformer, accurate")
+PROGRAMS = (
+    "every node, rate", "every node, differential", "transformer, paper", "transformer, accurate", "transformer, graded",
+)  # fmt: skip
 needs_lava = pytest.mark.skipif(LavaTarget().missing() is not None, reason=str(LavaTarget().missing()))
 
 

@@ -12,6 +12,7 @@ import pytest
 from ecmt_deploy.program import Program, ops
 from ecmt_deploy.program.functions import FUNCTIONS
 from ecmt_deploy.simulation.run import simulate
+from ecmt_deploy.testing import case
 from ecmt_deploy.testing.handmade import program
 from tests.support.targets import needs_lava
 
@@ -148,6 +149,23 @@ def run_one(process, x: np.ndarray, port: str, variable: str) -> tuple[np.ndarra
     return recorded
 
 
+def test_a_graded_neuron_conserves_and_resets():
+    from ecmt_deploy.targets.lava.processes import Graded
+
+    x = np.random.default_rng(0).normal(size=(8, 3, 4)) * 8
+    neurons = Graded(shape=(3, 4), base=0.25, payload_bits=5, least=[1, 2, 3, 16], initial_membrane=0.1, reset_interval=4)
+    spikes, v = run_one(neurons, x, "s_out", "v")
+    for inference in (slice(0, 4), slice(4, 8)):
+        np.testing.assert_allclose(
+            spikes[inference].cumsum(axis=0) + v[inference], 0.1 + x[inference].cumsum(axis=0), atol=1e-12
+        )
+    payloads = np.abs(spikes / 0.25)
+    assert set(payloads.ravel()) <= {*range(16)}
+    assert payloads.max() == 15, "none is clipped"
+    assert not set(payloads[..., 1].ravel()) & {1}
+    assert not payloads[..., 3].any()
+
+
 def test_a_neuron_conserves_and_resets():
     from ecmt_deploy.targets.lava.processes import MultiThreshold
 
@@ -187,9 +205,17 @@ SHAPES = [(5, (5,)), (np.int64(5), (5,)), (np.array(5), (5,)), ((5,), (5,)), ([2
 
 @pytest.mark.parametrize(("given", "expected"), SHAPES)
 def test_shapes_as_people_give_them(given, expected):
-    from ecmt_deploy.targets.lava.processes import ECMGELU, ECMLayerNorm, ECMProduct, ECMSoftmax, MultiThreshold, TokenLinear
+    from ecmt_deploy.targets.lava.processes import (
+        ECMGELU,
+        ECMLayerNorm,
+        ECMProduct,
+        ECMSoftmax,
+        Graded,
+        MultiThreshold,
+        TokenLinear,
+    )
 
-    assert MultiThreshold(shape=given, positive_base=1.0).v.shape == expected
+    assert MultiThreshold(shape=given, positive_base=1.0).v.shape == Graded(shape=given, base=1.0).v.shape == expected
     for kind in (ECMSoftmax, ECMLayerNorm, ECMGELU):
         assert kind(shape=given).a_out.shape == expected
     assert ECMProduct(shape_left=given, shape_right=given, product="multiply").a_out.shape == expected
@@ -200,10 +226,19 @@ def test_shapes_as_people_give_them(given, expected):
 
 @pytest.mark.parametrize("given", [0, -3, (2, 0), (2, -1), (), [], 2.0, (2.5,), True, (True,), None, "ab", {3}])
 def test_what_is_no_shape_is_said_at_once(given):
-    from ecmt_deploy.targets.lava.processes import ECMGELU, ECMLayerNorm, ECMProduct, ECMSoftmax, MultiThreshold, TokenLinear
+    from ecmt_deploy.targets.lava.processes import (
+        ECMGELU,
+        ECMLayerNorm,
+        ECMProduct,
+        ECMSoftmax,
+        Graded,
+        MultiThreshold,
+        TokenLinear,
+    )
 
     for make in (
         lambda: MultiThreshold(shape=given, positive_base=1.0),
+        lambda: Graded(shape=given, base=1.0),
         *(lambda kind=kind: kind(shape=given) for kind in (ECMSoftmax, ECMLayerNorm, ECMGELU)),
         lambda: ECMProduct(shape_left=given, shape_right=(2,), product="multiply"),
         lambda: ECMProduct(shape_left=(2,), shape_right=given, product="multiply"),
@@ -216,13 +251,24 @@ def test_what_is_no_shape_is_said_at_once(given):
 
 
 def test_wrong_arguments_are_said_at_once():
-    from ecmt_deploy.targets.lava.processes import ECMGELU, ECMProduct, ECMSoftmax, MultiThreshold, TokenLinear
+    from ecmt_deploy.targets.lava.processes import ECMGELU, ECMProduct, ECMSoftmax, Graded, MultiThreshold, TokenLinear
 
     for make in (
         lambda: MultiThreshold(shape=(2,), positive_base=-1.0),
         lambda: MultiThreshold(shape=(2,), positive_base=1.0, levels=0),
         lambda: MultiThreshold(shape=(2,), positive_base=1.0, levels=2.5),
         lambda: MultiThreshold(shape=(2,), positive_base=1.0, reset_interval=0),
+        lambda: Graded(shape=(2,), base=0.0),
+        lambda: Graded(shape=(2,), base=np.nan),
+        lambda: Graded(shape=(2,), base=np.ones(3)),
+        lambda: Graded(shape=(2,), base=1.0, payload_bits=1),
+        lambda: Graded(shape=(2,), base=1.0, payload_bits=17),
+        lambda: Graded(shape=(2,), base=1.0, payload_bits=8.0),
+        lambda: Graded(shape=(2,), base=1.0, payload_bits=4, least=[0, 1]),
+        lambda: Graded(shape=(2,), base=1.0, payload_bits=4, least=9),
+        lambda: Graded(shape=(2,), base=1.0, least=1.5),
+        lambda: Graded(shape=(2,), base=1.0, least=True),
+        lambda: Graded(shape=(2,), base=1.0, reset_interval=0),
         lambda: ECMSoftmax(shape=(2, 3), axis=2),
         lambda: MultiThreshold(shape=(2,), positive_base=np.ones(3)),
         lambda: ECMSoftmax(shape=(2,), coding="none"),
@@ -259,6 +305,7 @@ def test_a_process_for_a_node_of_a_program(all_programs):
     ("kind", "function", "process", "ports", "out", "variable"),
     [
         ("MultiThreshold", None, "MultiThreshold", ["a_in"], "s_out", "v"),
+        ("Graded", None, "Graded", ["a_in"], "s_out", "v"),
         ("ECM", "softmax", "ECMSoftmax", ["a_in"], "a_out", "accumulator"),
         ("ECM", "layer_norm", "ECMLayerNorm", ["a_in"], "a_out", "previous"),
         ("ECM", "gelu", "ECMGELU", ["a_in"], "a_out", "accumulator"),
@@ -266,7 +313,7 @@ def test_a_process_for_a_node_of_a_program(all_programs):
         ("ECMProduct", None, "ECMProduct", ["left_in", "right_in"], "a_out", "accumulator_left"),
     ],
 )
-def test_fixed_models_equal_the_integer_kernels(all_programs, kind, function, process, ports, out, variable):
+def test_fixed_models_equal_the_integer_kernels(kind, function, process, ports, out, variable):
     quantization = pytest.importorskip("ecmt_deploy.quantization")
     from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg
@@ -276,7 +323,8 @@ def test_fixed_models_equal_the_integer_kernels(all_programs, kind, function, pr
     from ecmt_deploy.kernels import Stream, kernel
     from ecmt_deploy.targets.lava import processes
 
-    made = quantization.quantize(all_programs["transformer, accurate"], None, 4)
+    preset = "graded" if kind == "Graded" else "accurate"
+    made = quantization.quantize(case(f"transformer, {preset}").program, None, 4)
     name = next(
         name
         for name, node in made.nodes.items()

@@ -121,6 +121,8 @@ class Op(nir.NIRNode):
     largest_spike = trait("magnitude of the largest positive and of the largest negative spike")
     levels_apart = trait("number of spikes of different magnitude")
     range = trait("smallest and largest number that its thresholds are made of")
+    #: of an integer neuron
+    unit = trait("what a payload of one is worth, in units of its membrane")
 
     # --- what few ops are; the default is refused or counted in full where it would matter ---
     #: number of operands: ``None`` means one or more, named in order in the field ``operands``
@@ -265,4 +267,6 @@ def finite(node: Op, field: str, require: Require) -> None:
 
 def broadcasts(name: str, array: Any, x: Shape) -> None:
     """Refuse an array that does not broadcast to the operand's shape."""
-    fits(np.broadcast_shapes(np.shape(array), x) == x, f"{name} of shape {np.shape(array)} on {x}")
+    own = np.shape(array)
+    alike = len(own) <= len(x) and all(a in (1, b) for a, b in zip(own[::-1], x[::-1], strict=False))
+    fits(alike, f"{name} of shape {own} on {x}")

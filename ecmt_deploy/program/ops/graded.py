@@ -1,7 +1,6 @@
 """The graded neuron: one event carries the rounded membrane itself.
 
-For chips whose spikes carry a payload. Rule ``graded`` of the multi-threshold neuron (docs/format.md has its equation and a test
-vector).
+For chips whose spikes carry a payload. docs/format.md has its equation to the bit, and a test vector.
 """
 
 from __future__ import annotations
@@ -23,10 +22,11 @@ LEAST_BITS, MOST_BITS = 2, 16
 
 
 class GradedKernel(SpikingKernel):
-    """v <- v + x; n = v / base to the nearest integer, clipped to the payload; where abs(n) >= least, s = n base fires; v <- v - s.
+    """v <- v + x; n = v / base to the nearest integer, clipped to the payload; where abs(n) >= least, n base leaves it.
 
     Ties go to the even integer. The quotient is v times 1 / base, each rounded in the dtype of the run. Conservation: sum of
-    spikes + v = initial membrane + sum of inputs; where nothing was clipped, abs(v) <= (least - 1/2) base after a step.
+    spikes + v = initial membrane + sum of inputs; where nothing was clipped, abs(v) <= (least - 1/2) base after a step. Where
+    least is beyond the clip the neuron is silent, whatever its membrane.
     """
 
     memory = ("v",)
@@ -46,8 +46,8 @@ class GradedKernel(SpikingKernel):
     def advance(self, t: int, *operands: Stream) -> Stream:
         (x,) = operands
         v = self.membrane(x)
-        nearest = self.payloads(v)
-        payload = np.where(np.abs(nearest) >= self.least, np.clip(nearest, -self.most, self.most), 0)
+        nearest = np.clip(self.payloads(v), -self.most, self.most)
+        payload = np.where(np.abs(nearest) >= self.least, nearest, 0)
         sent = payload * self.base
         self.v = v - sent
         return self.emit(x, self.message(payload, sent), payload != 0)
@@ -88,9 +88,9 @@ class IntegerGradedKernel(Integer, GradedKernel):
 class Graded(Op):
     """Graded neuron: sends the membrane as a multiple of ``base``, a payload of ``payload_bits`` with its sign.
 
-    Let n be v / base to the nearest integer. Where abs(n) is at least ``least`` (1 or more), n fires, clipped to
-    +-(2**(payload_bits - 1) - 1): the smallest payload is the neuron's dead zone, (least - 1/2) base wide on either side. Where
-    ``least`` is more than the largest payload, the neuron is silent. ``base``, ``least`` and ``initial_membrane`` broadcast to
+    Let n be v / base to the nearest integer, clipped to +-(2**(payload_bits - 1) - 1). Where abs(n) is at least ``least`` (1 or
+    more), n fires: the smallest payload is the neuron's dead zone, (least - 1/2) base wide on either side. Where ``least`` is
+    more than the largest payload, the neuron is silent. ``base``, ``least`` and ``initial_membrane`` broadcast to
     the operand's shape; the membrane before t = 1 is ``initial_membrane``, as in ``MultiThreshold``.
     """
 
@@ -161,6 +161,10 @@ class Graded(Op):
     def largest_spike(self) -> tuple[np.ndarray, np.ndarray]:
         largest = self.base * limit(self.payload_bits)
         return largest, largest
+
+    @property
+    def unit(self) -> np.ndarray:
+        return self.base
 
     @property
     def range(self) -> tuple[float, float]:

@@ -218,6 +218,11 @@ class MultiThreshold(Op):
         return self.positive_base * top, self.negative_base * top
 
     @property
+    def unit(self) -> np.ndarray:
+        form: Payload = self.format
+        return form.unit
+
+    @property
     def range(self) -> tuple[float, float]:
         bases = (self.positive_base, self.negative_base)
         most = float(max(base.max() for base in bases)) * 2.0 ** (self.levels - 1)
