@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from ecmt_deploy.cli.options import (
     DEFAULT,
+    AnnBits,
     Labels,
     Limit,
     Output,
@@ -46,6 +47,7 @@ def energy(
     *,
     hardware: Annotated[tuple[str, ...], values("Chips by name (see `ecmt-deploy hardware`), or .toml files.")],
     out: Annotated[Path | None, described("File for the result: .json or .csv.")] = None,
+    ann_bits: AnnBits = None,
     output: Output = DEFAULT,
 ) -> None:
     """``ecmt-deploy energy``."""
@@ -53,7 +55,7 @@ def energy(
     from ecmt_deploy.report import tables
     from ecmt_deploy.report.remarks import notes
 
-    energies = ecmt.energy(run, hardware, out=out)
+    energies = ecmt.energy(run, hardware, ann_bits=ann_bits, out=out)
     output.show(energies, tables.energy(energies, output.width), *(f"- {line}" for line in notes(energies)))
 
 
@@ -64,6 +66,7 @@ def report(
     hardware: Annotated[tuple[str, ...], values("Chips by name, or .toml files.", "those that come with the project")] = (),
     out: Annotated[Path, described("Page to write (.html), or its data (.json).")] = Path("report.html"),
     trace: Annotated[Path | None, described("Trace of the same program to include, as written by trace --out.")] = None,
+    ann_bits: AnnBits = None,
     bibtex: Annotated[bool, flag("Print the sources of the chips as BibTeX, too.")] = False,
     output: Output = DEFAULT,
 ) -> None:
@@ -73,7 +76,7 @@ def report(
     from ecmt_deploy.chips import bibtex as sources_of
 
     entries = sources_of(map(ecmt.hardware, hardware or available())) if bibtex else ""
-    ecmt.report(runs, out, hardware, trace)
+    ecmt.report(runs, out, hardware, trace, ann_bits)
     if bibtex and not output.json:
         output.say(f"wrote {out}")
         sys.stdout.write(entries)

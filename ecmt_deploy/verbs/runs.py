@@ -26,7 +26,9 @@ RunLike: TypeAlias = str | PathLike[str] | StoredRun
 
 
 @overload
-def energy(activity: Any, program: list[Any] | tuple[Any, ...], *, out: str | PathLike[str] | None = ...) -> list[Energy]: ...
+def energy(
+    activity: Any, program: list[Any] | tuple[Any, ...], *, ann_bits: int | None = ..., out: str | PathLike[str] | None = ...
+) -> list[Energy]: ...
 
 
 @overload
@@ -36,6 +38,8 @@ def energy(
     hardware: ChipLike | None = ...,
     placement: Placement | None = ...,
     arithmetic: ChipLike = ...,
+    *,
+    ann_bits: int | None = ...,
 ) -> Energy: ...
 
 
@@ -46,6 +50,7 @@ def energy(
     placement: Placement | None = None,
     arithmetic: ChipLike = ARITHMETIC,
     *,
+    ann_bits: int | None = None,
     out: str | PathLike[str] | None = None,
 ) -> Energy | list[Energy]:
     """Price the counts of a run: ``energy(run, chip)``, ``energy(run, [chip, ..])``, or ``energy(activity, program, chip)``.
@@ -57,6 +62,8 @@ def energy(
     hardware : the chip, its name or file
     placement : where the program is on the chip; by default it is placed
     arithmetic : prices of views (a) and (c); a chip with a model of memories uses its own for view (c)
+    ann_bits : width of the activations of the ANN in view (c); by default that of the program's graded payloads, node by node,
+        or ceil(log2(T + 1)) where it has none; ``evaluate(.., quantized_baseline=True)`` measures the fewest that are as good
     out : of a list of chips: file for the results, ``.json`` or ``.csv``
 
     Returns
@@ -68,13 +75,13 @@ def energy(
     RunError
         if activity or placement are not of this program, the activity is over no samples, or the placement on another chip.
     ConfigError, ProgramError, HardwareError
-        if there is no program or no such chip.
+        if there is no program or no such chip, or ``ann_bits`` is not 1 to 32.
     """
     path = Path(activity) if isinstance(activity, str | PathLike) else None
     if not isinstance(program, list | tuple):
         if out is not None:
             raise ConfigError("out is for a list of chips, such as energy(run, ['loihi2'], out='energy.csv')")
-        return estimation.energy(load_run(path) if path else activity, program, hardware, placement, arithmetic)
+        return estimation.energy(load_run(path) if path else activity, program, hardware, placement, arithmetic, ann_bits)
     from ecmt_deploy.report import data
     from ecmt_deploy.report.write import run_files, write
 
@@ -84,7 +91,7 @@ def energy(
         require_out(Path(out), ".json", ".csv", reads=run_files([path] if path else []))
     chips = [as_chip(chip) for chip in program]
     run = load_run(path) if path else activity
-    results = [estimation.energy(run, chip) for chip in chips]
+    results = [estimation.energy(run, chip, ann_bits=ann_bits) for chip in chips]
     if out is not None:
         write(Path(out), results, data.nodes(results))
     return results
@@ -95,6 +102,7 @@ def report(
     out: str | PathLike[str] = "report.html",
     hardware: ChipLike | Sequence[ChipLike] = (),
     trace: str | PathLike[str] | None = None,
+    ann_bits: int | None = None,
 ) -> Path:
     """Write one self-contained page about a run, or about several side by side.
 
@@ -104,6 +112,7 @@ def report(
     out : page to write (``.html``), or the data it is made of (``.json``)
     hardware : chips to price the runs on, by name or ``.toml`` file; by default those that come with the project
     trace : file with a trace of the same program, for the report of a single run
+    ann_bits : width of the activations of the ANN in view (c), as of :func:`ecmt_deploy.energy`
 
     Returns
     -------
@@ -119,7 +128,7 @@ def report(
     from ecmt_deploy.report.write import write_report
 
     paths = [_directory(run) for run in listed(runs)]
-    write_report(paths, Path(out), listed(hardware), None if trace is None else Path(trace))
+    write_report(paths, Path(out), listed(hardware), None if trace is None else Path(trace), ann_bits)
     return Path(out)
 
 
