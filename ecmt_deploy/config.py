@@ -28,6 +28,8 @@ MEMORY_BYTES = 2**30
 #: what the torch engine computes in
 DTYPES = ("float32", "float64", "bfloat16")
 
+#: the preset where nobody names one; it needs no payloads
+DEFAULT_PRESET = "accurate"
 GROUP = "ecmt_deploy.presets"
 _FOLDER = "ecmt_deploy.conversion.calibration"
 
@@ -145,7 +147,7 @@ def _registered() -> list[EntryPoint]:
     return [*(EntryPoint(name, f"{_FOLDER}.{name}:PRESET", GROUP) for name in modules), *entry_points(group=GROUP)]
 
 
-def ConvertConfig(preset: str = "accurate", **options: Any) -> Preset:  # noqa: N802 - reads as what it makes
+def ConvertConfig(preset: str = DEFAULT_PRESET, **options: Any) -> Preset:  # noqa: N802 - reads as what it makes
     """How to convert a model: a preset by its name, and options of that preset.
 
     Parameters

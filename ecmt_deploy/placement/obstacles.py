@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from math import ceil
 
 from ecmt_deploy.chips import Hardware
+from ecmt_deploy.config import DEFAULT_PRESET
 from ecmt_deploy.placement.layers import Layer, Linear, Product
 from ecmt_deploy.placement.result import Obstacle
 from ecmt_deploy.placement.terms import Terms
@@ -52,6 +53,27 @@ def widths(program: Program, hardware: Hardware, terms: Terms) -> Iterator[Obsta
         if wide:
             mend = f"fewer {what} bits: quantize the program for this chip ({_nodes(len(wide))})"
             yield Obstacle(next(iter(wide)), resource, max(wide.values()), int(limit.value), mend)
+
+
+def payloads(program: Program, hardware: Hardware) -> Iterator[Obstacle]:
+    """Neurons whose spikes carry graded payloads, of a float program too, that are wider than those of the chip's spikes.
+
+    Levels are not among them: where spikes carry nothing, each level is a neuron of its own.
+    """
+    limit = hardware.limits.graded_payload_bits
+    if limit is None:
+        return
+    found = {name: bits for name in program.neurons if (bits := program.payload_bits(name)) is not None}
+    wide = {name: bits for name, bits in found.items() if bits > limit.value}
+    if wide:
+        binary = limit.value == 1
+        mend = f"--preset {DEFAULT_PRESET}" if binary else f"--payload-bits {int(limit.value)}"
+        what = "binary spikes carry no payload" if binary else "narrower payloads"
+        widest = max(wide, key=lambda name: wide[name])
+        yield Obstacle(
+            widest, "graded_payload_bits", wide[widest], int(limit.value),
+            f"{what}, for {_nodes(len(wide))}: convert with {mend}",
+        )  # fmt: skip
 
 
 def analog(program: Program, emitters: Iterable[str], terms: Terms) -> Iterator[Obstacle]:
