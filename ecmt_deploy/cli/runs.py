@@ -85,14 +85,25 @@ def report(
 
 
 def sweep(
-    programs: Annotated[tuple[Path, ...], described("Program files (.nir).")],
+    programs: Annotated[
+        tuple[Path, ...], described("Program files (.nir); with --preset the name of a model, as for convert.")
+    ],
     /,
     *,
     hardware: Annotated[tuple[str, ...], values("Chips by name (see `ecmt-deploy hardware`), or .toml files.")],
-    timesteps: Annotated[
-        str, described("Numbers of time steps: 1:8 is 1 to 8, 1:8:2 every second of them, 1,2,4 these three.")
-    ],
     out: Annotated[Path, described("Directory for the runs, summary.csv, summary.json and report.html.")],
+    timesteps: Annotated[
+        str | None,
+        described(
+            "Numbers of time steps: 1:8 is 1 to 8, 1:8:2 every second of them, 1,2,4 these three.",
+            "what each program was converted for; of --preset each one's own",
+        ),
+    ] = None,
+    preset: Annotated[
+        tuple[str, ...], values("Presets to convert the model with and to compare, such as accurate,graded.", "none")
+    ] = (),
+    budget: Annotated[str | None, described("Budgets to convert each preset that has them with, such as 0.3,0.5,1.")] = None,
+    calibration_samples: Annotated[int, described("With --preset: number of samples to calibrate on.")] = 64,
     data: Annotated[str | None, described("Dataset, as for simulate.", "what each program was calibrated on")] = None,
     limit: Limit = None,
     target: Annotated[str, described("Target to run on: torch, reference or lava.")] = "torch",
@@ -105,8 +116,13 @@ def sweep(
     """``ecmt-deploy sweep``."""
     import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
+    from ecmt_deploy.runs.presets import parse_budgets
 
     say = output.say if sys.stderr.isatty() else (lambda line: None)
-    compared = ecmt.sweep(programs, hardware, timesteps, out, data, limit, target, precision, say, labels)
+    compared = ecmt.sweep(
+        programs, hardware, timesteps, out, data, limit, target, precision, say, labels,
+        presets=[name for given in preset for name in given.split(",")], budgets=parse_budgets(budget) if budget else (),
+        calibration_samples=calibration_samples,
+    )  # fmt: skip
     wrote = ", ".join(str(out / name) for name in ("report.html", "summary.csv", "summary.json"))
     output.show(compared, tables.compared(compared, output.width), f"wrote {wrote}")

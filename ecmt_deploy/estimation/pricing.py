@@ -79,6 +79,7 @@ def _priced(
         chips=placement.chips,
         obstacles=_obstacles(placement),
         events_per_mac=activity.events_per_mac(program.encoding),
+        payload_bits=activity.payload_bits(program.spike_bits),
         encoding=tuple(sorted(program.encoding)),
         synop_pj=hardware.prices["synop_pj"].value if "synop_pj" in hardware.prices else None,
     )

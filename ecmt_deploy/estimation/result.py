@@ -164,6 +164,7 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cores, chips, obstacles : of the placement: how many (``None`` where the chip states no limits, or not how many cores it
         has), and what does not fit, a sentence each
     events_per_mac : (synops + macs) / dense MACs, the encoding layers left out of both; ``None`` if there is nothing else
+    payload_bits : mean bits of a spike in the program, its level and sign or its graded payload; ``None`` without spikes
     encoding : the encoding layers
     synop_pj : the chip's price of a synaptic event, ``None`` if unknown
     """
@@ -186,6 +187,7 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chips: int | None
     obstacles: tuple[str, ...]
     events_per_mac: float | None
+    payload_bits: float | None
     encoding: tuple[str, ...]
     synop_pj: float | None
 

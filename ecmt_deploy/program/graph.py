@@ -114,6 +114,11 @@ class Program:
             found[name] = frozenset[str]().union(*(found[source] for source in sources)) if moved else frozenset({name})
         return found
 
+    @property
+    def spike_bits(self) -> dict[str, int]:
+        """Bits of a message of every neuron node: its level and sign, or its payload."""
+        return {name: int(self.nodes[name].message_bits or 0) for name in self.neurons}
+
     def payload_bits(self, stream: str) -> int | None:
         """Bits of the widest graded payload, sign included, among the events of a stream; ``None`` where none is graded."""
         emitters = (self.nodes[name] for name in self.emitters[stream])

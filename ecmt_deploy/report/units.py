@@ -76,6 +76,11 @@ def ann(view: MemoryView) -> str:
     return f"{'up to ' if view.ann_bits_of == 'payloads' else ''}int{view.ann_bits}"
 
 
+def bits(mean: float | None) -> str:
+    """Bits of a spike on average; nothing where there was none."""
+    return "" if mean is None else f"{mean:.1f}"
+
+
 def per_neuron(spikes: float) -> str:
     """Spikes of a neuron over all steps."""
     return f"{spikes:.3f}"

@@ -19,7 +19,9 @@ from ecmt_deploy.placement import Placement
 from ecmt_deploy.runs.directory import StoredRun, load_run
 
 if TYPE_CHECKING:
+    from ecmt_deploy.config import Preset
     from ecmt_deploy.report.comparison import Comparison
+    from ecmt_deploy.runs.sweep import Sweep
 
 #: a run directory, by its path or as it was loaded
 RunLike: TypeAlias = str | PathLike[str] | StoredRun
@@ -135,7 +137,7 @@ def report(
 def sweep(
     programs: str | PathLike[str] | Sequence[str | PathLike[str]],
     hardware: str | PathLike[str] | Sequence[str | PathLike[str]],
-    timesteps: str | Sequence[int],
+    timesteps: str | Sequence[int] | None,
     out: str | PathLike[str],
     data: str | None = None,
     limit: int | None = None,
@@ -143,15 +145,21 @@ def sweep(
     precision: str = "float",
     say: Callable[[str], None] = lambda line: None,
     labels: Labels = "name",
+    *,
+    presets: str | Sequence[str] = (),
+    budgets: float | Sequence[float] = (),
+    calibration_samples: int = 64,
 ) -> Comparison:
     """Run every program at every number of steps, price every run on every chip, and compare them.
 
     Parameters
     ----------
-    programs : ``.nir`` files of different names, or one
+    programs : ``.nir`` files of different names, or one; with ``presets`` the name of a model, which is converted with each of
+        them, for every budget and number of steps
     hardware : chips by name, or ``.toml`` files; with precision ``fixed`` float programs are quantised for the first with
         widths
-    timesteps : numbers of steps T, or text such as ``1:8`` or ``1,2,4``
+    timesteps : numbers of steps T, or text such as ``1:8`` or ``1,2,4``; ``None``: those every program was converted for, and
+        every preset's own
     out : directory that takes ``<program>/T<t>/`` (runs, as ``simulate`` keeps them), ``summary.csv``, ``summary.json`` and
         ``report.html``. Runs that are there already and are the ones asked for are not made again.
     data : what to run on, by default the data each program was calibrated on, its evaluation split
@@ -159,6 +167,9 @@ def sweep(
     target, precision : where and in which arithmetic to run, see :func:`ecmt_deploy.simulate`
     say : called with a line before every run
     labels : how labels find their output, by ``name`` or by ``position``
+    presets : presets to compare, on one model and ``data``, which is the calibration data too; programs are kept in ``out``
+    budgets : of presets, as far as they know one: most synaptic events per MAC; what cannot be had is left out with a warning
+    calibration_samples : of presets: how many samples of the training split to calibrate on
 
     Raises
     ------
@@ -173,12 +184,44 @@ def sweep(
     steps = sweeps.parse_timesteps(timesteps) if isinstance(timesteps, str) else timesteps
     files = [Path(program) for program in listed(programs)]
     chips = [str(chip) for chip in listed(hardware)]
-    plan = sweeps.make_runs(sweeps.Sweep(files, chips, steps, Path(out), data, limit, target, precision, labels), say)
+    asked = sweeps.Sweep(files, chips, steps, Path(out), data, limit, target, precision, labels)
+    if listed(presets):
+        asked = _converted(
+            asked, [str(model) for model in listed(programs)], listed(presets), listed(budgets), calibration_samples, say
+        )
+    elif listed(budgets):
+        raise ConfigError(
+            "budgets are for presets; name some, such as --preset accurate,graded, and a model in place of programs"
+        )
+    plan = sweeps.make_runs(asked, say)
     say(f"pricing {len(plan)} runs on {len(chips)} chips")
     titles = [f"{run.name} T={run.timesteps}" for run in plan]
     compared = compare_runs([run.path for run in plan], chips, titles, [run.name for run in plan])
     write_comparison([Path(out) / name for name in (sweeps.SUMMARY_CSV, sweeps.SUMMARY_JSON, sweeps.PAGE)], compared)
     return compared
+
+
+def _converted(
+    asked: Sweep, models: list[str], presets: list[str], budgets: list[float], samples: int, say: Callable[[str], None]
+) -> Sweep:
+    """The sweep over a model's programs by these presets, which are made where they are not there."""
+    from ecmt_deploy.runs import presets as several
+    from ecmt_deploy.runs.sweep import begin, require_sound
+    from ecmt_deploy.verbs.convert import convert
+
+    if len(models) != 1 or asked.data is None:
+        raise ConfigError("presets are compared on one model and its data; give its name, such as zoo:vit_digits, and --data")
+    (model,), data = models, asked.data
+    configs = several.configs(presets, asked.timesteps, budgets)
+    require_sound(asked)
+    begin(asked.out, {"model": model, "data": data, "programs": list(configs)})
+
+    def make(config: Preset, path: Path) -> None:
+        convert(model, data, config, calibration_samples=samples, out=path)
+
+    folder = asked.out / several.FOLDER.format(samples=samples)
+    files = several.programs(configs, folder, model, data, make, say)
+    return asked._replace(programs=files, timesteps=None)
 
 
 def _directory(run: RunLike) -> Path:

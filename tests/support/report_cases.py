@@ -67,6 +67,7 @@ def energy(
         chips=1,
         obstacles=(OBSTACLE,),
         events_per_mac=0.6 + 0.2 * steps + seed / 10,
+        payload_bits=4.5,
         encoding=(nodes[0],),
         synop_pj=6.8 if priced else None,
     )  # fmt: skip
