@@ -69,7 +69,7 @@ def _priced(
         components_pj=components,
         total_pj=total,
         unpriced=sums(row.unpriced for row in rows),
-        left_out=tuple(left_out(hardware, placement, time)),
+        left_out=tuple(left_out(program, hardware, placement, time)),
         bounds=tuple(sorted(static.bounds.union(*(row.bounds for row in rows)))),
         paper=paper_view(activity, program, at_45_nm, memory),
         memory=memory,

@@ -92,8 +92,8 @@ def test_a_third_preset_is_chosen_by_what_it_says(monkeypatch):
     module = types.ModuleType("terse_preset")
     module.PRESET = Terse
     monkeypatch.setitem(sys.modules, "terse_preset", module)
-    registered = [*config._registered(), EntryPoint("terse", "terse_preset:PRESET", config.GROUP)]
-    monkeypatch.setattr(config, "_registered", lambda: registered)
+    entry = EntryPoint("terse", "terse_preset:PRESET", config.GROUP)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [entry])
     assert choose("truenorth").config == Terse()  # one event per value where accurate has four
     assert choose(chip(16, 4)).config == Terse()  # one packet, where a payload takes four
     monkeypatch.setattr(Terse, "least_payload_bits", 32)

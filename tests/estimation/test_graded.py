@@ -133,3 +133,10 @@ def test_longer_payloads_are_more_packets():
         routing.append(next(row for row in priced.rows if row.node == "n1").components_pj["routing"].value)
     # 2 spikes x packets x (7 out + 1 in + 0.5 for a hop east)
     assert routing == pytest.approx([2 * 2 * 8.5, 2 * 3 * 8.5])
+
+
+def test_what_the_width_of_a_payload_adds_on_a_chip_is_said(done):
+    said = "the width of graded payloads: a synaptic event has one price, whatever it is multiplied by"
+    assert said in done.energy("loihi2").left_out
+    assert said not in done.energy("dynapcnn").left_out  # it has no price of an event at all
+    assert said not in run(two_layers.PROGRAM).energy("loihi2").left_out
