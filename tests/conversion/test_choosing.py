@@ -137,7 +137,7 @@ def test_on_the_command_line(capsys, monkeypatch, tmp_path):
     assert made.timesteps == 1
     assert max(made.payload_bits(name) for name in made.neurons) <= 8
     refused = [
-        (["--preset", "graded", "--hardware", "odin"], "odin carry no payload: preset graded needs 2 bits or more; use --preset accurate"),
+        (["--preset", "graded", "--hardware", "odin"], "of odin carry no payload: preset graded needs 2 bits or more"),
         (["--preset", "graded", "--payload-bits", "17"], "payload_bits is 17; choose 2 to 16"),
         (["--preset", "paper", "--payload-bits", "8"], "preset paper has no payload_bits; choose preset graded"),
         (["--hardware", "nonsense"], "unknown chip 'nonsense'"),
