@@ -7,6 +7,7 @@ another package. Its name is that of the module or of the entry point, and is kn
 from __future__ import annotations
 
 from importlib import import_module
+from math import ceil, log2
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -28,6 +29,8 @@ MEMORY_BYTES = 2**30
 #: what the torch engine computes in
 DTYPES = ("float32", "float64", "bfloat16")
 
+#: the preset where nobody names one; it needs no payloads
+DEFAULT_PRESET = "accurate"
 GROUP = "ecmt_deploy.presets"
 _FOLDER = "ecmt_deploy.conversion.calibration"
 
@@ -58,6 +61,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     coding : coding of its programs, ``rate`` or ``differential``
     most_levels : levels n of a neuron (2n thresholds), at most, where ``levels`` does not say
     analog_readout_layer : whether the last linear layer takes its operand analog
+    least_payload_bits : bits that a chip's spikes must carry for it to be chosen there by itself; 1: none
     timesteps : steps T the program is meant for; the default of every later run
     levels : levels of a neuron, at most; ``None`` is ``most_levels``
     """
@@ -66,6 +70,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     coding: ClassVar[str]
     most_levels: ClassVar[int]
     analog_readout_layer: ClassVar[bool] = False
+    least_payload_bits: ClassVar[int] = 1
 
     timesteps: int = 4
     levels: int | None = None
@@ -79,6 +84,21 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     def level_limit(self) -> int:
         """Levels of a neuron, at most."""
         return self.most_levels if self.levels is None else self.levels
+
+    @property
+    def spike_bits(self) -> int:
+        """Bits that tell the spikes of a neuron apart, at most: level and sign, or none."""
+        return ceil(log2(2 * self.level_limit + 1))
+
+    def within(self, payload_bits: int) -> Preset:
+        """The same for a chip whose spikes carry so many bits (1: none).
+
+        Raises
+        ------
+        ConfigError
+            if it cannot be had there.
+        """
+        return self
 
     def for_model(self, model: nn.Module) -> Preset:
         """The same, with those options filled in that were left open and depend on the model."""
@@ -145,7 +165,7 @@ def _registered() -> list[EntryPoint]:
     return [*(EntryPoint(name, f"{_FOLDER}.{name}:PRESET", GROUP) for name in modules), *entry_points(group=GROUP)]
 
 
-def ConvertConfig(preset: str = "accurate", **options: Any) -> Preset:  # noqa: N802 - reads as what it makes
+def ConvertConfig(preset: str = DEFAULT_PRESET, **options: Any) -> Preset:  # noqa: N802 - reads as what it makes
     """How to convert a model: a preset by its name, and options of that preset.
 
     Parameters

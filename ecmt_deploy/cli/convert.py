@@ -28,17 +28,30 @@ def convert(
     crop_pct: Annotated[float | None, described("Edge of the crop divided by the edge of the resized image.", _OWN)] = None,
     interpolation: Annotated[str | None, described("How images are resized: bicubic, bilinear, ...", _OWN)] = None,
     input_size: Annotated[tuple[int, ...], values("Input size to build the model for: [C] H [W].", _OWN)] = (),
-    preset: Annotated[str, described("paper: rate coding; accurate: differential coding; or another that is installed.")] = (
-        "accurate"
-    ),
+    hardware: Annotated[
+        str | None, described("Chip by name, or .toml file, to convert for: its payloads bound those of the program.")
+    ] = None,
+    preset: Annotated[
+        str | None,
+        described(
+            "paper: rate coding; accurate: differential coding; graded: one event carries a value, for chips whose spikes have "
+            "payloads; or another that is installed.",
+            "accurate; with --hardware the one that pays least there",
+        ),
+    ] = None,
     levels: Annotated[
         int | None, described("Number of levels of a neuron; preset accurate uses at most this many.", "paper 8, accurate 15")
     ] = None,
     budget: Annotated[
-        float | None, described("Preset accurate: largest number of synaptic events per MAC after T steps.")
+        float | None, described("Presets accurate, graded: largest number of synaptic events per MAC after T steps.")
+    ] = None,
+    payload_bits: Annotated[
+        int | None, described("Preset graded: most bits of a payload, sign included.", "16, or those of --hardware")
     ] = None,
     calibration_samples: Annotated[int, described("Number of samples of the training split to calibrate on.")] = 64,
-    timesteps: Annotated[int, described("Number of time steps T to tune the program for.")] = 4,
+    timesteps: Annotated[
+        int | None, described("Number of time steps T to tune the program for.", "the preset's own: 4, of graded 1")
+    ] = None,
     mlp_bases: Annotated[
         Literal["fixed", "measured"] | None,
         described("Preset paper: bases of the neurons before an MLP's second layer.", "fixed in plain ViTs, else measured"),
@@ -47,9 +60,17 @@ def convert(
 ) -> None:
     """``ecmt-deploy convert``."""
     import ecmt_deploy as ecmt
+    from ecmt_deploy.config import DEFAULT_PRESET
+    from ecmt_deploy.conversion.choosing import choose
     from ecmt_deploy.report import tables
 
-    config = ecmt.ConvertConfig(preset=preset, levels=levels, timesteps=timesteps, budget=budget, mlp_bases=mlp_bases)
+    options = {"levels": levels, "timesteps": timesteps, "budget": budget, "payload_bits": payload_bits, "mlp_bases": mlp_bases}
+    options = {option: value for option, value in options.items() if value is not None}
+    if hardware is None:
+        config = ecmt.ConvertConfig(preset or DEFAULT_PRESET, **options)
+    else:
+        config, reason = choose(hardware, preset, **options)
+        output.say(reason)
     asked = {"mean": mean, "std": std, "crop_pct": crop_pct, "interpolation": interpolation, "input_size": input_size}
     preprocessing = {field: value for field, value in asked.items() if value not in (None, ())}
     program = ecmt.convert(

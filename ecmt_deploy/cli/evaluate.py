@@ -30,6 +30,9 @@ def evaluate(
         bool, flag("Compile neurons to fused kernels; takes a minute, pays off from thousands of images on.")
     ] = False,
     checkpoint: Annotated[Path | None, described("Checkpoint directory; a restarted run resumes from it.")] = None,
+    quantized_baseline: Annotated[
+        bool, flag("Measure the fewest bits at which plain quantisation of the same network is as accurate.")
+    ] = False,
     shard: Annotated[
         str | None, described("i/n: compute every n-th batch only, from the i-th; merge adds the checkpoints of all n.")
     ] = None,
@@ -42,13 +45,14 @@ def evaluate(
 
     options: dict[str, Any] = {
         "limit": limit, "labels": labels, "workers": workers, "checkpoint": checkpoint, "out": out, "say": output.say,
-        "execution": ecmt.Execution(device, dtype, round(memory * 2**30), compile),
+        "quantized_baseline": quantized_baseline, "execution": ecmt.Execution(device, dtype, round(memory * 2**30), compile),
     }  # fmt: skip
     if shard is None:
         result = ecmt.evaluate(program, data, timesteps, batch_size, **options)
         if this_process().rank == 0:
             analog, cosine = result.analog_accuracy, result.cosine
-            output.show(result, tables.accuracy(result.accuracy, result.agreement, analog, result.n_samples, cosine))
+            accuracy = tables.accuracy(result.accuracy, result.agreement, analog, result.n_samples, cosine)
+            output.show(result, accuracy, tables.quantized(result), soft_wrap=True)
         return
     done = ecmt.evaluate(program, data, timesteps, batch_size, shard=shard, **options)
     output.show(

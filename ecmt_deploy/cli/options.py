@@ -39,6 +39,12 @@ Labels = Annotated[
 ]
 Steps = Annotated[int | None, described("Number of time steps T.", "the number the program was converted for")]
 Limit = Annotated[int | None, described("Largest number of samples to use.")]
+AnnBits = Annotated[
+    int | None,
+    described(
+        "Width of the activations of the ANN that view (c) compares with.", "that of the payloads, else ceil(log2(T + 1))"
+    ),
+]
 Overwrite = Annotated[bool, flag("Replace a run that is already there.")]
 Workers = Annotated[
     int | None, described("Number of processes that read images; 0 for none.", "chosen from the data and the number of cores")

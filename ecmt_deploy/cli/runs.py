@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from ecmt_deploy.cli.options import (
     DEFAULT,
+    AnnBits,
     Labels,
     Limit,
     Output,
@@ -46,6 +47,7 @@ def energy(
     *,
     hardware: Annotated[tuple[str, ...], values("Chips by name (see `ecmt-deploy hardware`), or .toml files.")],
     out: Annotated[Path | None, described("File for the result: .json or .csv.")] = None,
+    ann_bits: AnnBits = None,
     output: Output = DEFAULT,
 ) -> None:
     """``ecmt-deploy energy``."""
@@ -53,7 +55,7 @@ def energy(
     from ecmt_deploy.report import tables
     from ecmt_deploy.report.remarks import notes
 
-    energies = ecmt.energy(run, hardware, out=out)
+    energies = ecmt.energy(run, hardware, ann_bits=ann_bits, out=out)
     output.show(energies, tables.energy(energies, output.width), *(f"- {line}" for line in notes(energies)))
 
 
@@ -64,6 +66,7 @@ def report(
     hardware: Annotated[tuple[str, ...], values("Chips by name, or .toml files.", "those that come with the project")] = (),
     out: Annotated[Path, described("Page to write (.html), or its data (.json).")] = Path("report.html"),
     trace: Annotated[Path | None, described("Trace of the same program to include, as written by trace --out.")] = None,
+    ann_bits: AnnBits = None,
     bibtex: Annotated[bool, flag("Print the sources of the chips as BibTeX, too.")] = False,
     output: Output = DEFAULT,
 ) -> None:
@@ -73,7 +76,7 @@ def report(
     from ecmt_deploy.chips import bibtex as sources_of
 
     entries = sources_of(map(ecmt.hardware, hardware or available())) if bibtex else ""
-    ecmt.report(runs, out, hardware, trace)
+    ecmt.report(runs, out, hardware, trace, ann_bits)
     if bibtex and not output.json:
         output.say(f"wrote {out}")
         sys.stdout.write(entries)
@@ -82,14 +85,25 @@ def report(
 
 
 def sweep(
-    programs: Annotated[tuple[Path, ...], described("Program files (.nir).")],
+    programs: Annotated[
+        tuple[Path, ...], described("Program files (.nir); with --preset the name of a model, as for convert.")
+    ],
     /,
     *,
     hardware: Annotated[tuple[str, ...], values("Chips by name (see `ecmt-deploy hardware`), or .toml files.")],
-    timesteps: Annotated[
-        str, described("Numbers of time steps: 1:8 is 1 to 8, 1:8:2 every second of them, 1,2,4 these three.")
-    ],
     out: Annotated[Path, described("Directory for the runs, summary.csv, summary.json and report.html.")],
+    timesteps: Annotated[
+        str | None,
+        described(
+            "Numbers of time steps: 1:8 is 1 to 8, 1:8:2 every second of them, 1,2,4 these three.",
+            "what each program was converted for; of --preset each one's own",
+        ),
+    ] = None,
+    preset: Annotated[
+        tuple[str, ...], values("Presets to convert the model with and to compare, such as accurate,graded.", "none")
+    ] = (),
+    budget: Annotated[str | None, described("Budgets to convert each preset that has them with, such as 0.3,0.5,1.")] = None,
+    calibration_samples: Annotated[int, described("With --preset: number of samples to calibrate on.")] = 64,
     data: Annotated[str | None, described("Dataset, as for simulate.", "what each program was calibrated on")] = None,
     limit: Limit = None,
     target: Annotated[str, described("Target to run on: torch, reference or lava.")] = "torch",
@@ -102,8 +116,13 @@ def sweep(
     """``ecmt-deploy sweep``."""
     import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
+    from ecmt_deploy.runs.presets import parse_budgets
 
     say = output.say if sys.stderr.isatty() else (lambda line: None)
-    compared = ecmt.sweep(programs, hardware, timesteps, out, data, limit, target, precision, say, labels)
+    compared = ecmt.sweep(
+        programs, hardware, timesteps, out, data, limit, target, precision, say, labels,
+        presets=[name for given in preset for name in given.split(",")], budgets=parse_budgets(budget) if budget else (),
+        calibration_samples=calibration_samples,
+    )  # fmt: skip
     wrote = ", ".join(str(out / name) for name in ("report.html", "summary.csv", "summary.json"))
     output.show(compared, tables.compared(compared, output.width), f"wrote {wrote}")

@@ -15,6 +15,8 @@ from ecmt_deploy.program.activity import Counts
 
 #: called with a node's name and values (B, ...)
 Observer = Callable[[str, Tensor], None]
+#: called with a neuron's name and its operand (B, ...), gives what goes on in its place
+Passing = Callable[[str, Tensor], Tensor]
 
 
 @dataclass
@@ -36,15 +38,16 @@ class RunContext:
     identity : whether neurons pass their membrane on, which makes the analog network
     watch_neurons : called with a neuron's name and its operand (B, ...), step after step
     watch_streams : called with a node's name and its stream (B, ...), step after step
+    passing : of a run of one step, what takes the place of a neuron's operand
     spiking : the one neuron that spikes all the same; :attr:`membrane` then has what it has not sent at the end
     """
 
     def __init__(
         self, plan: Plan, names: Iterable[str], *, compiled: bool = False, identity: bool = False, spiking: str | None = None,
-        watch_neurons: Observer | None = None, watch_streams: Observer | None = None,
+        watch_neurons: Observer | None = None, watch_streams: Observer | None = None, passing: Passing | None = None,
     ) -> None:  # fmt: skip
         self.plan, self.compiled, self.identity, self.spiking = plan, compiled, identity, spiking
-        self.watch_neurons, self.watch_streams = watch_neurons, watch_streams
+        self.watch_neurons, self.watch_streams, self.passing = watch_neurons, watch_streams, passing
         self.nodes = {name: NodeRun() for name in names}
         self.membrane: Tensor | None = None
         self._extremes: list[tuple[str, Tensor, Tensor]] = []
@@ -52,8 +55,8 @@ class RunContext:
 
     @property
     def watched(self) -> bool:
-        """Whether somebody looks at streams, so that they have to be what the program says, one by one."""
-        return self.watch_neurons is not None or self.watch_streams is not None
+        """Whether somebody looks at streams, or changes them, so that they have to be what the program says, one by one."""
+        return not (self.watch_neurons is self.watch_streams is self.passing is None)
 
     def passes_on(self, name: str) -> bool:
         """Whether neuron ``name`` sends its membrane as it is."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ecmt_deploy.config import MEMORY_BYTES, Execution, require_timesteps
 from ecmt_deploy.door import ProgramLike, as_program
 from ecmt_deploy.engine.base import as_tensor, torch_op
-from ecmt_deploy.engine.context import Observer, RunContext
+from ecmt_deploy.engine.context import Observer, Passing, RunContext
 from ecmt_deploy.engine.firing import require_compiler
 from ecmt_deploy.engine.memory import keep_freed_memory
 from ecmt_deploy.engine.plan import Plan
@@ -127,12 +127,13 @@ class SpikingModel(nn.Module):
         return self._run(x, self.program.timesteps if timesteps is None else timesteps, self._context())
 
     @torch.no_grad()
-    def analog(self, x: Tensor, observe: Observer | None = None) -> Tensor:
+    def analog(self, x: Tensor, observe: Observer | None = None, passing: Passing | None = None) -> Tensor:
         """Outputs (B, classes) with neurons as identity: those of the original model.
 
-        ``observe`` is called with the name and the input (B, ...) of every neuron.
+        ``observe`` is called with the name and the input (B, ...) of every neuron; what ``passing`` gives for these goes on in
+        place of the input.
         """
-        return self._run(x, 1, self._context(identity=True, watch_neurons=observe))[0]
+        return self._run(x, 1, self._context(identity=True, watch_neurons=observe, passing=passing))[0]
 
     @torch.no_grad()
     def alone(self, name: str, x: Tensor, timesteps: int) -> tuple[Tensor, Tensor]:

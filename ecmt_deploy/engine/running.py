@@ -89,6 +89,9 @@ class Runner:
                 run.watch_range(name, signals[source].value)
             if run.watch_neurons and op.node.role == "neuron":
                 operands[0] = _show(chunk, name, operands[0], run.watch_neurons)
+            if run.passing and op.node.role == "neuron":
+                (operand,) = operands[0].increments(chunk)
+                operands[0] = operands[0]._replace(value=run.passing(name, operand)[None], spikes=None)
             signals[name] = op(chunk, *operands)
             if chunk.samples is not None:
                 events[name] = signals[name].without_value()

@@ -93,7 +93,7 @@ def static_bill(hardware: Hardware, placement: Placement, time: Timing | None) -
     return bill
 
 
-def left_out(hardware: Hardware, placement: Placement, time: Timing | None) -> Iterator[str]:
+def left_out(program: Program, hardware: Hardware, placement: Placement, time: Timing | None) -> Iterator[str]:
     """What no count covers, with the reason; a phrase each, to follow "not priced: "."""
     contained = covered(hardware.prices)
     placed = routed(hardware, placement)
@@ -104,6 +104,8 @@ def left_out(hardware: Hardware, placement: Placement, time: Timing | None) -> I
     packet = hardware.limits.payload_bits_per_packet
     if placed and not binary(hardware) and packet is None and "message_pj" not in contained:
         yield "longer packets: what a packet carries is unknown; every message is one packet"
+    if "synop_pj" in hardware.prices and any(program.nodes[name].graded for name in program.neurons):
+        yield "the width of graded payloads: a synaptic event has one price, whatever it is multiplied by"
     yield from _power(hardware, placement, time)
     if time is None:
         published = hardware.times or hardware.barrier

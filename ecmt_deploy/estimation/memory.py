@@ -1,8 +1,8 @@
 """View (c): memory included, against the same network quantised, one memory model for both.
 
 Sources: Lemaire et al. 2022 (accesses of a spiking layer; energy of an access piecewise linear in the size of its memory);
-Yan et al., arXiv 2409.08290 (the ANN to compare with has activations of ceil(log2(T + 1)) bits). ``docs/energy.md`` has the
-formulas.
+Yan et al., arXiv 2409.08290 (the ANN to compare with has activations of ceil(log2(T + 1)) bits; where events carry graded
+payloads, as many bits as those). ``docs/energy.md`` has the formulas.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ from typing import NamedTuple
 import msgspec
 
 from ecmt_deploy.chips import Hardware, Memory
-from ecmt_deploy.errors import HardwareError
+from ecmt_deploy.errors import ConfigError, HardwareError
 from ecmt_deploy.estimation.bill import sums
 from ecmt_deploy.estimation.result import MemoryRow, MemoryView
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity, Counts
 from ecmt_deploy.program.ops import Op
 
+#: widest activations of an ANN to compare with
+MOST_ANN_BITS = 32
 #: widths where neither the program nor the memory model's chip says any: those of this project's integer programs
 WEIGHT_BITS, STATE_BITS = 8, 24
-#: widths of an image, the operand of an encoding layer, and of a spike's payload
+#: widths of an image, the operand of an encoding layer, and of the level of a spike without a graded payload
 IMAGE_BITS, PAYLOAD_BITS = 8, 8
 
 
@@ -51,11 +53,18 @@ def access_pj(memory: Memory, size: float, bits: float) -> float:
 
 
 class _Model(msgspec.Struct, frozen=True):
-    """Prices of accesses and arithmetic, and the widths of the ANN and of a program that does not say its own."""
+    """Prices of accesses and arithmetic, and the widths of a program that does not say its own.
+
+    Attributes
+    ----------
+    asked_bits : width of all the ANN's activations, if somebody chose it
+    ann_bits : otherwise, of operands without graded payloads
+    """
 
     memory: Memory
     mul8_pj: float
     add_pj: float
+    asked_bits: int | None
     ann_bits: int
     weight_bits: int
     state_bits: int
@@ -68,28 +77,48 @@ class _Model(msgspec.Struct, frozen=True):
         """A multiply, of as many 8 by 8 bit ones as its widths hold, and a 32-bit add."""
         return self.mul8_pj * a_bits * b_bits / 64 + self.add_pj
 
+    def ann_width(self, payload_bits: int | None) -> int:
+        """Width of the ANN's activations where the program has events of such payloads (``None``: not graded)."""
+        return self.asked_bits or payload_bits or self.ann_bits
+
 
 def has_model(hardware: Hardware) -> bool:
     """Whether a chip's file has a model of memories, and the arithmetic that goes with it."""
     return hardware.memory is not None and {"int8_mul_pj", "int32_add_pj"} <= hardware.operations.keys()
 
 
-def memory_view(activity: Activity, program: Program, hardware: Hardware) -> MemoryView:
+def require_ann_bits(bits: int | None) -> None:
+    """Refuse what is no width of activations, with a :class:`ConfigError`."""
+    if bits is not None and not (hasattr(bits, "__index__") and 1 <= bits <= MOST_ANN_BITS):
+        raise ConfigError(f"ann_bits is {bits}; the ANN's activations have 1 to {MOST_ANN_BITS} bits, for example 8")
+
+
+def memory_view(activity: Activity, program: Program, hardware: Hardware, asked_bits: int | None = None) -> MemoryView:
     """The view, with the memories and operations of ``hardware``.
+
+    Parameters
+    ----------
+    asked_bits : width of the ANN's activations; ``None``: that of the operand's payloads where they are graded (in a program
+        that has such, of any other operand that of the widest), otherwise :func:`ann_bits`
 
     Raises
     ------
+    ConfigError
+        if ``asked_bits`` is no width.
     HardwareError
-        if it has none.
+        if the chip has no model of memories.
     """
+    require_ann_bits(asked_bits)
     if hardware.memory is None or not has_model(hardware):
         raise HardwareError(f"{hardware.name}: no memory, int8_mul_pj or int32_add_pj; expected a model of memories")
     limits = hardware.limits
+    payloads = [bits for name in program.neurons if (bits := program.payload_bits(name)) is not None]
     model = _Model(
         hardware.memory,
         hardware.operations["int8_mul_pj"].value,
         hardware.operations["int32_add_pj"].value,
-        ann_bits(activity.timesteps),
+        asked_bits,
+        max(payloads, default=ann_bits(activity.timesteps)),
         int(limits.weight_bits.value) if limits.weight_bits else WEIGHT_BITS,
         int(limits.state_bits.value) if limits.state_bits else STATE_BITS,
     )
@@ -98,9 +127,11 @@ def memory_view(activity: Activity, program: Program, hardware: Hardware) -> Mem
         node = program.nodes[name]
         if node.role in ("synapse", "product") and counts.dense_macs:
             rows[name] = _row(name, node, counts, activity, program, model)
+    widths = [row.ann_bits for name, row in rows.items() if name not in program.encoding]
     return MemoryView(
         model=hardware.name,
-        ann_bits=model.ann_bits,
+        ann_bits=max(widths, default=model.ann_width(None)),
+        ann_bits_of="asked" if asked_bits else "payloads" if payloads else "steps",
         rows=rows,
         snn_pj=sums(row.snn_pj for row in rows.values()),
         ann_pj=sums(row.ann_pj for row in rows.values()),
@@ -115,25 +146,27 @@ class _Costs(NamedTuple):
     ann: dict[str, float]
 
 
-def _of_weights(weights: int, operand: int, bits: tuple[int, int], ann: int, model: _Model) -> _Costs:
-    """A node with so many weights and operand elements; widths of weights and analog operands, and of the ANN's operands."""
-    weight_bits, analog_bits = bits
+def _of_weights(weights: int, operand: int, bits: tuple[int, int, int], ann: int, model: _Model) -> _Costs:
+    """A node with so many weights and operand elements; widths of payloads, weights and analog operands, and of the ANN's
+    operands."""
+    payload_bits, weight_bits, analog_bits = bits
     read = {"weight_memory": model.read(weights, weight_bits)}
     return _Costs(
-        {"arithmetic": model.mac(PAYLOAD_BITS, weight_bits), **read},
+        {"arithmetic": model.mac(payload_bits, weight_bits), **read},
         {"arithmetic": model.mac(analog_bits, weight_bits), **read, "operand_memory": model.read(operand, analog_bits)},
         {"arithmetic": model.mac(ann, weight_bits), **read, "operand_memory": model.read(operand, ann)},
     )
 
 
-def _of_product(operands: Sequence[int], state_bits: int, ann: int, model: _Model) -> _Costs:
+def _of_product(operands: Sequence[int], payloads: Sequence[int], state_bits: int, ann: Sequence[int], model: _Model) -> _Costs:
     """A product of two activations: an event reads the running sum of the other operand in place of a weight (which of the two,
-    counts do not say: the mean)."""
+    counts do not say: the mean); sizes of the operands, widths of their payloads and of the ANN's operands."""
     both = sum(model.read(size, state_bits) for size in operands)
+    read = sum(model.read(size, bits) for size, bits in zip(operands, ann, strict=True))
     return _Costs(
-        {"arithmetic": model.mac(PAYLOAD_BITS, state_bits), "operand_memory": both / 2},
+        {"arithmetic": sum(model.mac(bits, state_bits) for bits in payloads) / 2, "operand_memory": both / 2},
         {"arithmetic": model.mac(state_bits, state_bits), "operand_memory": both},
-        {"arithmetic": model.mac(ann, ann), "operand_memory": sum(model.read(size, ann) for size in operands)},
+        {"arithmetic": model.mac(*ann), "operand_memory": read},
     )
 
 
@@ -143,15 +176,18 @@ def _row(name: str, node: Op, counts: Counts, activity: Activity, program: Progr
     synops, macs, dense = (count / activity.n_samples for count in (counts.synops, counts.macs, counts.dense_macs))
     state_bits = int(node.format.state_bits) if node.format else model.state_bits
     encoding = name in program.encoding
-    bits = IMAGE_BITS if encoding else model.ann_bits
+    graded = [program.payload_bits(operand) for operand in program.operands[name]]
+    payloads = [bits or PAYLOAD_BITS for bits in graded]
+    ann_widths = [IMAGE_BITS if encoding else model.ann_width(bits) for bits in graded]
     if node.role == "product":
-        costs = _of_product(operands, state_bits, bits, model)
+        costs = _of_product(operands, payloads, state_bits, ann_widths, model)
     else:
-        widths = int(getattr(node.format, "weight_bits", model.weight_bits)), state_bits
-        costs = _of_weights(node.weight.size, operands[0], widths, bits, model)
-    ann = sums([_times(costs.ann, dense), {"output_memory": outputs * model.read(outputs, bits)}])
+        widths = payloads[0], int(getattr(node.format, "weight_bits", model.weight_bits)), state_bits
+        costs = _of_weights(node.weight.size, operands[0], widths, ann_widths[0], model)
+    ann_bits = max(ann_widths)
+    ann = sums([_times(costs.ann, dense), {"output_memory": outputs * model.read(outputs, ann_bits)}])
     if encoding:  # the same in both
-        return MemoryRow(ann, ann, (synops + macs) / dense, None, sum(ann.values()), dense)
+        return MemoryRow(ann, ann, (synops + macs) / dense, None, sum(ann.values()), dense, ann_bits)
 
     state = {"state_memory": 2 * model.read(outputs, state_bits)}  # read and written
     event = sums([costs.event, state])
@@ -169,6 +205,7 @@ def _row(name: str, node: Op, counts: Counts, activity: Activity, program: Progr
         break_even_events_per_mac=room / (sum(event.values()) * dense) + macs / dense if spiking and room > 0 else None,
         fixed_pj=sum(fixed.values()),
         dense_macs=dense,
+        ann_bits=ann_bits,
     )
 
 

@@ -1,15 +1,16 @@
 """View (a): the papers' estimate, and what it leaves out.
 
 E = 4.6 pJ x MACs of analog operands + 0.9 pJ x T x rate x MACs of spiking ones: an fp32 multiply-accumulate and an fp32
-accumulation at 45 nm (Horowitz, ISSCC 2014).
+accumulation at 45 nm (Horowitz, ISSCC 2014). An event whose payload is any number is multiplied by its weight: 4.6 pJ too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from ecmt_deploy.estimation.bill import sums
 from ecmt_deploy.estimation.result import MemoryView, PaperView, Row
+from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
 
 #: an accumulation and a multiply-accumulate in fp32 at 45 nm (Horowitz, ISSCC 2014), in pJ
@@ -19,19 +20,24 @@ PAPER_MAC_PJ = 4.6
 _COUNTED = ("synapse", "product", "mac")
 
 
-def paper_view(activity: Activity, encoding: Collection[str], arithmetic: Iterable[Row], memory: MemoryView) -> PaperView:
-    """The view.
+def event_pj(program: Program, name: str) -> float:
+    """What an event costs at a node: a multiply-accumulate where events with a graded payload reach it."""
+    graded = any(program.payload_bits(operand) is not None for operand in program.operands[name])
+    return PAPER_MAC_PJ if graded else PAPER_AC_PJ
+
+
+def paper_view(activity: Activity, program: Program, arithmetic: Iterable[Row], memory: MemoryView) -> PaperView:
+    """The view; the encoding layers are left out of both sides.
 
     Parameters
     ----------
-    encoding : the encoding layers, left out of both sides
     arithmetic : the same counts priced with 45 nm arithmetic, for what the estimate leaves out
     memory : view (c), for the same
     """
-    samples = activity.n_samples
-    others = [counts for name, counts in activity.items() if name not in encoding]
-    snn = sum(counts.synops * PAPER_AC_PJ + counts.macs * PAPER_MAC_PJ for counts in others) / samples
-    ann = sum(counts.dense_macs for counts in others) * PAPER_MAC_PJ / samples
+    samples, encoding = activity.n_samples, program.encoding
+    others = {name: counts for name, counts in activity.items() if name not in encoding}
+    snn = sum(n.synops * event_pj(program, name) + n.macs * PAPER_MAC_PJ for name, n in others.items()) / samples
+    ann = sum(counts.dense_macs for counts in others.values()) * PAPER_MAC_PJ / samples
     left_out: dict[str, float] = {}
     rows = list(arithmetic)
     for row in rows:

@@ -27,6 +27,7 @@ def energy(
     hardware: ChipLike | None = None,
     placement: Placement | None = None,
     arithmetic: ChipLike = ARITHMETIC,
+    ann_bits: int | None = None,
 ) -> Energy:
     """Price counts; arguments and errors as of :func:`ecmt_deploy.energy`."""
     if hardware is None:  # energy(run, chip)
@@ -46,15 +47,17 @@ def energy(
         raise RunError("the placement is not of this program: it has nodes that the program has not; place this program")
     if placement.hardware != hardware.name:
         raise RunError(f"the program is placed on {placement.hardware}, and the prices are {hardware.name}'s; place it there")
-    return _priced(activity, program, hardware, placement, arithmetic)
+    return _priced(activity, program, hardware, placement, arithmetic, ann_bits)
 
 
-def _priced(activity: Activity, program: Program, hardware: Hardware, placement: Placement, arithmetic: Hardware) -> Energy:
+def _priced(
+    activity: Activity, program: Program, hardware: Hardware, placement: Placement, arithmetic: Hardware, ann_bits: int | None
+) -> Energy:
     time = timing(activity, program, hardware, placement)
     static = static_bill(hardware, placement, time)
     rows = chip_rows(activity, program, hardware, placement, tariff(hardware, bool(static.components)))
     at_45_nm = chip_rows(activity, program, arithmetic, None, tariff(arithmetic))
-    memory = memory_view(activity, program, hardware if has_model(hardware) else arithmetic)
+    memory = memory_view(activity, program, hardware if has_model(hardware) else arithmetic, ann_bits)
     components = sums([*(row.components_pj for row in rows), static.components])
     total = sum(components.values(), NOTHING)
     return Energy(
@@ -66,9 +69,9 @@ def _priced(activity: Activity, program: Program, hardware: Hardware, placement:
         components_pj=components,
         total_pj=total,
         unpriced=sums(row.unpriced for row in rows),
-        left_out=tuple(left_out(hardware, placement, time)),
+        left_out=tuple(left_out(program, hardware, placement, time)),
         bounds=tuple(sorted(static.bounds.union(*(row.bounds for row in rows)))),
-        paper=paper_view(activity, program.encoding, at_45_nm, memory),
+        paper=paper_view(activity, program, at_45_nm, memory),
         memory=memory,
         timing=time,
         energy_delay_nj_ms=total * time.latency_us * 1e-6 if time else None,  # 1 pJ us is 1e-6 nJ ms
@@ -76,6 +79,7 @@ def _priced(activity: Activity, program: Program, hardware: Hardware, placement:
         chips=placement.chips,
         obstacles=_obstacles(placement),
         events_per_mac=activity.events_per_mac(program.encoding),
+        payload_bits=activity.payload_bits(program.spike_bits),
         encoding=tuple(sorted(program.encoding)),
         synop_pj=hardware.prices["synop_pj"].value if "synop_pj" in hardware.prices else None,
     )

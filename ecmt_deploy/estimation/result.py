@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 
@@ -34,8 +36,9 @@ class PaperView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes
     ----------
-    snn_pj, ann_pj : events x 0.9 + analog MACs x 4.6, and dense MACs x 4.6, the encoding layers left out of both
-    ratio : snn / ann = 0.9 / 4.6 x events per MAC where no analog MAC is left; ``None`` without dense MACs
+    snn_pj, ann_pj : events x 0.9 (4.6 of those with a graded payload, which are multiplied) + analog MACs x 4.6, and dense
+        MACs x 4.6, the encoding layers left out of both
+    ratio : snn / ann = 0.9 / 4.6 x events per MAC where no analog MAC and no graded payload is; ``None`` without dense MACs
     left_out_pj : what the figure leaves out and 45 nm arithmetic prices: encoding, neuron, ecm, memory
     total_pj : with all that
     unpriced : what it leaves out and nothing prices, counts per inference by name
@@ -60,6 +63,7 @@ class MemoryRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         nothing spikes
     fixed_pj : what spiking costs without any event
     dense_macs : of the ANN, per inference
+    ann_bits : width of the ANN's activations here, of two operands the wider
     """
 
     snn_pj: dict[str, float]
@@ -68,21 +72,25 @@ class MemoryRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     break_even_events_per_mac: float | None
     fixed_pj: float
     dense_macs: float
+    ann_bits: int
 
 
 class MemoryView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """View (c): memory included, against an ANN quantised to ``ann_bits`` = ceil(log2(T + 1)) bits, one memory model for both.
+    """View (c): memory included, against an ANN with activations of ``ann_bits`` bits, one memory model for both.
 
     Attributes
     ----------
     model : which memory model
-    ann_bits : width of the ANN's activations (Yan et al., arXiv 2409.08290)
+    ann_bits : width of the ANN's activations; where rows differ the widest, encoding layers left out (a row has its own)
+    ann_bits_of : what it is: ``steps``, ceil(log2(T + 1)) (Yan et al., arXiv 2409.08290); ``payloads``, node by node the width
+        of the graded payloads that reach it; ``asked``, what the caller chose
     rows : by node
     snn_pj, ann_pj : sums by part
     """
 
     model: str
     ann_bits: int
+    ann_bits_of: Literal["steps", "payloads", "asked"]
     rows: dict[str, MemoryRow]
     snn_pj: dict[str, float]
     ann_pj: dict[str, float]
@@ -156,6 +164,7 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cores, chips, obstacles : of the placement: how many (``None`` where the chip states no limits, or not how many cores it
         has), and what does not fit, a sentence each
     events_per_mac : (synops + macs) / dense MACs, the encoding layers left out of both; ``None`` if there is nothing else
+    payload_bits : mean bits of a spike in the program, its level and sign or its graded payload; ``None`` without spikes
     encoding : the encoding layers
     synop_pj : the chip's price of a synaptic event, ``None`` if unknown
     """
@@ -178,6 +187,7 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chips: int | None
     obstacles: tuple[str, ...]
     events_per_mac: float | None
+    payload_bits: float | None
     encoding: tuple[str, ...]
     synop_pj: float | None
 

@@ -46,14 +46,8 @@ def routed(hardware: Hardware, placement: Placement) -> bool:
 def stranded(program: Program, placement: Placement) -> frozenset[str]:
     """Nodes that send to, or from, a unit that no core can hold: at least part of their messages has no way."""
     coreless = {node for unit in placement.units if not unit.cores for node in unit.nodes}
-    emitters: dict[str, frozenset[str]] = {}  # of each stream, through wiring
-    found = set(coreless)
-    for name, operands in program.operands.items():
-        arriving = frozenset[str]().union(*(emitters[operand] for operand in operands))
-        if name in coreless:
-            found |= arriving
-        emitters[name] = arriving if program.nodes[name].role == "movement" else frozenset({name})
-    return frozenset(found)
+    arriving = (program.emitters[operand] for name in coreless for operand in program.operands[name])
+    return frozenset(coreless).union(*arriving)
 
 
 def packets_of(node: Op) -> str:

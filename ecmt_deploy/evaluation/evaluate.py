@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from ecmt_deploy.door import ProgramLike, as_steps, labelled
 from ecmt_deploy.engine import SpikingModel, load
 from ecmt_deploy.errors import ConfigError, DataError, RunError
+from ecmt_deploy.evaluation.baseline import fewest_bits
 from ecmt_deploy.evaluation.score import LARGEST, RESOLUTION, Evaluation, Score, zero
 from ecmt_deploy.program.activity import Activity
 
@@ -23,6 +25,7 @@ def evaluate(
     batch_size: int = 32,
     data: str | None = None,
     progress: Callable[[int], None] | None = None,
+    quantized_baseline: bool = False,
 ) -> Evaluation:
     """Evaluate a program on samples; arguments and errors as of :func:`ecmt_deploy.evaluate`."""
     model = load(model)
@@ -31,13 +34,47 @@ def evaluate(
     if len(program.output_shape) != 1:
         raise ConfigError(f"the program's readout has shape {program.output_shape}; accuracy is of a vector of classes")
     score = zero(program.nodes, steps)
-    for images, labels in labelled(batches, program.input_shape, program.output_shape[-1], batch_size):
+    read: Iterable[tuple[np.ndarray, np.ndarray]] = labelled(batches, program.input_shape, program.output_shape[-1], batch_size)
+    if quantized_baseline:  # goes over the samples again and again, which an iterator gives once
+        read = list(read)
+    for images, labels in read:
         score += score_batch(model, images, labels, steps, batch_size)
         if progress:
             progress(score.n_samples)
     if score.n_samples == 0:
         raise DataError(f"{data or 'the data'}: there are no samples to evaluate")
-    return score.evaluation(data, program.provenance.model)
+    result = score.evaluation(data, program.provenance.model)
+    if quantized_baseline:
+        result = with_baseline(result, model, score, lambda: read, next(iter(read))[0])
+    return result
+
+
+def with_baseline(
+    result: Evaluation,
+    model: SpikingModel,
+    score: Score,
+    read: Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]],
+    first: np.ndarray,
+    **how: Any,
+) -> Evaluation:
+    """A result with the fewest bits of the plainly quantised network; ``score`` is that of all samples.
+
+    Parameters
+    ----------
+    read : gives this process's batches of images and labels, as often as it is called
+    first, how : see :func:`~ecmt_deploy.evaluation.baseline.fewest_bits`
+    """
+    if score.agreeing is None:
+        raise ValueError("a score without the analog program has no agreement to reach")
+
+    def on_device(images: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(images)).to(model.device)
+
+    def batches() -> Iterator[Tensor]:
+        return (on_device(images) for images, _ in read())
+
+    found = fewest_bits(model, batches, on_device(first), score.agreeing[-1], score.n_samples, **how)
+    return msgspec.structs.replace(result, quantized=found)
 
 
 def score_batch(model: SpikingModel, images: np.ndarray, labels: np.ndarray, timesteps: int, batch_size: int) -> Score:

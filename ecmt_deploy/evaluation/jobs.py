@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -19,9 +20,10 @@ from ecmt_deploy.config import Execution
 from ecmt_deploy.door import as_steps
 from ecmt_deploy.engine import SpikingModel, load
 from ecmt_deploy.errors import ConfigError, RunError
+from ecmt_deploy.evaluation.baseline import largest_operands
 from ecmt_deploy.evaluation.checkpoints import MEND, Checkpoint, Origin, Saver, checkpoint_path, resume
-from ecmt_deploy.evaluation.evaluate import require_batch_size, score_batch
-from ecmt_deploy.evaluation.score import Evaluation, write_evaluation
+from ecmt_deploy.evaluation.evaluate import require_batch_size, score_batch, with_baseline
+from ecmt_deploy.evaluation.score import Evaluation, Score, write_evaluation
 from ecmt_deploy.evaluation.shards import Shard, difference
 from ecmt_deploy.evaluation.torchrun import process_group, refuse, this_process
 from ecmt_deploy.files import require_out, sha256
@@ -62,12 +64,14 @@ class EvaluateJob(Job, frozen=True, kw_only=True):
     execution : how the engine runs
     checkpoint : checkpoint directory; a restarted job resumes from it
     workers : processes that read samples (see :meth:`ecmt_deploy.data.Dataset.batches`)
+    quantized_baseline : measure the fewest bits of the plainly quantised network too; not of a shard
     """
 
     batch_size: int = 32
     execution: Execution = Execution()
     checkpoint: Path | None = None
     workers: int | None = None
+    quantized_baseline: bool = False
 
 
 def evaluate_file(job: EvaluateJob, say: Callable[[str], None] = lambda line: None) -> Evaluation:
@@ -99,7 +103,10 @@ def evaluate_file(job: EvaluateJob, say: Callable[[str], None] = lambda line: No
             say(f"{job.checkpoint}: {before} of {origin.n_samples} samples are counted already")
         processes = f" (process 1 of {process.size})" if process.size > 1 else ""
         done = _finish(job, model, dataset, checkpoint, f"evaluate {job.program.name}{processes}", show=first)
-        result = functools.reduce(operator.add, process.gather(done.score)).evaluation(job.data, origin.model)
+        score = functools.reduce(operator.add, process.gather(done.score))
+        result = score.evaluation(job.data, origin.model)
+        if job.quantized_baseline:
+            result = _with_baseline(job, result, model, score, dataset, done, process.gather, show=first)
         if job.out is not None and first:
             write_evaluation(job.out, result)
     return result
@@ -118,6 +125,8 @@ def evaluate_shard(job: EvaluateJob, say: Callable[[str], None] = lambda line: N
         refuse(f"--shard {job.shard} has no whole result to write; leave out --out, and give it to merge when all are done")
     if this_process().launched:
         refuse("--shard is for processes that torchrun did not start; leave it out, torchrun's divide the work by themselves")
+    if job.quantized_baseline:
+        refuse("--quantized-baseline needs the agreement on all samples; leave it out with --shard, or evaluate undivided")
     model, dataset, checkpoint = _begin(job, job.shard)
     if done := checkpoint.done:
         say(f"{job.checkpoint}: {done} of the {len(checkpoint.batches)} batches of shard {job.shard} are done already")
@@ -129,6 +138,8 @@ def _begin(job: EvaluateJob, shard: Shard) -> tuple[SpikingModel, datasets.Datas
     model = load(job.program).to(choose_device(job.execution.device))
     model.use(job.execution)
     program = model.program
+    if job.quantized_baseline:
+        largest_operands(program)
     steps = as_steps(job.timesteps, program)
     require_batch_size(job.batch_size)
     dataset = evaluation_data(program, job.data, job.limit, job.labels)
@@ -166,6 +177,26 @@ def _finish(
             if bar:
                 bar(saver.latest.n_samples - done.n_samples)
     return saver.latest
+
+
+def _with_baseline(
+    job: EvaluateJob, result: Evaluation, model: SpikingModel, score: Score, dataset: datasets.Dataset, shard: Checkpoint,
+    gather: Callable[[Any], list[Any]], show: bool,
+) -> Evaluation:  # fmt: skip
+    """The result with the fewest bits of the plainly quantised network, on this process's samples and the others'."""
+    size, own = job.batch_size, dataset.take(msgspec.structs.replace(shard, done=0).remaining)
+
+    def read() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        return own.batches(size, workers=job.workers, pin_memory=model.device.type == "cuda")
+
+    ((first, _),) = dataset.take(range(min(size, len(dataset)))).batches(size)
+    with progress("plain quantisation", None) if show else nullcontext() as bar:
+
+        def tell(bits: int) -> None:
+            if bar:
+                bar(0, f"plain quantisation to {bits} bits")
+
+        return with_baseline(result, model, score, read, first, gather=gather, progress=tell)
 
 
 def evaluation_data(program: Program, data: str, limit: int | None, labels: datasets.Labels = "name") -> datasets.Dataset:

@@ -42,6 +42,20 @@ class Spread(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     worst: tuple[float, ...]
 
 
+class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The same network plainly quantised, weights as they are (:mod:`~ecmt_deploy.evaluation.baseline`).
+
+    Attributes
+    ----------
+    bits : fewest bits of its activations with which it agrees with the analog program on as many of the samples as the
+        spiking program does after T steps; ``None`` where 16 are too few
+    agreement : share of the samples on which it agrees, by width, for every width that was tried
+    """
+
+    bits: int | None
+    agreement: dict[int, float]
+
+
 class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an evaluation measured.
 
@@ -55,6 +69,7 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cosine : of the readout with the analog one, sample by sample
     relative_error : distance of the readout from the analog one, over the norm of that, sample by sample
     data, model : what was evaluated, where known
+    quantized : the same network plainly quantised, where that was measured
     """
 
     n_samples: int
@@ -67,6 +82,7 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     relative_error: Spread
     data: str | None = None
     model: str | None = None
+    quantized: Baseline | None = None
 
     def __repr__(self) -> str:
         right = "".join(f"{share:.2%} right, " for share in self.accuracy[-1:])

@@ -57,6 +57,7 @@ def place(program: ProgramLike, hardware: ChipLike) -> Placement:
         chips=chips,
         mesh=terms.mesh,
         obstacles=(
+            *obstacles.payloads(program, hardware),
             *obstacles.abilities(program, hardware),
             *obstacles.widths(program, hardware, terms),
             *obstacles.analog(program, [sent.source for sent in routes], terms),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from math import ceil
 
 from ecmt_deploy.chips import Hardware
+from ecmt_deploy.config import DEFAULT_PRESET
 from ecmt_deploy.placement.layers import Layer, Linear, Product
 from ecmt_deploy.placement.result import Obstacle
 from ecmt_deploy.placement.terms import Terms
@@ -47,18 +48,32 @@ def widths(program: Program, hardware: Hardware, terms: Terms) -> Iterator[Obsta
         limit = getattr(hardware.limits, resource)
         if limit is None or (what == "payload" and terms.binary):
             continue
-        found = {name: _width(node, what) for name, node in program.nodes.items()}
+        found = {name: int(getattr(node.format, f"{what}_bits", 0)) for name, node in program.nodes.items()}
         wide = {name: bits for name, bits in found.items() if bits > limit.value}
         if wide:
             mend = f"fewer {what} bits: quantize the program for this chip ({_nodes(len(wide))})"
             yield Obstacle(next(iter(wide)), resource, max(wide.values()), int(limit.value), mend)
 
 
-def _width(node: Op, what: str) -> int:
-    """Bits of an integer node's weights, state, or payload; 0 where it has none."""
-    if what == "payload" and node.format is not None and node.emits == "spikes":
-        return int(node.message_bits or 0)
-    return int(getattr(node.format, f"{what}_bits", 0))
+def payloads(program: Program, hardware: Hardware) -> Iterator[Obstacle]:
+    """Neurons whose spikes carry graded payloads, of a float program too, that are wider than those of the chip's spikes.
+
+    Levels are not among them: where spikes carry nothing, each level is a neuron of its own.
+    """
+    limit = hardware.limits.graded_payload_bits
+    if limit is None:
+        return
+    found = {name: bits for name in program.neurons if (bits := program.payload_bits(name)) is not None}
+    wide = {name: bits for name, bits in found.items() if bits > limit.value}
+    if wide:
+        binary = limit.value == 1
+        mend = f"--preset {DEFAULT_PRESET}" if binary else f"--payload-bits {int(limit.value)}"
+        what = "binary spikes carry no payload" if binary else "narrower payloads"
+        widest = max(wide, key=lambda name: wide[name])
+        yield Obstacle(
+            widest, "graded_payload_bits", wide[widest], int(limit.value),
+            f"{what}, for {_nodes(len(wide))}: convert with {mend}",
+        )  # fmt: skip
 
 
 def analog(program: Program, emitters: Iterable[str], terms: Terms) -> Iterator[Obstacle]:

@@ -52,6 +52,11 @@ class Activity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         dense = sum(counts.dense_macs for counts in outside)
         return sum(counts.synops + counts.macs for counts in outside) / dense if dense else None
 
+    def payload_bits(self, spike_bits: Mapping[str, int]) -> float | None:
+        """Bits of a spike on average, given those of every neuron's; ``None`` where there was no spike."""
+        spikes = sum(self.nodes[name].spikes for name in spike_bits)
+        return sum(self.nodes[name].spikes * bits for name, bits in spike_bits.items()) / spikes if spikes else None
+
     def __add__(self, other: Activity) -> Activity:
         """Sum over two disjoint sets of samples of one program.
 

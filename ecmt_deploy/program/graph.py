@@ -105,6 +105,25 @@ class Program:
         """Names of the neuron nodes."""
         return tuple(self.of_role("neuron"))
 
+    @cached_property
+    def emitters(self) -> Mapping[str, frozenset[str]]:
+        """Of each stream, the nodes whose messages it is made of: its own node, or, of wiring, those that it moves."""
+        found: dict[str, frozenset[str]] = {}
+        for name, sources in self.operands.items():
+            moved = self.nodes[name].role == "movement"
+            found[name] = frozenset[str]().union(*(found[source] for source in sources)) if moved else frozenset({name})
+        return found
+
+    @property
+    def spike_bits(self) -> dict[str, int]:
+        """Bits of a message of every neuron node: its level and sign, or its payload."""
+        return {name: int(self.nodes[name].message_bits or 0) for name in self.neurons}
+
+    def payload_bits(self, stream: str) -> int | None:
+        """Bits of the widest graded payload, sign included, among the events of a stream; ``None`` where none is graded."""
+        emitters = (self.nodes[name] for name in self.emitters[stream])
+        return max((int(node.message_bits or 0) for node in emitters if node.graded), default=None)
+
     def work(self, name: str) -> Work:
         """What node ``name`` computes for one sample."""
         return self.nodes[name].work(self.shapes[name], *(self.shapes[source] for source in self.operands[name]))

@@ -19,7 +19,10 @@ from ecmt_deploy.runs.record import RunRecord
 from ecmt_deploy.simulation.traces import Trace, load_trace
 
 
-def report_on(run: Path, names: Sequence[str] = (), curve: AccuracyCurve | None = None, trace: Path | None = None) -> Report:
+def report_on(
+    run: Path, names: Sequence[str] = (), curve: AccuracyCurve | None = None, trace: Path | None = None,
+    ann_bits: int | None = None,
+) -> Report:  # fmt: skip
     """The report of a run.
 
     Parameters
@@ -27,6 +30,7 @@ def report_on(run: Path, names: Sequence[str] = (), curve: AccuracyCurve | None 
     names : chips to price it on, by default those that come with the project
     curve : replaces the run's own accuracy
     trace : file with a trace of the same program
+    ann_bits : width of the ANN's activations in view (c), as of :func:`ecmt_deploy.energy`
 
     Raises
     ------
@@ -39,7 +43,7 @@ def report_on(run: Path, names: Sequence[str] = (), curve: AccuracyCurve | None 
         raise RunError(f"{trace}: a trace of another program than that of {run}; trace {run / PROGRAM}")
     if traced is not None and (strange := [node.node for node in traced.nodes if node.node not in stored.program.nodes]):
         raise RunError(f"{trace}: measures a node {strange[0]!r}, which is not in the program; trace again")
-    return _priced(stored, chips, [place(stored.program, chip) for chip in chips], curve, traced)
+    return _priced(stored, chips, [place(stored.program, chip) for chip in chips], curve, traced, ann_bits)
 
 
 def _chips(names: Sequence[str]) -> list[Hardware]:
@@ -48,18 +52,19 @@ def _chips(names: Sequence[str]) -> list[Hardware]:
 
 def _priced(
     run: StoredRun, chips: Sequence[Hardware], placements: Sequence[Placement], curve: AccuracyCurve | None = None,
-    trace: Trace | None = None,
+    trace: Trace | None = None, ann_bits: int | None = None,
 ) -> Report:  # fmt: skip
     priced = [
-        (chip, placement, energy(run.activity, run.program, chip, placement))
+        (chip, placement, energy(run.activity, run.program, chip, placement, ann_bits=ann_bits))
         for chip, placement in zip(chips, placements, strict=True)
     ]
     return make_report(run.record, run.activity, run.program, priced, curve, trace, run.probes())
 
 
 def compare_runs(
-    runs: Sequence[Path], names: Sequence[str] = (), labels: Sequence[str] | None = None, series: Sequence[str] | None = None
-) -> Comparison:
+    runs: Sequence[Path], names: Sequence[str] = (), labels: Sequence[str] | None = None, series: Sequence[str] | None = None,
+    ann_bits: int | None = None,
+) -> Comparison:  # fmt: skip
     """Several runs side by side.
 
     Parameters
@@ -67,6 +72,7 @@ def compare_runs(
     names : chips to price them on, by default those that come with the project
     labels : one a run; by default what of its path tells it apart
     series : one a run, the same for runs of one program that differ in their steps alone; by default told from the programs
+    ann_bits : width of the ANN's activations in view (c), as of :func:`ecmt_deploy.energy`
 
     Raises
     ------
@@ -81,7 +87,7 @@ def compare_runs(
         stored = load_run(run, last)
         if last is None or stored.program is not last.program:  # runs of one program share it, and where it is placed
             placements = [place(stored.program, chip) for chip in chips]
-        reports.append(_priced(stored, chips, placements))
+        reports.append(_priced(stored, chips, placements, ann_bits=ann_bits))
         last = stored
     series = series or _series([report.record for report in reports], labels)
     return Comparison([Entry(*each) for each in zip(labels, series, reports, strict=True)])

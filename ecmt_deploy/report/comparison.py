@@ -157,7 +157,8 @@ def _about(entry: Entry) -> dict[str, Cell]:
 def _on_chip(e: Energy, on_front: str | None) -> dict[str, Cell]:
     snn, ann = data.both(e.memory)
     return {
-        "events_per_mac": e.events_per_mac, "hardware": e.hardware, **dict(zip(data.COST, data.cost(e), strict=True)),
+        "events_per_mac": e.events_per_mac, "payload_bits": e.payload_bits, "hardware": e.hardware,
+        **dict(zip(data.COST, data.cost(e), strict=True)),
         "on_front": on_front, "paper_snn_pj": e.paper.snn_pj, "paper_total_pj": e.paper.total_pj,
         "paper_ann_pj": e.paper.ann_pj,
         "memory_snn_pj": snn, "memory_ann_pj": ann, "latency_us": e.timing.latency_us.value if e.timing else None,

@@ -13,6 +13,7 @@ from ecmt_deploy.placement.result import Placement, Unit
 from ecmt_deploy.program.layers import grouped
 from ecmt_deploy.report.csv import Cell, Table
 from ecmt_deploy.report.model import AccuracyCurve, Raster
+from ecmt_deploy.report.units import ann as ann_of
 from ecmt_deploy.simulation.traces import Trace
 
 
@@ -86,7 +87,7 @@ def nodes(energies: Sequence[Energy]) -> Table:
     names = [*COMPONENTS, *(name for name in components(energies) if name not in COMPONENTS)]
     amounts = [f"{name}{end}" for name in (*names, "priced") for end in ("_pj", "_low_pj", "_high_pj")]
     header = ("hardware", "node", "type", *amounts, "bounds", "unpriced", "memory_snn_pj", "memory_ann_pj", "events_per_mac",
-              "break_even_events_per_mac")  # fmt: skip
+              "break_even_events_per_mac", "ann_bits")  # fmt: skip
     rows: list[tuple[Cell, ...]] = []
     for e in energies:
         whole = Row("total", "program", e.components_pj, e.unpriced, e.bounds)
@@ -94,11 +95,11 @@ def nodes(energies: Sequence[Energy]) -> Table:
             bands = [*(row.components_pj.get(name) for name in names), row.priced_pj if row.components_pj else None]
             ends = [x for low, value, high in map(_band, bands) for x in (value, low, high)]
             memory = e.memory if row is whole else e.memory.rows.get(row.node)
-            compared: tuple[Cell, ...] = (None,) * 4
+            compared: tuple[Cell, ...] = (None,) * 5
             if isinstance(memory, MemoryRow):
-                compared = (*both(memory), memory.events_per_mac, memory.break_even_events_per_mac)
+                compared = (*both(memory), memory.events_per_mac, memory.break_even_events_per_mac, memory.ann_bits)
             elif memory:
-                compared = (*both(memory), e.events_per_mac, None)
+                compared = (*both(memory), e.events_per_mac, None, memory.ann_bits)
             rows.append((e.hardware, row.node, row.kind, *ends, *cost(row)[3:], *compared))
     return Table(header, rows)
 
@@ -178,7 +179,7 @@ def views(energies: Sequence[Energy], names: Sequence[str]) -> Table:
         snn, ann = both(view)
         rows += [
             (f"(c) SNN{chips}", snn, snn, snn, "exact", ""),
-            (f"(c) ANN, int{view.ann_bits}{chips}", ann, ann, ann, "exact", ""),
+            (f"(c) ANN, {ann_of(view)}{chips}", ann, ann, ann, "exact", ""),
         ]
     return Table(("name", *COST), rows)
 
@@ -203,7 +204,7 @@ def composition(energies: Sequence[Energy], names: Sequence[str]) -> Table:
             (f"(a) ANN, fp32{chips}", {"arithmetic": paper.ann_pj}),
         ]
     for view, chips in alike([e.memory for e in energies], names):
-        bars += [(f"(c) SNN{chips}", view.snn_pj), (f"(c) ANN, int{view.ann_bits}{chips}", view.ann_pj)]
+        bars += [(f"(c) SNN{chips}", view.snn_pj), (f"(c) ANN, {ann_of(view)}{chips}", view.ann_pj)]
     parts = list(dict.fromkeys(part for _, bar in bars for part in bar))
     rows: list[tuple[Cell, ...]] = [(label, *(bar.get(part) for part in parts)) for label, bar in bars]
     return Table(("name", *(f"{part}_pj" for part in parts)), rows)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ecmt_deploy.chips import Figure
-from ecmt_deploy.estimation.result import Band, Energy, Timing
+from ecmt_deploy.estimation.result import Band, Energy, MemoryView, Timing
 from ecmt_deploy.evaluation.intervals import interval
 
 SPACE = "\u00a0"  # where a line must not break
@@ -69,6 +69,16 @@ def ratio(part: float, whole: float) -> str:
 def per_mac(events: float | None) -> str:
     """Synaptic events per MAC of the ANN; nothing where it has no MACs."""
     return "" if events is None else figures(events)
+
+
+def ann(view: MemoryView) -> str:
+    """The ANN of view (c), by the width of its activations."""
+    return f"{'up to ' if view.ann_bits_of == 'payloads' else ''}int{view.ann_bits}"
+
+
+def bits(mean: float | None) -> str:
+    """Bits of a spike on average; nothing where there was none."""
+    return "" if mean is None else f"{mean:.1f}"
 
 
 def per_neuron(spikes: float) -> str:

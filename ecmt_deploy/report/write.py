@@ -29,7 +29,9 @@ def write(out: Path, result: Any, table: Table | None = None) -> None:
     write_atomically(out, content)
 
 
-def write_report(runs: Sequence[Path], out: Path, names: Sequence[str] = (), trace: Path | None = None) -> None:
+def write_report(
+    runs: Sequence[Path], out: Path, names: Sequence[str] = (), trace: Path | None = None, ann_bits: int | None = None
+) -> None:
     """Write the page about a run, or about several side by side; with the suffix ``.json`` what the page is made of.
 
     Raises
@@ -42,7 +44,8 @@ def write_report(runs: Sequence[Path], out: Path, names: Sequence[str] = (), tra
     if len(runs) > 1 and trace is not None:
         raise ConfigError(f"--trace {trace}: a trace belongs to one run, and {len(runs)} are given; report on that run alone")
     require_out(out, ".html", ".json", reads=[*run_files(runs), *([trace] if trace else [])])
-    write(out, report_on(runs[0], names, trace=trace) if len(runs) == 1 else compare_runs(runs, names))
+    one = len(runs) == 1
+    write(out, report_on(runs[0], names, None, trace, ann_bits) if one else compare_runs(runs, names, ann_bits=ann_bits))
 
 
 def write_comparison(files: Sequence[Path], compared: Comparison) -> None:

@@ -7,7 +7,7 @@ import re
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -81,7 +81,7 @@ class Sweep(NamedTuple):
     ----------
     programs : ``.nir`` files of different names
     names : chips, or ``.toml`` files; with precision ``fixed``, float programs are quantised for the first with widths
-    timesteps : numbers of steps T
+    timesteps : numbers of steps T; ``None``: of each program those it was converted for
     out : directory that takes ``<program>/T<t>/`` (runs, as ``simulate`` keeps them), ``summary.csv``, ``summary.json`` and
         ``report.html``. Runs that are there already and are the ones asked for are not made again.
     data : what to run on, by default the data each program was calibrated on, its evaluation split
@@ -92,7 +92,7 @@ class Sweep(NamedTuple):
 
     programs: Sequence[Path]
     names: Sequence[str]
-    timesteps: Sequence[int]
+    timesteps: Sequence[int] | None
     out: Path
     data: str | None = None
     limit: int | None = None
@@ -126,17 +126,33 @@ def plan(asked: Sweep) -> list[Planned]:
     """
     if not asked.programs:
         raise ConfigError("no program is named; give P.nir [P.nir ...]")
+    chips = require_sound(asked)
+    if asked.timesteps is not None:
+        asked = asked._replace(timesteps=sorted(set(asked.timesteps)))
+    return [run for name, path in _named(asked.programs).items() for run in _planned(path, name, asked, chips)]
+
+
+def require_sound(asked: Sweep) -> list[Hardware]:
+    """The chips, of arguments that make sense, whatever the programs; errors as of :func:`plan`."""
     if not asked.names:
         raise ConfigError(f"no chip is named; give --hardware NAME [NAME ...], from {', '.join(available())}")
-    if not asked.timesteps:
+    if asked.timesteps is not None and not asked.timesteps:
         raise ConfigError("no number of steps is named; give --timesteps, such as 1:8")
-    for t in asked.timesteps:
+    for t in asked.timesteps or ():
         require_timesteps(t)
-    asked = asked._replace(timesteps=sorted(set(asked.timesteps)))
     chips = [hardware(name) for name in asked.names]
     find(asked.target)
     _require_sweep(asked.out)
-    return [run for name, path in _named(asked.programs).items() for run in _planned(path, name, asked, chips)]
+    return chips
+
+
+def begin(out: Path, record: dict[str, Any]) -> None:
+    """Make a directory a sweep's, with a first record of what is swept."""
+    try:
+        out.mkdir(exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{out}: cannot be made: {error.strerror}; choose another --out") from None
+    write_atomically(out / RECORD, msgspec.json.format(msgspec.json.encode(record), indent=1))
 
 
 def _require_sweep(out: Path) -> None:
@@ -181,7 +197,7 @@ def _planned(path: Path, name: str, asked: Sweep, chips: Sequence[Hardware]) -> 
     chip = _chip(program, chips, asked.names) if asked.precision == "fixed" and not program.integer else None
     digests: dict[int, str] = {}
     runs = []
-    for t in asked.timesteps:
+    for t in [program.timesteps] if asked.timesteps is None else asked.timesteps:
         run = Planned(path, name, asked.out / name / f"T{t}", t, spec, samples, chip, False)
         if run.path.exists():
             steps = max(t, program.timesteps) if chip else 0  # an integer program has room for its own steps at least
@@ -245,12 +261,8 @@ def _belongs(run: Planned, digest: str, asked: Sweep) -> bool:
 
 def _record(asked: Sweep, plan: Sequence[Planned]) -> None:
     """Make the directory a sweep's, and write what was swept last: programs are digests."""
-    try:
-        asked.out.mkdir(exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{asked.out}: cannot be made: {error.strerror}; choose another --out") from None
     named = {run.name: run for run in plan}
-    record = {
+    begin(asked.out, {
         "programs": {name: sha256(run.program) for name, run in named.items()},
         "timesteps": sorted({run.timesteps for run in plan}),
         "hardware": asked.names,
@@ -258,8 +270,7 @@ def _record(asked: Sweep, plan: Sequence[Planned]) -> None:
         "limit": asked.limit,
         "target": asked.target,
         "precision": asked.precision,
-    }
-    write_atomically(asked.out / RECORD, msgspec.json.format(msgspec.json.encode(record), indent=1))
+    })  # fmt: skip
 
 
 def _run(asked: Sweep, plan: Sequence[Planned], say: Callable[[str], None]) -> None:

@@ -67,11 +67,11 @@ class Run:
     processes: int | None = None
     program: Program | None = None
 
-    def energy(self, hardware: ChipLike) -> Energy:
+    def energy(self, hardware: ChipLike, ann_bits: int | None = None) -> Energy:
         """The energy of this run on a chip, given by name, file or object; see :func:`ecmt_deploy.energy`."""
         import ecmt_deploy  # the verb, which builds on runs
 
-        return ecmt_deploy.energy(self, hardware)
+        return ecmt_deploy.energy(self, hardware, ann_bits=ann_bits)
 
     def __repr__(self) -> str:
         steps, samples, *readout = self.outputs.shape

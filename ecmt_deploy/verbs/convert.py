@@ -15,7 +15,9 @@ from torch import nn
 from ecmt_deploy import data as datasets
 from ecmt_deploy.config import Preset
 from ecmt_deploy.conversion import converter
+from ecmt_deploy.conversion.choosing import choose, for_chip
 from ecmt_deploy.conversion.converter import Progress
+from ecmt_deploy.door import ChipLike
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.files import require_out
@@ -43,6 +45,7 @@ def convert(
     weights_key: str | None = None,
     model_args: Mapping[str, Any] | None = None,
     calibration_samples: int = 64,
+    hardware: ChipLike | None = None,
     out: str | PathLike[str] | None = None,
 ) -> SpikingModel:
     """Convert a model to a spiking program, without training.
@@ -54,7 +57,8 @@ def convert(
     calibration : samples (N, C, H, W), normalised, at least two different ones: an array or tensor, an iterable of batches, or
         whatever :func:`ecmt_deploy.door.batches` takes; all are used (a few hundred are enough), labels are left alone.
         For a model by name also a dataset by name, such as ``folder:DIR`` (docs/data.md)
-    config : preset and options, as :func:`ecmt_deploy.ConvertConfig` makes them
+    config : preset and options, as :func:`ecmt_deploy.ConvertConfig` makes them; by default preset ``accurate``, or the one
+        that pays least on ``hardware``
     provenance : what is known of the origin; digests of weights and samples are filled in here
     progress : called with a stage and the number of samples it has seen
     preprocessing : what images go through to become such samples, so that the program can read images: ``mean``, ``std``,
@@ -64,6 +68,7 @@ def convert(
     data : what to call the data that the samples are of
     weights, weights_key, model_args : of a model by name, see :func:`ecmt_deploy.models.load`
     calibration_samples : how many samples of the training split of a dataset by name to calibrate on
+    hardware : chip, its name or file, to convert for: payloads are no wider than its spikes carry (docs/presets.md)
     out : program file to write (.nir); nothing is written where anything fails
 
     Returns
@@ -76,7 +81,7 @@ def convert(
         if the calibration samples are empty, constant, not finite, of several shapes, not normalised, or not what the model
         takes; or if ``preprocessing``, ``class_names`` or ``data`` do not fit them or the model.
     ConfigError
-        if an argument makes no sense.
+        if an argument makes no sense, or ``hardware`` cannot run the preset.
     ModelError
         if the model is no module, or not as it can be converted (half precision, on a GPU), or cannot be had by this name.
     CaptureError
@@ -87,6 +92,11 @@ def convert(
     path = None if out is None else Path(out)
     if path is not None:
         require_out(path, ".nir")
+    if hardware is not None and config is None:
+        config, reason = choose(hardware)
+        _logger.info("%s", reason)
+    elif hardware is not None and isinstance(config, Preset):
+        config = for_chip(config, hardware)
     if not isinstance(model, str):
         if weights is not None or weights_key is not None or model_args:
             raise ConfigError("weights, weights_key and model_args belong to a model by name; this module has its weights")

@@ -27,7 +27,7 @@ def evaluate(
     model: ProgramLike, batches: Any, timesteps: int | None = ..., batch_size: int = ..., data: str | None = ...,
     progress: Callable[[int], None] | None = ..., *, limit: int | None = ..., labels: Labels = ...,
     execution: Execution | None = ..., workers: int | None = ..., checkpoint: str | PathLike[str] | None = ...,
-    shard: None = ..., out: str | PathLike[str] | None = ..., say: Callable[[str], None] = ...,
+    quantized_baseline: bool = ..., shard: None = ..., out: str | PathLike[str] | None = ..., say: Callable[[str], None] = ...,
 ) -> Evaluation: ...  # fmt: skip
 
 
@@ -53,6 +53,7 @@ def evaluate(
     execution: Execution | None = None,
     workers: int | None = None,
     checkpoint: str | PathLike[str] | None = None,
+    quantized_baseline: bool = False,
     shard: str | None = None,
     out: str | PathLike[str] | None = None,
     say: Callable[[str], None] = lambda line: None,
@@ -71,11 +72,13 @@ def evaluate(
     batch_size : samples are computed in batches of this size, however they come; the last one is filled up with rows that are
         not counted, so that all are computed alike
     data, progress : of samples in memory: recorded in the result; called with the number of samples finished
-    limit : of a dataset by name, as all that follow but ``out``: at most this many samples
+    limit : of a dataset by name, as all that follow but ``out`` and ``quantized_baseline``: at most this many samples
     labels : labels find their output by ``name`` or by ``position`` (docs/data.md)
     execution : how the engine runs
     workers : processes that read images (see :meth:`ecmt_deploy.data.Dataset.batches`)
     checkpoint : checkpoint directory; a restarted evaluation resumes from it
+    quantized_baseline : measure too with how few bits the same network, plainly quantised, agrees with the analog one as often
+        as the program (``quantized`` of the result). It takes two forward passes a width; samples in memory stay there
     shard : ``i/n``: only every n-th batch, from the i-th, kept in ``checkpoint``; :func:`ecmt_deploy.merge` adds all n
     say : told, in one line, how much is resumed
     out : file for the result, as ``.json``
@@ -87,8 +90,8 @@ def evaluate(
     Raises
     ------
     ConfigError
-        if ``timesteps`` or ``batch_size`` is below 1, or the readout is no vector of classes; or if an argument is for samples
-        in memory alone, or for a dataset by name.
+        if ``timesteps`` or ``batch_size`` is below 1, or the readout is no vector of classes; if an argument is for samples
+        in memory alone, or for a dataset by name; or if plain quantisation is asked for, and the program has no ranges.
     DataError
         if there are no samples, they have no labels, or they are none that the program takes.
     RunError
@@ -104,6 +107,7 @@ def evaluate(
                 program=path, data=batches, timesteps=timesteps, limit=limit, labels=labels, batch_size=batch_size,
                 shard=None if shard is None else Shard.parse(shard), out=None if out is None else Path(out), workers=workers,
                 checkpoint=None if checkpoint is None else Path(checkpoint), execution=execution or Execution(),
+                quantized_baseline=quantized_baseline,
             )  # fmt: skip
             return evaluate_file(job, say) if job.shard is None else evaluate_shard(job, say)
     from ecmt_deploy.evaluation.evaluate import evaluate as evaluate_samples
@@ -111,7 +115,7 @@ def evaluate(
     _require_none("a dataset by name", **named)
     if out is not None:
         require_out(Path(out), ".json")
-    result = evaluate_samples(model, batches, timesteps, batch_size, data, progress)
+    result = evaluate_samples(model, batches, timesteps, batch_size, data, progress, quantized_baseline)
     if out is not None:
         write_evaluation(Path(out), result)
     return result

@@ -19,14 +19,18 @@ from ecmt_deploy.placement import Placement
 from ecmt_deploy.runs.directory import StoredRun, load_run
 
 if TYPE_CHECKING:
+    from ecmt_deploy.config import Preset
     from ecmt_deploy.report.comparison import Comparison
+    from ecmt_deploy.runs.sweep import Sweep
 
 #: a run directory, by its path or as it was loaded
 RunLike: TypeAlias = str | PathLike[str] | StoredRun
 
 
 @overload
-def energy(activity: Any, program: list[Any] | tuple[Any, ...], *, out: str | PathLike[str] | None = ...) -> list[Energy]: ...
+def energy(
+    activity: Any, program: list[Any] | tuple[Any, ...], *, ann_bits: int | None = ..., out: str | PathLike[str] | None = ...
+) -> list[Energy]: ...
 
 
 @overload
@@ -36,6 +40,8 @@ def energy(
     hardware: ChipLike | None = ...,
     placement: Placement | None = ...,
     arithmetic: ChipLike = ...,
+    *,
+    ann_bits: int | None = ...,
 ) -> Energy: ...
 
 
@@ -46,6 +52,7 @@ def energy(
     placement: Placement | None = None,
     arithmetic: ChipLike = ARITHMETIC,
     *,
+    ann_bits: int | None = None,
     out: str | PathLike[str] | None = None,
 ) -> Energy | list[Energy]:
     """Price the counts of a run: ``energy(run, chip)``, ``energy(run, [chip, ..])``, or ``energy(activity, program, chip)``.
@@ -57,6 +64,8 @@ def energy(
     hardware : the chip, its name or file
     placement : where the program is on the chip; by default it is placed
     arithmetic : prices of views (a) and (c); a chip with a model of memories uses its own for view (c)
+    ann_bits : width of the activations of the ANN in view (c); by default that of the program's graded payloads, node by node,
+        or ceil(log2(T + 1)) where it has none; ``evaluate(.., quantized_baseline=True)`` measures the fewest that are as good
     out : of a list of chips: file for the results, ``.json`` or ``.csv``
 
     Returns
@@ -68,13 +77,13 @@ def energy(
     RunError
         if activity or placement are not of this program, the activity is over no samples, or the placement on another chip.
     ConfigError, ProgramError, HardwareError
-        if there is no program or no such chip.
+        if there is no program or no such chip, or ``ann_bits`` is not 1 to 32.
     """
     path = Path(activity) if isinstance(activity, str | PathLike) else None
     if not isinstance(program, list | tuple):
         if out is not None:
             raise ConfigError("out is for a list of chips, such as energy(run, ['loihi2'], out='energy.csv')")
-        return estimation.energy(load_run(path) if path else activity, program, hardware, placement, arithmetic)
+        return estimation.energy(load_run(path) if path else activity, program, hardware, placement, arithmetic, ann_bits)
     from ecmt_deploy.report import data
     from ecmt_deploy.report.write import run_files, write
 
@@ -84,7 +93,7 @@ def energy(
         require_out(Path(out), ".json", ".csv", reads=run_files([path] if path else []))
     chips = [as_chip(chip) for chip in program]
     run = load_run(path) if path else activity
-    results = [estimation.energy(run, chip) for chip in chips]
+    results = [estimation.energy(run, chip, ann_bits=ann_bits) for chip in chips]
     if out is not None:
         write(Path(out), results, data.nodes(results))
     return results
@@ -95,6 +104,7 @@ def report(
     out: str | PathLike[str] = "report.html",
     hardware: ChipLike | Sequence[ChipLike] = (),
     trace: str | PathLike[str] | None = None,
+    ann_bits: int | None = None,
 ) -> Path:
     """Write one self-contained page about a run, or about several side by side.
 
@@ -104,6 +114,7 @@ def report(
     out : page to write (``.html``), or the data it is made of (``.json``)
     hardware : chips to price the runs on, by name or ``.toml`` file; by default those that come with the project
     trace : file with a trace of the same program, for the report of a single run
+    ann_bits : width of the activations of the ANN in view (c), as of :func:`ecmt_deploy.energy`
 
     Returns
     -------
@@ -119,14 +130,14 @@ def report(
     from ecmt_deploy.report.write import write_report
 
     paths = [_directory(run) for run in listed(runs)]
-    write_report(paths, Path(out), listed(hardware), None if trace is None else Path(trace))
+    write_report(paths, Path(out), listed(hardware), None if trace is None else Path(trace), ann_bits)
     return Path(out)
 
 
 def sweep(
     programs: str | PathLike[str] | Sequence[str | PathLike[str]],
     hardware: str | PathLike[str] | Sequence[str | PathLike[str]],
-    timesteps: str | Sequence[int],
+    timesteps: str | Sequence[int] | None,
     out: str | PathLike[str],
     data: str | None = None,
     limit: int | None = None,
@@ -134,15 +145,21 @@ def sweep(
     precision: str = "float",
     say: Callable[[str], None] = lambda line: None,
     labels: Labels = "name",
+    *,
+    presets: str | Sequence[str] = (),
+    budgets: float | Sequence[float] = (),
+    calibration_samples: int = 64,
 ) -> Comparison:
     """Run every program at every number of steps, price every run on every chip, and compare them.
 
     Parameters
     ----------
-    programs : ``.nir`` files of different names, or one
+    programs : ``.nir`` files of different names, or one; with ``presets`` the name of a model, which is converted with each of
+        them, for every budget and number of steps
     hardware : chips by name, or ``.toml`` files; with precision ``fixed`` float programs are quantised for the first with
         widths
-    timesteps : numbers of steps T, or text such as ``1:8`` or ``1,2,4``
+    timesteps : numbers of steps T, or text such as ``1:8`` or ``1,2,4``; ``None``: those every program was converted for, and
+        every preset's own
     out : directory that takes ``<program>/T<t>/`` (runs, as ``simulate`` keeps them), ``summary.csv``, ``summary.json`` and
         ``report.html``. Runs that are there already and are the ones asked for are not made again.
     data : what to run on, by default the data each program was calibrated on, its evaluation split
@@ -150,6 +167,9 @@ def sweep(
     target, precision : where and in which arithmetic to run, see :func:`ecmt_deploy.simulate`
     say : called with a line before every run
     labels : how labels find their output, by ``name`` or by ``position``
+    presets : presets to compare, on one model and ``data``, which is the calibration data too; programs are kept in ``out``
+    budgets : of presets, as far as they know one: most synaptic events per MAC; what cannot be had is left out with a warning
+    calibration_samples : of presets: how many samples of the training split to calibrate on
 
     Raises
     ------
@@ -164,12 +184,44 @@ def sweep(
     steps = sweeps.parse_timesteps(timesteps) if isinstance(timesteps, str) else timesteps
     files = [Path(program) for program in listed(programs)]
     chips = [str(chip) for chip in listed(hardware)]
-    plan = sweeps.make_runs(sweeps.Sweep(files, chips, steps, Path(out), data, limit, target, precision, labels), say)
+    asked = sweeps.Sweep(files, chips, steps, Path(out), data, limit, target, precision, labels)
+    if listed(presets):
+        asked = _converted(
+            asked, [str(model) for model in listed(programs)], listed(presets), listed(budgets), calibration_samples, say
+        )
+    elif listed(budgets):
+        raise ConfigError(
+            "budgets are for presets; name some, such as --preset accurate,graded, and a model in place of programs"
+        )
+    plan = sweeps.make_runs(asked, say)
     say(f"pricing {len(plan)} runs on {len(chips)} chips")
     titles = [f"{run.name} T={run.timesteps}" for run in plan]
     compared = compare_runs([run.path for run in plan], chips, titles, [run.name for run in plan])
     write_comparison([Path(out) / name for name in (sweeps.SUMMARY_CSV, sweeps.SUMMARY_JSON, sweeps.PAGE)], compared)
     return compared
+
+
+def _converted(
+    asked: Sweep, models: list[str], presets: list[str], budgets: list[float], samples: int, say: Callable[[str], None]
+) -> Sweep:
+    """The sweep over a model's programs by these presets, which are made where they are not there."""
+    from ecmt_deploy.runs import presets as several
+    from ecmt_deploy.runs.sweep import begin, require_sound
+    from ecmt_deploy.verbs.convert import convert
+
+    if len(models) != 1 or asked.data is None:
+        raise ConfigError("presets are compared on one model and its data; give its name, such as zoo:vit_digits, and --data")
+    (model,), data = models, asked.data
+    configs = several.configs(presets, asked.timesteps, budgets)
+    require_sound(asked)
+    begin(asked.out, {"model": model, "data": data, "programs": list(configs)})
+
+    def make(config: Preset, path: Path) -> None:
+        convert(model, data, config, calibration_samples=samples, out=path)
+
+    folder = asked.out / several.FOLDER.format(samples=samples)
+    files = several.programs(configs, folder, model, data, make, say)
+    return asked._replace(programs=files, timesteps=None)
 
 
 def _directory(run: RunLike) -> Path:

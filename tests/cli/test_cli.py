@@ -211,7 +211,7 @@ BAD = {
     "an unknown option before any verb": (None, ["--speed", "9"], "--speed"),
     "more than the verb takes": (None, ["energy", "RUN", "RUN", "--hardware", "loihi2"], "Unused Tokens"),
     "a choice that is none": (None, [*CONVERT, "--mlp-bases", "fix"], 'Choose from: "fixed", "measured"'),
-    "a preset that is none": (None, [*CONVERT, "--preset", "papr"], "choose one of accurate, paper"),
+    "a preset that is none": (None, [*CONVERT, "--preset", "papr"], "choose one of accurate, graded, paper"),
     "an operation outside the table": (
         large,
         ["convert", "resnet10t", "--data", "npz:large.npz", "--out", "p.nir", "--model-arg", "pretrained=false"],

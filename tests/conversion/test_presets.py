@@ -20,7 +20,7 @@ TRY = """
 import sys
 import ecmt_deploy as ecmt
 from ecmt_deploy.config import preset_names
-assert preset_names() == ["accurate", "paper", "peak"], preset_names()
+assert preset_names() == ["accurate", "graded", "paper", "peak"], preset_names()
 config = ecmt.ConvertConfig(preset="peak", headroom=1.2)
 for wrong in ({"headroom": 0.0}, {"budget": 1.0}, {"levels": 0}):
     try:
@@ -50,7 +50,7 @@ np.testing.assert_allclose(runs[0].outputs, runs[1].outputs, rtol=1e-3, atol=1e-
 """
 SAID = [
     "headroom is 0.0; choose a positive factor, for example 1.5",
-    "preset peak has no budget; choose preset accurate, or leave it out",
+    "preset peak has no budget; choose preset accurate or graded, or leave it out",
     "levels is 0; choose 1 to 32",
     "preset accurate has no headroom; choose preset peak, or leave it out",
 ]
@@ -84,7 +84,7 @@ def test_a_third_preset_is_known_on_the_command_line(tmp_path):
     line += ["--preset", "peak", "--budget", "1"]
     made = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert made.returncode == 2
-    assert "preset peak has no budget; choose preset accurate, or leave it out" in made.stderr
+    assert "preset peak has no budget; choose preset accurate or graded, or leave it out" in made.stderr
 
 
 def test_every_preset_loads_without_torch():
@@ -106,10 +106,10 @@ def test_a_preset_made_by_name_is_one_of_its_class(name):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"preset": "fast"}, "preset is 'fast'; choose one of accurate, paper"),
-        ({"preset": None}, "preset is None; choose one of accurate, paper"),
-        ({"preset": "tools"}, "preset is 'tools'; choose one of accurate, paper"),
-        ({"budget": 1.0, "preset": "paper"}, "preset paper has no budget; choose preset accurate, or leave it out"),
+        ({"preset": "fast"}, "preset is 'fast'; choose one of accurate, graded, paper"),
+        ({"preset": None}, "preset is None; choose one of accurate, graded, paper"),
+        ({"preset": "tools"}, "preset is 'tools'; choose one of accurate, graded, paper"),
+        ({"budget": 1.0, "preset": "paper"}, "preset paper has no budget; choose preset accurate or graded, or leave it out"),
         ({"bugdet": 1.0}, "preset accurate has no bugdet; it has timesteps, levels, budget"),
     ],
 )

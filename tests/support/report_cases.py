@@ -41,7 +41,7 @@ def energy(
         components["static"] = band(r, 1e6)
     memory_rows = {
         name: MemoryRow({"arithmetic": 3e5, "weight_memory": 4e5}, {"arithmetic": 2e5, "weight_memory": 6e5}, r.uniform(0, 2),
-                        None if i == 1 else r.uniform(0.1, 1), 0.0, 1e6)
+                        None if i == 1 else r.uniform(0.1, 1), 0.0, 1e6, 3)
         for i, name in enumerate(nodes)
     }  # fmt: skip
     n = len(nodes)
@@ -58,7 +58,7 @@ def energy(
         left_out=("something: no figure",),
         bounds=("exact", "upper") if priced else (),
         paper=PaperView(9e5, 2e6, 0.45, {"encoding": 1e5, "neuron": 2e5}, 1.2e6, {"ecm_ops.gelu": 5.0}),
-        memory=MemoryView("horowitz45", 3, memory_rows, {"arithmetic": 3e5 * n, "weight_memory": 4e5 * n},
+        memory=MemoryView("horowitz45", 3, "steps", memory_rows, {"arithmetic": 3e5 * n, "weight_memory": 4e5 * n},
                           {"arithmetic": 2e5 * n, "weight_memory": 6e5 * n}),
         timing=Timing(9, steps, Band(2.0, 3.0, 4.0), nodes[0], Band(24.0, 36.0, 48.0), Band(62500.0, 83333.0, 125000.0),
                       {"hops": 3.0}, ("No traffic jams.",)) if priced else None,
@@ -67,6 +67,7 @@ def energy(
         chips=1,
         obstacles=(OBSTACLE,),
         events_per_mac=0.6 + 0.2 * steps + seed / 10,
+        payload_bits=4.5,
         encoding=(nodes[0],),
         synop_pj=6.8 if priced else None,
     )  # fmt: skip

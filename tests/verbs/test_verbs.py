@@ -69,7 +69,7 @@ import inspect
 import ecmt_deploy as ecmt
 from ecmt_deploy import chips, report
 assert ecmt.chips() == chips() == chips.available() and "loihi2" in chips()
-assert list(inspect.signature(ecmt.report).parameters) == ["runs", "out", "hardware", "trace"]
+assert list(inspect.signature(ecmt.report).parameters) == ["runs", "out", "hardware", "trace", "ann_bits"]
 try:
     report([])
 except ecmt.EcmtError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
-from ecmt_deploy.config import Preset, require_budget
+from ecmt_deploy.config import DEFAULT_PRESET, Preset, require_budget
 from ecmt_deploy.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class Graded(Preset, frozen=True, kw_only=True):
     name: ClassVar[str] = "graded"
     coding: ClassVar[str] = "differential"
     most_levels: ClassVar[int] = MOST_BITS - 1
+    #: from as many on it is as near to the analog network as preset ``accurate`` on the bundled model, at one event a value
+    least_payload_bits: ClassVar[int] = 7
 
     timesteps: int = 1
     payload_bits: int | None = None
@@ -50,6 +52,18 @@ class Graded(Preset, frozen=True, kw_only=True):
         if bits is not None and not (hasattr(bits, "__index__") and LEAST_BITS <= bits <= MOST_BITS):
             raise ConfigError(f"payload_bits is {bits}; choose {LEAST_BITS} to {MOST_BITS}")
         require_budget(self.budget)
+
+    @property
+    def spike_bits(self) -> int:
+        return self.payload_bits or MOST_BITS
+
+    def within(self, payload_bits: int) -> Graded:
+        """The same with payloads of no more bits than a chip's spikes carry."""
+        if payload_bits < LEAST_BITS:
+            raise ConfigError(f"preset graded needs {LEAST_BITS} bits or more; use --preset {DEFAULT_PRESET}, or another chip")
+        if self.payload_bits is not None and self.payload_bits > payload_bits:
+            raise ConfigError(f"payload_bits is {self.payload_bits}; use --payload-bits {payload_bits}, or another chip")
+        return msgspec.structs.replace(self, payload_bits=self.payload_bits or min(payload_bits, MOST_BITS))
 
     def calibrate(self, lowered: Lowered, batches: list[Tensor], progress: Callable[[str, int], None]) -> Program:
         """Tuned neurons and their expectations; refuses a budget that cannot be met and a readout that does not vary."""

@@ -99,7 +99,7 @@ def _view_a(result: Energy) -> Block:
     """The papers' estimate and what it leaves out."""
     view = result.paper
     scale, unit = units.column_unit([view.snn_pj])
-    costs = [("spiking: 0.9 pJ an event, 4.6 an analog MAC", view.snn_pj)]
+    costs = [("spiking: 0.9 pJ an event, 4.6 a graded one or a MAC", view.snn_pj)]
     costs += [(f"left out: {name}", cost) for name, cost in view.left_out_pj.items()]
     costs += [("spiking with all that", view.total_pj), ("ANN: 4.6 pJ a MAC", view.ann_pj)]
     rows = [
@@ -113,6 +113,10 @@ def _view_a(result: Energy) -> Block:
     )
 
 
+#: how wide the activations of view (c)'s ANN are, by what they follow
+_WIDTHS = {"steps": "", "asked": "", "payloads": "the payloads' bits, up to "}
+
+
 def _view_c(view: MemoryView, steps: int) -> Block:
     """Memory included, by layer, with the rate at which spiking would break even."""
     scale, unit = units.column_unit([sum(view.snn_pj.values())])
@@ -120,8 +124,9 @@ def _view_c(view: MemoryView, steps: int) -> Block:
     layers = grouped(view.rows)
     rows = [(layer, *_compared([view.rows[name] for name in names], scale, steps)) for layer, names in layers.items()]
     rows += [("",), ("total", *_compared(list(view.rows.values()), scale, steps))]
+    widths = f"{_WIDTHS[view.ann_bits_of]}{view.ann_bits} bits"
     return _block(
-        f"(c) Memory included ({view.model}), against the ANN with activations of {view.ann_bits} bits",
+        f"(c) Memory included ({view.model}), against the ANN with activations of {widths}",
         columns,
         rows,
         "R: synaptic events per MAC of the ANN   R/T: spikes per neuron and step\n"

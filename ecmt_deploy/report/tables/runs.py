@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ecmt_deploy.evaluation.score import Spread
+from ecmt_deploy.evaluation.score import Evaluation, Spread
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.report import units
 from ecmt_deploy.report.tables.plain import PlainTable
@@ -38,6 +38,19 @@ def accuracy(
         table.add_row()
         table.add_row("analog", units.accuracy(analog, samples))
     return table
+
+
+def quantized(result: Evaluation) -> str:
+    """With how few bits the same network, plainly quantised, is as accurate, where that was measured; a line."""
+    if result.quantized is None:
+        return ""
+    n, bits = result.n_samples, result.quantized.bits
+    tried = max(result.quantized.agreement)
+    plain, spiking = (units.accuracy(share, n) for share in (result.quantized.agreement[tried], result.agreement[-1]))
+    shares = f"{plain} against the program's {spiking}"
+    if bits is None:
+        return f"plain quantisation agrees less often than the program even with {tried} bits: {shares} %"
+    return f"plain quantisation agrees as often from {bits} bits on: {shares} %; energy and report take --ann-bits {bits}"
 
 
 def saturations(activity: Activity) -> PlainTable | None:
