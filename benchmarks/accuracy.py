@@ -5,10 +5,11 @@
     python -m benchmarks.accuracy --idx DIR --weights fashion.safetensors
 
 DIR holds the Fashion-MNIST idx files. Three models: the bundled digits transformer, a vision transformer trained on
-Fashion-MNIST, and the same with planted massive activations (benchmarks/planted.py). Preset ``graded`` runs for one step, others
-for four. Plain quantisation (benchmarks/plain.py) is priced as the spiking program that sends its integers, one event for each
-that is not zero; that program must take the events that plain quantisation counts, or nothing is reported. Calibration samples
-come from the training split, figures from the test split. ``python -m docs.generate.accuracy`` writes them into docs/accuracy.md.
+Fashion-MNIST, and the same with planted massive activations (benchmarks/planted.py). Preset ``graded`` runs for one step, the
+others for four. Plain quantisation (benchmarks/plain.py) is priced as the spiking program that sends its integers, one event
+for each that is not zero; that program must take the events that plain quantisation counts, or nothing is reported. Calibration
+samples come from the training split, figures from the test split. ``python -m docs.generate.accuracy`` writes them into
+docs/accuracy.md.
 """
 
 from __future__ import annotations
@@ -158,9 +159,9 @@ class Anchored(Preset, frozen=True, kw_only=True):
 
 
 def counted(program: Program, quantised: plain.Plain, x: Tensor) -> tuple[Activity, Program]:
-    """What the spiking program that sends the integers of ``quantised`` does, and that program; ``program`` is of :class:`Anchored`.
+    """What the spiking program that sends the integers of ``quantised`` does, and that program.
 
-    Its neurons stand in the order in which the network computes their operands.
+    ``program`` is of :class:`Anchored`; its neurons stand in the order in which the network computes their operands.
     """
     neurons: dict[str, Any] = {
         name: ops.Graded(scale.numpy().astype(program.dtype), quantised.bits)

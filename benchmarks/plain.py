@@ -1,10 +1,10 @@
 """Plain quantisation: what a spiking program must beat, with nothing of a spiking program in it.
 
 The operands of every linear layer and of both products of the attention (softmax's output is one of them) are rounded to
-symmetric integers of b bits, -(2**(b - 1) - 1) to 2**(b - 1) - 1; the patch embedding takes the image as it is, and weights stay
-floating point. One event is sent for every nonzero integer. A scale is that of a whole operand, or one of each channel where the
-weight that takes it can absorb it: operands of linear layers only. Operands of products have one scale whatever is asked, as no
-weight stands behind them.
+symmetric integers of b bits, -(2**(b - 1) - 1) to 2**(b - 1) - 1; the patch embedding takes the image as it is, and weights
+stay floating point. One event is sent for every nonzero integer. A scale is that of a whole operand, or one of each channel
+where the weight that takes it can absorb it: operands of linear layers only. Operands of products have one scale whatever is
+asked, as no weight stands behind them.
 
 Events are counted as ``Activity.events_per_mac`` counts them: a nonzero operand of a linear layer reaches all outputs, one of
 a product a column or a row of the other operand.
