@@ -35,7 +35,8 @@ def write(rows: Sequence[Sequence[Row]]) -> None:
         put_rows(document, "equal", [], claims, "- **")
     put_rows(DOCUMENT, "methods", *lines_of([row for mine in rows for row in mine]), "| ")
     alt = "Agreement with the ANN against synaptic events per MAC, a panel a model, a line a method."
-    PICTURE.write_text(curves("accuracy", alt, points(block(DOCUMENT, "methods"))).svg + "\n")
+    drawn = curves("accuracy", alt, points(block(DOCUMENT, "methods"))).svg
+    PICTURE.write_text(drawn.replace("<svg ", '<svg style="background: white" ', 1) + "\n")  # where pages are dark too
 
 
 def lines_of(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
