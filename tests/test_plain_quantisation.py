@@ -45,15 +45,15 @@ def by_name(module: nn.Module, x: torch.Tensor, bits: int) -> dict[str, plain.Pl
 
 @pytest.fixture(scope="module")
 def bundled():
-    """The bundled model with calibration and test samples."""
+    """The bundled model with calibration and test samples, and the program whose neurons are to send its integers."""
     subject = digits()
     x, test, _ = subject.arrays(COUNTED)
-    return subject.model.module, x, test
+    return subject.model.module, x, test, convert(subject.model.module, x, Anchored()).program
 
 
 def test_many_bits_change_nothing_and_few_change_much(bundled):
     """Of samples that reach no further than those of calibration: what does is clipped, however many bits there are."""
-    module, x, test = bundled
+    module, x, test, _ = bundled
     with torch.no_grad():
         expected, near = module(test), module(x)
     for quantised in by_name(module, x, 16).values():
@@ -75,7 +75,7 @@ def test_events_are_one_less_the_share_of_zeros(silent):
 
 
 def test_operands_are_all_that_is_quantised():
-    """Every operand of a linear layer and of both products, in order, and not the image: channels where a weight absorbs them."""
+    """Every operand of a linear layer and of both products, in order, and not the image; by channel where a weight absorbs that."""
     module, x = made()
     seen = []
 
@@ -121,8 +121,7 @@ def test_the_best_is_no_worse_on_what_it_was_chosen_by():
 @pytest.mark.parametrize("bits", [3, 4, 8])
 def test_events_are_those_that_the_library_counts(bundled, bits):
     """On the spiking program that sends its integers, which gives the same answers."""
-    module, x, test = bundled
-    program = convert(module, x, Anchored()).program
+    module, x, test, program = bundled
     for quantised in by_name(module, x, bits).values():
         found = plain.answers(module, test, quantised)
         activity, filled = counted(program, quantised, test)
