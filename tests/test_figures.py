@@ -1,6 +1,7 @@
 """What documents say is what the commands that are named beside it measure now: the figures of the bundled digits model."""
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -77,10 +78,13 @@ def test_equal_accuracy_of_the_bundled_model():
 
 
 def test_equal_accuracy_is_told_as_the_table_has_it():
-    """The sentences, in both documents, by the rows beneath them; the figure has a point for every row."""
+    """The sentences, in both documents, by the rows beneath them; the figure has a panel for every model."""
     lines = block(ROOT / "docs/accuracy.md", "methods")
     points = equal.points(lines)
     assert len(points.rows) == len(lines) - 2
+    for drawn in (equal.PICTURE.read_text(), equal.picture(points)):
+        texts = {text.text for text in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")}
+        assert texts >= {*points.column("model"), *points.column("method")}
     claims = block(ROOT / "docs/accuracy.md", "equal")
     assert claims == block(ROOT / "README.md", "equal")
     for model in dict.fromkeys(points.column("model")):

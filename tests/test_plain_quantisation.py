@@ -75,7 +75,7 @@ def test_events_are_one_less_the_share_of_zeros(silent):
 
 
 def test_operands_are_all_that_is_quantised():
-    """Every operand of a linear layer and of both products, in order, and not the image; by channel where a weight absorbs that."""
+    """Every operand of a linear layer and of both products, in order, not the image; by channel where a weight absorbs it."""
     module, x = made()
     seen = []
 

@@ -34,9 +34,14 @@ def write(rows: Sequence[Sequence[Row]]) -> None:
     for document in (DOCUMENT, README):
         put_rows(document, "equal", [], claims, "- **")
     put_rows(DOCUMENT, "methods", *lines_of([row for mine in rows for row in mine]), "| ")
+    PICTURE.write_text(picture(points(block(DOCUMENT, "methods"))))
+
+
+def picture(found: Table) -> str:
+    """The figure as a file of its own, on white: the pages that show it may be dark."""
     alt = "Agreement with the ANN against synaptic events per MAC, a panel a model, a line a method."
-    drawn = curves("accuracy", alt, points(block(DOCUMENT, "methods"))).svg
-    PICTURE.write_text(drawn.replace("<svg ", '<svg style="background: white" ', 1) + "\n")  # where pages are dark too
+    drawn = str(curves("accuracy", alt, found).svg)
+    return drawn.replace("<svg ", '<svg style="background: white" ', 1) + "\n"
 
 
 def lines_of(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
