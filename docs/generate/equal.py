@@ -54,7 +54,7 @@ def claim(rows: Sequence[Row]) -> str:
     """What the rows of one model say, in words."""
     first = rows[0]
     parts = [f"for {100 * level:g} % {_taken(rows, level)}" for level in LEVELS]
-    line = f"- **{first.model}** ({first.samples} samples): to choose the ANN's class, {'; '.join(parts)} events per MAC."
+    line = f"- **{first.model}** ({first.samples} samples), events per MAC to choose the ANN's class: {'; '.join(parts)}."
     enough = cheapest(rows, GRADED, WITH_MEMORY)
     told = f"for {100 * WITH_MEMORY:g} % of the samples"
     if enough is None:
@@ -72,10 +72,10 @@ def claim(rows: Sequence[Row]) -> str:
 
 def _taken(rows: Sequence[Row], level: float) -> str:
     graded, plain = (cheapest(rows, family, level) for family in (GRADED, PLAIN))
-    mine = "no budget of `graded` is enough" if graded is None else f"`graded` takes {graded.events_per_mac:.2f}"
+    mine = "`graded` at no budget" if graded is None else f"`graded` {graded.events_per_mac:.2f}"
     if plain is None:
-        return f"{mine} and plain quantisation never does it"
-    return f"{mine} and plain quantisation {plain.events_per_mac:.2f} ({plain.method.removeprefix(PLAIN).strip()})"
+        return f"{mine}, plain quantisation at no width"
+    return f"{mine}, plain quantisation {plain.events_per_mac:.2f} ({plain.method.removeprefix(PLAIN).strip()})"
 
 
 def points(lines: Sequence[str]) -> Table:
