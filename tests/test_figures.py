@@ -1,12 +1,15 @@
 """What documents say is what the commands that are named beside it measure now: the figures of the bundled digits model."""
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
-from docs.generate import accuracy, chips, digits, fixed
+from benchmarks import accuracy as benchmark
+from benchmarks import subjects
+from docs.generate import accuracy, chips, digits, equal, fixed
 from docs.generate.documents import block
-from ecmt_deploy import convert, models
+from ecmt_deploy import convert
 from ecmt_deploy.evaluation.intervals import interval
 from ecmt_deploy.evaluation.jobs import EvaluateJob, evaluate_file
 from ecmt_deploy.report.units import accuracy as percent
@@ -55,17 +58,40 @@ def cells_of(line: str) -> list[str]:
 
 @pytest.mark.slow
 def test_every_figure_of_the_bundled_model():
-    model = models.load(MODEL)
-    rows, analog = accuracy.rows_of("digits", model, DATA, 2000)
+    rows, analog = accuracy.rows_of(subjects.digits(), 2000)
     mine = [line for line in block(ROOT / "docs/accuracy.md", "accuracy") if line.startswith("| digits")]
     require_alike(mine, accuracy.lines_of(rows, range(1, accuracy.STEPS + 1))[1], SHARE, 100 * IMAGES / 360 + 0.1)
     require_alike(block(ROOT / "docs/accuracy.md", "claims")[:1], [accuracy.claim(rows, analog)], SHARE, IMAGES)
     (mine,) = [line for line in block(ROOT / "docs/accuracy.md", "draws") if line.startswith("| digits")]
-    require_alike([mine], [accuracy.draws_of("digits", models.load(MODEL), DATA, 2000)], SHARE, 100 * IMAGES / 360 + 0.1)
-    found = fixed.rows_of("digits", models.load(MODEL), DATA, 1000, ("accurate", "paper"))
+    require_alike([mine], [accuracy.draws_of(subjects.digits(), 2000)], SHARE, 100 * IMAGES / 360 + 0.1)
+    found = fixed.rows_of(subjects.digits(), 1000, fixed.presets_of(subjects.digits()))
     for document in ("README.md", "docs/fixed_point.md"):
         mine = [line for line in block(ROOT / document, "fixed") if line.startswith("| digits")]
         require_alike(mine, found, SHARE, 100 * 2 * IMAGES / 360 + 0.1)
+
+
+@pytest.mark.slow
+def test_equal_accuracy_of_the_bundled_model():
+    rows = benchmark.rows_of(subjects.digits(), 2000, lambda row: None)
+    mine = [line for line in block(ROOT / "docs/accuracy.md", "methods") if line.startswith("| digits")]
+    require_alike(mine, equal.lines_of(rows)[1], SHARE, 100 * IMAGES / 360 + 0.1)
+
+
+def test_equal_accuracy_is_told_as_the_table_has_it():
+    """The sentences, in both documents, by the rows beneath them; the figure has a panel for every model."""
+    lines = block(ROOT / "docs/accuracy.md", "methods")
+    points = equal.points(lines)
+    assert len(points.rows) == len(lines) - 2
+    for drawn in (equal.PICTURE.read_text(), equal.picture(points)):
+        texts = {text.text for text in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")}
+        assert texts >= {*points.column("model"), *points.column("method")}
+    claims = block(ROOT / "docs/accuracy.md", "equal")
+    assert claims == block(ROOT / "README.md", "equal")
+    for model in dict.fromkeys(points.column("model")):
+        (claim,) = [line for line in claims if line.startswith(f"- **{model}** ")]
+        for level in equal.LEVELS:
+            able = [x for name, of, x, right in points.rows if (name, of) == (model, "graded") and right >= 100 * level]
+            assert f"for {100 * level:g} % `graded` {f'{min(able):.2f}' if able else 'at no budget'}, plain" in claim
 
 
 @pytest.mark.slow

@@ -1,11 +1,11 @@
-"""Accuracy and events of both presets, step by step; writes docs/accuracy.md and the table in the README.
+"""Accuracy and events: what equal accuracy takes, and presets step by step; writes docs/accuracy.md and the README's part.
 
     python -m docs.generate.accuracy                                    the bundled digits transformer alone
     python -m benchmarks.train_vit_fashion DIR --out fashion.safetensors
     python -m docs.generate.accuracy --idx DIR --weights fashion.safetensors
 
-DIR holds the Fashion-MNIST idx files. Three models: the bundled digits transformer, a vision transformer trained on
-Fashion-MNIST, and the same with planted massive activations (benchmarks/planted.py). Each is converted with preset ``paper``,
+DIR holds the Fashion-MNIST idx files. What equal accuracy takes is what ``python -m benchmarks.accuracy`` measures, with
+these arguments. Step by step (left as it is with ``--without-steps``), each of its models is converted with preset ``paper``,
 with ``accurate``, and with ``accurate`` on a budget: the events that ``paper`` takes at T = 4, and 45 % of them. Then with
 ``accurate`` on five draws of calibration samples, to see how much is luck. Calibration samples come from the training split,
 figures from the test split. Rows of models that are not measured stay as they are. All on
@@ -18,15 +18,14 @@ import argparse
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.planted import plant
-from benchmarks.train_vit_fashion import ARCHITECTURE, MODEL_ARGS
+from benchmarks import accuracy
+from benchmarks.subjects import Subject, arguments, parse, subjects
+from docs.generate import equal
 from docs.generate.documents import put_rows, table
-from ecmt_deploy import data, models
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.evaluation.evaluate import evaluate
@@ -59,26 +58,27 @@ class Row:
 
 def main() -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--idx", type=Path, help="directory with the Fashion-MNIST idx files; without it, digits only")
-    parser.add_argument("--weights", type=Path, help="what train_vit_fashion wrote")
-    parser.add_argument("--samples", type=int, default=2000, help="test samples, at most")
-    options = parser.parse_args()
-    if (options.idx is None) != (options.weights is None):
-        parser.error("--idx and --weights go together")
+    parser = arguments(__doc__, 2000)
+    parser.add_argument("--without-steps", action="store_true", help="leave the tables of every step as they are")
+    options = parse(parser)
     torch.set_num_threads(1)
-    digits = models.load("zoo:vit_digits")
-    rows, analog = rows_of("digits", digits, "digits", options.samples)
-    claims, draws = [claim(rows, analog)], [draws_of("digits", digits, "digits", options.samples)]
-    if options.idx:
-        for name, outliers in (("Fashion-MNIST", False), ("Fashion-MNIST, planted outliers", True)):
-            model, spec = models.load(ARCHITECTURE, options.weights, MODEL_ARGS), f"idx:{options.idx}"
-            if outliers:
-                plant(model.module)
-            more, analog = rows_of(name, model, spec, options.samples)
-            claims.append(claim(more, analog))
-            draws.append(draws_of(name, model, spec, options.samples))
-            rows += more
+
+    def done(row: accuracy.Row) -> None:
+        print(" | ".join(accuracy.cells(row)), flush=True)
+
+    equal.write([accuracy.rows_of(subject, options.samples, done) for subject in subjects(options)])
+    if not options.without_steps:
+        write_steps(options)
+
+
+def write_steps(options: argparse.Namespace) -> None:
+    """Measure every step, and write the tables of it."""
+    rows, claims, draws = [], [], []
+    for subject in subjects(options):
+        more, analog = rows_of(subject, options.samples)
+        rows += more
+        claims.append(claim(more, analog))
+        draws.append(draws_of(subject, options.samples))
     put_rows(DOCUMENT, "claims", [], claims, "- **")
     put_rows(DOCUMENT, "accuracy", *lines_of(rows, range(1, STEPS + 1)), "| ")
     put_rows(DOCUMENT, "draws", DRAWS_HEAD, draws, "| ")
@@ -88,14 +88,10 @@ def main() -> None:
         print(line)
 
 
-def rows_of(name: str, model: Any, spec: str, samples: int) -> tuple[list[Row], float]:
+def rows_of(subject: Subject, samples: int) -> tuple[list[Row], float]:
     """Rows of one model, and the ANN's accuracy."""
-    drawn = data.calibration(spec, preprocessing=model.preprocessing, n_samples=64, n_classes=model.n_outputs)
-    calibration = torch.from_numpy(drawn.x)
-    dataset = data.evaluation(
-        spec, preprocessing=model.preprocessing, exclude=drawn.record, limit=samples, n_classes=model.n_outputs
-    )
-    x, y = (torch.from_numpy(array) for array in dataset.arrays())
+    name, model = subject.name, subject.model
+    calibration, x, y = subject.arrays(samples)
     head = model.module.head
     answers = _apply(model.module, x)
     model.module.head = nn.Identity().eval()
@@ -135,25 +131,23 @@ DRAWS_HEAD = table(
 )
 
 
-def draws_of(name: str, model: Any, spec: str, samples: int) -> str:
+def draws_of(subject: Subject, samples: int) -> str:
     """From the least to the most of several draws of calibration samples."""
     found = []
     for seed in range(DRAWS):
-        drawn = data.calibration(spec, preprocessing=model.preprocessing, n_samples=64, n_classes=model.n_outputs, seed=seed)
-        dataset = data.evaluation(
-            spec, preprocessing=model.preprocessing, exclude=drawn.record, limit=samples, n_classes=model.n_outputs
-        )
-        spiking = convert(model.module, torch.from_numpy(drawn.x), ConvertConfig(timesteps=TUNED))
+        drawn = subject.drawn(seed)
+        dataset = subject.test(drawn, samples)
+        spiking = convert(subject.model.module, torch.from_numpy(drawn.x), ConvertConfig(timesteps=TUNED))
         result = evaluate(spiking, dataset.batches(BATCH), TUNED, BATCH)
         events = result.activity.events_per_mac(spiking.program.encoding) or 0.0
         cosine = result.cosine
         found.append((events, result.agreement[-1], cosine.mean[-1], cosine.percentile_5[-1], cosine.worst[-1]))
-        print(f"{name}, draw {seed}: {found[-1]}", flush=True)
+        print(f"{subject.name}, draw {seed}: {found[-1]}", flush=True)
     forms = ("{:.2f}".format, lambda share: percent(share, result.n_samples), *["{:.4f}".format] * 3)
     cells = [
         f"{form(min(values))} to {form(max(values))}" for values, form in zip(zip(*found, strict=True), forms, strict=True)
     ]
-    return f"| {name} | {' | '.join(cells)} |"
+    return f"| {subject.name} | {' | '.join(cells)} |"
 
 
 @torch.no_grad()
