@@ -135,6 +135,12 @@ class SpikingModel(nn.Module):
         """
         return self._run(x, 1, self._context(identity=True, watch_neurons=observe, passing=passing))[0]
 
+    def sent(self, name: str, v: Tensor) -> Tensor:
+        """What neuron ``name`` sends for membranes v (B, *shape)."""
+        neuron: Any = self.runner.ops[name]
+        sent: Tensor = neuron.sent(v)
+        return sent
+
     @torch.no_grad()
     def alone(self, name: str, x: Tensor, timesteps: int) -> tuple[Tensor, Tensor]:
         """Run with one neuron node spiking and all others as identity, which takes little longer than one step.

@@ -68,6 +68,10 @@ class Neuron(Spiking):
         """What says when it fires."""
         raise NotImplementedError
 
+    def sent(self, v: Tensor) -> Tensor:
+        """What membranes v (B, *shape) send."""
+        return self.parameters_of(None, None).spikes(v.reshape(len(v), *self.grid), None)[0].reshape(v.shape)
+
     def take_offset(self, hints: Hints, initial: Tensor) -> None:
         hints.offset = self._on_grid(initial)
 

@@ -71,17 +71,35 @@ class Linear(Synapses):
         completed = x.form == hints.bias_form and not chunk.run.watched
         bias, firing_rows = hints.bias if completed else None, hints.firing_rows
         if firing_rows is None or x.events is None:
-            value = F.linear(x.value, self.weight, bias)
+            value = F.linear(x.value, self.weight_for(chunk), bias)
         else:
             shape = (*x.value.shape[:-1], len(self.weight))
             value = x.value.new_zeros(shape) if bias is None else bias.repeat(*shape[:-1], 1)
-            value[:, :, firing_rows] = F.linear(x.value[:, :, firing_rows], self.weight, bias)
+            value[:, :, firing_rows] = F.linear(x.value[:, :, firing_rows], self.weight_for(chunk), bias)
         return Signal(value, x.form, x.steady, completed=completed)
+
+    def weight_for(self, chunk: Chunk) -> Tensor:
+        """The weights (out, in) that the operand meets."""
+        return self.weight
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         (x,) = signals
         self.tally_synapses(chunk, x.event_count(chunk) if self.operand_spikes[0] else None, self.weight.shape[0])
         return None if signal.steady else x.rows(chunk, self.operand_spikes[0])
+
+
+@runs(ops.CorrectedLinear)
+class CorrectedLinear(Linear):
+    """Weights that hold a correction, which the analog network goes without."""
+
+    correction: Tensor
+
+    def __init__(self, program: Program, name: str) -> None:
+        super().__init__(program, name)
+        self.hold("correction", self.node.correction)
+
+    def weight_for(self, chunk: Chunk) -> Tensor:
+        return self.weight - self.correction.to(self.weight) if chunk.run.identity else self.weight
 
 
 @runs(Convolution)

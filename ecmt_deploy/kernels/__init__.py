@@ -38,6 +38,8 @@ def kernel(node: Any, site: Site, dtype: np.dtype, identity_neurons: bool = Fals
                 "the spikes of an integer program have units of their own; run its float program as analog network"
             )
         return IdentityKernel(node, site, dtype)
+    if identity_neurons:
+        node = node.analog
     made: Kernel = (node.kernel if node.format is None else node.integer_kernel)(node, site, dtype)
     return made
 

@@ -36,6 +36,7 @@ class Accurate(Preset, frozen=True, kw_only=True):
     name: ClassVar[str] = "accurate"
     coding: ClassVar[str] = "differential"
     most_levels: ClassVar[int] = 15
+    corrects: ClassVar[bool] = False
     fraction: ClassVar[float] = 0.74
 
     budget: float | None = None

@@ -40,6 +40,8 @@ class Graded(Preset, frozen=True, kw_only=True):
     #: from as many on it is as near to the analog network as preset ``accurate`` on the bundled model, at one event a value
     least_payload_bits: ClassVar[int] = 7
 
+    corrects: ClassVar[bool] = True
+
     timesteps: int = 1
     payload_bits: int | None = None
     budget: float | None = None
@@ -69,14 +71,16 @@ class Graded(Preset, frozen=True, kw_only=True):
         """Tuned neurons and their expectations; refuses a budget that cannot be met and a readout that does not vary."""
         import torch
 
+        from ecmt_deploy.conversion.calibration.tools.rotation import rotated
         from ecmt_deploy.conversion.calibration.tools.trials import Trials
         from ecmt_deploy.conversion.calibration.tools.tuning import Tuner
 
         if not lowered.program.neurons:  # nothing but encoding layers
             return lowered.program
-        trials = Trials(lowered, torch.cat(batches), self, progress)
+        x = torch.cat(batches)
+        trials = Trials(rotated(lowered, x), x, self, progress)
         found = Tuner(trials, self.budget).tune()
-        made = trials.program(found.best.price)
+        made = trials.final(found.best.price)
         record = found.record(self.timesteps, trials.number)
         return replace(made, provenance=msgspec.structs.replace(made.provenance, tuning=record))
 

@@ -24,6 +24,7 @@ from ecmt_deploy.program.ops.base import (
 from ecmt_deploy.program.ops.concat import Concat
 from ecmt_deploy.program.ops.constant import SCHEDULES, Constant
 from ecmt_deploy.program.ops.convolution import Conv1d, Conv2d, convolution
+from ecmt_deploy.program.ops.corrected_linear import CorrectedLinear
 from ecmt_deploy.program.ops.ecm import ECM
 from ecmt_deploy.program.ops.expand import Expand
 from ecmt_deploy.program.ops.format import Aligned, NumberFormat, Requantised, Weighted
@@ -48,7 +49,7 @@ for _module in iter_modules(__path__):  # a file that is added is an op that is 
 
 __all__ = [
     "CODINGS", "ECM", "NOTHING", "OPS", "PRODUCTS", "ROLES", "RULES", "SCHEDULES", "STANDARD", "Add", "Aligned",
-    "BroadcastScale", "Concat", "Constant", "Conv1d", "Conv2d", "ECMProduct", "Expand", "Graded", "Hold", "Input",
+    "BroadcastScale", "Concat", "Constant", "Conv1d", "Conv2d", "CorrectedLinear", "ECMProduct", "Expand", "Graded", "Hold", "Input",
     "LastAxisLinear", "Linear", "Mean", "MissingTraitError", "MultiThreshold", "Multiplied", "NumberFormat", "Op", "Output",
     "Pad", "Payload", "Permute", "Readout", "Requantised", "Reshape", "Scale", "ShapeError", "Shifted", "Slice", "Take",
     "Weighted", "Work", "convolution", "register", "thresholds",

@@ -152,6 +152,11 @@ class Op(nir.NIRNode):
         self.output_type: dict[str, Any] = {}
 
     @property
+    def analog(self) -> Op:
+        """The node of the analog network, in which neurons send all that they get: most are the same there."""
+        return self
+
+    @property
     def kind(self) -> str:
         """Name of the op, under which files and reports know it."""
         return type(self).__name__

@@ -91,8 +91,8 @@ def level_neuron(
     return ops.MultiThreshold(base, base.copy(), levels, "nearest", fraction, lowest.astype(np.int8), initial)
 
 
-#: the smallest dead zone of a channel, in payloads of one: 1 1/2 of them on either side
-FINEST = 1.5
+#: what a payload of one is worth in dead zones: about the smallest error for the fewest bits
+COARSE = 1.0
 #: significant bits of a base: few enough for sums of payloads times bases to be exact
 BASE_BITS = 8
 
@@ -102,6 +102,9 @@ def graded_neuron(
 ) -> ops.Graded:
     """A graded neuron for a price: bases per channel, the smallest payload per element.
 
+    Rounding to a base b adds S b^2 / 12 at every element that fires, so that a channel's base is relative to the dead zone that
+    its mean sensitivity has: finer ones cost payload bits and hardly an error less.
+
     Parameters
     ----------
     seen, fan_out, price : as of :func:`dead_zones`
@@ -109,9 +112,9 @@ def graded_neuron(
     most_bits : most bits of a payload
     """
     zone, reach = dead_zones(seen, fan_out, price), reaches(seen, channel_axis)
-    base = by_channel(zone, channel_axis, np.minimum) / FINEST
-    base = np.where(np.isfinite(base), base, reach)
-    base = np.maximum(base, reach / (2.0 ** (most_bits - 1) - 1))
+    with np.errstate(divide="ignore"):
+        typical = 1 / np.sqrt(by_channel(1 / np.square(zone), channel_axis, np.add) / (zone.size / reach.size))
+    base = np.clip(COARSE * typical, reach / (2.0 ** (most_bits - 1) - 1), reach)
     mantissa, exponent = np.frexp(base)
     base = np.ldexp(np.ceil(np.ldexp(mantissa, BASE_BITS)), exponent - BASE_BITS)
     bits = int(np.clip(np.ceil(np.log2(np.rint((reach / base).max()) + 1)) + 1, 2, most_bits))

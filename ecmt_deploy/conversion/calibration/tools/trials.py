@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ecmt_deploy.conversion.calibration.tools.allocation import fan_outs
 from ecmt_deploy.conversion.calibration.tools.answers import MOST_SAMPLES, Answers, analog_readouts, readout_variance
+from ecmt_deploy.conversion.calibration.tools.correction import corrected
 from ecmt_deploy.conversion.calibration.tools.expectation import with_expectations
 from ecmt_deploy.conversion.calibration.tools.misleading import misled, underrated
 from ecmt_deploy.conversion.calibration.tools.neurons import with_nodes
@@ -43,6 +44,10 @@ class Tuned(Protocol):
     @property
     def timesteps(self) -> int:
         """Steps T that programs are measured for."""
+
+    @property
+    def corrects(self) -> bool:
+        """Whether weights make up for what dead zones keep back."""
 
     def neuron(self, seen: Survey, fan_out: float, price: float, channel_axis: int | None, initial: np.ndarray) -> ops.Op:
         """The neuron for a price per synaptic event; parameters as of :func:`.allocation.level_neuron`."""
@@ -87,6 +92,7 @@ class Trials:
     Attributes
     ----------
     answers : the samples that programs are measured on, with their analog readouts
+    examples : other samples (N, *input shape), from which corrections of weights are learnt; none where there are no corrections
     fan_outs : synaptic events per spike, by neuron
     first_price : a first guess
     number : programs that were measured
@@ -99,7 +105,10 @@ class Trials:
         variance = readout_variance(analog_readouts(engine, x))
         self.use(survey(engine, x, variance, lambda samples: progress("calibrate", samples)))
         # in an order of no meaning: the first few stand for all
-        x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(SEED))[:MANY]]
+        self._x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(SEED))]
+        judged = -(-len(x) // 2) if preset.corrects else len(x)
+        self.examples = self._x[judged:][:MANY]
+        x = self._x[:judged][:MANY]
         self.answers = Answers(x, analog_readouts(engine, x), variance)
         self.fan_outs = fan_outs(program)
         # what is expected does not depend on the price: it is folded in once
@@ -115,8 +124,18 @@ class Trials:
         self.surveys = surveys
         self._trials: dict[tuple[float, int], Trial] = {}  # of programs by them
 
+    def final(self, price: float) -> Program:
+        """The program for a price, its corrections learnt from all samples."""
+        return self._corrected(self._for(price), self._x[: 2 * MANY] if len(self.examples) else self.examples)
+
     def program(self, price: float) -> Program:
-        """The program for a price."""
+        """The program for a price, as it is measured."""
+        return self._corrected(self._for(price), self.examples)
+
+    def _corrected(self, program: Program, examples: Tensor) -> Program:
+        return corrected(program, examples) if len(examples) else program
+
+    def _for(self, price: float) -> Program:
         neurons = {}
         for name, seen in self.surveys.items():
             axis, initial = self.lowered.channel_axes[name], self.base.nodes[name].initial_membrane
