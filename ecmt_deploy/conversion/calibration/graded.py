@@ -89,7 +89,8 @@ class Graded(Preset, frozen=True, kw_only=True):
         :func:`~ecmt_deploy.conversion.calibration.tools.allocation.dead_zones`."""
         from ecmt_deploy.conversion.calibration.tools.allocation import graded_neuron
 
-        return graded_neuron(seen, fan_out, price, channel_axis, self.payload_bits or MOST_BITS, initial)
+        bits = self.payload_bits or MOST_BITS
+        return graded_neuron(seen, fan_out, price, channel_axis, bits, self.timesteps, initial)
 
 
 PRESET = Graded

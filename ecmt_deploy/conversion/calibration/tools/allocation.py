@@ -93,12 +93,14 @@ def level_neuron(
 
 #: what a payload of one is worth in dead zones: about the smallest error for the fewest bits
 COARSE = 1.0
+#: payloads of fewer bits send a value in parts, one a step; longer ones lose more to what layers behind make of the first part
+PARTED_BELOW = 6
 #: significant bits of a base: few enough for sums of payloads times bases to be exact
 BASE_BITS = 8
 
 
 def graded_neuron(
-    seen: Survey, fan_out: float, price: float, channel_axis: int | None, most_bits: int, initial: np.ndarray
+    seen: Survey, fan_out: float, price: float, channel_axis: int | None, most_bits: int, steps: int, initial: np.ndarray
 ) -> ops.Graded:
     """A graded neuron for a price: bases per channel, the smallest payload per element.
 
@@ -110,11 +112,13 @@ def graded_neuron(
     seen, fan_out, price : as of :func:`dead_zones`
     channel_axis, initial : as of :func:`level_neuron`
     most_bits : most bits of a payload
+    steps : steps T of an inference
     """
     zone, reach = dead_zones(seen, fan_out, price), reaches(seen, channel_axis)
     with np.errstate(divide="ignore"):
         typical = 1 / np.sqrt(by_channel(1 / np.square(zone), channel_axis, np.add) / (zone.size / reach.size))
-    base = np.clip(COARSE * typical, reach / (2.0 ** (most_bits - 1) - 1), reach)
+    parts = steps if most_bits < PARTED_BELOW else 1
+    base = np.clip(COARSE * typical, reach / (parts * (2.0 ** (most_bits - 1) - 1)), reach)
     mantissa, exponent = np.frexp(base)
     base = np.ldexp(np.ceil(np.ldexp(mantissa, BASE_BITS)), exponent - BASE_BITS)
     bits = int(np.clip(np.ceil(np.log2(np.rint((reach / base).max()) + 1)) + 1, 2, most_bits))

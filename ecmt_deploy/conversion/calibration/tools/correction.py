@@ -23,13 +23,14 @@ from ecmt_deploy.program import Program, ops
 RIDGE = 2.0
 
 
-def corrected(program: Program, x: Tensor) -> Program:
+def corrected(program: Program, x: Tensor, timesteps: int) -> Program:
     """The program with every linear layer behind neurons corrected; those whose neurons feed other nodes too stay as they are.
 
     Parameters
     ----------
     program : a spiking program
     x : samples (N, *input shape) to learn from, of which at least one is needed
+    timesteps : steps T in which neurons send what they get
     """
     engine, layers = SpikingModel(program), _layers(program)
     foretells: dict[str, Tensor] = {}
@@ -39,6 +40,8 @@ def corrected(program: Program, x: Tensor) -> Program:
         initial = initials[name].to(operand)
         whole, arrived = (operand + initial).chunk(2)
         sent = engine.sent(name, arrived)
+        for _ in range(1, timesteps):
+            sent = sent + engine.sent(name, arrived - sent)
         if name in layers:
             rows = sent.flatten(0, -2)
             foretells[name] = _ridge(rows, (whole - sent).flatten(0, -2))
