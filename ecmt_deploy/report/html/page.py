@@ -17,6 +17,7 @@ from ecmt_deploy.report.comparison import Comparison
 from ecmt_deploy.report.facts import facts
 from ecmt_deploy.report.html.environment import environment
 from ecmt_deploy.report.model import Report
+from ecmt_deploy.report.verdict import pays
 
 #: inches of a bar of a chip, and of a run
 _CHIP_ROW, _RUN_ROW = 0.26, 0.24
@@ -82,7 +83,7 @@ def _memory(number: int, view: MemoryView, chips: str) -> dict[str, Any]:
     alt = "Measured events per MAC of each node against its break-even"
     never = any(row[2:4] == (None, "ann") for row in table.rows)
     chart = energy_charts.break_even(f"break-even-{number}", alt, table) if table.rows else None
-    return {"chips": chips, "view": view, "chart": chart, "never": never}
+    return {"chips": chips, "view": view, "chart": chart, "never": never, "pays": pays(view)}
 
 
 def _chip(report: Report, i: int, references: list[int]) -> dict[str, Any]:

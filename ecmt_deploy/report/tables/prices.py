@@ -12,6 +12,7 @@ from ecmt_deploy.estimation import Energy, MemoryRow, MemoryView, Row, together
 from ecmt_deploy.program.layers import grouped
 from ecmt_deploy.report import data, units
 from ecmt_deploy.report.tables.plain import PlainTable
+from ecmt_deploy.report.verdict import pays
 
 _MARKS = "+ more has no price, ? nothing has   ≤ at most   ≥ at least   ~ both   (low-high)"
 
@@ -129,7 +130,7 @@ def _view_c(view: MemoryView, steps: int) -> Block:
         f"(c) Memory included ({view.model}), against the ANN with activations of {widths}",
         columns,
         rows,
-        "R: synaptic events per MAC of the ANN   R/T: spikes per neuron and step\n"
+        f"{pays(view)}\nR: synaptic events per MAC of the ANN   R/T: spikes per neuron and step\n"
         "below break-even spiking costs less than the ANN   never: more without any event",
     )
 
