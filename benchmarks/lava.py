@@ -51,7 +51,9 @@ class Row:
     memory: int
 
 
-def program(name: str, calibration_samples: int = CALIBRATION_SAMPLES, preset: str = "paper") -> Program:
+def program(
+    name: str, calibration_samples: int = CALIBRATION_SAMPLES, preset: str = "paper", timesteps: int = TIMESTEPS
+) -> Program:
     """A converted model: the bundled one, or one of timm with random weights."""
     if name.startswith("zoo:"):
         module = models.load(name).module
@@ -63,7 +65,7 @@ def program(name: str, calibration_samples: int = CALIBRATION_SAMPLES, preset: s
         torch.manual_seed(0)
         module, shape = timm.create_model(name, pretrained=False).eval(), (3, 224, 224)
     x = torch.randn(calibration_samples, *shape, generator=torch.Generator().manual_seed(1))
-    return convert(module, x, ConvertConfig(preset=preset, timesteps=TIMESTEPS)).program
+    return convert(module, x, ConvertConfig(preset=preset, timesteps=timesteps)).program
 
 
 def descendants() -> list[int]:

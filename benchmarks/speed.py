@@ -1,16 +1,19 @@
 """The torch engine beside one forward pass of the network it came from; writes the tables "speed" and "nodes" in
 docs/performance.md.
 
-    python -m benchmarks.speed [--eager] [--preset accurate|paper]
+    python -m benchmarks.speed [--eager] [--preset accurate|paper|graded]
 
 ViT-S/16 of timm at 224 px with random weights, a batch of 4, float32, two threads, counts included, neurons as fused kernels
 (--eager: without; prints only). Network and program take turns; a ratio is that of the medians, the spread that of the
-quartiles of the program's times. Peak memory is the largest resident set of a process of its own, at a batch of 16.
+quartiles of the program's times. A graded program is converted for T = 1 and measured there, with counts and without; how long
+each conversion takes beside that with preset accurate is printed, where no program was kept. Peak memory is the largest
+resident set of a process of its own, at a batch of 16.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import statistics
 import subprocess
 import sys
@@ -33,6 +36,7 @@ from ecmt_deploy.program import write
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 MODEL, THREADS, BATCH, ROUNDS, MEMORY_BATCH = "vit_small_patch16_224", 2, 4, 7, 16
 TIMESTEPS = (1, 2, 4, 8)
+PRESETS = ("accurate", "paper", "graded")
 CALIBRATION_SAMPLES = 8
 
 
@@ -124,14 +128,16 @@ def measure(preset: str, path: Path, eager: bool) -> tuple[list[str], list[str]]
             ann(x)
 
     rows, parts = [], []
-    for steps in TIMESTEPS:
-        forward, run = alternating(once, lambda steps=steps: model.count(x, steps), ROUNDS)
+    graded = preset == "graded"
+    for steps, counts in ((1, True), (1, False)) if graded else [(steps, True) for steps in TIMESTEPS]:
+        forward, run = alternating(once, functools.partial(model.count if counts else model, x, steps), ROUNDS)
         one = statistics.median(forward)
         ratio, low, high = (q / one for q in (statistics.median(run), *statistics.quantiles(run, n=4)[::2]))
         floor = products(model, x, steps) / one
-        rows.append(f"| {preset} | {steps} | {ratio:.1f} | {low:.1f} to {high:.1f} | {floor:.1f} | {1000 * one:.0f} |")
+        label = preset if counts else f"{preset}, no counts"
+        rows.append(f"| {label} | {steps} | {ratio:.1f} | {low:.1f} to {high:.1f} | {floor:.1f} | {1000 * one:.0f} |")
         print(rows[-1], flush=True)
-        if steps == 4:
+        if counts and steps == (1 if graded else 4):
             for name, seconds in sorted(shares(model, x, steps).items(), key=lambda item: -item[1]):
                 if seconds / one >= 0.005:
                     parts.append(f"| {preset} | {name} | {seconds / one:.2f} |")
@@ -176,7 +182,7 @@ def main() -> None:
     """Measure, print, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--eager", action="store_true", help="neurons operation by operation; writes nothing")
-    parser.add_argument("--preset", choices=("accurate", "paper"), action="append", help="both unless said; may be given again")
+    parser.add_argument("--preset", choices=PRESETS, action="append", help="all unless said; may be given again")
     parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--programs", type=Path, help="directory to keep the converted programs in, and to find them")
     arguments = parser.parse_args()
@@ -184,17 +190,24 @@ def main() -> None:
     if arguments.peak:
         peak(arguments.peak[0], arguments.peak[1], float(arguments.peak[2]))
         return
-    speed, nodes, resident = [], [], []
+    speed, nodes, resident, conversions = [], [], [], dict[str, float]()
     with tempfile.TemporaryDirectory() as temporary:
         directory = arguments.programs or Path(temporary)
-        for preset in arguments.preset or ("accurate", "paper"):
+        for preset in arguments.preset or PRESETS:
             path = directory / f"{MODEL}-{preset}.nir"
             if not path.exists():
-                write(program(MODEL, CALIBRATION_SAMPLES, preset), path)
+                begun = time.perf_counter()
+                write(program(MODEL, CALIBRATION_SAMPLES, preset, 1 if preset == "graded" else 4), path)
+                conversions[preset] = time.perf_counter() - begun
             rows, parts = measure(preset, path, arguments.eager)
             speed, nodes = speed + rows, nodes + parts
-            if not arguments.eager:
+            if not arguments.eager and preset != "graded":
                 resident += memory(path, preset)
+    if "accurate" in conversions:
+        for preset, seconds in conversions.items():
+            print(
+                f"conversion, {preset}: {seconds:.0f} s, {seconds / conversions['accurate']:.2f} times accurate's", flush=True
+            )
     if not arguments.eager:
         head = "| preset | T | program / network | middle half | matrix products alone | network, ms |"
         put(DOCUMENT, "speed", [head, "|---|---|---|---|---|---|", *speed])

@@ -162,6 +162,8 @@ def news(chunk: Chunk, mask: Tensor) -> Tensor:
     """``mask`` with everything reached at t = 1."""
     if not chunk.first:
         return mask
+    if chunk.steps == 1:
+        return mask.new_ones((1,) * mask.ndim)
     later = mask[1:] if len(mask) > 1 else mask.expand(chunk.steps - 1, *mask.shape[1:])
     return torch.cat([torch.ones_like(mask[:1]), later])
 

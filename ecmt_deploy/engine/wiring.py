@@ -56,6 +56,8 @@ class Wiring(TorchOp):
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         if signal.steady or self.spikes:
             return None
+        if chunk.first and chunk.steps == 1:  # everything is news, so that no mask need be moved
+            return torch.ones((1,) * signal.value.ndim, dtype=torch.bool, device=signal.value.device)
         masks = self.reached(chunk, signals)
         folded = self.small_mask(masks[0])
         if folded is not None:
