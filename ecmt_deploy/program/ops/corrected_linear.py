@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from ecmt_deploy.program.ops.base import Op, Require, Shape, finite, fits, register
-from ecmt_deploy.program.ops.linear import LastAxisLinear
 from ecmt_deploy.program.ops.format import NumberFormat
+from ecmt_deploy.program.ops.linear import LastAxisLinear
 
 
 @register

@@ -26,8 +26,8 @@ from ecmt_deploy.program import Program, ops, verify
 from ecmt_deploy.program.graph import edges, reconnect
 from ecmt_deploy.program.ops import Op
 
-#: share of the network's MACs that may be spent on giving back channels as they were
-RESTORING = 0.02
+#: MACs that may be spent on giving back channels as they were, as a share of those of the layers that read the space
+RESTORING = 0.05
 #: the readout may change by rounding alone: by this share of its largest magnitude, in the dtypes that programs have
 TOLERANCES = {"float32": 1e-3, "float64": 1e-9}
 
@@ -46,12 +46,14 @@ def rotated(lowered: Lowered, x: Tensor) -> Lowered:
         if the rotated program answers otherwise, beyond rounding.
     """
     program = lowered.program
-    worthwhile = [space for space in residual_spaces(program) if _restoring_macs(program, space) <= RESTORING * _macs(program)]
+    worthwhile = [space for space in residual_spaces(program) if _is_worthwhile(program, space)]
     if not worthwhile:
         return lowered
     bases = _principal_components(program, worthwhile, x)
     made = lowered
-    for space, basis in zip(worthwhile, bases, strict=True):
+    for found, basis in zip(worthwhile, bases, strict=True):
+        # looked for anew: a layer that reads the space before may write to this one, and have a bias since
+        space = next(space for space in residual_spaces(made.program) if space.norms == found.norms)
         made = _in_basis(made, space, basis)
     few = x[: samples_at_once(program)]
     before, after = (SpikingModel(each.program).analog(few) for each in (lowered, made))
@@ -64,14 +66,12 @@ def rotated(lowered: Lowered, x: Tensor) -> Lowered:
     return made
 
 
-def _macs(program: Program) -> int:
-    return sum(program.work(name).dense_macs for name in program.nodes)
-
-
-def _restoring_macs(program: Program, space: Space) -> int:
-    """What it takes to give back channels to takers that need them as they were."""
+def _is_worthwhile(program: Program, space: Space) -> bool:
+    """Whether giving back channels to takers that need them as they were takes few MACs beside those of the layers that read."""
+    layers = {layer for reader in space.readers for layer in reader.layers}
     streams = {reader.stream for reader in space.readers if not reader.layers}
-    return sum(prod(program.shapes[stream]) * space.size for stream in streams)
+    restoring = sum(prod(program.shapes[stream]) * space.size for stream in streams)
+    return bool(layers) and restoring <= RESTORING * sum(program.work(layer).dense_macs for layer in layers)
 
 
 def _principal_components(program: Program, spaces: list[Space], x: Tensor) -> list[np.ndarray]:

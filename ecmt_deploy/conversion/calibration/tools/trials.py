@@ -133,7 +133,7 @@ class Trials:
         return self._corrected(self._for(price), self.examples)
 
     def _corrected(self, program: Program, examples: Tensor) -> Program:
-        return corrected(program, examples) if len(examples) else program
+        return corrected(program, examples, self.preset.timesteps) if len(examples) else program
 
     def _for(self, price: float) -> Program:
         neurons = {}
