@@ -37,4 +37,4 @@ class CorrectedLinear(LastAxisLinear):
 
     @property
     def analog(self) -> Op:
-        return LastAxisLinear(self.weight - self.correction.astype(self.weight.dtype))
+        return LastAxisLinear(self.weight.astype(np.float64) - self.correction)  # rounded once, to the dtype of the run
