@@ -219,8 +219,15 @@ def test_a_correction_is_finite_and_of_the_shape_of_its_weights():
         with pytest.raises(ProgramError, match="node0 .*correction .*weight"):
             around(ops.CorrectedLinear(np.eye(4), np.zeros(shape)))
     with pytest.raises(ProgramError, match="node0 .*format is Weighted, expected none"):
-        around(ops.CorrectedLinear(np.eye(4, dtype=np.int8), np.eye(4), format=ops.Weighted(
-            weight_bits=8, multiplier=np.ones(4, np.int64), shift=np.zeros(4, np.int64), exponent=0, state_bits=24)))
+        around(
+            ops.CorrectedLinear(
+                np.eye(4, dtype=np.int8),
+                np.eye(4),
+                format=ops.Weighted(
+                    weight_bits=8, multiplier=np.ones(4, np.int64), shift=np.zeros(4, np.int64), exponent=0, state_bits=24
+                ),
+            )
+        )
 
 
 # --- what is no longer finite -----------------------------------------------------------------------------------------

@@ -1,10 +1,10 @@
 """Weights that make up for what dead zones keep back, as far as what is sent foretells it.
 
-A neuron sends s of its membrane v and keeps r = v - s. Over samples, r and s are not independent: an operand whose large elements
-were sent says something of its small ones. With H the ridge regression of r on s, W (s + H^T s) is nearer to W v than W s is, and
-W + W H^T is a weight like any other, without one event more. Errors of layers in front are in r as well, so that each layer also
-makes up for those. It is learnt layer after layer, in one pass in which every sample is there twice: as in the analog network,
-and as in the spiking one.
+A neuron sends s of its membrane v and keeps r = v - s. Over samples, r and s are not independent: an operand whose large
+elements were sent says something of its small ones. With H the ridge regression of r on s, W (s + H^T s) is nearer to W v
+than W s is, and W + W H^T is a weight like any other, without one event more. Errors of layers in front are in r as well,
+so that each layer also makes up for those. It is learnt layer after layer, in one pass in which every sample is there
+twice: as in the analog network, and as in the spiking one.
 """
 
 from __future__ import annotations

@@ -1,15 +1,17 @@
 """Writing residual spaces in the basis of their principal components, which is the same mathematics and takes fewer events.
 
 A neuron behind a norm sends one event for each channel that is far from what is expected. In the basis of the principal
-components most of what varies is in few channels, and the errors of those that stay silent no longer add up, for components are
-uncorrelated. The basis is folded into the weights of whatever writes and reads: with Q (size, size) orthonormal and P = I - 1 1^T
-/ size for norms that centre, writers W become Q P W, readers W diag(weight) Q^T, and the norm is an RMS norm without parameters.
+components most of what varies is in few channels, and the errors of those that stay silent no longer add up, for
+components are uncorrelated. The basis is folded into the weights of whatever writes and reads: with Q (size, size)
+orthonormal and P = I - 1 1^T / size for norms that centre, writers W become Q P W, readers W diag(weight) Q^T, and the
+norm is an RMS norm without parameters.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,7 +69,7 @@ def rotated(lowered: Lowered, x: Tensor) -> Lowered:
 
 
 def _is_worthwhile(program: Program, space: Space) -> bool:
-    """Whether giving back channels to takers that need them as they were takes few MACs beside those of the layers that read."""
+    """Whether giving back channels as they were takes few MACs beside those of the layers that read."""
     layers = {layer for reader in space.readers for layer in reader.layers}
     streams = {reader.stream for reader in space.readers if not reader.layers}
     restoring = sum(prod(program.shapes[stream]) * space.size for stream in streams)
@@ -108,7 +110,8 @@ def _principal_components(program: Program, spaces: list[Space], x: Tensor) -> l
 def _in_basis(lowered: Lowered, space: Space, basis: np.ndarray) -> Lowered:
     """One space in a basis (size, size), a row a component."""
     program, axes = lowered.program, dict(lowered.channel_axes)
-    nodes, operands = dict(program.nodes), dict(program.operands)
+    nodes: dict[str, Any] = dict(program.nodes)
+    operands = dict(program.operands)
     centres = NORMS[program.nodes[space.norms[0]].function]
     written = basis - basis.mean(axis=1, keepdims=True) if centres else basis
     for name in space.writers:
