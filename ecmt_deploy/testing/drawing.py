@@ -35,6 +35,8 @@ class Drawing:
         self.r = np.random.default_rng(seed)
         #: draws graded neurons, in some programs: the others are of a seed what they were before there were any
         self.graded = np.random.default_rng((seed, 1))
+        #: draws corrections of weights, likewise
+        self.correcting = np.random.default_rng((seed, 2))
         self.graded_share = float(self.graded.choice([0.0, 0.3, 1.0]))
         self.quantisable = quantisable
         self.coding = str(self.r.choice(ops.CODINGS))

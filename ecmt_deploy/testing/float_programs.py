@@ -33,7 +33,12 @@ class Builder(Drawing):
         source = self.operand(1)
         x = self.values[source]
         weight = self.numbers((self.integer(1, 5), x.shape[-1]), self.size())
-        return self.add(ops.Linear(weight) if x.ndim == 1 and self.chance(0.5) else ops.LastAxisLinear(weight), source)
+        if x.ndim == 1 and self.chance(0.5):
+            return self.add(ops.Linear(weight), source)
+        if self.correcting.random() < 0.3:
+            change = weight * self.correcting.uniform(-0.5, 0.5, size=weight.shape)
+            return self.add(ops.CorrectedLinear(weight, change.astype(self.correcting.choice(["f4", "f8"]))), source)
+        return self.add(ops.LastAxisLinear(weight), source)
 
     def convolution(self) -> str:
         source = self.operand(2)

@@ -103,6 +103,8 @@ def every_node(coding: str, seed: int = 0) -> Program:
         "act": ops.ECM(("mean",), "gelu", coding, {}),
         "head.neuron": expecting,
         "head": nir.Linear(r.normal(size=(3, 2))),
+        "last.neuron": graded(),
+        "last": ops.CorrectedLinear(np.eye(3)[[1, 2, 0]], np.linspace(-0.5, 0.75, 9, dtype=np.float16).reshape(3, 3)),
         "readout": ops.Readout(coding),
         "output": nir.Output(output_type={"output": np.array([3])}),
     }  # fmt: skip
@@ -116,7 +118,7 @@ def every_node(coding: str, seed: int = 0) -> Program:
         ("gate.neuron", "gated"), ("gated", "length"), ("length", "long"), ("gated", "unit"), ("long", "unit"),
         ("unit", "swap"), ("unit", "first"), ("first", "wide"), ("wide", "scaled"), ("swap", "part"), ("scaled", "joined"),
         ("part", "joined"), ("joined", "mean"), ("mean", "act"), ("act", "head.neuron"), ("head.neuron", "head"),
-        ("head", "readout"), ("readout", "output"),
+        ("head", "last.neuron"), ("last.neuron", "last"), ("last", "readout"), ("readout", "output"),
     ]  # fmt: skip
     if coding == "rate":
         nodes["start"] = ops.Hold()

@@ -113,6 +113,8 @@ def test_fields_are_brought_to_their_kinds(kind, target):
         (ops.Mean(np.array([0]), "yes"), "keepdims"),
         (ops.LastAxisLinear(np.eye(4, dtype=complex)), "weight"),
         (ops.LastAxisLinear(np.eye(4, dtype=np.longdouble)), "weight"),
+        (ops.CorrectedLinear(np.eye(4), np.eye(4, dtype=np.int8)), "correction"),
+        (ops.CorrectedLinear(np.eye(4), None), "correction"),
         (ops.ECM("input", "relu", "differential", {}), "operands"),
         (ops.ECM(("input",), "clamp", "differential", {"low": "a", "high": 1}), "parameters"),
         (ops.ECM(("input",), "relu", "differential", 3), "parameters"),
@@ -208,6 +210,24 @@ def test_streams_have_elements():
         around(shape=(3, 0))
     with pytest.raises(ProgramError, match="at least one element"):
         around(ops.LastAxisLinear(np.zeros((0, 4))))
+
+
+def test_a_correction_is_finite_and_of_the_shape_of_its_weights():
+    with pytest.raises(ProgramError, match="node0 .*correction is not finite everywhere, expected finite numbers"):
+        around(ops.CorrectedLinear(np.eye(4), np.full((4, 4), np.inf, np.float16)))
+    for shape in ((4,), (4, 1), (1, 4, 4)):
+        with pytest.raises(ProgramError, match="node0 .*correction .*weight"):
+            around(ops.CorrectedLinear(np.eye(4), np.zeros(shape)))
+    with pytest.raises(ProgramError, match="node0 .*format is Weighted, expected none"):
+        around(
+            ops.CorrectedLinear(
+                np.eye(4, dtype=np.int8),
+                np.eye(4),
+                format=ops.Weighted(
+                    weight_bits=8, multiplier=np.ones(4, np.int64), shift=np.zeros(4, np.int64), exponent=0, state_bits=24
+                ),
+            )
+        )
 
 
 # --- what is no longer finite -----------------------------------------------------------------------------------------

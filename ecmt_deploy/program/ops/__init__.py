@@ -49,7 +49,8 @@ for _module in iter_modules(__path__):  # a file that is added is an op that is 
 
 __all__ = [
     "CODINGS", "ECM", "NOTHING", "OPS", "PRODUCTS", "ROLES", "RULES", "SCHEDULES", "STANDARD", "Add", "Aligned",
-    "BroadcastScale", "Concat", "Constant", "Conv1d", "Conv2d", "CorrectedLinear", "ECMProduct", "Expand", "Graded", "Hold", "Input",
+    "BroadcastScale", "Concat", "Constant", "Conv1d", "Conv2d", "CorrectedLinear", "ECMProduct", "Expand", "Graded", "Hold",
+    "Input",
     "LastAxisLinear", "Linear", "Mean", "MissingTraitError", "MultiThreshold", "Multiplied", "NumberFormat", "Op", "Output",
     "Pad", "Payload", "Permute", "Readout", "Requantised", "Reshape", "Scale", "ShapeError", "Shifted", "Slice", "Take",
     "Weighted", "Work", "convolution", "register", "thresholds",

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ecmt_deploy.program.ops.base import Op, Require, Shape, finite, fits, register
 from ecmt_deploy.program.ops.linear import LastAxisLinear
-from ecmt_deploy.program.ops.format import NumberFormat
 
 
 @register
@@ -17,14 +16,14 @@ from ecmt_deploy.program.ops.format import NumberFormat
 class CorrectedLinear(LastAxisLinear):
     """``LastAxisLinear`` whose ``weight`` is the network's own plus ``correction`` (out, in).
 
-    Spikes meet ``weight``. The correction is what calibration added so that what is sent foretells, as well as a linear map can,
-    what is not; the analog network, in which neurons send all, has ``weight - correction``.
+    Spikes meet ``weight``. The correction is what calibration added so that what is sent foretells, as well as a linear map
+    can, what is not; the analog network, in which neurons send all, has ``weight - correction``.
     """
 
     correction: np.ndarray
 
-    fields: ClassVar[dict[str, str]] = {"weight": "floats", "correction": "floats"}
-    format_type: ClassVar[type[NumberFormat] | None] = None
+    fields = {"weight": "floats", "correction": "floats"}
+    format_type: ClassVar[Any] = None
     without_integer = "in integers nothing but the sum of both is left: LastAxisLinear"
 
     def check(self, require: Require) -> None:
@@ -37,4 +36,4 @@ class CorrectedLinear(LastAxisLinear):
 
     @property
     def analog(self) -> Op:
-        return LastAxisLinear(self.weight - self.correction.astype(self.weight.dtype))
+        return LastAxisLinear(self.weight.astype(np.float64) - self.correction)  # rounded once, to the dtype of the run

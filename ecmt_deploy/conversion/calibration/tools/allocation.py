@@ -62,10 +62,14 @@ def by_channel(array: np.ndarray, channel_axis: int | None, reduce: np.ufunc) ->
     return reduced
 
 
+#: a channel that varies by no more of what the widest does is always the same, but for rounding
+SAME = 1e-6
+
+
 def reaches(seen: Survey, channel_axis: int | None) -> np.ndarray:
     """The largest distance from what is expected in every channel; one that is always the same counts as the widest."""
     reach = by_channel(seen.reach, channel_axis, np.maximum)
-    return np.where(reach > 0, reach, float(reach.max()) or 1.0)
+    return np.where(reach > SAME * reach.max(), reach, float(reach.max()) or 1.0)
 
 
 def level_neuron(
@@ -95,6 +99,8 @@ def level_neuron(
 COARSE = 1.0
 #: payloads of fewer bits send a value in parts, one a step; longer ones lose more to what layers behind make of the first part
 PARTED_BELOW = 6
+#: payloads reach this much further than what was seen: what is clipped is lost where there is but one step
+HEADROOM = 2.0
 #: significant bits of a base: few enough for sums of payloads times bases to be exact
 BASE_BITS = 8
 
@@ -117,10 +123,10 @@ def graded_neuron(
     zone, reach = dead_zones(seen, fan_out, price), reaches(seen, channel_axis)
     with np.errstate(divide="ignore"):
         typical = 1 / np.sqrt(by_channel(1 / np.square(zone), channel_axis, np.add) / (zone.size / reach.size))
-    parts = steps if most_bits < PARTED_BELOW else 1
-    base = np.clip(COARSE * typical, reach / (parts * (2.0 ** (most_bits - 1) - 1)), reach)
+    furthest, parts = HEADROOM * reach, steps if most_bits < PARTED_BELOW else 1
+    base = np.clip(COARSE * typical, furthest / (parts * (2.0 ** (most_bits - 1) - 1)), reach)
     mantissa, exponent = np.frexp(base)
     base = np.ldexp(np.ceil(np.ldexp(mantissa, BASE_BITS)), exponent - BASE_BITS)
-    bits = int(np.clip(np.ceil(np.log2(np.rint((reach / base).max()) + 1)) + 1, 2, most_bits))
+    bits = int(np.clip(np.ceil(np.log2(np.rint((furthest / base).max()) + 1)) + 1, 2, most_bits))
     least = np.clip(np.rint(zone / base + 0.5), 1, 2 ** (bits - 1))
     return ops.Graded(base.astype(initial.dtype), bits, least.astype(np.int16 if bits < 16 else np.int32), initial)

@@ -1,10 +1,10 @@
 """Weights that make up for what dead zones keep back, as far as what is sent foretells it.
 
-A neuron sends s of its membrane v and keeps r = v - s. Over samples, r and s are not independent: an operand whose large elements
-were sent says something of its small ones. With H the ridge regression of r on s, W (s + H^T s) is nearer to W v than W s is, and
-W + W H^T is a weight like any other, without one event more. Errors of layers in front are in r as well, so that each layer also
-makes up for those. It is learnt layer after layer, in one pass in which every sample is there twice: as in the analog network,
-and as in the spiking one.
+A neuron sends s of its membrane v and keeps r = v - s. Over samples, r and s are not independent: an operand whose large
+elements were sent says something of its small ones. With H the ridge regression of r on s, W (s + H^T s) is nearer to W v
+than W s is, and W + W H^T is a weight like any other, without one event more. Errors of layers in front are in r as well,
+so that each layer also makes up for those. It is learnt layer after layer, in one pass in which every sample is there
+twice: as in the analog network, and as in the spiking one.
 """
 
 from __future__ import annotations
@@ -15,12 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ecmt_deploy.config import MEMORY_BYTES
 from ecmt_deploy.conversion.calibration.tools.neurons import with_nodes
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.program import Program, ops
+from ecmt_deploy.program.ops import Op
 
 #: weight of the ridge, in mean eigenvalues of the covariance of what is sent: samples are few
 RIDGE = 2.0
+#: what half precision may change, of the largest correction: beyond, it is out of that range
+HALF_PRECISION = 1e-3
 
 
 def corrected(program: Program, x: Tensor, timesteps: int) -> Program:
@@ -29,29 +33,28 @@ def corrected(program: Program, x: Tensor, timesteps: int) -> Program:
     Parameters
     ----------
     program : a spiking program
-    x : samples (N, *input shape) to learn from, of which at least one is needed
-    timesteps : steps T in which neurons send what they get
+    x : samples (N, *input shape) to learn from, of which at least one is needed; as many are taken as there is memory for
+    timesteps : steps in which neurons send
     """
     engine, layers = SpikingModel(program), _layers(program)
-    foretells: dict[str, Tensor] = {}
     initials = {name: torch.as_tensor(program.nodes[name].initial) for name in program.neurons}
+    made: dict[str, Op] = {}
+    x = x[: max(MEMORY_BYTES // (2 * engine.step_bytes), 1)]
 
     def passing(name: str, operand: Tensor) -> Tensor:
         initial = initials[name].to(operand)
         whole, arrived = (operand + initial).chunk(2)
         sent = engine.sent(name, arrived)
-        for _ in range(1, timesteps):
+        for _ in range(1, timesteps):  # what a payload was too narrow for
             sent = sent + engine.sent(name, arrived - sent)
         if name in layers:
-            rows = sent.flatten(0, -2)
-            foretells[name] = _ridge(rows, (whole - sent).flatten(0, -2))
-            sent = sent + sent @ foretells[name]
+            foretells = _ridge(sent.flatten(0, -2), (whole - sent).flatten(0, -2))
+            made.update({layer: _corrected(program.nodes[layer], foretells) for layer in layers[name]})
+            sent = sent + sent @ foretells
         return torch.cat([operand[: len(x)], sent - initial])
 
     engine.analog(torch.cat([x, x]), passing=passing)
-    return with_nodes(program, {
-        layer: _corrected(program.nodes[layer], foretells[neuron]) for neuron, names in layers.items() for layer in names
-    })  # fmt: skip
+    return with_nodes(program, made)
 
 
 def _layers(program: Program) -> dict[str, list[str]]:
@@ -67,17 +70,22 @@ def _layers(program: Program) -> dict[str, list[str]]:
 
 def _ridge(sent: Tensor, kept: Tensor) -> Tensor:
     """The matrix H (d, d) for which ``sent`` H is nearest to ``kept``, both (rows, d)."""
+    largest = sent.abs().max()
+    if not largest > 0:  # nothing is sent
+        return sent.new_zeros(sent.shape[1], sent.shape[1])
+    sent, kept = sent / largest, kept / largest  # squares of large numbers would leave the range of the dtype
     gram = sent.T @ sent
-    scale = gram.trace() / len(gram)
-    if not scale > 0:  # nothing is sent
-        return torch.zeros_like(gram)
-    gram.diagonal().add_(RIDGE * scale)
+    gram.diagonal().add_(RIDGE * gram.trace() / len(gram))
     return torch.linalg.solve(gram, sent.T @ kept)
 
 
-def _corrected(node: ops.LastAxisLinear, foretells: Tensor) -> ops.CorrectedLinear:
+def _corrected(node: ops.LastAxisLinear, foretells: Tensor) -> Op:
+    """The layer with its correction, in half precision where that has the digits: what the analog network takes off again need
+    not be exact, only the same."""
     own = node.weight
-    change = own @ foretells.T.cpu().numpy()
-    half = change.astype(np.float16)  # what the analog network takes off again need not be exact, only the same
-    kept = half if np.isfinite(half).all() else change
-    return ops.CorrectedLinear((own + kept.astype(own.dtype)), kept)
+    change = own @ foretells.T.cpu().numpy().astype(own.dtype)
+    with np.errstate(over="ignore"):
+        kept = change.astype(np.float16)
+    if not np.abs(kept - change).max() <= HALF_PRECISION * np.abs(change).max():
+        kept = change
+    return ops.CorrectedLinear(own + kept.astype(own.dtype), kept)

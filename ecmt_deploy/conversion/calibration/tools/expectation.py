@@ -38,7 +38,7 @@ def with_expectations(program: Program, neurons: Mapping[str, ops.MultiThreshold
             left, right = (unrepeated(lacking[source]).astype(dtype) for source in sources)
             nodes[name] = ops.ECMProduct(node.operands, node.product, node.coding, left, right)
         else:
-            moved = kernel(node, Site.of(program, name), FLOAT64)
+            moved = kernel(node, Site.of(program, name), FLOAT64, identity_neurons=True)  # a correction is of what is sent
             values = [Stream(lacking[source], np.ones(program.shapes[source], bool)) for source in sources]
             result = moved.advance(1, *values).value
             if node.role == "movement":

@@ -1,15 +1,17 @@
 """Writing residual spaces in the basis of their principal components, which is the same mathematics and takes fewer events.
 
 A neuron behind a norm sends one event for each channel that is far from what is expected. In the basis of the principal
-components most of what varies is in few channels, and the errors of those that stay silent no longer add up, for components are
-uncorrelated. The basis is folded into the weights of whatever writes and reads: with Q (size, size) orthonormal and P = I - 1 1^T
-/ size for norms that centre, writers W become Q P W, readers W diag(weight) Q^T, and the norm is an RMS norm without parameters.
+components most of what varies is in few channels, and the errors of those that stay silent no longer add up, for
+components are uncorrelated. The basis is folded into the weights of whatever writes and reads: with Q (size, size)
+orthonormal and P = I - 1 1^T / size for norms that centre, writers W become Q P W, readers W diag(weight) Q^T, and the
+norm is an RMS norm without parameters.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,8 +28,8 @@ from ecmt_deploy.program import Program, ops, verify
 from ecmt_deploy.program.graph import edges, reconnect
 from ecmt_deploy.program.ops import Op
 
-#: share of the network's MACs that may be spent on giving back channels as they were
-RESTORING = 0.02
+#: MACs that may be spent on giving back channels as they were, as a share of those of the layers that read the space
+RESTORING = 0.05
 #: the readout may change by rounding alone: by this share of its largest magnitude, in the dtypes that programs have
 TOLERANCES = {"float32": 1e-3, "float64": 1e-9}
 
@@ -46,12 +48,14 @@ def rotated(lowered: Lowered, x: Tensor) -> Lowered:
         if the rotated program answers otherwise, beyond rounding.
     """
     program = lowered.program
-    worthwhile = [space for space in residual_spaces(program) if _restoring_macs(program, space) <= RESTORING * _macs(program)]
+    worthwhile = [space for space in residual_spaces(program) if _is_worthwhile(program, space)]
     if not worthwhile:
         return lowered
     bases = _principal_components(program, worthwhile, x)
     made = lowered
-    for space, basis in zip(worthwhile, bases, strict=True):
+    for found, basis in zip(worthwhile, bases, strict=True):
+        # looked for anew: a layer that reads the space before may write to this one, and have a bias since
+        space = next(space for space in residual_spaces(made.program) if space.norms == found.norms)
         made = _in_basis(made, space, basis)
     few = x[: samples_at_once(program)]
     before, after = (SpikingModel(each.program).analog(few) for each in (lowered, made))
@@ -64,14 +68,12 @@ def rotated(lowered: Lowered, x: Tensor) -> Lowered:
     return made
 
 
-def _macs(program: Program) -> int:
-    return sum(program.work(name).dense_macs for name in program.nodes)
-
-
-def _restoring_macs(program: Program, space: Space) -> int:
-    """What it takes to give back channels to takers that need them as they were."""
+def _is_worthwhile(program: Program, space: Space) -> bool:
+    """Whether giving back channels as they were takes few MACs beside those of the layers that read."""
+    layers = {layer for reader in space.readers for layer in reader.layers}
     streams = {reader.stream for reader in space.readers if not reader.layers}
-    return sum(prod(program.shapes[stream]) * space.size for stream in streams)
+    restoring = sum(prod(program.shapes[stream]) * space.size for stream in streams)
+    return bool(layers) and restoring <= RESTORING * sum(program.work(layer).dense_macs for layer in layers)
 
 
 def _principal_components(program: Program, spaces: list[Space], x: Tensor) -> list[np.ndarray]:
@@ -108,7 +110,8 @@ def _principal_components(program: Program, spaces: list[Space], x: Tensor) -> l
 def _in_basis(lowered: Lowered, space: Space, basis: np.ndarray) -> Lowered:
     """One space in a basis (size, size), a row a component."""
     program, axes = lowered.program, dict(lowered.channel_axes)
-    nodes, operands = dict(program.nodes), dict(program.operands)
+    nodes: dict[str, Any] = dict(program.nodes)
+    operands = dict(program.operands)
     centres = NORMS[program.nodes[space.norms[0]].function]
     written = basis - basis.mean(axis=1, keepdims=True) if centres else basis
     for name in space.writers:

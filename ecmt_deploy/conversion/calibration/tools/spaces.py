@@ -41,6 +41,21 @@ class Reader(NamedTuple):
     layers: tuple[str, ...]
 
 
+class Passage(NamedTuple):
+    """What a linear node makes of channels along an axis of one of its operands.
+
+    Attributes
+    ----------
+    axis : along which they leave it
+    gains : what single channels are multiplied by (size,); ``None`` where it is the same for all of a row
+    unchanged : whether they leave it as they came, in every row
+    """
+
+    axis: int
+    gains: np.ndarray | None
+    unchanged: bool
+
+
 @dataclass
 class Space:
     """Channels that are written by some nodes and read by norms.
@@ -138,11 +153,10 @@ class _Explorer:
         for position, source in enumerate(self.program.operands[stream]):
             for before in range(len(self.program.shapes[source])):
                 moved = self.through(stream, position, before, space.size)
-                if moved is not None and moved[0] == axis:
-                    scaled = moved[1] is not None
-                    if scaled:
+                if moved is not None and moved.axis == axis:
+                    if moved.gains is not None:
                         space.scales.append(stream)
-                    found.append((source, before, space.gains[stream] * (moved[1] if scaled else 1.0)))
+                    found.append((source, before, space.gains[stream] * (1.0 if moved.gains is None else moved.gains)))
                     break
             else:
                 raise NoSpaceError(f"{stream} mixes its channels")
@@ -159,22 +173,24 @@ class _Explorer:
                 space.norms.append(taker)
                 continue
             moved = self.through(taker, position, axis, space.size) if role in ("movement", "arithmetic") else None
-            if moved is None or moved[1] is not None:
+            if moved is None or moved.gains is not None:
                 raise NoSpaceError(f"{taker} reads it, a node of kind {self.nodes[taker].kind}")
-            found.append((taker, moved[0], gain))
+            found.append((taker, moved.axis, gain))
         return found
 
     def _readers(self, norm: str) -> list[Reader]:
-        """Where the output of a norm goes, through wiring."""
+        """Where the output of a norm goes, through whatever moves or averages rows."""
         found, reached = [], [(norm, len(self.program.shapes[norm]) - 1)]
         while reached:
             stream, axis = reached.pop()
             last = axis == len(self.program.shapes[stream]) - 1
             for taker, position in self.takers[stream]:
                 node = self.nodes[taker]
-                moved = self.through(taker, position, axis, self.program.shapes[norm][-1]) if node.role == "movement" else None
-                if moved is not None:
-                    reached.append((taker, moved[0]))
+                # other operands would have another basis
+                alone = node.role in ("movement", "arithmetic") and len(self.program.operands[taker]) == 1
+                moved = self.through(taker, position, axis, self.program.shapes[norm][-1]) if alone else None
+                if moved is not None and moved.unchanged:
+                    reached.append((taker, moved.axis))
                     continue
                 behind = [name for name, _ in self.takers[taker]] if node.role == "neuron" else [taker]
                 layers = tuple(name for name in behind if self.nodes[name].layer == "linear")
@@ -183,14 +199,8 @@ class _Explorer:
                 found.append(Reader(norm, stream, taker, layers if len(layers) == len(behind) else ()))
         return found
 
-    def _through(self, name: str, position: int, axis: int, size: int) -> tuple[int, np.ndarray | None] | None:
-        """What a linear node makes of channels along an axis of one of its operands.
-
-        Returns
-        -------
-        the axis along which they leave it, and what single channels are multiplied by (size,), ``None`` where all are alike;
-        ``None`` where they do not leave it as channels along one axis
-        """
+    def _through(self, name: str, position: int, axis: int, size: int) -> Passage | None:
+        """How channels along an axis of an operand pass a linear node; ``None`` where they do not leave it as channels."""
         shapes = [self.program.shapes[source] for source in self.program.operands[name]]
         if shapes[position][axis] != size:
             return None
@@ -204,7 +214,7 @@ class _Explorer:
             if not ratios.any():
                 continue
             if np.allclose(ratios, ratios[:, :1], rtol=1e-9, atol=0):
-                return after, None
+                return Passage(after, None, np.allclose(ratios, 1, rtol=1e-9, atol=0))
             if (ratios == ratios[0]).all():
-                return after, ratios[0]
+                return Passage(after, ratios[0], False)
         return None

@@ -92,7 +92,7 @@ class Trials:
     Attributes
     ----------
     answers : the samples that programs are measured on, with their analog readouts
-    examples : other samples (N, *input shape), from which corrections of weights are learnt; none where there are no corrections
+    examples : other samples (N, *input shape), from which corrections of weights are learnt; none where there are none
     fan_outs : synaptic events per spike, by neuron
     first_price : a first guess
     number : programs that were measured
