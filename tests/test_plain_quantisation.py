@@ -148,7 +148,7 @@ class Heads(nn.Module):
 
 @pytest.mark.parametrize("heads", [1, 2, 4])
 def test_scales_of_the_values_are_absorbed_by_the_projection(heads):
-    """One a head and channel, and the same answers where values are multiplied by powers of two that the projection takes off."""
+    """One a head and channel, and the same answers where values are powers of two larger and the weight takes them off."""
     torch.manual_seed(heads)
     module, x = Heads(heads).eval(), torch.randn(32, TOKENS, WIDTH)
     before = by_name(module, x, 5)
