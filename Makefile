@@ -98,7 +98,7 @@ figures: setup $(if $(FASHION),$(FASHION_WEIGHTS))
 	$(BIN)/python -m docs.generate.digits
 	$(BIN)/python -m docs.generate.accuracy $(WITH_FASHION)
 	$(BIN)/python -m docs.generate.fixed $(WITH_FASHION)
-	$(BIN)/python -m docs.generate.ablation
+	$(BIN)/python -m docs.generate.ablation $(WITH_FASHION)
 	$(BIN)/python -m docs.generate.chips
 	$(BIN)/python -m docs.generate.printed
 	$(BIN)/python -m tests.support.families

@@ -3,8 +3,9 @@
 The operands of every linear layer and of both products of the attention (softmax's output is one of them) are rounded to
 symmetric integers of b bits, -(2**(b - 1) - 1) to 2**(b - 1) - 1; the patch embedding takes the image as it is, and weights
 stay floating point. One event is sent for every nonzero integer. A scale is that of a whole operand, or one of each channel
-where the weight that takes it can absorb it: operands of linear layers only. Operands of products have one scale whatever is
-asked, as no weight stands behind them.
+where a weight can absorb it: the operand of a linear layer, and the values of the attention, whose columns (one a head and
+channel) are those of what the projection behind it takes. Queries, keys and softmax's output have one scale whatever is asked,
+as what takes them sums over their columns.
 
 Events are counted as ``Activity.events_per_mac`` counts them: a nonzero operand of a linear layer reaches all outputs, one of
 a product a column or a row of the other operand.
@@ -24,13 +25,16 @@ from torch.overrides import TorchFunctionMode
 BATCH = 64
 #: products of two activations, and what hides one
 PRODUCTS = (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm)
+#: what makes the weights of attention; dropout gives them back as they are
+SOFTMAX = (functional.softmax, torch.softmax, Tensor.softmax)
 HIDDEN = (functional.scaled_dot_product_attention, functional.multi_head_attention_forward, torch.einsum)
 #: what a clip may be, as shares of the largest magnitude
 CLIPS = torch.logspace(-2, 0, 60).tolist()
 #: of the calibration samples, those that decide whether clips help, every so many
 HELD_OUT = 4
-#: what quantisation does to an operand: its place in the forward pass, and whether a weight absorbs factors of its channels
-Change = Callable[[int, bool, Tensor], Tensor]
+#: what quantisation does to an operand: its place in the forward pass, and the axes, counted from the end, along which a weight
+#: absorbs factors
+Change = Callable[[int, tuple[int, ...], Tensor], Tensor]
 
 
 class Operands(TorchFunctionMode):
@@ -45,6 +49,7 @@ class Operands(TorchFunctionMode):
         super().__init__()
         self.change = change
         self.place = self.events = self.dense = 0
+        self.attention: Tensor | None = None  # the last output of softmax
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in HIDDEN:
@@ -52,16 +57,20 @@ class Operands(TorchFunctionMode):
         if func is functional.linear:
             x, weight, *bias = args
             self.dense += x.numel() * len(weight)
-            args = (self.changed(x, len(weight), True), weight, *bias)
+            args = (self.changed(x, len(weight), (-1,)), weight, *bias)
         elif func in PRODUCTS:
             left, right = args
             rows, columns = left.shape[-2], right.shape[-1]
             self.dense += left.numel() * columns
-            args = self.changed(left, columns, False), self.changed(right, rows, False)
-        return func(*args, **(kwargs or {}))
+            absorbed = (*range(1 - right.ndim, -2), -1) if left is self.attention else ()
+            args = self.changed(left, columns, ()), self.changed(right, rows, absorbed)
+        result = func(*args, **(kwargs or {}))
+        if func in SOFTMAX:
+            self.attention = result
+        return result
 
-    def changed(self, x: Tensor, fan_out: int, absorbed: bool) -> Tensor:
-        """What is computed with in place of the operand ``x``."""
+    def changed(self, x: Tensor, fan_out: int, absorbed: tuple[int, ...]) -> Tensor:
+        """What is computed with in place of the operand ``x``; ``absorbed`` as of :data:`Change`."""
         x = self.change(self.place, absorbed, x)
         self.place += 1
         self.events += int(x.count_nonzero()) * fan_out
@@ -94,12 +103,12 @@ def answers(module: nn.Module, x: Tensor, change: Change) -> Answers:
 
 @dataclass(frozen=True)
 class Plain:
-    """A quantisation: bits of all operands, and the scale of each, () or (channels,), in order of the forward pass."""
+    """A quantisation: bits of all operands, and the scale of each in order of the forward pass, which broadcasts to it."""
 
     bits: int
     scales: tuple[Tensor, ...]
 
-    def __call__(self, place: int, absorbed: bool, x: Tensor) -> Tensor:
+    def __call__(self, place: int, absorbed: tuple[int, ...], x: Tensor) -> Tensor:
         return rounded(x, self.scales[place], self.bits)
 
 
@@ -134,16 +143,16 @@ def plain_quantisations(module: nn.Module, x: Tensor, bits: int) -> Iterator[tup
         yield f"{name}, at its best", Plain(bits, _scales(every, bits, by_channel, best))
 
 
-def _unchanged(place: int, absorbed: bool, x: Tensor) -> Tensor:
+def _unchanged(place: int, absorbed: tuple[int, ...], x: Tensor) -> Tensor:
     return x
 
 
-def _operands(module: nn.Module, x: Tensor) -> list[tuple[bool, Tensor]]:
-    """Every operand of the unquantised network, and whether a weight absorbs factors of its channels."""
+def _operands(module: nn.Module, x: Tensor) -> list[tuple[tuple[int, ...], Tensor]]:
+    """Every operand of the unquantised network, and the axes along which a weight absorbs factors."""
     seen: dict[int, list[Tensor]] = {}
-    absorbing: dict[int, bool] = {}
+    absorbing: dict[int, tuple[int, ...]] = {}
 
-    def see(place: int, absorbed: bool, operand: Tensor) -> Tensor:
+    def see(place: int, absorbed: tuple[int, ...], operand: Tensor) -> Tensor:
         absorbing[place] = absorbed
         seen.setdefault(place, []).append(operand)
         return operand
@@ -152,17 +161,17 @@ def _operands(module: nn.Module, x: Tensor) -> list[tuple[bool, Tensor]]:
     return [(absorbing[place], torch.cat(parts)) for place, parts in seen.items()]
 
 
-def _scales(operands: list[tuple[bool, Tensor]], bits: int, by_channel: bool, clipped: bool) -> tuple[Tensor, ...]:
-    return tuple(_scale(x, bits, by_channel and absorbed, clipped) for absorbed, x in operands)
+def _scales(operands: list[tuple[tuple[int, ...], Tensor]], bits: int, by_channel: bool, clipped: bool) -> tuple[Tensor, ...]:
+    return tuple(_scale(x, bits, absorbed if by_channel else (), clipped) for absorbed, x in operands)
 
 
-def _scale(x: Tensor, bits: int, by_channel: bool, clipped: bool) -> Tensor:
-    """The scale of one operand (N, ..., channels), or of each of its channels."""
-    axes = tuple(range(x.ndim - 1 if by_channel else x.ndim))
-    most = x.abs().amax(axes)
+def _scale(x: Tensor, bits: int, own: tuple[int, ...], clipped: bool) -> Tensor:
+    """The scale of one operand (N, ...), or one for each place along the axes ``own``; all other axes but N are kept as one."""
+    axes = tuple(axis for axis in range(x.ndim) if axis - x.ndim not in own)
+    most = x.abs().amax(axes, keepdim=True)[0]
     most = torch.where(most > 0, most, most.max() if most.max() > 0 else torch.ones(()))  # of channels that were silent
     if not clipped:
         return most / largest(bits)
     tried = torch.stack([most * clip / largest(bits) for clip in CLIPS])
-    errors = torch.stack([(rounded(x, scale, bits) - x).square().mean(axes) for scale in tried])
+    errors = torch.stack([(rounded(x, scale, bits) - x).square().mean(axes, keepdim=True)[0] for scale in tried])
     return tried.gather(0, errors.argmin(0, keepdim=True)).squeeze(0)

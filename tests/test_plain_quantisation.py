@@ -75,7 +75,8 @@ def test_events_are_one_less_the_share_of_zeros(silent):
 
 
 def test_operands_are_all_that_is_quantised():
-    """Every operand of a linear layer and of both products, in order, not the image; by channel where a weight absorbs it."""
+    """Every operand of a linear layer and of both products, in order, not the image; by channel where a weight absorbs it: of
+    products, the values alone."""
     module, x = made()
     seen = []
 
@@ -86,12 +87,12 @@ def test_operands_are_all_that_is_quantised():
     plain.answers(module, x, see)
     wide, square = (TOKENS, WIDTH), (TOKENS, TOKENS)
     shapes = [wide, wide, (WIDTH, TOKENS), square, wide, wide, (WIDTH,)]
-    assert seen == [(i, i in (0, 5, 6), shape) for i, shape in enumerate(shapes)]
+    assert seen == [(i, (-1,) if i in (0, 4, 5, 6) else (), shape) for i, shape in enumerate(shapes)]
     quantised = by_name(module, x, 4)
-    assert [s.shape for s in quantised["per channel, at its best"].scales] == [
-        (WIDTH,) if i in (0, 5, 6) else () for i in range(len(shapes))
+    assert [s.numel() for s in quantised["per channel, at its best"].scales] == [
+        WIDTH if i in (0, 4, 5, 6) else 1 for i in range(len(shapes))
     ]
-    assert all(s.shape == () for s in quantised["per tensor, at its best"].scales)
+    assert all(s.numel() == 1 for s in quantised["per tensor, at its best"].scales)
     with torch.no_grad():  # outside it the network is what it was
         assert torch.equal(module(x), plain.answers(module, x, lambda place, absorbed, operand: operand).readouts)
 
@@ -112,7 +113,7 @@ def test_the_best_is_no_worse_on_what_it_was_chosen_by():
     """Clips lessen the squared error of an operand with one massive element."""
     x = torch.from_numpy(np.random.default_rng(0).standard_normal((64, 32)).astype(np.float32))
     x[0, 0] = 10.0
-    largest, clipped = (plain._scale(x, 4, False, room) for room in (False, True))
+    largest, clipped = (plain._scale(x, 4, (), room) for room in (False, True))
     errors = [(plain.rounded(x, scale, 4) - x).square().mean() for scale in (largest, clipped)]
     assert errors[1] < 0.8 * errors[0]
     assert largest == pytest.approx(10.0 / 7)
@@ -128,6 +129,40 @@ def test_events_are_those_that_the_library_counts(bundled, bits):
         assert activity.events_per_mac(filled.encoding) == pytest.approx(found.events_per_mac, rel=SLACK)
         outputs = SpikingModel(filled)(test, 1)[-1]
         assert (outputs.argmax(-1) == found.readouts.argmax(-1)).double().mean() > 0.97
+
+
+class Heads(nn.Module):
+    """Products of several heads behind one softmax, and a projection; the weights of attention pass a dropout as in timm."""
+
+    def __init__(self, heads: int):
+        super().__init__()
+        self.heads, self.drop = heads, nn.Dropout(0.0)
+        self.qkv, self.proj = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, CLASSES)
+
+    def forward(self, x):
+        n, tokens, _ = x.shape
+        q, k, v = self.qkv(x).reshape(n, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        weights = self.drop((q @ k.transpose(-2, -1)).softmax(dim=-1))
+        return self.proj((weights @ v).transpose(1, 2).reshape(n, tokens, WIDTH)).mean(1)
+
+
+@pytest.mark.parametrize("heads", [1, 2, 4])
+def test_scales_of_the_values_are_absorbed_by_the_projection(heads):
+    """One a head and channel, and the same answers where values are powers of two larger and the weight takes them off."""
+    torch.manual_seed(heads)
+    module, x = Heads(heads).eval(), torch.randn(32, TOKENS, WIDTH)
+    before = by_name(module, x, 5)
+    assert before["per channel, at its best"].scales[4].shape == (heads, 1, WIDTH // heads)
+    found = {name: plain.answers(module, x, quantised).readouts for name, quantised in before.items()}
+    factors = 2.0 ** torch.randint(-4, 5, (WIDTH,))
+    with torch.no_grad():
+        module.qkv.weight[2 * WIDTH :] *= factors[:, None]
+        module.qkv.bias[2 * WIDTH :] *= factors
+        module.proj.weight /= factors
+    after = {name: plain.answers(module, x, quantised).readouts for name, quantised in by_name(module, x, 5).items()}
+    change = {name: float((after[name] - found[name]).abs().max() / found[name].abs().max()) for name in found}
+    assert change["per channel, at its best"] < 1e-4
+    assert change["per tensor, at its best"] > 1e-3
 
 
 def test_a_fused_attention_is_refused():
