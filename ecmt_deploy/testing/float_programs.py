@@ -37,7 +37,8 @@ class Builder(Drawing):
             return self.add(ops.Linear(weight), source)
         if self.correcting.random() < 0.3:
             change = weight * self.correcting.uniform(-0.5, 0.5, size=weight.shape)
-            return self.add(ops.CorrectedLinear(weight, change.astype(self.correcting.choice(["f4", "f8"]))), source)
+            narrow = np.abs(change).max() < np.finfo("f4").max and self.correcting.random() < 0.5
+            return self.add(ops.CorrectedLinear(weight, change.astype("f4" if narrow else "f8")), source)
         return self.add(ops.LastAxisLinear(weight), source)
 
     def convolution(self) -> str:

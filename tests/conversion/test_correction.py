@@ -65,7 +65,7 @@ def linears(program):
 
 def test_answers_come_nearer_and_the_analog_network_stays_as_it_is(coarse):
     program, x = coarse
-    made = corrected(program, x, 1)
+    made = corrected(program, x, 1, 8.0)
     assert {type(made.nodes[name]).__name__ for name in linears(program)} == {"CorrectedLinear"}
     before, after = (SpikingModel(each).analog(x) for each in (program, made))
     torch.testing.assert_close(after, before, rtol=1e-5, atol=1e-5 * float(before.abs().max()))
@@ -76,7 +76,7 @@ def test_answers_come_nearer_and_the_analog_network_stays_as_it_is(coarse):
 
 def test_two_corrections_are_the_same(coarse):
     program, x = coarse
-    once, again = (corrected(program, x, 1) for _ in range(2))
+    once, again = (corrected(program, x, 1, 8.0) for _ in range(2))
     for name, node in once.nodes.items():
         assert all(map(np.array_equal, parameters(node), parameters(again.nodes[name])))
 
@@ -107,7 +107,7 @@ def test_what_sends_nothing_is_not_corrected(coarse):
         for name in program.neurons
     }
     program = with_nodes(program, silent)
-    made = corrected(program, x, 1)
+    made = corrected(program, x, 1, 8.0)
     for name in linears(program):
         assert not made.nodes[name].correction.any()
         np.testing.assert_array_equal(made.nodes[name].weight, program.nodes[name].weight)
@@ -133,7 +133,7 @@ def test_a_neuron_that_feeds_a_product_too_is_left():
     x = torch.randn(32, 4, 6)
     trials = trials_of(Shared().eval(), x)
     program = trials._for(1e3 * trials.first_price)
-    made = corrected(program, x, 1)
+    made = corrected(program, x, 1, 8.0)
     takers = {name: [n for n, sources in program.operands.items() if name in sources] for name in program.neurons}
     alone = {t for ts in takers.values() if all(program.nodes[t].layer == "linear" for t in ts) for t in ts}
     assert {name for name, node in made.nodes.items() if node.kind == "CorrectedLinear"} == alone
@@ -148,7 +148,7 @@ def test_payloads_that_clip_do_not_mislead():
     trials = trials_of(TinyTransformer(outlier=3.0), x, config)
     program = trials._for(trials.first_price)
     assert (
-        distance(corrected(program, x, 16), samples(32, seed=7), 16) < 1.2 * distance(program, samples(32, seed=7), 16) + 1e-3
+        distance(corrected(program, x, 16, 8.0), samples(32, seed=7), 16) < 1.2 * distance(program, samples(32, seed=7), 16) + 1e-3
     )
 
 
@@ -161,7 +161,7 @@ def test_samples_are_as_many_as_memory_has_room_for(coarse, monkeypatch):
     )
     for room in (1, 3, 10**6):
         monkeypatch.setattr(correction, "MEMORY_BYTES", 2 * room * SpikingModel(program).step_bytes)
-        corrected(program, x, 1)
+        corrected(program, x, 1, 8.0)
     assert sizes == [2, 6, 2 * len(x)]
 
 

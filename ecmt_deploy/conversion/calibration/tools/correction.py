@@ -10,6 +10,7 @@ twice: as in the analog network, and as in the spiking one.
 from __future__ import annotations
 
 from collections import defaultdict
+from math import inf
 
 import numpy as np
 import torch
@@ -21,13 +22,13 @@ from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.program import Program, ops
 from ecmt_deploy.program.ops import Op
 
-#: weight of the ridge, in mean eigenvalues of the covariance of what is sent: samples are few
-RIDGE = 2.0
+#: weights of the ridge that are worth trying, in mean eigenvalues of the covariance of what is sent; infinity is no correction
+RIDGES = (4.0, 16.0, 64.0, inf)
 #: what half precision may change, of the largest correction: beyond, it is out of that range
 HALF_PRECISION = 1e-3
 
 
-def corrected(program: Program, x: Tensor, timesteps: int) -> Program:
+def corrected(program: Program, x: Tensor, timesteps: int, ridge: float) -> Program:
     """The program with every linear layer behind neurons corrected; those whose neurons feed other nodes too stay as they are.
 
     Parameters
@@ -35,6 +36,7 @@ def corrected(program: Program, x: Tensor, timesteps: int) -> Program:
     program : a spiking program
     x : samples (N, *input shape) to learn from, of which at least one is needed; as many are taken as there is memory for
     timesteps : steps in which neurons send
+    ridge : weight of the ridge, in mean eigenvalues
     """
     engine, layers = SpikingModel(program), _layers(program)
     initials = {name: torch.as_tensor(program.nodes[name].initial) for name in program.neurons}
@@ -48,7 +50,7 @@ def corrected(program: Program, x: Tensor, timesteps: int) -> Program:
         for _ in range(1, timesteps):  # what a payload was too narrow for
             sent = sent + engine.sent(name, arrived - sent)
         if name in layers:
-            foretells = _ridge(sent.flatten(0, -2), (whole - sent).flatten(0, -2))
+            foretells = _regression(sent.flatten(0, -2), (whole - sent).flatten(0, -2), ridge)
             made.update({layer: _corrected(program.nodes[layer], foretells) for layer in layers[name]})
             sent = sent + sent @ foretells
         return torch.cat([operand[: len(x)], sent - initial])
@@ -68,14 +70,14 @@ def _layers(program: Program) -> dict[str, list[str]]:
     }
 
 
-def _ridge(sent: Tensor, kept: Tensor) -> Tensor:
+def _regression(sent: Tensor, kept: Tensor, ridge: float) -> Tensor:
     """The matrix H (d, d) for which ``sent`` H is nearest to ``kept``, both (rows, d)."""
     largest = sent.abs().max()
     if not largest > 0:  # nothing is sent
         return sent.new_zeros(sent.shape[1], sent.shape[1])
     sent, kept = sent / largest, kept / largest  # squares of large numbers would leave the range of the dtype
     gram = sent.T @ sent
-    gram.diagonal().add_(RIDGE * gram.trace() / len(gram))
+    gram.diagonal().add_(ridge * gram.trace() / len(gram))
     return torch.linalg.solve(gram, sent.T @ kept)
 
 

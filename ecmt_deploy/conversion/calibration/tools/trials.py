@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ecmt_deploy.conversion.calibration.tools.allocation import fan_outs
 from ecmt_deploy.conversion.calibration.tools.answers import MOST_SAMPLES, Answers, analog_readouts, readout_variance
-from ecmt_deploy.conversion.calibration.tools.correction import corrected
+from ecmt_deploy.conversion.calibration.tools.correction import RIDGES, corrected
 from ecmt_deploy.conversion.calibration.tools.expectation import with_expectations
 from ecmt_deploy.conversion.calibration.tools.misleading import misled, underrated
 from ecmt_deploy.conversion.calibration.tools.neurons import with_nodes
@@ -31,6 +31,8 @@ from ecmt_deploy.program import Program, ops
 
 #: error of the readout, relative to its variance, that the first price is a guess for
 FIRST_ERROR = 5e-5
+#: a price in the middle of what budgets come to, in first guesses
+MIDDLING = 30.0
 #: samples on which programs are measured, at most
 MANY = 64
 #: samples whose means differ by less say the same
@@ -96,6 +98,7 @@ class Trials:
     fan_outs : synaptic events per spike, by neuron
     first_price : a first guess
     number : programs that were measured
+    ridge : of the corrections, that which comes nearest on samples that they are not learnt from
     """
 
     def __init__(self, lowered: Lowered, x: Tensor, preset: Tuned, progress: Callable[[str, int], None]) -> None:
@@ -118,6 +121,7 @@ class Trials:
         self.base = with_expectations(program, neurons)
         dense = sum(fan * prod(program.shapes[name]) for name, fan in self.fan_outs.items())
         self.first_price = FIRST_ERROR / max(dense, 1.0)
+        self.ridge = min(RIDGES, key=self._distance_with) if len(self.examples) else inf
 
     def use(self, surveys: Mapping[str, Survey]) -> None:
         """Make programs by these surveys from now on."""
@@ -126,14 +130,23 @@ class Trials:
 
     def final(self, price: float) -> Program:
         """The program for a price, its corrections learnt from all samples."""
-        return self._corrected(self._for(price), self._x[: 2 * MANY] if len(self.examples) else self.examples)
+        return self._corrected(self._for(price), self._x[: 2 * MANY])
 
     def program(self, price: float) -> Program:
         """The program for a price, as it is measured."""
         return self._corrected(self._for(price), self.examples)
 
     def _corrected(self, program: Program, examples: Tensor) -> Program:
-        return corrected(program, examples, self.preset.timesteps) if len(examples) else program
+        if not len(self.examples) or self.ridge == inf:
+            return program
+        # of more samples less is luck: the same ridge is a smaller one beside what they add up to
+        return corrected(program, examples, self.preset.timesteps, self.ridge * len(self.examples) / len(examples))
+
+    def _distance_with(self, ridge: float) -> float:
+        """The distance of a program that is neither near nor far, with corrections of such a ridge."""
+        self.ridge, price = ridge, MIDDLING * self.first_price
+        self.number += 1
+        return self._measure(SpikingModel(self.program(price)), price, 0, len(self.answers.x)).distance
 
     def _for(self, price: float) -> Program:
         neurons = {}
