@@ -1,6 +1,7 @@
 """Corrected weights bring spiking answers nearer and leave the analog network as it is, whatever reaches a neuron."""
 
 from dataclasses import replace
+from math import inf
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 from benchmarks.planted import plant
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion.calibration.tools import correction
+from ecmt_deploy.conversion.calibration.tools import trials as trials_module
 from ecmt_deploy.conversion.calibration.tools.correction import corrected
 from ecmt_deploy.conversion.calibration.tools.neurons import with_nodes
 from ecmt_deploy.conversion.calibration.tools.trials import Trials
@@ -26,7 +28,7 @@ from ecmt_deploy.testing.handmade import images
 from ecmt_deploy.testing.transformer import TinyTransformer
 from tests.support.families import FAMILIES, inputs, randomised
 
-GRADED = ConvertConfig("graded")
+GRADED, RIDGE = ConvertConfig("graded"), 2.0
 
 
 def samples(count: int, seed: int = 1) -> torch.Tensor:
@@ -65,7 +67,7 @@ def linears(program):
 
 def test_answers_come_nearer_and_the_analog_network_stays_as_it_is(coarse):
     program, x = coarse
-    made = corrected(program, x, 1, 8.0)
+    made = corrected(program, x, 1, RIDGE)
     assert {type(made.nodes[name]).__name__ for name in linears(program)} == {"CorrectedLinear"}
     before, after = (SpikingModel(each).analog(x) for each in (program, made))
     torch.testing.assert_close(after, before, rtol=1e-5, atol=1e-5 * float(before.abs().max()))
@@ -76,7 +78,7 @@ def test_answers_come_nearer_and_the_analog_network_stays_as_it_is(coarse):
 
 def test_two_corrections_are_the_same(coarse):
     program, x = coarse
-    once, again = (corrected(program, x, 1, 8.0) for _ in range(2))
+    once, again = (corrected(program, x, 1, RIDGE) for _ in range(2))
     for name, node in once.nodes.items():
         assert all(map(np.array_equal, parameters(node), parameters(again.nodes[name])))
 
@@ -87,9 +89,9 @@ def test_corrections_do_not_depend_on_the_scale(coarse, scale):
     r = np.random.default_rng(0)
     rows = torch.from_numpy(r.normal(size=(200, 6)).astype(np.float32) @ r.normal(size=(6, 6)).astype(np.float32))
     sent = rows * (rows.abs() > 1)
-    foretells = correction._ridge(sent, rows - sent)
+    foretells = correction._regression(sent, rows - sent, 2.0)
     assert foretells.abs().max() > 0.01
-    scaled = correction._ridge(scale * sent, scale * (rows - sent))
+    scaled = correction._regression(scale * sent, scale * (rows - sent), 2.0)
     torch.testing.assert_close(scaled, foretells, rtol=1e-3, atol=1e-4)
     node = ops.LastAxisLinear(r.normal(size=(3, 6)).astype(np.float32))
     small = ops.LastAxisLinear((node.weight / np.float32(scale)).astype(np.float32))
@@ -107,7 +109,7 @@ def test_what_sends_nothing_is_not_corrected(coarse):
         for name in program.neurons
     }
     program = with_nodes(program, silent)
-    made = corrected(program, x, 1, 8.0)
+    made = corrected(program, x, 1, RIDGE)
     for name in linears(program):
         assert not made.nodes[name].correction.any()
         np.testing.assert_array_equal(made.nodes[name].weight, program.nodes[name].weight)
@@ -133,7 +135,7 @@ def test_a_neuron_that_feeds_a_product_too_is_left():
     x = torch.randn(32, 4, 6)
     trials = trials_of(Shared().eval(), x)
     program = trials._for(1e3 * trials.first_price)
-    made = corrected(program, x, 1, 8.0)
+    made = corrected(program, x, 1, RIDGE)
     takers = {name: [n for n, sources in program.operands.items() if name in sources] for name in program.neurons}
     alone = {t for ts in takers.values() if all(program.nodes[t].layer == "linear" for t in ts) for t in ts}
     assert {name for name, node in made.nodes.items() if node.kind == "CorrectedLinear"} == alone
@@ -147,9 +149,8 @@ def test_payloads_that_clip_do_not_mislead():
     config = ConvertConfig("graded", payload_bits=2, timesteps=16)
     trials = trials_of(TinyTransformer(outlier=3.0), x, config)
     program = trials._for(trials.first_price)
-    assert (
-        distance(corrected(program, x, 16, 8.0), samples(32, seed=7), 16) < 1.2 * distance(program, samples(32, seed=7), 16) + 1e-3
-    )
+    others = samples(32, seed=7)
+    assert distance(corrected(program, x, 16, RIDGE), others, 16) < 1.2 * distance(program, others, 16) + 1e-3
 
 
 def test_samples_are_as_many_as_memory_has_room_for(coarse, monkeypatch):
@@ -161,7 +162,7 @@ def test_samples_are_as_many_as_memory_has_room_for(coarse, monkeypatch):
     )
     for room in (1, 3, 10**6):
         monkeypatch.setattr(correction, "MEMORY_BYTES", 2 * room * SpikingModel(program).step_bytes)
-        corrected(program, x, 1, 8.0)
+        corrected(program, x, 1, RIDGE)
     assert sizes == [2, 6, 2 * len(x)]
 
 
@@ -184,8 +185,8 @@ def test_double_precision_stays_double():
 
 
 def test_a_corrected_program_runs_from_a_file_everywhere_and_in_integers(tmp_path):
-    x = samples(32)
-    spiking = convert(TinyTransformer(outlier=3.0), x, ConvertConfig("graded", budget=0.5))
+    x = alike(64, 1)
+    spiking = convert(TinyTransformer(outlier=3.0), x, ConvertConfig("graded", budget=0.3))
     assert any(node.kind == "CorrectedLinear" for node in spiking.program.nodes.values())
     spiking.save(tmp_path / "p.nir")
     loaded = load(tmp_path / "p.nir")
@@ -197,7 +198,15 @@ def test_a_corrected_program_runs_from_a_file_everywhere_and_in_integers(tmp_pat
     assert not any(node.kind == "CorrectedLinear" for node in fixed.nodes.values())
     outputs = simulate(fixed, x[:4].numpy().astype(np.float64), "reference", 1, precision="fixed").outputs[-1]
     expected = spiking.analog(x[:4]).numpy()
-    assert np.linalg.norm(outputs - expected) < 0.2 * np.linalg.norm(expected)
+    assert np.linalg.norm(outputs - expected) < 0.3 * np.linalg.norm(expected)
+
+
+def test_corrections_that_lead_away_are_left_out(monkeypatch):
+    """Whatever ridge is tried, each is judged on samples that it is not learnt from."""
+    monkeypatch.setattr(trials_module, "corrected", lambda program, x, steps, ridge: with_nodes(program, {
+        name: replace(program.nodes[name], weight=program.nodes[name].weight * np.float32(1.5)) for name in linears(program)
+    }))  # fmt: skip
+    assert trials_of(TinyTransformer(outlier=3.0), alike(64, 1)).ridge == inf
 
 
 # --- outliers ---------------------------------------------------------------------------------------------------------

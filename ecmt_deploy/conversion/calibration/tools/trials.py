@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecmt_deploy.conversion.calibration.tools.allocation import fan_outs
+from ecmt_deploy.conversion.calibration.tools.allocation import fan_outs, silent_price
 from ecmt_deploy.conversion.calibration.tools.answers import MOST_SAMPLES, Answers, analog_readouts, readout_variance
 from ecmt_deploy.conversion.calibration.tools.correction import RIDGES, corrected
 from ecmt_deploy.conversion.calibration.tools.expectation import with_expectations
@@ -33,6 +33,8 @@ from ecmt_deploy.program import Program, ops
 FIRST_ERROR = 5e-5
 #: a price in the middle of what budgets come to, in first guesses
 MIDDLING = 30.0
+#: a distance from which on corrections can be told apart, and the factor between prices that are tried for it
+TELLING, FURTHER = 0.03, 5.0
 #: samples on which programs are measured, at most
 MANY = 64
 #: samples whose means differ by less say the same
@@ -121,7 +123,7 @@ class Trials:
         self.base = with_expectations(program, neurons)
         dense = sum(fan * prod(program.shapes[name]) for name, fan in self.fan_outs.items())
         self.first_price = FIRST_ERROR / max(dense, 1.0)
-        self.ridge = min(RIDGES, key=self._distance_with) if len(self.examples) else inf
+        self.ridge = self._best_ridge() if len(self.examples) else inf
 
     def use(self, surveys: Mapping[str, Survey]) -> None:
         """Make programs by these surveys from now on."""
@@ -142,9 +144,18 @@ class Trials:
         # of more samples less is luck: the same ridge is a smaller one beside what they add up to
         return corrected(program, examples, self.preset.timesteps, self.ridge * len(self.examples) / len(examples))
 
-    def _distance_with(self, ridge: float) -> float:
-        """The distance of a program that is neither near nor far, with corrections of such a ridge."""
-        self.ridge, price = ridge, MIDDLING * self.first_price
+    def _best_ridge(self) -> float:
+        """The ridge whose corrections come nearest, at a price at which enough is kept back for them to matter."""
+        self.ridge, price = inf, MIDDLING * self.first_price
+        while self._apart(price) < TELLING and price < silent_price(self.surveys, self.fan_outs):
+            price *= FURTHER
+        distances = {}
+        for self.ridge in RIDGES:
+            distances[self.ridge] = self._apart(price)
+        return min(distances, key=distances.__getitem__)
+
+    def _apart(self, price: float) -> float:
+        """The distance of the program for a price, on all samples that programs are measured on."""
         self.number += 1
         return self._measure(SpikingModel(self.program(price)), price, 0, len(self.answers.x)).distance
 
