@@ -23,7 +23,7 @@ from ecmt_deploy.program import Program, ops
 from ecmt_deploy.program.ops import Op
 
 #: weights of the ridge that are worth trying, in mean eigenvalues of the covariance of what is sent; infinity is no correction
-RIDGES = (4.0, 16.0, 64.0, inf)
+RIDGES = (4.0, 32.0, inf)
 #: what half precision may change, of the largest correction: beyond, it is out of that range
 HALF_PRECISION = 1e-3
 

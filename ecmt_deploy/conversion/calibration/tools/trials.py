@@ -37,6 +37,8 @@ MIDDLING = 30.0
 TELLING, FURTHER = 0.03, 5.0
 #: samples on which programs are measured, at most
 MANY = 64
+#: so many samples tell how many events there are, which corrections hardly change
+ROUGHLY = 8
 #: samples whose means differ by less say the same
 ALIKE = 0.02
 SEED = 0
@@ -169,7 +171,8 @@ class Trials:
     def attempt(self, price: float, samples: int) -> Trial:
         """Measure the program for a price, once: on so many samples, or on half of them if these say the same as a quarter."""
         if (price, samples) not in self._trials:
-            model, most = SpikingModel(self.program(price)), min(samples, len(self.answers.x))
+            program = self.program(price) if samples > ROUGHLY else self._for(price)
+            model, most = SpikingModel(program), min(samples, len(self.answers.x))
             trial = self._measure(model, price, 0, -(-most // 4))
             for end in (-(-most // 2), most):
                 before, trial = trial, trial + self._measure(model, price, len(trial.distances), end)
