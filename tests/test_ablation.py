@@ -50,7 +50,8 @@ def test_every_variant_is_another_program(captured, preset):
     """Than the preset as it is, before all others and after them: changes are taken back."""
     before = made(captured, preset, ablation.AS_IT_IS)
     for name in PRESETS[preset][1]:
-        assert ablation.alike(made(captured, preset, name), before) == (name == ablation.AS_IT_IS), name
+        if name != ablation.MAY_BE_LEFT_OUT:
+            assert ablation.alike(made(captured, preset, name), before) == (name == ablation.AS_IT_IS), name
     assert ablation.alike(made(captured, preset, ablation.AS_IT_IS), before)
 
 

@@ -1,9 +1,11 @@
 """The line to beat: with how few bits is the same network, plainly quantised, as accurate as the program?
 
-Plain quantisation here: every operand that has a neuron in the program is rounded to integers of b bits, symmetric, one scale a
-tensor, and everything else, weights too, stays as it is. The scale follows from the largest magnitude over the calibration
-samples, which the program keeps; or from a smaller one that rounds the first batch with the least squared error. Of both the
-one that agrees more often on the evaluated samples counts, which is in the network's favour.
+Plain quantisation here: every operand that has a neuron in the program is rounded to integers of b bits, symmetric, and
+everything else, weights too, stays as it is. One scale a tensor follows from the largest magnitude over the calibration
+samples, which the program keeps, or from a smaller one that rounds the first batch with the least squared error; one a channel, where
+linear layers can absorb it, from the largest of the first batch. Of all three the one that agrees most often on the evaluated
+samples counts, which is in the network's favour. A program in the basis of its principal components is quantised in that basis,
+in which a scale a channel is the one that counts.
 """
 
 from __future__ import annotations
@@ -23,8 +25,10 @@ from ecmt_deploy.program import Program
 
 #: widths that are tried, the fewest first
 LEAST_BITS, MOST_BITS = 2, 16
+#: by neuron, the largest magnitude of its operand, or that of each of its channels
+Clips = Mapping[str, float | Tensor]
 #: shares of the largest magnitude beyond which values may be clipped
-SHARES = tuple(2.0 ** (-k / 2) for k in range(9))
+SHARES: tuple[float, ...] = tuple(2.0 ** (-k / 2) for k in range(9))
 
 
 def fewest_bits(
@@ -53,11 +57,12 @@ def fewest_bits(
         if the program has no ranges.
     """
     largest = largest_operands(model.program)
+    channels = largest_channels(model, first, largest)
     expected = [model.analog(x).argmax(dim=-1) for x in batches()]
     shares: dict[int, float] = {}
     for bits in range(LEAST_BITS, MOST_BITS + 1):
         progress(bits)
-        ways = [largest, least_error(model, first, largest, bits)]
+        ways: list[Clips] = [largest, least_error(model, first, largest, bits), channels]
         found = _agreeing(model, batches(), expected, ways, bits)
         best = max(sum(counts) for counts in zip(*gather(found), strict=True))
         shares[bits] = best / n_samples
@@ -78,14 +83,32 @@ def largest_operands(program: Program) -> dict[str, float]:
     return {name: ranges[operand] for name, operand in operands.items()}
 
 
-def quantised(x: Tensor, clip: float, bits: int) -> Tensor:
-    """``x`` rounded to the nearest of 2**bits - 1 multiples of one base, the largest of which is ``clip``; ties to even."""
+def largest_channels(model: SpikingModel, x: Tensor, largest: Mapping[str, float]) -> Clips:
+    """The same of every channel (last axis) on samples ``x`` where linear layers alone take the operand; others as given."""
+    program, clips = model.program, dict[str, float | Tensor](largest)
+    absorbing = {
+        name for name in program.neurons
+        if all(program.nodes[taker].layer == "linear" for taker, sources in program.operands.items() if name in sources)
+    }  # fmt: skip
+
+    def observe(name: str, operand: Tensor) -> None:
+        if name in absorbing:
+            clips[name] = operand.abs().flatten(0, -2).amax(dim=0)
+
+    model.analog(x, observe)
+    return clips
+
+
+def quantised(x: Tensor, clip: float | Tensor, bits: int) -> Tensor:
+    """``x`` rounded to the nearest of 2**bits - 1 multiples of one base, the largest of which is ``clip`` (one, or one for each
+    channel); ties to even."""
     most = limit(bits)
-    base = (clip or 1.0) / most
+    clip = torch.as_tensor(clip, dtype=x.dtype, device=x.device)
+    base = torch.where(clip > 0, clip, 1.0) / most
     return (x / base).round().clamp(-most, most) * base
 
 
-def answer(model: SpikingModel, x: Tensor, clips: Mapping[str, float], bits: int) -> Tensor:
+def answer(model: SpikingModel, x: Tensor, clips: Clips, bits: int) -> Tensor:
     """Readouts (B, classes) of the network whose operands are rounded to so many bits, clipped at ``clips``."""
     return model.analog(x, passing=lambda name, operand: quantised(operand, clips[name], bits))
 
@@ -103,7 +126,7 @@ def least_error(model: SpikingModel, x: Tensor, largest: Mapping[str, float], bi
 
 
 def _agreeing(
-    model: SpikingModel, batches: Iterable[Tensor], expected: Sequence[Tensor], ways: Sequence[Mapping[str, float]], bits: int
+    model: SpikingModel, batches: Iterable[Tensor], expected: Sequence[Tensor], ways: Sequence[Clips], bits: int
 ) -> list[int]:
     """Samples on which the quantised network agrees, for every way to clip."""
     found = np.zeros(len(ways), np.int64)

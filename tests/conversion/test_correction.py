@@ -52,7 +52,7 @@ def coarse():
     """A program whose neurons keep much back, not corrected, and the samples that it was made from."""
     x = alike(64, 1)
     trials = trials_of(TinyTransformer(outlier=3.0), x)
-    return trials._for(1e5 * trials.first_price), x
+    return trials.uncorrected(1e5 * trials.first_price), x
 
 
 def distance(program, x, timesteps=1):
@@ -89,13 +89,13 @@ def test_corrections_do_not_depend_on_the_scale(coarse, scale):
     r = np.random.default_rng(0)
     rows = torch.from_numpy(r.normal(size=(200, 6)).astype(np.float32) @ r.normal(size=(6, 6)).astype(np.float32))
     sent = rows * (rows.abs() > 1)
-    foretells = correction._regression(sent, rows - sent, 2.0)
+    foretells = correction.regression(sent, rows - sent, 2.0)
     assert foretells.abs().max() > 0.01
-    scaled = correction._regression(scale * sent, scale * (rows - sent), 2.0)
+    scaled = correction.regression(scale * sent, scale * (rows - sent), 2.0)
     torch.testing.assert_close(scaled, foretells, rtol=1e-3, atol=1e-4)
     node = ops.LastAxisLinear(r.normal(size=(3, 6)).astype(np.float32))
     small = ops.LastAxisLinear((node.weight / np.float32(scale)).astype(np.float32))
-    plain, other = correction._corrected(node, foretells), correction._corrected(small, foretells)
+    plain, other = correction.with_correction(node, foretells), correction.with_correction(small, foretells)
     change, changed = (made.weight - own.weight for made, own in ((plain, node), (other, small)))
     np.testing.assert_allclose(changed * np.float32(scale), change, rtol=0.02, atol=2e-3 * np.abs(change).max())
 
@@ -134,7 +134,7 @@ def test_a_neuron_that_feeds_a_product_too_is_left():
     torch.manual_seed(0)
     x = torch.randn(32, 4, 6)
     trials = trials_of(Shared().eval(), x)
-    program = trials._for(1e3 * trials.first_price)
+    program = trials.uncorrected(1e3 * trials.first_price)
     made = corrected(program, x, 1, RIDGE)
     takers = {name: [n for n, sources in program.operands.items() if name in sources] for name in program.neurons}
     alone = {t for ts in takers.values() if all(program.nodes[t].layer == "linear" for t in ts) for t in ts}
@@ -148,7 +148,7 @@ def test_payloads_that_clip_do_not_mislead():
     x = samples(48)
     config = ConvertConfig("graded", payload_bits=2, timesteps=16)
     trials = trials_of(TinyTransformer(outlier=3.0), x, config)
-    program = trials._for(trials.first_price)
+    program = trials.uncorrected(trials.first_price)
     others = samples(32, seed=7)
     assert distance(corrected(program, x, 16, RIDGE), others, 16) < 1.2 * distance(program, others, 16) + 1e-3
 

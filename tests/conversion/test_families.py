@@ -3,27 +3,11 @@ how well."""
 
 import pytest
 
-from tests.support.families import FAMILIES, Result, measure, rows, table
+from tests.support.families import FAMILIES, LONG, Result, measure, rows, table
 
 #: rounding differs from machine to machine and moves a spike here and there: little once the readout has converged, more at
 #: T = 4
 SLACK_4, SLACK_16 = 0.1, 0.02
-
-
-#: these take longest, and others have the same blocks
-LONG = {
-    *(
-        "MobileViT v2",
-        "torchvision swin_t",
-        "torchvision swin_v2_t",
-        "torchvision vit_b_16",
-        "LeViT",
-        "Swin V2",
-        "XCiT",
-        "CaiT",
-    ),
-    *("SigLIP (attention pooling)", "SigLIP, fused attention", "ConvNeXt", "torch.nn.TransformerEncoder, sequence first"),
-}
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,7 @@ from ecmt_deploy.conversion.lowering import lower
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.program import Provenance, read, write
 from ecmt_deploy.program.graph import parameters
-from tests.conversion.test_families import LONG
-from tests.support.families import _SWIN, _VIT, FAMILIES, Family, _timm, inputs, randomised
+from tests.support.families import _SWIN, _VIT, FAMILIES, LONG, Family, _timm, inputs, randomised
 from tests.support.residual import RMS, Between, Elsewhere, Gated, Joined, Padded, ReadsAndWrites, Residual, mlp, shaken
 
 #: by family, how many norms read the spaces that are written anew; families that are not here stay as they are

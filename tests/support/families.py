@@ -254,6 +254,22 @@ def rows() -> list[str]:
     return block(DOCUMENT, "families")[2:]
 
 
+#: these take longest, and others have the same blocks
+LONG = {
+    *(
+        "MobileViT v2",
+        "torchvision swin_t",
+        "torchvision swin_v2_t",
+        "torchvision vit_b_16",
+        "LeViT",
+        "Swin V2",
+        "XCiT",
+        "CaiT",
+    ),
+    *("SigLIP (attention pooling)", "SigLIP, fused attention", "ConvNeXt", "torch.nn.TransformerEncoder, sequence first"),
+}
+
+
 if __name__ == "__main__":
     made = []
     for one in FAMILIES:

@@ -50,8 +50,8 @@ def corrected(program: Program, x: Tensor, timesteps: int, ridge: float) -> Prog
         for _ in range(1, timesteps):  # what a payload was too narrow for
             sent = sent + engine.sent(name, arrived - sent)
         if name in layers:
-            foretells = _regression(sent.flatten(0, -2), (whole - sent).flatten(0, -2), ridge)
-            made.update({layer: _corrected(program.nodes[layer], foretells) for layer in layers[name]})
+            foretells = regression(sent.flatten(0, -2), (whole - sent).flatten(0, -2), ridge)
+            made.update({layer: with_correction(program.nodes[layer], foretells) for layer in layers[name]})
             sent = sent + sent @ foretells
         return torch.cat([operand[: len(x)], sent - initial])
 
@@ -70,7 +70,7 @@ def _layers(program: Program) -> dict[str, list[str]]:
     }
 
 
-def _regression(sent: Tensor, kept: Tensor, ridge: float) -> Tensor:
+def regression(sent: Tensor, kept: Tensor, ridge: float) -> Tensor:
     """The matrix H (d, d) for which ``sent`` H is nearest to ``kept``, both (rows, d)."""
     largest = sent.abs().max()
     if not largest > 0:  # nothing is sent
@@ -81,7 +81,7 @@ def _regression(sent: Tensor, kept: Tensor, ridge: float) -> Tensor:
     return torch.linalg.solve(gram, sent.T @ kept)
 
 
-def _corrected(node: ops.LastAxisLinear, foretells: Tensor) -> Op:
+def with_correction(node: ops.LastAxisLinear, foretells: Tensor) -> Op:
     """The layer with its correction, in half precision where that has the digits: what the analog network takes off again need
     not be exact, only the same."""
     own = node.weight

@@ -134,11 +134,11 @@ class Trials:
 
     def final(self, price: float) -> Program:
         """The program for a price, its corrections learnt from all samples."""
-        return self._corrected(self._for(price), self._x[: 2 * MANY])
+        return self._corrected(self.uncorrected(price), self._x[: 2 * MANY])
 
     def program(self, price: float) -> Program:
         """The program for a price, as it is measured."""
-        return self._corrected(self._for(price), self.examples)
+        return self._corrected(self.uncorrected(price), self.examples)
 
     def _corrected(self, program: Program, examples: Tensor) -> Program:
         if not len(self.examples) or self.ridge == inf:
@@ -161,7 +161,8 @@ class Trials:
         self.number += 1
         return self._measure(SpikingModel(self.program(price)), price, 0, len(self.answers.x)).distance
 
-    def _for(self, price: float) -> Program:
+    def uncorrected(self, price: float) -> Program:
+        """The program for a price, its weights as they are."""
         neurons = {}
         for name, seen in self.surveys.items():
             axis, initial = self.lowered.channel_axes[name], self.base.nodes[name].initial_membrane
@@ -171,7 +172,7 @@ class Trials:
     def attempt(self, price: float, samples: int) -> Trial:
         """Measure the program for a price, once: on so many samples, or on half of them if these say the same as a quarter."""
         if (price, samples) not in self._trials:
-            program = self.program(price) if samples > ROUGHLY else self._for(price)
+            program = self.program(price) if samples > ROUGHLY else self.uncorrected(price)
             model, most = SpikingModel(program), min(samples, len(self.answers.x))
             trial = self._measure(model, price, 0, -(-most // 4))
             for end in (-(-most // 2), most):
