@@ -33,6 +33,9 @@ def evaluate(
     quantized_baseline: Annotated[
         bool, flag("Measure the fewest bits at which plain quantisation of the same network is as accurate.")
     ] = False,
+    network: Annotated[
+        Path | None, described("Program of the same model in its own basis, whose network --quantized-baseline quantises.")
+    ] = None,
     shard: Annotated[
         str | None, described("i/n: compute every n-th batch only, from the i-th; merge adds the checkpoints of all n.")
     ] = None,
@@ -45,7 +48,8 @@ def evaluate(
 
     options: dict[str, Any] = {
         "limit": limit, "labels": labels, "workers": workers, "checkpoint": checkpoint, "out": out, "say": output.say,
-        "quantized_baseline": quantized_baseline, "execution": ecmt.Execution(device, dtype, round(memory * 2**30), compile),
+        "quantized_baseline": quantized_baseline, "network": network,
+        "execution": ecmt.Execution(device, dtype, round(memory * 2**30), compile),
     }  # fmt: skip
     if shard is None:
         result = ecmt.evaluate(program, data, timesteps, batch_size, **options)

@@ -2,10 +2,10 @@
 
 Plain quantisation here: every operand that has a neuron in the program is rounded to integers of b bits, symmetric, and
 everything else, weights too, stays as it is. One scale a tensor follows from the largest magnitude over the calibration
-samples, which the program keeps, or from a smaller one that rounds the first batch with the least squared error; one a channel, where
-linear layers can absorb it, from the largest of the first batch. Of all three the one that agrees most often on the evaluated
-samples counts, which is in the network's favour. A program in the basis of its principal components is quantised in that basis,
-in which a scale a channel is the one that counts.
+samples, which the program keeps, or from a smaller one that rounds the first batch with the least squared error; one a
+channel, where linear layers can absorb it, from the largest of the first batch. Of all three the one that agrees most often on the evaluated
+samples counts, which is in the network's favour. A program in the basis of its principal components needs another program of
+the same model, in whose basis its network is quantised.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecmt_deploy.engine import SpikingModel
+from ecmt_deploy.door import ProgramLike
+from ecmt_deploy.engine import SpikingModel, load
 from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.evaluation.score import Baseline
 from ecmt_deploy.kernels.integers import limit
@@ -69,6 +70,27 @@ def fewest_bits(
         if best >= agreeing:
             return Baseline(bits, shares)
     return Baseline(None, shares)
+
+
+def network_of(model: SpikingModel, network: ProgramLike | None) -> SpikingModel:
+    """The model whose network is quantised: ``network``, a program of the same weights, or the model's own.
+
+    Raises
+    ------
+    ConfigError
+        if the program is written in another basis than its network, or ``network`` is of other weights, or has no ranges.
+    """
+    own = model.program.provenance
+    if network is None and (own.config or {}).get("basis"):
+        raise ConfigError(
+            "the program is in the basis of its principal components, in which plain quantisation is another; give a program of"
+            " the same model in its own basis, for example of preset accurate, with --network FILE"
+        )
+    found = model if network is None else load(network).to(model.device)
+    if found.program.provenance.weights_sha256 != own.weights_sha256:
+        raise ConfigError("network is a program of other weights; expected one of the same model")
+    largest_operands(found.program)
+    return found
 
 
 def largest_operands(program: Program) -> dict[str, float]:

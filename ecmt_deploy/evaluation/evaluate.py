@@ -13,7 +13,7 @@ from torch import Tensor
 from ecmt_deploy.door import ProgramLike, as_steps, labelled
 from ecmt_deploy.engine import SpikingModel, load
 from ecmt_deploy.errors import ConfigError, DataError, RunError
-from ecmt_deploy.evaluation.baseline import fewest_bits
+from ecmt_deploy.evaluation.baseline import fewest_bits, network_of
 from ecmt_deploy.evaluation.score import LARGEST, RESOLUTION, Evaluation, Score, zero
 from ecmt_deploy.program.activity import Activity
 
@@ -26,6 +26,7 @@ def evaluate(
     data: str | None = None,
     progress: Callable[[int], None] | None = None,
     quantized_baseline: bool = False,
+    network: ProgramLike | None = None,
 ) -> Evaluation:
     """Evaluate a program on samples; arguments and errors as of :func:`ecmt_deploy.evaluate`."""
     model = load(model)
@@ -33,6 +34,7 @@ def evaluate(
     require_batch_size(batch_size)
     if len(program.output_shape) != 1:
         raise ConfigError(f"the program's readout has shape {program.output_shape}; accuracy is of a vector of classes")
+    quantised = network_of(model, network) if quantized_baseline else model
     score = zero(program.nodes, steps)
     read: Iterable[tuple[np.ndarray, np.ndarray]] = labelled(batches, program.input_shape, program.output_shape[-1], batch_size)
     if quantized_baseline:  # goes over the samples again and again, which an iterator gives once
@@ -45,7 +47,7 @@ def evaluate(
         raise DataError(f"{data or 'the data'}: there are no samples to evaluate")
     result = score.evaluation(data, program.provenance.model)
     if quantized_baseline:
-        result = with_baseline(result, model, score, lambda: read, next(iter(read))[0])
+        result = with_baseline(result, quantised, score, lambda: read, next(iter(read))[0])
     return result
 
 

@@ -20,7 +20,7 @@ from ecmt_deploy.config import Execution
 from ecmt_deploy.door import as_steps
 from ecmt_deploy.engine import SpikingModel, load
 from ecmt_deploy.errors import ConfigError, RunError
-from ecmt_deploy.evaluation.baseline import largest_operands
+from ecmt_deploy.evaluation.baseline import network_of
 from ecmt_deploy.evaluation.checkpoints import MEND, Checkpoint, Origin, Saver, checkpoint_path, resume
 from ecmt_deploy.evaluation.evaluate import require_batch_size, score_batch, with_baseline
 from ecmt_deploy.evaluation.score import Evaluation, Score, write_evaluation
@@ -65,6 +65,7 @@ class EvaluateJob(Job, frozen=True, kw_only=True):
     checkpoint : checkpoint directory; a restarted job resumes from it
     workers : processes that read samples (see :meth:`ecmt_deploy.data.Dataset.batches`)
     quantized_baseline : measure the fewest bits of the plainly quantised network too; not of a shard
+    network : program of the same model whose network is quantised; ``None`` for the program itself
     """
 
     batch_size: int = 32
@@ -72,6 +73,7 @@ class EvaluateJob(Job, frozen=True, kw_only=True):
     checkpoint: Path | None = None
     workers: int | None = None
     quantized_baseline: bool = False
+    network: Path | None = None
 
 
 def evaluate_file(job: EvaluateJob, say: Callable[[str], None] = lambda line: None) -> Evaluation:
@@ -106,7 +108,9 @@ def evaluate_file(job: EvaluateJob, say: Callable[[str], None] = lambda line: No
         score = functools.reduce(operator.add, process.gather(done.score))
         result = score.evaluation(job.data, origin.model)
         if job.quantized_baseline:
-            result = _with_baseline(job, result, model, score, dataset, done, process.gather, show=first)
+            result = _with_baseline(
+                job, result, network_of(model, job.network), score, dataset, done, process.gather, show=first
+            )
         if job.out is not None and first:
             write_evaluation(job.out, result)
     return result
@@ -139,7 +143,7 @@ def _begin(job: EvaluateJob, shard: Shard) -> tuple[SpikingModel, datasets.Datas
     model.use(job.execution)
     program = model.program
     if job.quantized_baseline:
-        largest_operands(program)
+        network_of(model, job.network)
     steps = as_steps(job.timesteps, program)
     require_batch_size(job.batch_size)
     dataset = evaluation_data(program, job.data, job.limit, job.labels)

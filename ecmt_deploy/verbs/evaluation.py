@@ -27,7 +27,8 @@ def evaluate(
     model: ProgramLike, batches: Any, timesteps: int | None = ..., batch_size: int = ..., data: str | None = ...,
     progress: Callable[[int], None] | None = ..., *, limit: int | None = ..., labels: Labels = ...,
     execution: Execution | None = ..., workers: int | None = ..., checkpoint: str | PathLike[str] | None = ...,
-    quantized_baseline: bool = ..., shard: None = ..., out: str | PathLike[str] | None = ..., say: Callable[[str], None] = ...,
+    quantized_baseline: bool = ..., network: ProgramLike | None = ..., shard: None = ..., out: str | PathLike[str] | None = ...,
+    say: Callable[[str], None] = ...,
 ) -> Evaluation: ...  # fmt: skip
 
 
@@ -54,6 +55,7 @@ def evaluate(
     workers: int | None = None,
     checkpoint: str | PathLike[str] | None = None,
     quantized_baseline: bool = False,
+    network: ProgramLike | None = None,
     shard: str | None = None,
     out: str | PathLike[str] | None = None,
     say: Callable[[str], None] = lambda line: None,
@@ -79,6 +81,8 @@ def evaluate(
     checkpoint : checkpoint directory; a restarted evaluation resumes from it
     quantized_baseline : measure too with how few bits the same network, plainly quantised, agrees with the analog one as often
         as the program (``quantized`` of the result). It takes two forward passes a width; samples in memory stay there
+    network : with ``quantized_baseline``, a program of the same model whose network is quantised: needed where ``model`` is in
+        the basis of its principal components, as preset ``graded`` writes it; of a dataset by name, the path of its file
     shard : ``i/n``: only every n-th batch, from the i-th, kept in ``checkpoint``; :func:`ecmt_deploy.merge` adds all n
     say : told, in one line, how much is resumed
     out : file for the result, as ``.json``
@@ -107,7 +111,7 @@ def evaluate(
                 program=path, data=batches, timesteps=timesteps, limit=limit, labels=labels, batch_size=batch_size,
                 shard=None if shard is None else Shard.parse(shard), out=None if out is None else Path(out), workers=workers,
                 checkpoint=None if checkpoint is None else Path(checkpoint), execution=execution or Execution(),
-                quantized_baseline=quantized_baseline,
+                quantized_baseline=quantized_baseline, network=None if network is None else Path(str(network)),
             )  # fmt: skip
             return evaluate_file(job, say) if job.shard is None else evaluate_shard(job, say)
     from ecmt_deploy.evaluation.evaluate import evaluate as evaluate_samples
@@ -115,7 +119,7 @@ def evaluate(
     _require_none("a dataset by name", **named)
     if out is not None:
         require_out(Path(out), ".json")
-    result = evaluate_samples(model, batches, timesteps, batch_size, data, progress, quantized_baseline)
+    result = evaluate_samples(model, batches, timesteps, batch_size, data, progress, quantized_baseline, network)
     if out is not None:
         write_evaluation(Path(out), result)
     return result

@@ -78,11 +78,13 @@ class Graded(Preset, frozen=True, kw_only=True):
         if not lowered.program.neurons:  # nothing but encoding layers
             return lowered.program
         x = torch.cat(batches)
-        trials = Trials(rotated(lowered, x), x, self, progress)
+        turned = rotated(lowered, x)
+        trials = Trials(turned, x, self, progress)
         found = Tuner(trials, self.budget).tune()
         made = trials.final(found.best.price)
         record = found.record(self.timesteps, trials.number)
-        return replace(made, provenance=msgspec.structs.replace(made.provenance, tuning=record))
+        config = dict(made.provenance.config or {}) | ({} if turned is lowered else {"basis": "principal components"})
+        return replace(made, provenance=msgspec.structs.replace(made.provenance, tuning=record, config=config))
 
     def neuron(self, seen: Survey, fan_out: float, price: float, channel_axis: int | None, initial: np.ndarray) -> ops.Graded:
         """A neuron for a price per synaptic event; parameters as of
