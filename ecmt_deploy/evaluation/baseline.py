@@ -3,9 +3,9 @@
 Plain quantisation here: every operand that has a neuron in the program is rounded to integers of b bits, symmetric, and
 everything else, weights too, stays as it is. One scale a tensor follows from the largest magnitude over the calibration
 samples, which the program keeps, or from a smaller one that rounds the first batch with the least squared error; one a
-channel, where linear layers can absorb it, from the largest of the first batch. Of all three the one that agrees most often on the evaluated
-samples counts, which is in the network's favour. A program in the basis of its principal components needs another program of
-the same model, in whose basis its network is quantised.
+channel, where linear layers can absorb it, from the largest of the first batch. Of all three the one that agrees most often
+on the evaluated samples counts, which is in the network's favour. A program in the basis of its principal components needs
+another program of the same model, in whose basis its network is quantised.
 """
 
 from __future__ import annotations
