@@ -109,7 +109,8 @@ def test_in_python(monkeypatch, caplog):
 
     monkeypatch.setattr("ecmt_deploy.conversion.converter.convert", stop)
     x = [[0.0]]
-    with caplog.at_level(logging.INFO):
+    monkeypatch.setattr(logging.getLogger("ecmt_deploy"), "propagate", True)  # whatever a command before has set
+    with caplog.at_level(logging.INFO, logger="ecmt_deploy"):
         for hardware, given_config in (
             (None, None),
             ("loihi2", None),
