@@ -107,14 +107,10 @@ def largest_operands(program: Program) -> dict[str, float]:
 
 def largest_channels(model: SpikingModel, x: Tensor, largest: Mapping[str, float]) -> Clips:
     """The same of every channel (last axis) on samples ``x`` where linear layers alone take the operand; others as given."""
-    program, clips = model.program, dict[str, float | Tensor](largest)
-    absorbing = {
-        name for name in program.neurons
-        if all(program.nodes[taker].layer == "linear" for taker, sources in program.operands.items() if name in sources)
-    }  # fmt: skip
+    clips = dict[str, float | Tensor](largest)
 
     def observe(name: str, operand: Tensor) -> None:
-        if name in absorbing:
+        if model.program.feeds_linear_alone(name):
             clips[name] = operand.abs().flatten(0, -2).amax(dim=0)
 
     model.analog(x, observe)

@@ -90,12 +90,16 @@ def evaluate_file(job: EvaluateJob, say: Callable[[str], None] = lambda line: No
     with process_group() as process:
         first = process.rank == 0
 
-        def begin() -> tuple[SpikingModel, datasets.Dataset, Checkpoint]:
+        def begin() -> tuple[SpikingModel, SpikingModel, datasets.Dataset, Checkpoint]:
             if job.out is not None and first:
                 require_out(job.out, ".json")
-            return _begin(job, Shard(process.rank + 1, process.size))
+            model, dataset, checkpoint = _begin(job, Shard(process.rank + 1, process.size))
+            network = network_of(model, job.network) if job.quantized_baseline else model
+            if network is not model:
+                network.use(job.execution)
+            return model, network, dataset, checkpoint
 
-        model, dataset, checkpoint = process.together(begin)
+        model, network, dataset, checkpoint = process.together(begin)
         origin = checkpoint.origin
         for rank, other in enumerate(process.gather(origin)):
             if different := difference(msgspec.structs.asdict(other), msgspec.structs.asdict(origin)):
@@ -108,9 +112,7 @@ def evaluate_file(job: EvaluateJob, say: Callable[[str], None] = lambda line: No
         score = functools.reduce(operator.add, process.gather(done.score))
         result = score.evaluation(job.data, origin.model)
         if job.quantized_baseline:
-            result = _with_baseline(
-                job, result, network_of(model, job.network), score, dataset, done, process.gather, show=first
-            )
+            result = _with_baseline(job, result, network, score, dataset, done, process.gather, show=first)
         if job.out is not None and first:
             write_evaluation(job.out, result)
     return result
@@ -142,8 +144,6 @@ def _begin(job: EvaluateJob, shard: Shard) -> tuple[SpikingModel, datasets.Datas
     model = load(job.program).to(choose_device(job.execution.device))
     model.use(job.execution)
     program = model.program
-    if job.quantized_baseline:
-        network_of(model, job.network)
     steps = as_steps(job.timesteps, program)
     require_batch_size(job.batch_size)
     dataset = evaluation_data(program, job.data, job.limit, job.labels)

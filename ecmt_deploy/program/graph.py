@@ -155,6 +155,19 @@ class Program:
             found[name] = self.nodes[name].range
         return found
 
+    @cached_property
+    def takers(self) -> dict[str, list[str]]:
+        """By stream, the nodes that take it, each once, in order."""
+        found: dict[str, list[str]] = {name: [] for name in self.nodes}
+        for name, sources in self.operands.items():
+            for source in dict.fromkeys(sources):
+                found[source].append(name)
+        return found
+
+    def feeds_linear_alone(self, name: str) -> bool:
+        """Whether nothing but linear layers take a stream, whose weights then absorb what its channels are multiplied by."""
+        return all(self.nodes[taker].layer == "linear" for taker in self.takers[name])
+
     def must_be_finite(self, name: str) -> tuple[str, ...]:
         """Operands of a node that a run may not go on with once they are infinite or no number.
 

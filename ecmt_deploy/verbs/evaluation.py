@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -82,7 +83,7 @@ def evaluate(
     quantized_baseline : measure too with how few bits the same network, plainly quantised, agrees with the analog one as often
         as the program (``quantized`` of the result). It takes two forward passes a width; samples in memory stay there
     network : with ``quantized_baseline``, a program of the same model whose network is quantised: needed where ``model`` is in
-        the basis of its principal components, as preset ``graded`` writes it; of a dataset by name, the path of its file
+        the basis of its principal components, as preset ``graded`` writes it
     shard : ``i/n``: only every n-th batch, from the i-th, kept in ``checkpoint``; :func:`ecmt_deploy.merge` adds all n
     say : told, in one line, how much is resumed
     out : file for the result, as ``.json``
@@ -101,17 +102,19 @@ def evaluate(
     RunError
         if the device has too little memory, or a file cannot be written.
     """
+    if network is not None and not quantized_baseline:
+        raise ConfigError("network is what --quantized-baseline quantises; give both, or neither")
     named = {"limit": limit, "execution": execution, "workers": workers, "checkpoint": checkpoint, "shard": shard}
     if isinstance(batches, str):
         from ecmt_deploy.evaluation.jobs import EvaluateJob, evaluate_file, evaluate_shard
 
         _require_none("samples in memory", data=data, progress=progress)
-        with program_file(model) as path:
+        with program_file(model) as path, nullcontext() if network is None else program_file(network) as other:
             job = EvaluateJob(
                 program=path, data=batches, timesteps=timesteps, limit=limit, labels=labels, batch_size=batch_size,
                 shard=None if shard is None else Shard.parse(shard), out=None if out is None else Path(out), workers=workers,
                 checkpoint=None if checkpoint is None else Path(checkpoint), execution=execution or Execution(),
-                quantized_baseline=quantized_baseline, network=None if network is None else Path(str(network)),
+                quantized_baseline=quantized_baseline, network=other,
             )  # fmt: skip
             return evaluate_file(job, say) if job.shard is None else evaluate_shard(job, say)
     from ecmt_deploy.evaluation.evaluate import evaluate as evaluate_samples

@@ -65,6 +65,9 @@ def test_a_program_in_another_basis_needs_one_in_its_own(program, tmp_path):
     found = evaluate(tmp_path / "g.nir", "digits", limit=64, quantized_baseline=True, network=path)
     assert evaluate(turned, (x, y), quantized_baseline=True, network=model).quantized.bits == found.quantized.bits
     assert found.quantized.bits <= 8
+    with pytest.raises(ConfigError, match="network is what --quantized-baseline quantises"):
+        evaluate(turned, (x, y), network=model)
+    assert evaluate(tmp_path / "g.nir", "digits", limit=64, quantized_baseline=True, network=model).quantized == found.quantized
     other = SpikingModel(replace(model.program, provenance=msgspec.structs.replace(
         model.program.provenance, weights_sha256="0" * 64)))  # fmt: skip
     with pytest.raises(ConfigError, match="other weights"):

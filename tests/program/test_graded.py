@@ -194,22 +194,6 @@ WRONG_INTEGERS = {
 }
 
 
-@pytest.mark.parametrize("what", WRONG)
-def test_wrong_fields_are_refused_in_one_line(what):
-    node, said = WRONG[what]
-    with pytest.raises(ProgramError, match=rf"node0 .*{said}") as error:
-        around(node)
-    assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize("what", WRONG_INTEGERS)
-def test_wrong_fields_of_integers_are_refused_in_one_line(what):
-    node, said = WRONG_INTEGERS[what]
-    with pytest.raises(ProgramError, match=rf"node0 .*{said}") as error:
-        integers_around(node)
-    assert "\n" not in str(error.value)
-
-
 def integers_around(node):
     """The neuron alone among integers of its width."""
     format = ops.NumberFormat(exponent=-4, state_bits=16)
@@ -222,6 +206,19 @@ def integers_around(node):
         "output": ops.Output(output_type={"output": np.array((2, 3, 2))}),
     }  # fmt: skip
     return verify(nodes, itertools.pairwise(nodes), PROVENANCE)
+
+
+@pytest.mark.parametrize(
+    ("program_of", "node", "said"),
+    [
+        *(pytest.param(around, *case, id=what) for what, case in WRONG.items()),
+        *(pytest.param(integers_around, *case, id=f"integers, {what}") for what, case in WRONG_INTEGERS.items()),
+    ],
+)
+def test_wrong_fields_are_refused_in_one_line(program_of, node, said):
+    with pytest.raises(ProgramError, match=rf"node0 .*{said}") as error:
+        program_of(node)
+    assert "\n" not in str(error.value)
 
 
 def test_the_integers_are_sound_where_nothing_is_wrong():

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
-
-import msgspec
 
 from ecmt_deploy.config import Preset, require_budget
 
@@ -50,21 +47,17 @@ class Accurate(Preset, frozen=True, kw_only=True):
         import torch
 
         from ecmt_deploy.conversion.calibration.tools.trials import Trials
-        from ecmt_deploy.conversion.calibration.tools.tuning import Tuner
+        from ecmt_deploy.conversion.calibration.tools.tuning import tuned
 
         if not lowered.program.neurons:  # nothing but encoding layers
             return lowered.program
-        trials = Trials(lowered, torch.cat(batches), self, progress)
-        found = Tuner(trials, self.budget).tune()
-        made = trials.program(found.best.price)
-        record = found.record(self.timesteps, trials.number)
-        return replace(made, provenance=msgspec.structs.replace(made.provenance, tuning=record))
+        return tuned(Trials(lowered, torch.cat(batches), self, progress), self.budget)
 
     def neuron(
         self, seen: Survey, fan_out: float, price: float, channel_axis: int | None, initial: np.ndarray
     ) -> ops.MultiThreshold:
         """A neuron for a price per synaptic event; parameters as of
-        :func:`~ecmt_deploy.conversion.calibration.tools.allocation.dead_zones`."""
+        :func:`~ecmt_deploy.conversion.calibration.tools.allocation.level_neuron`."""
         from ecmt_deploy.conversion.calibration.tools.allocation import level_neuron
 
         return level_neuron(seen, fan_out, price, channel_axis, self.level_limit, self.fraction, initial)

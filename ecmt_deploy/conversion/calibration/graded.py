@@ -9,6 +9,7 @@ import msgspec
 
 from ecmt_deploy.config import DEFAULT_PRESET, Preset, require_budget
 from ecmt_deploy.errors import ConfigError
+from ecmt_deploy.program.ops.graded import LEAST_BITS, MOST_BITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from ecmt_deploy.conversion.calibration.tools.survey import Survey
     from ecmt_deploy.conversion.lowering import Lowered
     from ecmt_deploy.program import Program, ops
-
-#: widths that ``payload_bits`` may have: those of the op
-LEAST_BITS, MOST_BITS = 2, 16
 
 
 class Graded(Preset, frozen=True, kw_only=True):
@@ -73,22 +71,21 @@ class Graded(Preset, frozen=True, kw_only=True):
 
         from ecmt_deploy.conversion.calibration.tools.rotation import rotated
         from ecmt_deploy.conversion.calibration.tools.trials import Trials
-        from ecmt_deploy.conversion.calibration.tools.tuning import Tuner
+        from ecmt_deploy.conversion.calibration.tools.tuning import tuned
 
         if not lowered.program.neurons:  # nothing but encoding layers
             return lowered.program
         x = torch.cat(batches)
         turned = rotated(lowered, x)
-        trials = Trials(turned, x, self, progress)
-        found = Tuner(trials, self.budget).tune()
-        made = trials.final(found.best.price)
-        record = found.record(self.timesteps, trials.number)
-        config = dict(made.provenance.config or {}) | ({} if turned is lowered else {"basis": "principal components"})
-        return replace(made, provenance=msgspec.structs.replace(made.provenance, tuning=record, config=config))
+        made = tuned(Trials(turned, x, self, progress), self.budget)
+        if turned is lowered:
+            return made
+        config = dict(made.provenance.config or {}) | {"basis": "principal components"}
+        return replace(made, provenance=msgspec.structs.replace(made.provenance, config=config))
 
     def neuron(self, seen: Survey, fan_out: float, price: float, channel_axis: int | None, initial: np.ndarray) -> ops.Graded:
         """A neuron for a price per synaptic event; parameters as of
-        :func:`~ecmt_deploy.conversion.calibration.tools.allocation.dead_zones`."""
+        :func:`~ecmt_deploy.conversion.calibration.tools.allocation.level_neuron`."""
         from ecmt_deploy.conversion.calibration.tools.allocation import graded_neuron
 
         bits = self.payload_bits or MOST_BITS

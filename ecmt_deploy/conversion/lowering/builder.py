@@ -186,9 +186,7 @@ class Builder:
             if self.channel_axes[shared.name] != channel_axis:
                 self.channel_axes[shared.name] = None
             return shared.laid_out(x)
-        one = np.ones((), self.array(0.0).dtype)
-        neuron = ops.MultiThreshold(one, one.copy(), 1, "nearest", 0.74)  # bases are measured later
-        spikes = replace(self.emit(neuron, [x], self.under(consumer, suffix), x), spiking=True)
+        spikes = replace(self.emit(unmeasured(self.array(0.0).dtype), [x], self.under(consumer, suffix), x), spiking=True)
         self.channel_axes[spikes.name] = channel_axis
         self._neurons[x.name] = spikes
         return spikes
@@ -220,6 +218,12 @@ class Builder:
         scale = np.ascontiguousarray(scale)
         node = ops.Scale(scale) if scale.shape == x.shape else ops.BroadcastScale(scale)
         return self.emit(node, [x], name, layout)
+
+
+def unmeasured(dtype: np.dtype) -> ops.MultiThreshold:
+    """A neuron in its place: what it is, and its bases, a preset finds out later."""
+    one = np.ones((), dtype)
+    return ops.MultiThreshold(one, one.copy(), 1, "nearest", 0.74)
 
 
 def exact(value: Any) -> Tensor:

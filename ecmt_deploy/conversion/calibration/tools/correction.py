@@ -9,7 +9,6 @@ twice: as in the analog network, and as in the spiking one.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from math import inf
 
 import numpy as np
@@ -38,7 +37,8 @@ def corrected(program: Program, x: Tensor, timesteps: int, ridge: float) -> Prog
     timesteps : steps in which neurons send
     ridge : weight of the ridge, in mean eigenvalues
     """
-    engine, layers = SpikingModel(program), _layers(program)
+    engine = SpikingModel(program)
+    layers = {name: program.takers[name] for name in program.neurons if program.feeds_linear_alone(name)}
     initials = {name: torch.as_tensor(program.nodes[name].initial) for name in program.neurons}
     made: dict[str, Op] = {}
     x = x[: max(MEMORY_BYTES // (2 * engine.step_bytes), 1)]
@@ -57,17 +57,6 @@ def corrected(program: Program, x: Tensor, timesteps: int, ridge: float) -> Prog
 
     engine.analog(torch.cat([x, x]), passing=passing)
     return with_nodes(program, made)
-
-
-def _layers(program: Program) -> dict[str, list[str]]:
-    """By neuron, the linear layers behind it, where there are no other nodes."""
-    takers: defaultdict[str, list[str]] = defaultdict(list)
-    for name, sources in program.operands.items():
-        for source in set(sources):
-            takers[source].append(name)
-    return {
-        name: takers[name] for name in program.neurons if all(program.nodes[taker].layer == "linear" for taker in takers[name])
-    }
 
 
 def regression(sent: Tensor, kept: Tensor, ridge: float) -> Tensor:

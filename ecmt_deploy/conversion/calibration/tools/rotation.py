@@ -23,6 +23,7 @@ from ecmt_deploy.conversion.calibration.tools.answers import samples_at_once
 from ecmt_deploy.conversion.calibration.tools.expectation import add_constant
 from ecmt_deploy.conversion.calibration.tools.spaces import NORMS, Reader, Space, residual_spaces
 from ecmt_deploy.conversion.lowering import Lowered
+from ecmt_deploy.conversion.lowering.builder import unmeasured
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.program import Program, ops, verify
 from ecmt_deploy.program.graph import edges, reconnect
@@ -160,8 +161,7 @@ def _restore(
     stream, dtype = reader.stream, program.dtype
     name = f"{reader.norm}.restored" if stream == reader.norm else f"{stream}.restored"
     if name not in nodes:
-        one = np.ones((), dtype)
-        nodes[f"{name}.neuron"], operands[f"{name}.neuron"] = ops.MultiThreshold(one, one.copy(), 1, "nearest", 0.74), (stream,)
+        nodes[f"{name}.neuron"], operands[f"{name}.neuron"] = unmeasured(dtype), (stream,)
         axes[f"{name}.neuron"] = len(program.shapes[stream]) - 1
         nodes[name], operands[name] = ops.LastAxisLinear(weight.astype(dtype)), (f"{name}.neuron",)
         if bias.any():

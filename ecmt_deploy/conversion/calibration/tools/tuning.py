@@ -12,13 +12,14 @@ from functools import partial
 from math import exp, isclose, log
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from ecmt_deploy.conversion.calibration.tools.allocation import silent_price
 from ecmt_deploy.conversion.calibration.tools.search import Bracket, Search
 from ecmt_deploy.conversion.calibration.tools.trials import MANY, Trial, Trials
 from ecmt_deploy.errors import ConversionError
-from ecmt_deploy.program import TuningRecord
+from ecmt_deploy.program import Program, TuningRecord
 
 #: mean distance after T steps: below the first nobody will notice
 GOOD, POOR = 0.007, 0.05
@@ -84,6 +85,14 @@ class Found(NamedTuple):
             mean_distance=self.best.distance,
             worst_distance=float(self.best.distances.max()),
         )
+
+
+def tuned(trials: Trials, budget: float | None) -> Program:
+    """The program of the best price, with a record of how it was found; parameters and errors as of :class:`Tuner`."""
+    found = Tuner(trials, budget).tune()
+    made = trials.final(found.best.price)
+    record = found.record(trials.preset.timesteps, trials.number)
+    return replace(made, provenance=msgspec.structs.replace(made.provenance, tuning=record))
 
 
 class Tuner:
