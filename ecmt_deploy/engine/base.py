@@ -126,8 +126,12 @@ class TorchOp(nn.Module):
         raise NotImplementedError
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
-        """Count; for an analog stream that is not steady, return what an event reached, broadcastable to (steps, B, ...)."""
+        """Count; for an analog stream, return what an event reached, broadcastable to (steps, B, ...), as :meth:`marked`."""
         raise NotImplementedError
+
+    def marked(self, chunk: Chunk, signal: Signal, changed: Tensor) -> Tensor | None:
+        """What an event reached of an analog stream; ``None`` where it entered at t = 1 and follows from that."""
+        return None if signal.steady and not chunk.run.streaming else changed
 
     def reached(self, chunk: Chunk, signals: tuple[Signal, ...]) -> list[Tensor]:
         """What an event reached of each operand."""

@@ -100,10 +100,8 @@ class ECM(TorchOp):
         axes = tuple(axis + 2 for axis in self.node.definition.coupled_axes(self.node.parameters, ndim))
         evaluated = any_along(reached, axes)
         self.charge(chunk, function, evaluated, shape)
-        if signal.steady:
-            return None
         smaller = tuple(i + 2 for i, (a, b) in enumerate(zip(shape, self.shape, strict=True)) if a != b)
-        return any_along(any_along(evaluated, smaller), (-1,))
+        return self.marked(chunk, signal, any_along(any_along(evaluated, smaller), (-1,)))
 
 
 @runs(ops.ECMProduct)
@@ -150,8 +148,7 @@ class Product(TorchOp):
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor:
         samples, tally = chunk.samples or 0, self.own(chunk).tally
-        if chunk.first:
-            tally.add(self.dense * samples, dense_macs=1)
+        tally.add(self.dense * samples, dense_macs=chunk.begins)
         for s, spikes, shape in zip(signals, self.operand_spikes, self.operand_shapes, strict=True):
             if spikes:
                 tally.add(s.event_count(chunk), synops=self.dense // max(prod(shape), 1))

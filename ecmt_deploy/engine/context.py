@@ -40,13 +40,16 @@ class RunContext:
     watch_streams : called with a node's name and its stream (B, ...), step after step
     passing : of a run of one step, what takes the place of a neuron's operand
     spiking : the one neuron that spikes all the same; :attr:`membrane` then has what it has not sent at the end
+    streaming : whether chunks are frames of a stream, so that what is the same at every step of one may be news in the next
     """
 
     def __init__(
         self, plan: Plan, names: Iterable[str], *, compiled: bool = False, identity: bool = False, spiking: str | None = None,
+        streaming: bool = False,
         watch_neurons: Observer | None = None, watch_streams: Observer | None = None, passing: Passing | None = None,
     ) -> None:  # fmt: skip
         self.plan, self.compiled, self.identity, self.spiking = plan, compiled, identity, spiking
+        self.streaming = streaming
         self.watch_neurons, self.watch_streams, self.passing = watch_neurons, watch_streams, passing
         self.nodes = {name: NodeRun() for name in names}
         self.membrane: Tensor | None = None
@@ -87,5 +90,5 @@ class RunContext:
         self._counting.sum()
 
     def counts(self) -> dict[str, Counts]:
-        """Counts of every node; fetched from the device once."""
-        return dict(zip(self.nodes, self._counting.counts(), strict=True))
+        """Counts of every node since the last time; fetched from the device once."""
+        return dict(zip(self.nodes, self._counting.take(), strict=True))

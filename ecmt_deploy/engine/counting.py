@@ -23,6 +23,11 @@ class Tally:
         self.ecm_ops: dict[str, int] = defaultdict(int)
         self.waiting: list[tuple[Tensor, Tensor | None, _Term]] = []
 
+    def clear(self) -> None:
+        """Count from zero again."""
+        self.integers.clear()
+        self.ecm_ops.clear()
+
     def add(self, value: int | Tensor, without: Tensor | None = None, **times: int) -> None:
         """Count an integer, or the sum of a tensor (of its elements where ``without`` is false), so many times by kind."""
         self._add(self.integers, value, without, times)
@@ -72,10 +77,14 @@ class Counting:
             sums = values.unsqueeze(-1).flatten(1).sum(dim=1, dtype=torch.int64)
             self._summed.append(([term for _, _, term in waiting], sums))
 
-    def counts(self) -> list[Counts]:
-        """Of every node, as plain integers."""
+    def take(self) -> list[Counts]:
+        """Of every node, as plain integers; what is counted from now on is counted from zero."""
         totals = torch.cat([sums for _, sums in self._summed]).tolist() if self._summed else []
         for term, total in zip((term for terms, _ in self._summed for term in terms), totals, strict=True):
             for kind, number_of_times in term.times.items():
                 term.group[kind] += total * number_of_times
-        return [Counts(**tally.integers, ecm_ops=dict(tally.ecm_ops)) for tally in self.tallies]
+        self._summed = []
+        counts = [Counts(**tally.integers, ecm_ops=dict(tally.ecm_ops)) for tally in self.tallies]
+        for tally in self.tallies:
+            tally.clear()
+        return counts

@@ -16,7 +16,6 @@ from ecmt_deploy.program import Program, ops
 
 @runs(ops.BroadcastScale)
 class Scale(TorchOp):
-    takes_elements = False
     fresh = True
     scale: Tensor
 
@@ -29,14 +28,13 @@ class Scale(TorchOp):
         return Signal(x.value * self.scale, x.form, x.steady)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
-        (changed,) = self.rows(chunk, signals)
+        (changed,) = self.reached(chunk, signals)
         self.charge(chunk, "scale", changed, self.shape)
-        return None if signal.steady else changed
+        return self.marked(chunk, signal, changed)
 
 
 @runs(ops.Add)
 class Add(TorchOp):
-    takes_elements = False
     fresh = True
 
     def prepare(self, hints: Hints, operands: Sequence[Neighbour]) -> None:
@@ -60,9 +58,9 @@ class Add(TorchOp):
         return Signal(reduce(torch.add, values) if len(values) > 1 else values[0].clone(), form, steady)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
-        changed = reduce(torch.logical_or, self.rows(chunk, signals))
+        changed = reduce(torch.logical_or, self.reached(chunk, signals))
         self.charge(chunk, "add", changed, self.shape, len(signals) - 1)
-        return None if signal.steady else changed
+        return self.marked(chunk, signal, changed)
 
 
 @runs(ops.Mean)
@@ -80,7 +78,5 @@ class Mean(TorchOp):
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         self.charge(chunk, "mean", self.rows(chunk, signals)[0], self.operand_shapes[0])
-        if signal.steady:
-            return None
         reached = any_along(self.reached(chunk, signals)[0], self.axes)
-        return any_along(reached if self.node.keepdims else reached.squeeze(self.axes), (-1,))
+        return self.marked(chunk, signal, any_along(reached if self.node.keepdims else reached.squeeze(self.axes), (-1,)))

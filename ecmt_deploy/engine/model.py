@@ -19,6 +19,7 @@ from ecmt_deploy.engine.firing import require_compiler
 from ecmt_deploy.engine.memory import keep_freed_memory
 from ecmt_deploy.engine.plan import Plan
 from ecmt_deploy.engine.running import Runner
+from ecmt_deploy.engine.streaming import KEPT_FRAMES, Stream
 from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.program import Program, write
 from ecmt_deploy.program.activity import Activity
@@ -59,6 +60,11 @@ class SpikingModel(nn.Module):
     def device(self) -> torch.device:
         """Where it runs."""
         return self._like.device
+
+    @property
+    def like(self) -> Tensor:
+        """A tensor of its dtype, where it is."""
+        return self._like
 
     @property
     def dtype(self) -> torch.dtype:
@@ -124,7 +130,7 @@ class SpikingModel(nn.Module):
         DataError
             if ``x`` does not have the program's input shape.
         """
-        return self._run(x, self.program.timesteps if timesteps is None else timesteps, self._context())
+        return self._run(x, self.program.timesteps if timesteps is None else timesteps, self.context())
 
     @torch.no_grad()
     def analog(self, x: Tensor, observe: Observer | None = None, passing: Passing | None = None) -> Tensor:
@@ -133,7 +139,7 @@ class SpikingModel(nn.Module):
         ``observe`` is called with the name and the input (B, ...) of every neuron; what ``passing`` gives for these goes on in
         place of the input.
         """
-        return self._run(x, 1, self._context(identity=True, watch_neurons=observe, passing=passing))[0]
+        return self._run(x, 1, self.context(identity=True, watch_neurons=observe, passing=passing))[0]
 
     def sent(self, name: str, v: Tensor) -> Tensor:
         """What neuron ``name`` sends for membranes v (B, *shape)."""
@@ -149,7 +155,7 @@ class SpikingModel(nn.Module):
         -------
         the readout after the last step (B, classes), and what that neuron has not sent by then (B, ...)
         """
-        run = self._context(identity=True, spiking=name)
+        run = self.context(identity=True, spiking=name)
         outputs = self._run(x, timesteps, run)
         assert run.membrane is not None
         return outputs[-1], run.membrane
@@ -163,7 +169,7 @@ class SpikingModel(nn.Module):
         holds its gradient afterwards.
         """
         with torch.enable_grad():
-            run = self._context(identity=True, watch_neurons=observe, watch_streams=trace)
+            run = self.context(identity=True, watch_neurons=observe, watch_streams=trace)
             readout = self._run(x.clone().detach().requires_grad_(), 1, run)[0]
             signs = torch.randint(0, 2, readout.shape, generator=generator).to(readout) * 2 - 1
             (readout * signs).sum().backward()
@@ -171,12 +177,12 @@ class SpikingModel(nn.Module):
     @torch.no_grad()
     def trace(self, x: Tensor, observe: Observer) -> None:
         """Run the analog program and call ``observe`` with the name and the stream (B, ...) of every node."""
-        self._run(x, 1, self._context(identity=True, watch_streams=observe))
+        self._run(x, 1, self.context(identity=True, watch_streams=observe))
 
     @torch.no_grad()
     def watch(self, x: Tensor, timesteps: int, observe: Observer) -> Tensor:
         """As :meth:`forward`; ``observe`` is called with the name and the stream (B, ...) of every node, step after step."""
-        return self._run(x, timesteps, self._context(watch_streams=observe))
+        return self._run(x, timesteps, self.context(watch_streams=observe))
 
     @torch.no_grad()
     def count(self, x: Tensor, timesteps: int, samples: int | None = None) -> tuple[Tensor, Activity]:
@@ -187,22 +193,44 @@ class SpikingModel(nn.Module):
         outputs (T, B, classes), activity
         """
         samples = len(x) if samples is None else samples
-        run = self._context()
+        run = self.context()
         outputs = self._run(x, timesteps, run, counted=samples)
         return outputs, Activity(samples, timesteps, run.counts())
 
-    def _context(self, **how: Any) -> RunContext:
+    def stream(self, steps_per_frame: int = 1, gate: float | None = None, keep: int = KEPT_FRAMES) -> Stream:
+        """A stream, or several side by side, whose state is kept from frame to frame; use it in a ``with`` block.
+
+        Parameters
+        ----------
+        steps_per_frame : steps S that a frame takes
+        gate : a patch of the input is sent when the root mean square of its difference from what was last sent of it exceeds
+            this; 0: when it differs at all; ``None``: what calibration on a clip found best, 0 where there was none
+        keep : of how many of the latest frames counts are kept one by one; :attr:`Stream.total` has those of all
+
+        Raises
+        ------
+        ConfigError
+            if the program is of rate coding, which has no streams, or an argument makes no sense.
+        """
+        return Stream(self, steps_per_frame, gate, keep)
+
+    def context(self, **how: Any) -> RunContext:
+        """What changes while it runs, for one run; parameters as of :class:`RunContext`."""
         return RunContext(self.plan, self.program.nodes, compiled=self._compiled, **how)
 
     def _run(self, x: Tensor, timesteps: int, run: RunContext, counted: int | None = None) -> Tensor:
         require_timesteps(timesteps)
         if tuple(x.shape[1:]) != self.program.input_shape or x.ndim == 0:
             raise DataError(f"input of shape {tuple(x.shape)}; the program expects (batch, *{self.program.input_shape})")
-        # levels are compared in float32 where the streams have fewer digits
-        self.program.require_range(np.dtype("float64" if self.dtype == torch.float64 else "float32"))
+        self.require_range()
         whole = run.watched or run.spiking is not None  # who looks on sees the batch as it was given
         pieces = (len(x), timesteps) if whole else self.pieces(len(x), timesteps)
         return self.runner.run(x.to(self._like), timesteps, run, pieces, counted)
+
+    def require_range(self) -> None:
+        """Refuse a dtype in which a neuron's levels are no normal numbers, with a :class:`ConfigError`."""
+        # levels are compared in float32 where the streams have fewer digits
+        self.program.require_range(np.dtype("float64" if self.dtype == torch.float64 else "float32"))
 
     def pieces(self, batch: int, timesteps: int) -> tuple[int, int]:
         """Samples and time steps that are computed at once, so that the streams alive fit into :attr:`memory_bytes`."""

@@ -73,16 +73,28 @@ class Runner:
             readouts = []
             for start in range(1, timesteps + 1, steps):
                 length = min(steps, timesteps + 1 - start)
-                chunk = Chunk(run, start, length, len(part), start + length > timesteps, counting)
-                readouts.append(self._chunk(chunk, part))
+                chunk = Chunk(run, start, length, len(part), start + length > timesteps, counting, int(start == 1))
+                readouts.append(self._chunk(chunk, Signal(part[None], steady=True)))
             parts.append(torch.cat(readouts))
         return torch.cat(parts, dim=1) if parts else x.new_zeros(timesteps, 0, *self.program.output_shape)
 
-    def _chunk(self, chunk: Chunk, x: Tensor) -> Tensor:
+    def frame(self, x: Tensor, sent: Tensor, start: int, timesteps: int, run: RunContext) -> Tensor:
+        """The readouts (S, B, classes) of a frame of streams side by side, whose state is in ``run``.
+
+        Parameters
+        ----------
+        x : (B, *input_shape), what the receiver holds
+        sent : bool, the same shape: what of it is sent with this frame
+        start, timesteps : its steps ``start`` .. ``start + timesteps - 1`` of the stream
+        """
+        changed = torch.cat([sent[None], sent.new_zeros(timesteps - 1, *sent.shape)]) if start > 1 else None
+        chunk = Chunk(run, start, timesteps, len(x), False, len(x), 1)
+        return self._chunk(chunk, Signal(x[None], steady=True, changed=changed))
+
+    def _chunk(self, chunk: Chunk, image: Signal) -> Tensor:
         """The readouts (steps, B, classes) of a chunk; node after node, all its steps at once."""
         run, signals, events = chunk.run, dict[str, Signal](), dict[str, Signal]()
         uncounted: list[str] = []
-        image = Signal(x[None], steady=True)
         for name, op in self.ops.items():
             operands = [signals[source] for source in self.program.operands[name]] if op.node.role != "input" else [image]
             for source in self.must_be_finite[name]:

@@ -40,6 +40,7 @@ class Chunk:
     start, steps : its time steps ``start`` .. ``start + steps - 1``
     batch : samples
     final : whether no step comes after it, so that no state need be kept
+    begins : inferences of a sample, or frames of a stream, that begin with it
     samples : how many of the batch count; ``None`` where nothing is counted
     """
 
@@ -49,6 +50,7 @@ class Chunk:
     batch: int
     final: bool
     samples: int | None
+    begins: int
 
     @property
     def first(self) -> bool:
@@ -74,8 +76,8 @@ class Signal(NamedTuple):
     value : (steps, B, ...), or (1, B, ...) where it is the same at every step
     form : SUM, MEAN or ITSELF
     steady : whether it is the same at every step
-    changed : of an analog stream that is counted and not steady, what an event reached: bool, (steps, B, ...), of size 1
-        along axes where it is the same all along; at t = 1 everything counts as reached
+    changed : of an analog stream that is counted, what an event reached: bool, (steps, B, ...), of size 1 along axes where it
+        is the same all along; at t = 1 everything counts as reached. ``None`` of what is steady and entered at t = 1
     events : of spikes, events in each row, (steps, B, ..., 1)
     spikes : of spikes where somebody asks for elements, what is sent at each step, (steps, B, ...)
     completed : whether the constant that its only consumer adds is in the value already
@@ -120,10 +122,10 @@ class Signal(NamedTuple):
         if spikes:
             assert self.spikes is not None
             return self.spikes != 0
-        ones = torch.ones((1,) * self.value.ndim, dtype=torch.bool, device=self.value.device)
-        if not self.steady:
-            assert self.changed is not None
+        if self.changed is not None:
             return self.changed
+        assert self.steady
+        ones = torch.ones((1,) * self.value.ndim, dtype=torch.bool, device=self.value.device)
         if self.form == MEAN:
             return ones
         later = torch.zeros(chunk.steps - 1, *ones.shape[1:], dtype=torch.bool, device=ones.device)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ecmt_deploy.engine.base import TorchOp, runs
 from ecmt_deploy.engine.plan import Hints, Neighbour
-from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal, any_along, counted, fold
+from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal, counted, fold, number
 from ecmt_deploy.program import Program, ops
 from ecmt_deploy.program.ops.convolution import Convolution, convolution
 
@@ -28,15 +28,24 @@ class Synapses(TorchOp):
     weight: Tensor
     dense: int
 
-    def tally_synapses(self, chunk: Chunk, events: Tensor | None, fan_out: int) -> None:
-        """Count one chunk in which each of ``events`` (``None`` where the operand is analog) met ``fan_out`` weights."""
+    def tally_synapses(self, chunk: Chunk, events: Tensor | None, fan_out: int, changed: Tensor | None = None) -> None:
+        """Count one chunk in which each of ``events`` (``None`` where the operand is analog) met ``fan_out`` weights.
+
+        ``changed`` : of an encoding layer, in a frame that is not the first, how many weights met what changed of the image, over
+        ``fan_out``
+        """
         dense, tally = self.dense * (chunk.samples or 0), self.own(chunk).tally
-        if chunk.first:
-            tally.add(dense, dense_macs=1)
+        tally.add(dense, dense_macs=chunk.begins)
         if events is not None:
             tally.add(events, synops=fan_out)
+        elif changed is not None:
+            tally.add(changed, macs=fan_out)
         else:
             tally.add(dense, macs=int(chunk.first) if self.encoding else chunk.steps)
+
+    def changes(self, chunk: Chunk) -> bool:
+        """Whether what is computed of an image is what changed since the frame before."""
+        return self.encoding and chunk.run.streaming and not chunk.first
 
 
 @runs(ops.LastAxisLinear)
@@ -83,9 +92,12 @@ class Linear(Synapses):
         return self.weight
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
-        (x,) = signals
-        self.tally_synapses(chunk, x.event_count(chunk) if self.operand_spikes[0] else None, self.weight.shape[0])
-        return None if signal.steady else x.rows(chunk, self.operand_spikes[0])
+        (x,), spiking, changed = signals, self.operand_spikes[0], None
+        if self.changes(chunk):
+            mask, times = number(chunk, x.reached(chunk, spiking), self.operand_shapes[0])
+            changed = mask.sum() * times
+        self.tally_synapses(chunk, x.event_count(chunk) if spiking else None, len(self.weight), changed)
+        return self.marked(chunk, signal, x.rows(chunk, spiking))
 
 
 @runs(ops.CorrectedLinear)
@@ -117,8 +129,8 @@ class Conv(Synapses):
         self.register_buffer("ones", ones, persistent=False)
         taps = self._taps(torch.ones(1, *self.operand_shapes[0]))
         self.dense = int(taps.sum(dtype=torch.float64).item()) * self.outputs_per_group
-        #: whether every row of the result has an element that sees more than padding, which no event ever reaches
-        self.reaches_all = bool((taps > 0).any(dim=-1).all())
+        #: whether every element of the result sees more than padding, which no event ever reaches
+        self.reaches_all = bool((taps > 0).all())
 
     def _taps(self, mask: Tensor) -> Tensor:
         """How many events reach each output position of each group: small integers, exact in float32."""
@@ -135,15 +147,11 @@ class Conv(Synapses):
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         (x,) = signals
         spiking = self.operand_spikes[0]
-        reached = x.reached(chunk, spiking) if spiking or not signal.steady else None
-        taps = None
-        if reached is not None:
-            full = reached.expand(chunk.steps, chunk.batch, *self.operand_shapes[0])
-            taps = self._taps(fold(full)).unflatten(0, full.shape[:2])
-        synops = None
-        if spiking and taps is not None:
-            synops = counted(chunk, taps).sum(dtype=torch.float64).round().long()
-        self.tally_synapses(chunk, synops, self.outputs_per_group)
-        if taps is None or signal.steady:
+        if not spiking and signal.steady and not chunk.run.streaming:
+            self.tally_synapses(chunk, None, self.outputs_per_group)
             return None
-        return any_along(taps.repeat_interleave(self.outputs_per_group, dim=2) > 0, (-1,))
+        full = x.reached(chunk, spiking).expand(chunk.steps, chunk.batch, *self.operand_shapes[0])
+        taps = self._taps(fold(full)).unflatten(0, full.shape[:2])
+        met = counted(chunk, taps).sum(dtype=torch.float64).round().long()
+        self.tally_synapses(chunk, met if spiking else None, self.outputs_per_group, met if self.changes(chunk) else None)
+        return self.marked(chunk, signal, taps.repeat_interleave(self.outputs_per_group, dim=2) > 0)

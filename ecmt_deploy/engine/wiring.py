@@ -54,7 +54,7 @@ class Wiring(TorchOp):
         raise NotImplementedError
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
-        if signal.steady or self.spikes:
+        if self.spikes or (signal.steady and not chunk.run.streaming):
             return None
         if chunk.first and chunk.steps == 1:  # everything is news, so that no mask need be moved
             return torch.ones((1,) * signal.value.ndim, dtype=torch.bool, device=signal.value.device)
@@ -190,8 +190,8 @@ class Input(TorchOp):
     def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
         return signals[0]
 
-    def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> None:
-        return None
+    def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
+        return signal.changed
 
 
 @runs(ops.Output)

@@ -53,7 +53,7 @@ class Site:
 
 
 class Kernel(ABC):
-    """One node running: state of one inference, and counts over all of them.
+    """One node running: state of one inference, or of a stream of frames, and counts over all of them.
 
     Parameters
     ----------
@@ -82,8 +82,15 @@ class Kernel(ABC):
         """Count elements evaluated, under the node's kind."""
         self._elements += elements
 
+    #: multiply-accumulates that the network spends on the node for one sample
+    dense_macs = 0
+
     def reset(self) -> None:  # noqa: B027 - most kernels have no state
         """Forget the inference: the state before t = 1."""
+
+    def begin(self) -> None:
+        """Count what the network spends on a frame that begins; of an inference, and of a first frame, step 1 does."""
+        self.tally["dense_macs"] += self.dense_macs
 
     def step(self, t: int, *operands: Stream) -> Stream:
         """Advance to step ``t`` (1, 2, ..) and return the output stream, counting what happened.
@@ -97,6 +104,7 @@ class Kernel(ABC):
             if must and not np.isfinite(operand.value).all():
                 raise NotFiniteError(self.site.name, self.dtype)
         if t == 1:
+            self.begin()
             # at the first step everything is news: every row of every operand counts as changed
             operands = tuple(
                 o if spiking else Stream(o.value, np.ones(o.value.shape, bool))

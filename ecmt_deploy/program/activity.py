@@ -12,11 +12,20 @@ from ecmt_deploy.kernels.counts import Counts as Counts
 
 
 class Activity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Counts of every node of a program over ``n_samples`` inferences of ``timesteps`` steps: a mapping by node name."""
+    """Counts of every node of a program over ``n_samples`` inferences of ``timesteps`` steps: a mapping by node name.
+
+    Attributes
+    ----------
+    n_samples : inferences; of streams, frames of all of them together
+    timesteps : steps of an inference
+    nodes : counts by node
+    continued : inferences that went on from the state of the one before: all frames of a stream but the first
+    """
 
     n_samples: int
     timesteps: int
     nodes: dict[str, Counts]
+    continued: int = 0
 
     def __repr__(self) -> str:
         sums = {kind: sum(getattr(counts, kind) for counts in self.nodes.values()) for kind in ("spikes", "synops", "macs")}
@@ -34,6 +43,12 @@ class Activity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __contains__(self, name: object) -> bool:
         return name in self.nodes
+
+    @property
+    def frames(self) -> int | None:
+        """Frames of each stream; ``None`` where every inference began anew, or streams differ in length."""
+        streams = self.n_samples - self.continued
+        return self.n_samples // streams if self.continued and streams and self.n_samples % streams == 0 else None
 
     def keys(self) -> list[str]:
         """Node names, in the order of the program."""
@@ -58,7 +73,7 @@ class Activity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return sum(self.nodes[name].spikes * bits for name, bits in spike_bits.items()) / spikes if spikes else None
 
     def __add__(self, other: Activity) -> Activity:
-        """Sum over two disjoint sets of samples of one program.
+        """Sum over two disjoint sets of samples, or parts of a stream, of one program.
 
         Raises
         ------
@@ -71,7 +86,7 @@ class Activity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 " add only runs of one program with one number of steps"
             )
         nodes = {name: counts + other.nodes[name] for name, counts in self.nodes.items()}
-        return Activity(self.n_samples + other.n_samples, self.timesteps, nodes)
+        return Activity(self.n_samples + other.n_samples, self.timesteps, nodes, self.continued + other.continued)
 
     def differences(self, other: Activity) -> list[str]:
         """One line per node and count in which two activities differ; empty where they are identical."""

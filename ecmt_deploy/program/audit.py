@@ -45,6 +45,10 @@ def impossible(program: Program, activity: Activity) -> str | None:
     """Why no run of ``program`` can have counted ``activity``, naming the node; ``None`` where one can."""
     if activity.n_samples < 0 or activity.timesteps < 1:
         return f"counts over {activity.n_samples} samples of {activity.timesteps} steps"
+    if not 0 <= activity.continued <= activity.n_samples:
+        return f"{activity.continued} of {activity.n_samples} samples went on from the one before"
+    if activity.continued and program.coding == "rate":
+        return f"{activity.continued} samples went on from the one before, which rate coding has not"
     if strange := [name for name in activity if name not in program.nodes]:
         return f"counts of node {strange[0]!r}, which is not in the program"
     if missing := [name for name in program.nodes if name not in activity]:
@@ -72,6 +76,7 @@ class _Site:
         self.size, self.work = prod(program.shapes[name]), program.work(name)
         self.read = sum(prod(program.shapes[source]) for source in self.sources)
         self.samples, self.steps = activity.n_samples, activity.n_samples * activity.timesteps
+        self.begun = activity.n_samples - activity.continued  # of which everything is news at t = 1
         self.spikes, self.encoding = spikes, name in program.encoding
         self.analog = [source for source in self.sources if source not in program.spiking]
 
@@ -91,7 +96,7 @@ class _Site:
         if self.node.role == "neuron":
             updates = self.size * self.steps
             fired = Range(counts.spikes, counts.spikes)
-            news = self.size * self.samples if self.analog else 0  # at t = 1 all of an analog stream is
+            news = self.size * self.begun if self.analog else 0  # at t = 1 all of an analog stream is
             active = Range(max(counts.spikes, news), updates)
             idle = updates - counts.neuron_updates_active
             return {"spikes": Range(0, updates), "messages": fired, "neuron_updates_active": active,
@@ -102,27 +107,30 @@ class _Site:
         if not self.work.fan_out:
             return sent
         dense = self.work.dense_macs
-        macs = sum(dense * (self.samples if self.encoding else self.steps) for _ in self.analog)
+        # an encoding layer computes a first frame whole, and of those that follow what changed
+        times = Range(self.begun, self.samples) if self.encoding else Range(self.steps, self.steps)
+        macs = times.times(dense * len(self.analog), dense * len(self.analog))
         accesses = NONE
         for source, fan_out in zip(self.sources, self.work.fan_out, strict=True):
             if source in self.spikes:
                 accesses += self.spikes[source].times(*fan_out)
         most = dense * self.steps * (len(self.sources) - len(self.analog))
         return {
-            **sent, "macs": Range(macs, macs), "dense_macs": Range(dense * self.samples, dense * self.samples),
+            **sent, "macs": macs, "dense_macs": Range(dense * self.samples, dense * self.samples),
             "synops": Range(accesses.least, min(accesses.most, most)),
         }  # fmt: skip
 
     def sent(self) -> Range:
         """Analog values: at least all of them at t = 1, at most all at every step."""
-        once, always = self.size * self.samples, self.size * self.steps
-        return Range(always if self.node.sends == "always" else once, once if self.node.sends == "once" else always)
+        first, always = self.size * self.begun, self.size * self.steps
+        once = first if self.node.role == "constant" else self.size * self.samples
+        return Range(always if self.node.sends == "always" else first, once if self.node.sends == "once" else always)
 
     def elements(self) -> Range:
         """Elements evaluated: at t = 1 all that are not spikes, or behind spikes alone."""
         most = self.work.elements * self.steps
         at_first = self.analog or self.node.role == "product"
-        return Range(most if self.node.every_step else self.work.elements * self.samples if at_first else 0, most)
+        return Range(most if self.node.every_step else self.work.elements * self.begun if at_first else 0, most)
 
 
 def _events(program: Program, name: str, counts: Counts, spikes: dict[str, Range]) -> Range:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -14,6 +14,7 @@ from ecmt_deploy.door import ChipLike
 from ecmt_deploy.errors import TargetError
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
+from ecmt_deploy.program.frames import FrameCounts
 
 if TYPE_CHECKING:
     from ecmt_deploy.chips import Hardware
@@ -57,6 +58,7 @@ class Run:
     build_seconds, run_seconds : to make the machine ready, and to run; ``None`` where the target does not tell them apart
     processes : operating system processes that ran the program, where there are several
     program : what ran; ``None`` as targets return it, :func:`ecmt_deploy.simulate` adds it
+    frames : of a stream, whose samples are its frames in order, the counts of every frame; ``None`` where each began anew
     """
 
     outputs: np.ndarray
@@ -66,6 +68,7 @@ class Run:
     run_seconds: float | None = None
     processes: int | None = None
     program: Program | None = None
+    frames: FrameCounts | None = None
 
     def energy(self, hardware: ChipLike, ann_bits: int | None = None) -> Energy:
         """The energy of this run on a chip, given by name, file or object; see :func:`ecmt_deploy.energy`."""
@@ -78,7 +81,37 @@ class Run:
         events = None if self.program is None else self.activity.events_per_mac(self.program.encoding)
         counted = "" if events is None else f", {events:.3g} events per MAC"
         probed = f", {len(self.probes)} probes" if self.probes else ""
-        return f"Run({samples} samples, T = {steps}, readout {tuple(readout)}{counted}{probed})"
+        what = f"{samples} samples, T = {steps}" if self.frames is None else f"{samples} frames of {steps} steps"
+        return f"Run({what}, readout {tuple(readout)}{counted}{probed})"
+
+
+class Frame(NamedTuple):
+    """A frame of a stream as the gate lets it through.
+
+    Attributes
+    ----------
+    held : (*input_shape), what the receiver holds: the latest that was sent of every patch
+    sent : (*input_shape) bool, what of it is sent with this frame; elsewhere it is what it was
+    """
+
+    held: np.ndarray
+    sent: np.ndarray
+
+
+@dataclass(frozen=True)
+class FrameRun:
+    """What a target returns of one frame.
+
+    Attributes
+    ----------
+    outputs : (S, classes), the readout after every step of the frame
+    rows : (nodes, counts) int64, the counts of this frame alone, as in :class:`~ecmt_deploy.program.frames.FrameCounts`
+    probes : (S, *shape) of what was probed
+    """
+
+    outputs: np.ndarray
+    rows: np.ndarray
+    probes: Mapping[Probe, np.ndarray] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -112,6 +145,20 @@ class Target(Protocol):
         Of an integer program ``dtype`` is int64, and so are inputs and outputs: whoever calls quantises and scales back.
         ``probes`` name neuron nodes; a target that cannot record refuses them with a :class:`TargetError`. What is returned is
         checked: counts that no run of the program can have are an error of the target.
+        """
+
+
+@runtime_checkable
+class StreamingTarget(Target, Protocol):
+    """A target whose state can last from one frame to the next."""
+
+    def stream(
+        self, program: Program, frames: Iterable[Frame], timesteps: int, *, dtype: np.dtype, probes: Sequence[Probe] = ()
+    ) -> Iterator[FrameRun]:
+        """Run the frames of one stream, each for ``timesteps`` steps; nothing is reset between two of them.
+
+        A frame enters at its first step as its difference from the frame before, the first whole. Steps go on counting: what
+        happens at t = 1 alone (constants, expectations) happens once. Otherwise as :meth:`Target.run`.
         """
 
 

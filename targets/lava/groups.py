@@ -135,17 +135,24 @@ def message_dtype(dtype: np.dtype) -> np.dtype:
     return np.dtype(np.int32) if np.dtype(dtype).kind == "i" else np.dtype(dtype)
 
 
-def message_shape(shape: tuple[int, ...], spikes: bool) -> tuple[int, ...]:
-    """Spikes travel as they are; an analog stream as its values, then one value per row: whether the row changed."""
-    return (shape or (1,)) if spikes else (prod(shape) + prod(shape[:-1]),)
+def message_shape(shape: tuple[int, ...], spikes: bool, dtype: np.dtype) -> tuple[int, ...]:
+    """Spikes travel as they are; an analog stream as its values, then a bit for each: whether an event reached it."""
+    return (shape or (1,)) if spikes else (prod(shape) + _words(prod(shape), dtype),)
+
+
+def _words(bits: int, dtype: np.dtype) -> int:
+    """Elements of a message that hold so many bits."""
+    return -(-bits // (8 * message_dtype(dtype).itemsize))
 
 
 def pack(stream: Stream, spikes: bool, dtype: np.dtype) -> np.ndarray:
     """The message for a stream."""
     if spikes:
         return np.atleast_1d(stream.value).astype(dtype, copy=False)
-    changed = stream.changed[..., 0] if stream.changed.ndim else stream.changed
-    return np.concatenate([stream.value.ravel(), changed.ravel()], dtype=dtype, casting="unsafe")
+    bits = np.packbits(stream.changed.ravel())
+    mask = np.zeros(_words(stream.changed.size, dtype) * dtype.itemsize, np.uint8)
+    mask[: bits.size] = bits
+    return np.concatenate([stream.value.ravel().astype(dtype, copy=False), mask.view(dtype)])
 
 
 def unpack(message: np.ndarray, shape: tuple[int, ...], spikes: bool, dtype: np.dtype) -> Stream:
@@ -154,5 +161,5 @@ def unpack(message: np.ndarray, shape: tuple[int, ...], spikes: bool, dtype: np.
         value = message.reshape(shape).astype(dtype, copy=False)
         return Stream(value, value != 0)
     size = prod(shape)
-    changed = message[size:].reshape((*shape[:-1], 1) if shape else ()) != 0
-    return Stream(message[:size].reshape(shape).astype(dtype, copy=False), np.broadcast_to(changed, shape))
+    changed = np.unpackbits(message[size:].view(np.uint8), count=size).astype(bool).reshape(shape)
+    return Stream(message[:size].reshape(shape).astype(dtype, copy=False), changed)

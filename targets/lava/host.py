@@ -6,7 +6,7 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from ecmt_deploy.errors import TargetError
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.simulation.probes import probe_shape
-from ecmt_deploy.simulation.target import Probe, Progress, Run, Unsupported
+from ecmt_deploy.simulation.target import Frame, FrameRun, Probe, Progress, Run, Unsupported
 
 from . import compat
 from .groups import MAX_PORTS, Group, groups
@@ -76,10 +76,33 @@ class LavaTarget:
             if the machine has no room, a process model raises, a process dies or no step ends in time; nothing is left
             running, and no shared memory.
         """
+        return self._run(program, inputs, timesteps, dtype, progress, probes)[0]
+
+    def stream(
+        self, program: Program, frames: Iterable[Frame], timesteps: int, *, dtype: np.dtype, probes: Sequence[Probe] = ()
+    ) -> Iterator[FrameRun]:
+        """Run the frames of one stream through one compiled network whose state is never reset; all are read first.
+
+        Raises
+        ------
+        TargetError
+            as :meth:`run`.
+        """
+        held, sent = zip(*frames, strict=True)
+        run, counts = self._run(program, np.stack(held), timesteps, dtype, None, probes, np.stack(sent))
+        rows = np.diff(counts, axis=0, prepend=0)
+        for i in range(len(held)):
+            yield FrameRun(run.outputs[:, i], rows[i], {probe: series[i] for probe, series in run.probes.items()})
+
+    def _run(
+        self, program: Program, inputs: np.ndarray, timesteps: int, dtype: np.dtype, progress: Progress | None,
+        probes: Sequence[Probe], sent: np.ndarray | None = None,
+    ) -> tuple[Run, np.ndarray]:  # fmt: skip
+        """The run, and the counts so far after every frame of a stream."""
         network = groups(program)
         require_room(program, network.values(), dtype)
         with tempfile.TemporaryDirectory(prefix="ecmt-lava-") as directory:
-            job = Job.create(Path(directory), program, inputs, timesteps, dtype, len(network), probes)
+            job = Job.create(Path(directory), program, inputs, timesteps, dtype, len(network), probes, sent)
             begun = time.perf_counter()
             with session([*self.worker, directory], Path(directory), job.log) as worker:
                 built = _watch(worker, job, network, program, progress)
@@ -93,7 +116,7 @@ class LavaTarget:
                 )
                 for i, probe in enumerate(probes)
             }
-            return Run(
+            run = Run(
                 outputs=np.ascontiguousarray(outputs.swapaxes(0, 1)),
                 activity=msgspec.json.decode(job.activity.read_bytes(), type=Activity),
                 probes=recorded,
@@ -101,6 +124,7 @@ class LavaTarget:
                 run_seconds=ended - built,
                 processes=len(network),
             )
+            return run, np.load(job.counts, allow_pickle=False)
 
 
 def _watch(worker: Session, job: Job, network: dict[str, Group], program: Program, progress: Progress | None) -> float:

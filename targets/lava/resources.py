@@ -56,7 +56,7 @@ def memory(program: Program, groups: Iterable[Group], dtype: np.dtype) -> int:
     total = 0
     for group in groups:
         for port in group.ports:
-            shape = message_shape(program.shapes[port], program.nodes[port].emits == "spikes")
+            shape = message_shape(program.shapes[port], program.nodes[port].emits == "spikes", dtype)
             total += prod(shape) * message_dtype(dtype).itemsize
         held = sum(array.size for member in group.members for array in parameters(member.node))
         total += held * np.dtype(dtype).itemsize + _IDLE_BYTES

@@ -15,7 +15,8 @@ import msgspec
 import numpy as np
 
 from ecmt_deploy.program import Program, read
-from ecmt_deploy.program.activity import INTEGER_COUNTS, Activity, Counts
+from ecmt_deploy.program.activity import Activity
+from ecmt_deploy.program.frames import counts_of
 
 from . import compat
 from .groups import groups
@@ -46,6 +47,7 @@ def plan(program: Program, job: Job, settings: Settings) -> Plan:
         shapes=program.shapes,
         spikes=frozenset(name for name, node in program.nodes.items() if node.emits == "spikes"),
         samples=np.load(job.inputs, mmap_mode="r", allow_pickle=False),
+        sent=np.load(job.sent, mmap_mode="r", allow_pickle=False) if job.sent.exists() else None,
         readouts=np.load(job.readouts, mmap_mode="r+", allow_pickle=False),
         steps=np.load(job.steps, mmap_mode="r+", allow_pickle=False),
         counts=np.load(job.counts, mmap_mode="r+", allow_pickle=False),
@@ -98,12 +100,10 @@ def run(job: Job) -> None:
 
 def activity(program: Program, shared: Plan) -> Activity:
     """What the processes counted."""
-    counts = {}
-    for name, row in zip(program.nodes, shared.counts.tolist(), strict=True):
-        *integers, elements = row
-        kind = program.work(name).kind
-        counts[name] = Counts(**dict(zip(INTEGER_COUNTS, integers, strict=True)), ecm_ops={kind: elements} if kind else {})
-    return Activity(len(shared.samples), shared.timesteps, counts)
+    rows = zip(program.nodes, shared.counts[-1].tolist(), strict=True)
+    counts = {name: counts_of(row, program.work(name).kind) for name, row in rows}
+    samples = len(shared.samples)
+    return Activity(samples, shared.timesteps, counts, 0 if shared.sent is None else max(samples - 1, 0))
 
 
 if __name__ == "__main__":

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecmt_deploy.kernels import Stream, kernels
+from ecmt_deploy.kernels import Kernel, Stream, kernels
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
+from ecmt_deploy.program.frames import row_of
 from ecmt_deploy.simulation.probes import probe_shape
-from ecmt_deploy.simulation.target import Probe, Progress, Run, Unsupported
+from ecmt_deploy.simulation.target import Frame, FrameRun, Probe, Progress, Run, Unsupported
 
 if TYPE_CHECKING:
     from ecmt_deploy.chips import Hardware
@@ -54,16 +55,50 @@ class ReferenceTarget:
             for each in running.values():
                 each.reset()
             for t in range(1, timesteps + 1):
-                streams: dict[str, Stream] = {}
-                for name, each in running.items():
-                    streams[name] = each.step(t, *(streams[operand] for operand in program.operands[name]))
+                streams = _step(program, running, t)
                 outputs[t - 1, i] = streams[program.output_name].value
                 for probe, series in recorded.items():
-                    node = running[probe.node]
-                    value = streams[probe.node].value if probe.kind == "spikes" else node.state()
-                    series[i, t - 1] = value.reshape(series.shape[2:])
+                    series[i, t - 1] = _recorded(probe, running, streams, series.shape[2:])
                 if progress:
                     progress(i * timesteps + t)
         counts = {name: each.counts for name, each in running.items()}
         activity = Activity(len(inputs), timesteps, counts)
         return Run(outputs, activity, recorded, build_seconds=built - begun, run_seconds=time.perf_counter() - built)
+
+    def stream(
+        self, program: Program, frames: Iterable[Frame], timesteps: int, *, dtype: np.dtype, probes: Sequence[Probe] = (),
+        identity_neurons: bool = False,
+    ) -> Iterator[FrameRun]:  # fmt: skip
+        """Run the frames of one stream; with ``identity_neurons`` the program computes the analog network."""
+        running = kernels(program, dtype, identity_neurons)
+        source: Any = running[program.input_name]
+        before, t = np.array([row_of(each.counts) for each in running.values()], np.int64), 0
+        for frame in frames:
+            source.present(frame.held, frame.sent)
+            for each in running.values() if t else ():
+                each.begin()
+            outputs = np.zeros((timesteps, *program.output_shape), dtype)
+            recorded = {probe: np.zeros((timesteps, *probe_shape(program, probe)), dtype) for probe in probes}
+            for step in range(timesteps):
+                t += 1
+                streams = _step(program, running, t)
+                outputs[step] = streams[program.output_name].value
+                for probe, series in recorded.items():
+                    series[step] = _recorded(probe, running, streams, series.shape[1:])
+            counted = np.array([row_of(each.counts) for each in running.values()], np.int64)
+            yield FrameRun(outputs, counted - before, recorded)
+            before = counted
+
+
+def _step(program: Program, running: Mapping[str, Kernel], t: int) -> dict[str, Stream]:
+    """The stream of every node at step ``t``."""
+    streams: dict[str, Stream] = {}
+    for name, each in running.items():
+        streams[name] = each.step(t, *(streams[operand] for operand in program.operands[name]))
+    return streams
+
+
+def _recorded(probe: Probe, running: Mapping[str, Kernel], streams: Mapping[str, Stream], shape: tuple[int, ...]) -> np.ndarray:
+    """What a probe records of a step."""
+    value = streams[probe.node].value if probe.kind == "spikes" else running[probe.node].state()
+    return value.reshape(shape)

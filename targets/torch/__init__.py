@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from ecmt_deploy.errors import TargetError
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import empty
-from ecmt_deploy.simulation.target import Probe, Progress, Run, Unsupported
+from ecmt_deploy.simulation.target import Frame, FrameRun, Probe, Progress, Run, Unsupported
 
 if TYPE_CHECKING:
     from ecmt_deploy.chips import Hardware
@@ -58,3 +58,26 @@ class TorchTarget:
                 progress(activity.n_samples * timesteps)
         joined = np.concatenate(outputs, axis=1) if outputs else np.zeros((timesteps, 0, *program.output_shape), dtype)
         return Run(joined, activity)
+
+    def stream(
+        self, program: Program, frames: Iterable[Frame], timesteps: int, *, dtype: np.dtype, probes: Sequence[Probe] = ()
+    ) -> Iterator[FrameRun]:
+        """Run the frames of one stream; of neurons it records the spikes."""
+        if any(probe.kind != "spikes" for probe in probes):
+            raise TargetError("target torch records spikes alone; use --target reference or --target lava for states")
+        import torch
+
+        from ecmt_deploy.engine import SpikingModel
+
+        model = SpikingModel(program).to(getattr(torch, np.dtype(dtype).name))
+        with model.stream(timesteps, keep=1) as stream:
+            for frame in frames:
+                series: dict[Probe, list[np.ndarray]] = {probe: [] for probe in probes}
+
+                def observe(name: str, value: torch.Tensor, series: dict[Probe, list[np.ndarray]] = series) -> None:
+                    if (probe := Probe(name)) in series:
+                        series[probe].append(value[0].numpy())
+
+                outputs = stream.advance(frame.held[None], frame.sent[None], observe if probes else None)
+                recorded = {probe: np.stack(steps) for probe, steps in series.items()}
+                yield FrameRun(outputs[:, 0].numpy(), stream.activity.rows[-1], recorded)

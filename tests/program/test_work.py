@@ -61,7 +61,7 @@ def test_taps_of_a_convolution(data):
     assert said.dense_macs == kernel.dense_macs
     one = np.zeros((x[1] * x[2], *x), bool)
     one[:, 0] = np.eye(x[1] * x[2], dtype=bool).reshape(-1, *size)
-    assert max(kernel.taps(mask) for mask in one) <= said.fan_out[0][1]
+    assert max(kernel.accesses(mask) for mask in one) <= said.fan_out[0][1]
 
 
 # --- limits of Lava runs ----------------------------------------------------------------------------------------------

@@ -45,15 +45,15 @@ SHAPES = arrays.array_shapes(min_dims=0, max_dims=3, max_side=4)
     SHAPES.flatmap(
         lambda shape: st.tuples(
             arrays.arrays(np.float64, shape, elements=st.floats(allow_nan=False)),
-            arrays.arrays(bool, (*shape[:-1], *([1] if shape else []))),
+            arrays.arrays(bool, shape),
         )
     )
 )
 def test_an_analog_message_is_the_stream(stream):
-    value, rows = stream
-    sent = Stream(value, np.broadcast_to(rows, value.shape))
+    sent = Stream(*stream)
+    value = sent.value
     message = pack(sent, False, np.dtype(np.float64))
-    assert message.shape == message_shape(value.shape, False)
+    assert message.shape == message_shape(value.shape, False, np.dtype(np.float64))
     received = unpack(message, value.shape, False, np.dtype(np.float64))
     np.testing.assert_array_equal(received.value, value)
     np.testing.assert_array_equal(received.changed, sent.changed)
@@ -64,7 +64,7 @@ def test_integers_travel_as_32_bits(value):
     for spikes in (True, False):
         message = pack(Stream(value, value != 0 if spikes else np.ones(value.shape, bool)), spikes, np.dtype(np.int32))
         assert message.dtype == np.int32
-        assert message.shape == message_shape(value.shape, spikes)
+        assert message.shape == message_shape(value.shape, spikes, np.dtype(np.int32))
         received = unpack(message, value.shape, spikes, np.dtype(np.int64))
         assert received.value.dtype == np.int64
         np.testing.assert_array_equal(received.value, value)

@@ -11,7 +11,7 @@ import numpy as np
 from ecmt_deploy.kernels.base import Kernel
 from ecmt_deploy.kernels.integer import Integer
 from ecmt_deploy.kernels.integers import MOST_LEFT_SHIFT, shifted
-from ecmt_deploy.kernels.streams import Stream, rows
+from ecmt_deploy.kernels.streams import Stream
 from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, fits, register
 from ecmt_deploy.program.ops.format import Aligned
 
@@ -25,7 +25,6 @@ class AddKernel(Kernel):
         value, changed = operands[0]
         for x in operands[1:]:
             value, changed = value + x.value, changed | x.changed
-        changed = rows(changed)
         self.count_elements(int(changed.sum()) * (len(operands) - 1))
         return Stream(value, changed)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ecmt_deploy.kernels.base import Site, cast
 from ecmt_deploy.kernels.integers import within
-from ecmt_deploy.kernels.streams import Stream, rows
+from ecmt_deploy.kernels.streams import Stream
 from ecmt_deploy.program.ops.base import Require, Shape, Work, fits, register
 from ecmt_deploy.program.ops.linear import IntegerSynapses, SynapseKernel, Synapses
 
@@ -38,7 +38,7 @@ class ConvKernel(SynapseKernel):
         if self.line:
             self.weight = self.weight[:, :, None]
             self.stride, self.padding, self.dilation = (1, *self.stride), (0, *self.padding), (1, *self.dilation)
-        self.dense_macs = self.taps(np.ones(site.operand_shapes[0], bool))
+        self.dense_macs = self.accesses(np.ones(site.operand_shapes[0], bool))
 
     def _planes(self, x: np.ndarray) -> np.ndarray:
         return x[:, None] if self.line else x
@@ -52,8 +52,8 @@ class ConvKernel(SynapseKernel):
         view: np.ndarray = np.lib.stride_tricks.sliding_window_view(x, window, axis=(1, 2))  # type: ignore[call-overload]
         return view[:, ::sh, ::sw, ::dh, ::dw]
 
-    def taps(self, mask: np.ndarray) -> int:
-        """Weight accesses that the events in ``mask`` cause: true taps, padding excluded."""
+    def accesses(self, mask: np.ndarray) -> int:
+        """True taps, padding excluded."""
         return int(np.count_nonzero(self._windows(mask))) * (self.weight.shape[0] // self.groups)
 
     def advance(self, t: int, *operands: Stream) -> Stream:
@@ -68,11 +68,11 @@ class ConvKernel(SynapseKernel):
             )
             for g in range(self.groups)
         ])  # fmt: skip
-        self.count(t, self.taps(x.value != 0) if self.site.spiking[0] else 0)
+        self.count(x)
         reached = self._windows(x.changed).any(axis=(3, 4))  # (C, H', W'): by input channel
         by_group = reached.reshape(self.groups, channels, *reached.shape[1:]).any(axis=1)
         changed = np.repeat(by_group, outputs, axis=0).reshape(self.site.shape)
-        return Stream(value.reshape(self.site.shape), rows(changed))
+        return Stream(value.reshape(self.site.shape), changed)
 
 
 class IntegerConvKernel(IntegerSynapses, ConvKernel):

@@ -16,28 +16,43 @@ from ecmt_deploy.program.ops.format import NumberFormat
 
 
 class InputKernel(Kernel):
-    """The sample enters at t = 1, and nothing after it, in both codings."""
+    """What is new of a sample enters at the step after it was presented, in both codings: all of the first, of a frame what
+    differs from the frame before."""
 
-    def present(self, sample: np.ndarray) -> None:
-        """Set the sample of the inference that begins."""
-        self.sample = cast(sample, self.dtype)
+    sample: np.ndarray | None = None
+    reached: np.ndarray | None = None
+
+    def reset(self) -> None:
+        self.last = self.zeros(self.site.shape)
+
+    def present(self, sample: np.ndarray, changed: np.ndarray | None = None) -> None:
+        """Set the sample of the inference, or the frame of the stream, that begins; ``changed``: where it may differ from the
+        frame before, everywhere unless said."""
+        self.sample, self.reached = cast(sample, self.dtype), changed
 
     def advance(self, t: int, *operands: Stream) -> Stream:
-        first = t == 1
-        return Stream(self.sample if first else self.zeros(self.site.shape), np.full(self.site.shape, first))
+        shape = self.site.shape
+        if self.sample is None:
+            return Stream(self.zeros(shape), np.zeros(shape, bool))
+        sample, self.sample = self.sample, None
+        new, self.last = sample - self.last, sample
+        return Stream(new, np.ones(shape, bool) if self.reached is None else self.reached)
 
 
 class IntegerInputKernel(Integer, InputKernel):
     """Integers, saturated to the width of the input."""
 
-    def present(self, sample: np.ndarray) -> None:
+    def present(self, sample: np.ndarray, changed: np.ndarray | None = None) -> None:
         if np.asarray(sample).dtype.kind != "i":
             raise TypeError("an integer program takes samples as integers: quantise them with its input's exponent")
-        super().present(sample)
+        super().present(self.saturated(np.asarray(sample, np.int64)), changed)
 
     def advance(self, t: int, *operands: Stream) -> Stream:
-        value, changed = super().advance(t, *operands)
-        return Stream(self.saturated(value), changed)
+        before = self.last
+        new, changed = super().advance(t, *operands)
+        new = self.saturated(new)
+        self.last = before + new  # what did not fit follows with the next frame
+        return Stream(new, changed | (new != 0))
 
 
 @register

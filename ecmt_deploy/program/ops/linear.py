@@ -21,16 +21,17 @@ class SynapseKernel(Kernel):
     """Counts shared by all synapses: synops where the operand spikes, MACs where it is analog."""
 
     weight: np.ndarray
-    dense_macs: int  # of one inference
 
-    def count(self, t: int, synops: int) -> None:
-        """Count one step in which spikes caused ``synops`` weight accesses (0 where the operand is analog)."""
-        if t == 1:
-            self.tally["dense_macs"] += self.dense_macs
+    def accesses(self, mask: np.ndarray) -> int:
+        """Weights that so many elements of the operand meet."""
+        raise NotImplementedError
+
+    def count(self, x: Stream) -> None:
+        """Count one step: weight accesses of spikes, multiply-accumulates of what changed of an image, or of all else."""
         if self.site.spiking[0]:
-            self.tally["synops"] += synops
-        elif not self.site.encoding or t == 1:
-            self.tally["macs"] += self.dense_macs
+            self.tally["synops"] += self.accesses(x.value != 0)
+        else:
+            self.tally["macs"] += self.accesses(x.changed) if self.site.encoding else self.dense_macs
 
 
 class LinearKernel(SynapseKernel):
@@ -41,9 +42,12 @@ class LinearKernel(SynapseKernel):
         self.weight = cast(node.weight, dtype)
         self.dense_macs = prod(site.operand_shapes[0][:-1]) * self.weight.size
 
+    def accesses(self, mask: np.ndarray) -> int:
+        return int(np.count_nonzero(mask)) * len(self.weight)
+
     def advance(self, t: int, *operands: Stream) -> Stream:
         (x,) = operands
-        self.count(t, int(np.count_nonzero(x.value)) * self.weight.shape[0])
+        self.count(x)
         changed = np.broadcast_to(x.changed.any(axis=-1, keepdims=True), self.site.shape)
         return Stream(x.value @ self.weight.T, changed)
 

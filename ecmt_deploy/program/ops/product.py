@@ -58,8 +58,6 @@ class ProductKernel(Kernel):
 
     def count(self, t: int, x: Stream, y: Stream) -> np.ndarray:
         """Count a step and return the mask of the output."""
-        if t == 1:
-            self.tally["dense_macs"] += self.dense_macs
         for stream, spiking, fan_out in zip((x, y), self.site.spiking, self.fan_out, strict=True):
             if spiking:
                 self.tally["synops"] += int(np.count_nonzero(stream.value)) * fan_out

@@ -12,7 +12,7 @@ import numpy as np
 from ecmt_deploy.kernels.base import Kernel, Site, cast
 from ecmt_deploy.kernels.integer import Integer
 from ecmt_deploy.kernels.integers import requantised
-from ecmt_deploy.kernels.streams import Stream, rows
+from ecmt_deploy.kernels.streams import Stream
 from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, broadcasts, finite, fits, register
 from ecmt_deploy.program.ops.format import NumberFormat, require_requantisation
 
@@ -28,9 +28,8 @@ class ScaleKernel(Kernel):
 
     def advance(self, t: int, *operands: Stream) -> Stream:
         (x,) = operands
-        changed = rows(x.changed)
-        self.count_elements(int(changed.sum()))
-        return Stream(self.scaled(x.value), changed)
+        self.count_elements(int(x.changed.sum()))
+        return Stream(self.scaled(x.value), x.changed)
 
     def scaled(self, x: np.ndarray) -> np.ndarray:
         """The product itself."""

@@ -21,7 +21,7 @@ from lava.magma.runtime.mgmt_token_enums import MGMT_COMMAND
 
 from ecmt_deploy.errors import EcmtError
 from ecmt_deploy.kernels import Stream, kernel
-from ecmt_deploy.program.activity import INTEGER_COUNTS
+from ecmt_deploy.program.frames import row_of
 
 from ..groups import Group, message_dtype, message_shape, pack, unpack
 from ..job import Job
@@ -51,13 +51,15 @@ class Plan:
     ----------
     job : where failures go
     dtype : of arithmetic and state
-    timesteps : steps T of one inference; state is zeroed before every T-th step
+    timesteps : steps T of one inference; state is zeroed before every T-th step, unless the samples are frames of a stream
     shapes, spikes : of the streams between groups: their shapes, and which are spikes
     samples : (N, *input_shape), a file
+    sent : of a stream, (N, *input_shape) bool, a file: where a frame is sent; ``None`` where every sample begins anew
     readouts : (N * T, classes), a file
     steps : steps each group has finished, a file: the heartbeat
-    counts : (nodes, counts), a file: the integer counts in the order of ``INTEGER_COUNTS`` and then the elements evaluated
-    rows : row of each node in ``counts``
+    counts : (records, nodes, counts), a file: counts so far, as rows of ``FrameCounts``; a record for every frame of a
+        stream, otherwise one
+    rows : row of each node in a record of ``counts``
     recordings : probes by node
     """
 
@@ -67,6 +69,7 @@ class Plan:
     shapes: Mapping[str, tuple[int, ...]]
     spikes: frozenset[str]
     samples: np.ndarray
+    sent: np.ndarray | None
     readouts: np.ndarray
     steps: np.ndarray
     counts: np.ndarray
@@ -91,8 +94,8 @@ class GroupProcess(AbstractProcess):
     def __init__(self, group: Group, index: int, plan: Plan) -> None:
         super().__init__(group=group, index=index, plan=plan, name=group.name)
         for i, source in enumerate(group.ports):
-            setattr(self, f"in_{i}", InPort(shape=message_shape(plan.shapes[source], source in plan.spikes)))
-        self.s_out = OutPort(shape=message_shape(plan.shapes[group.name], group.name in plan.spikes))
+            setattr(self, f"in_{i}", InPort(shape=message_shape(plan.shapes[source], source in plan.spikes, plan.dtype)))
+        self.s_out = OutPort(shape=message_shape(plan.shapes[group.name], group.name in plan.spikes, plan.dtype))
         for variable, shape in state_of(group).items():
             setattr(self, variable, Var(shape=shape or (1,), init=0))
 
@@ -125,16 +128,16 @@ class GroupModel(PyLoihiProcessModel):
         streams = {name: self._receive(i, name) for i, name in enumerate(self.group.ports)}
         for member, running in zip(self.group.members, self.kernels, strict=True):
             if step == 0:
-                running.reset()
+                if plan.sent is None:
+                    running.reset()
+                elif sample:
+                    running.begin()
                 if member.node.role == "input":
-                    running.present(plan.samples[sample])
+                    running.present(plan.samples[sample], None if plan.sent is None else plan.sent[sample])
             operands = [wire.stream(streams) for wire in member.operands]
-            streams[member.name] = running.step(step + 1, *operands)
-            counts = running.counts
-            plan.counts[plan.rows[member.name]] = [
-                *(getattr(counts, name) for name in INTEGER_COUNTS),
-                sum(counts.ecm_ops.values()),
-            ]
+            streams[member.name] = running.step((step if plan.sent is None else elapsed) + 1, *operands)
+            record = 0 if plan.sent is None else sample
+            plan.counts[record, plan.rows[member.name]] = row_of(running.counts)
             for recording in plan.recordings.get(member.name, ()):
                 value = streams[member.name].value if recording.kind == "spikes" else running.state()
                 recording.series[elapsed] = value.reshape(recording.series.shape[1:])

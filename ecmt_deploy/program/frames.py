@@ -1,0 +1,87 @@
+"""Counts of a stream, frame by frame: one array of integers, whose sum over the frames is an activity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ecmt_deploy.program.activity import INTEGER_COUNTS, Activity, Counts
+from ecmt_deploy.program.graph import Program
+
+#: counts of a node in a row: the integers in the order of ``INTEGER_COUNTS``, then the elements evaluated
+COLUMNS = len(INTEGER_COUNTS) + 1
+
+
+def row_of(counts: Counts) -> list[int]:
+    """Counts of a node as a row of integers."""
+    return [*(getattr(counts, name) for name in INTEGER_COUNTS), sum(counts.ecm_ops.values())]
+
+
+def counts_of(row: Sequence[int], kind: str | None) -> Counts:
+    """Counts from a row, with the ``kind`` under which the node's elementwise work is counted."""
+    *integers, elements = (int(value) for value in row)
+    return Counts(**dict(zip(INTEGER_COUNTS, integers, strict=True)), ecm_ops={kind: elements} if kind else {})
+
+
+@dataclass(frozen=True)
+class FrameCounts:
+    """Counts of streams that ran side by side through one program, frame by frame.
+
+    Attributes
+    ----------
+    program : what ran
+    timesteps : steps of a frame
+    rows : (F, nodes, :data:`COLUMNS`) int64, in the order of the program's nodes
+    begun : (F,) bool, frames that began anew, as the first of a stream does; all others went on from the state of the one before
+    streams : streams that were counted together
+    """
+
+    program: Program
+    timesteps: int
+    rows: np.ndarray
+    begun: np.ndarray
+    streams: int = 1
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        return f"FrameCounts({len(self)} frames of {self.streams} streams, {self.timesteps} steps each)"
+
+    def __getitem__(self, frame: int) -> Activity:
+        """The counts of one frame."""
+        number = range(len(self))[frame]
+        return self._activity(slice(number, number + 1))
+
+    @cached_property
+    def total(self) -> Activity:
+        """The counts of all frames together."""
+        return self._activity(slice(None))
+
+    def since(self, frame: int) -> Activity:
+        """The counts of frame ``frame`` and all that follow it, together."""
+        return self._activity(slice(frame, None))
+
+    def _activity(self, frames: slice) -> Activity:
+        rows, begun, nodes = self.rows[frames], self.begun[frames], self.program.nodes
+        sums = zip(nodes, rows.sum(axis=0).tolist(), strict=True)
+        counts = {name: counts_of(row, self.program.work(name).kind) for name, row in sums}
+        continued = self.streams * int(np.count_nonzero(~begun))
+        return Activity(len(rows) * self.streams, self.timesteps, counts, continued)
+
+    def of(self, count: str) -> np.ndarray:
+        """One count, (F, nodes)."""
+        column: np.ndarray = self.rows[:, :, INTEGER_COUNTS.index(count)]
+        return column
+
+    @property
+    def events_per_mac(self) -> np.ndarray:
+        """Synaptic events per multiply-accumulate of the ANN in every frame, (F,); encoding layers are left out of both."""
+        outside = np.array([name not in self.program.encoding for name in self.program.nodes])
+        work, dense = self.of("synops") + self.of("macs"), self.of("dense_macs")
+        with np.errstate(invalid="ignore"):
+            share: np.ndarray = work[:, outside].sum(axis=1) / dense[:, outside].sum(axis=1)
+        return share

@@ -1,0 +1,122 @@
+"""The gate at the input of a stream: which patches of a frame are sent, and what the receiver then holds.
+
+A sensor's noise changes every pixel of every frame. A patch is sent when it differs from what was last sent of it by more than
+a threshold; what is not sent is not lost: differences add up until they are.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ecmt_deploy.errors import ConfigError, DataError
+from ecmt_deploy.program import Program
+from ecmt_deploy.program.ops.convolution import convolution
+
+
+def default_gate(program: Program) -> float:
+    """The threshold that calibration on a clip found; 0 where there was none."""
+    return float((program.provenance.config or {}).get("gate") or 0.0)
+
+
+def patches(program: Program) -> np.ndarray:
+    """Number of the patch that every element of the input belongs to, of the input's shape.
+
+    A patch is what whoever takes the image reads at once: of a convolution a tile as large as its kernel, in all channels, of
+    anything else a row. Elements that nobody reads are a patch of their own.
+    """
+    shape = program.input_shape
+    #: by node on the way of the image: 1 + which element of the input stands there, 0 for what is none
+    places = {program.input_name: 1 + np.arange(int(np.prod(shape)), dtype=np.int64).reshape(shape)}
+    numbers = np.full(places[program.input_name].size + 1, -1, np.int64)
+    for name, sources in program.operands.items():
+        node, image = program.nodes[name], [source for source in sources if source in places]
+        if not image:
+            continue
+        if node.role == "movement":
+            nothing = {source: np.zeros(program.shapes[source], np.int64) for source in sources}
+            places[name] = node.rewire(*({**nothing, **places}[source] for source in sources))
+        elif node.passes_image and node.role != "output":
+            places[name] = np.broadcast_to(places[image[0]], program.shapes[name])
+        else:
+            for source in image:
+                found, where = _tiles(node, places[source].shape), places[source]
+                new = (where > 0) & (numbers[where] < 0)
+                numbers[where[new]] = found[new] + numbers.max() + 1
+    numbers[numbers < 0] = numbers.max() + 1
+    return np.unique(numbers[1:], return_inverse=True)[1].reshape(shape)
+
+
+def _tiles(node: object, shape: tuple[int, ...]) -> np.ndarray:
+    """Number of the tile of every element of an operand."""
+    if getattr(node, "layer", None) != "convolution":
+        rows = np.arange(int(np.prod(shape[:-1])), dtype=np.int64).reshape(*shape[:-1], 1) if shape else np.zeros((), np.int64)
+        return np.broadcast_to(rows, shape)
+    padding, kernel = convolution(node)["padding"], node.weight.shape[2:]  # type: ignore[attr-defined]
+    number = np.zeros(shape[1:], np.int64)
+    for axis, (size, before, width) in enumerate(zip(shape[1:], padding, kernel, strict=True)):
+        along = (np.arange(size) + before) // width
+        number = number * (along.max() + 1) + along.reshape(-1, *[1] * (len(shape) - 2 - axis))
+    return np.broadcast_to(number, shape)
+
+
+class Gate:
+    """What of every frame is sent, of streams side by side.
+
+    Parameters
+    ----------
+    program : what takes the frames
+    threshold : a patch is sent when the root mean square of its difference from what was last sent of it exceeds this, in units
+        of the program's input; 0: where anything differs; ``None``: as :func:`default_gate`
+
+    Raises
+    ------
+    ConfigError
+        if the threshold is negative or no number.
+    """
+
+    def __init__(self, program: Program, threshold: float | None = None) -> None:
+        self.threshold = default_gate(program) if threshold is None else float(threshold)
+        if not 0 <= self.threshold < float("inf"):
+            raise ConfigError(f"gate is {threshold}; expected 0 (what differs at all is sent) or a positive number")
+        self.shape = program.input_shape
+        self.numbers = patches(program).ravel()
+        self._order = np.argsort(self.numbers, kind="stable")
+        sizes = np.bincount(self.numbers)
+        self._begins, self._sizes = np.concatenate([[0], np.cumsum(sizes)[:-1]]), sizes
+        #: value of one unit of the frames: those of an integer program are integers
+        self._unit = 2.0 ** program.exponents[program.input_name] if program.integer else 1.0
+        self.held: np.ndarray | None = None
+
+    def reset(self) -> None:
+        """Forget what was sent: the next frame is sent whole."""
+        self.held = None
+
+    def send(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the receiver holds when one frame of every stream was shown to the gate, and what of it was sent.
+
+        Parameters
+        ----------
+        frames : (B, *input_shape)
+
+        Returns
+        -------
+        held (B, *input_shape), and where it was sent (bool, the same shape)
+
+        Raises
+        ------
+        DataError
+            if frames have another shape, or a value that is infinite or no number; if there are not as many as before.
+        """
+        if frames.shape[1:] != self.shape or (self.held is not None and frames.shape != self.held.shape):
+            streams = "" if self.held is None else f", of the {len(self.held)} streams as before"
+            raise DataError(f"frames of shape {frames.shape}; expected (streams, *{self.shape}){streams}")
+        if not np.isfinite(frames).all():
+            raise DataError("a frame holds a value that is infinite or no number; expected numbers")
+        if self.held is None:
+            self.held = frames.copy()
+            return frames, np.ones(frames.shape, bool)
+        difference = (frames.astype(np.float64) - self.held).reshape(len(frames), -1)[:, self._order] * self._unit
+        squares = np.add.reduceat(np.square(difference), self._begins, axis=1)
+        sent = (squares > self.threshold**2 * self._sizes)[:, self.numbers].reshape(frames.shape)
+        self.held = np.where(sent, frames, self.held)
+        return self.held, sent
