@@ -18,6 +18,8 @@ from ecmt_deploy.program import Program, ops
 from ecmt_deploy.program.graph import unrepeated
 
 _Torch = TypeVar("_Torch", bound="TorchOp")
+#: at most this share of the rows is picked out of them and computed alone
+FEW_ROWS = 0.5
 #: the op that runs each node type
 _RUNS: dict[type[ops.Op], type[TorchOp]] = {}
 
@@ -132,6 +134,31 @@ class TorchOp(nn.Module):
     def marked(self, chunk: Chunk, signal: Signal, changed: Tensor) -> Tensor | None:
         """What an event reached of an analog stream; ``None`` where it entered at t = 1 and follows from that."""
         return None if signal.steady and not chunk.run.streaming else changed
+
+    def renewed(
+        self, chunk: Chunk, reached: Callable[[], Tensor], shape: Sequence[int], compute: Callable[[Tensor | None], Tensor]
+    ) -> Tensor:
+        """The value (1, B, ..., n) of a node that computes row by row: in a stream, where few rows are new, those alone.
+
+        Parameters
+        ----------
+        reached : which rows an event reached, (1, B, ..., 1)
+        shape : of the value
+        compute : the rows (k, n) of a mask (1, B, ...), or with ``None`` the whole value
+        """
+        state = self.own(chunk).state
+        if not chunk.run.streaming or chunk.steps > 1:
+            return compute(None)
+        before = state.get("value")
+        if before is None or chunk.first:
+            state["value"] = compute(None)
+            return state["value"]
+        rows = reached()[..., 0].expand(shape[:-1])
+        if int(rows.count_nonzero()) > FEW_ROWS * rows.numel():
+            state["value"] = compute(None)
+        elif rows.any():
+            before[rows] = compute(rows)
+        return state["value"]
 
     def reached(self, chunk: Chunk, signals: tuple[Signal, ...]) -> list[Tensor]:
         """What an event reached of each operand."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from math import prod
 from typing import Any
@@ -63,6 +64,11 @@ class ECM(TorchOp):
         super().__init__(program, name)
         self.form = FORM[self.node.coding]
         self.broadcast = np.broadcast_shapes(*self.operand_shapes)
+        #: whether every row of the result follows from the same row of the only operand
+        self.by_rows = (
+            self.operand_shapes == [self.shape] and bool(self.shape)
+            and {*self.node.definition.coupled_axes(self.node.parameters, len(self.shape))} <= {len(self.shape) - 1, -1}
+        )  # fmt: skip
         self.constants: dict[str, Any] = {}
         for key, array in self.node.parameters.items():
             if array.ndim:
@@ -81,10 +87,19 @@ class ECM(TorchOp):
         steady = all(s.steady for s in operands)
         arrays = {key: getattr(self, "parameter_" + key) for key in self.node.parameters if key not in self.constants}
         values = [aligned(s.value if steady else s.each(chunk), self.broadcast) for s in operands]
-        folded = [fold(value) for value in values]
         functions = IN_PLACE if self.hints(chunk).overwrites is not None and chunk.inplace else TORCH
-        value = functions[self.node.function]({**self.constants, **arrays}, *folded)
-        return Signal(value.unflatten(0, (-1, chunk.batch)), self.form, steady)
+        function, parameters = functions[self.node.function], {**self.constants, **arrays}
+
+        def compute(rows: Tensor | None) -> Tensor:
+            if rows is None:
+                return function(parameters, *(fold(value) for value in values)).unflatten(0, (-1, chunk.batch))
+            picked = values[0][rows]
+            return function(parameters, picked.reshape(len(picked), *[1] * (len(self.shape) - 1), -1)).flatten(1)
+
+        if not self.by_rows:
+            return Signal(compute(None), self.form, steady)
+        reached = functools.partial(signals[0].rows, chunk, self.operand_spikes[0])
+        return Signal(self.renewed(chunk, reached, values[0].shape, compute), self.form, steady)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         shape, function = self.broadcast, self.node.function

@@ -89,7 +89,7 @@ class Runner:
         """
         changed = torch.cat([sent[None], sent.new_zeros(timesteps - 1, *sent.shape)]) if start > 1 else None
         chunk = Chunk(run, start, timesteps, len(x), False, len(x), 1)
-        return self._chunk(chunk, Signal(x[None], steady=True, changed=changed))
+        return self._chunk(chunk, Signal(x[None], steady=True, changed=changed)).clone()  # rows of it may be renewed in place
 
     def _chunk(self, chunk: Chunk, image: Signal) -> Tensor:
         """The readouts (steps, B, classes) of a chunk; node after node, all its steps at once."""
@@ -108,13 +108,19 @@ class Runner:
             if chunk.samples is not None:
                 events[name] = signals[name].without_value()
                 uncounted.append(name)
-                if any(signal.spikes is not None for signal in (signals[name], *operands)):  # too large to be kept for long
+                large = any(signal.spikes is not None for signal in (signals[name], *operands))  # too large to be kept for long
+                if large or run.streaming:
                     self.count(chunk, uncounted, events)
-            if run.watch_streams:
+                if large:
+                    run.sum_counts()
+                if run.streaming:  # who takes it computes what an event reached
+                    signals[name] = signals[name]._replace(changed=events[name].changed)
+            if run.watch_streams and not (run.streaming and op.node.role != "neuron"):
                 signals[name] = _show(chunk, name, signals[name], run.watch_streams)
             for finished in self.finished[name]:
                 del signals[finished]
         self.count(chunk, uncounted, events)
+        run.sum_counts()
         run.require_finite()
         return signals[self.program.output_name].each(chunk)
 
@@ -126,7 +132,6 @@ class Runner:
             for finished in self.finished[name]:
                 del events[finished]
         uncounted.clear()
-        chunk.run.sum_counts()
 
 
 def _show(chunk: Chunk, name: str, signal: Signal, observer: Observer) -> Signal:

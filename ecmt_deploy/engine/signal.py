@@ -59,8 +59,8 @@ class Chunk:
 
     @property
     def inplace(self) -> bool:
-        """Whether nodes may change memory that nobody needs any more."""
-        return not self.run.watched and not torch.is_grad_enabled()
+        """Whether nodes may change memory that nobody needs any more; in a stream the next frame needs it."""
+        return not (self.run.watched or self.run.streaming or torch.is_grad_enabled())
 
     def times(self, like: Tensor) -> Tensor:
         """t = start, start + 1, .. as (steps, 1, ...) beside ``like`` (steps, B, ...)."""

@@ -19,8 +19,7 @@ from ecmt_deploy.engine.context import Observer, RunContext
 from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.program.frames import FrameCounts, row_of
-from ecmt_deploy.simulation.gate import Gate
-from ecmt_deploy.simulation.streams import require_differential
+from ecmt_deploy.program.gate import Gate, require_differential
 
 if TYPE_CHECKING:
     from ecmt_deploy.engine.model import SpikingModel
@@ -74,7 +73,7 @@ class Stream:
         Parameters
         ----------
         frame : (B, *input_shape) of B streams, always as many; or (*input_shape) of one
-        observe : called with the name of every node and what it sends (B, ...), step after step
+        observe : called with the name of every neuron and its spikes (B, ...), step after step
 
         Returns
         -------

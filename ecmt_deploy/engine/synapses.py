@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from math import prod
 from typing import Any
@@ -17,8 +18,8 @@ from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal, counted, fold, n
 from ecmt_deploy.program import Program, ops
 from ecmt_deploy.program.ops.convolution import Convolution, convolution
 
-#: at most this share of the rows is picked out of them
-FEW_ROWS = 0.75
+#: at most this share of the rows can fire where only those are computed
+FIRING_ROWS = 0.75
 
 
 class Synapses(TorchOp):
@@ -31,8 +32,8 @@ class Synapses(TorchOp):
     def tally_synapses(self, chunk: Chunk, events: Tensor | None, fan_out: int, changed: Tensor | None = None) -> None:
         """Count one chunk in which each of ``events`` (``None`` where the operand is analog) met ``fan_out`` weights.
 
-        ``changed`` : of an encoding layer, in a frame that is not the first, how many weights met what changed of the image, over
-        ``fan_out``
+        ``changed`` : of an encoding layer, in a frame that is not the first, how many weights what changed of the image met,
+        over ``fan_out``
         """
         dense, tally = self.dense * (chunk.samples or 0), self.own(chunk).tally
         tally.add(dense, dense_macs=chunk.begins)
@@ -62,7 +63,7 @@ class Linear(Synapses):
         neuron = operands[0].op.node
         if neuron.role == "neuron":
             rows = np.broadcast_to(neuron.live, self.operand_shapes[0]).any(axis=-1)
-            if rows.ndim and rows.sum() <= FEW_ROWS * rows.size:
+            if rows.ndim and rows.sum() <= FIRING_ROWS * rows.size:
                 hints.firing_rows = torch.from_numpy(rows)
 
     def take_bias(self, hints: Hints, constant: ops.Constant) -> None:
@@ -80,7 +81,11 @@ class Linear(Synapses):
         completed = x.form == hints.bias_form and not chunk.run.watched
         bias, firing_rows = hints.bias if completed else None, hints.firing_rows
         if firing_rows is None or x.events is None:
-            value = F.linear(x.value, self.weight_for(chunk), bias)
+            weight, shape = self.weight_for(chunk), (*x.value.shape[:-1], len(self.weight))
+            reached = functools.partial(x.rows, chunk, self.operand_spikes[0])
+            value = self.renewed(
+                chunk, reached, shape, lambda rows: F.linear(x.value if rows is None else x.value[rows], weight, bias)
+            )
         else:
             shape = (*x.value.shape[:-1], len(self.weight))
             value = x.value.new_zeros(shape) if bias is None else bias.repeat(*shape[:-1], 1)

@@ -35,7 +35,7 @@ class FrameCounts:
     program : what ran
     timesteps : steps of a frame
     rows : (F, nodes, :data:`COLUMNS`) int64, in the order of the program's nodes
-    begun : (F,) bool, frames that began anew, as the first of a stream does; all others went on from the state of the one before
+    begun : (F,) bool, frames that began anew, as the first of a stream does; all others went on from the one before
     streams : streams that were counted together
     """
 

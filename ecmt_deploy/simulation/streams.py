@@ -14,20 +14,11 @@ from ecmt_deploy.errors import ConfigError, DataError, TargetError
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.audit import impossible
 from ecmt_deploy.program.frames import COLUMNS, FrameCounts
+from ecmt_deploy.program.gate import Gate, require_differential
 from ecmt_deploy.quantization import quantize
-from ecmt_deploy.simulation.gate import Gate
 from ecmt_deploy.simulation.probes import parse_probes
 from ecmt_deploy.simulation.run import PRECISIONS, fitted, integers
 from ecmt_deploy.simulation.target import Frame, FrameRun, Probe, Run, StreamingTarget, Target, find, require_runnable
-
-
-def require_differential(program: Program) -> None:
-    """Refuse a program of rate coding, in which every inference begins anew, with a :class:`ConfigError`."""
-    if program.coding != "differential":
-        raise ConfigError(
-            f"the program is of {program.coding} coding, which has no streams: a frame's readout is the mean of its own steps; "
-            "convert it with --preset graded or accurate"
-        )
 
 
 def prepared(program: ProgramLike, precision: str, hardware: ChipLike | None, steps: int, allow_misfit: bool) -> Program:

@@ -9,8 +9,18 @@ from __future__ import annotations
 import numpy as np
 
 from ecmt_deploy.errors import ConfigError, DataError
-from ecmt_deploy.program import Program
+from ecmt_deploy.program.graph import Program
 from ecmt_deploy.program.ops.convolution import convolution
+
+
+def require_differential(program: Program) -> None:
+    """Refuse a program of rate coding, or with a node of it, with a :class:`ConfigError`: there every inference begins anew."""
+    repeating = [name for name, node in program.nodes.items() if node.every_step or node.sends == "always"]
+    if repeating:
+        raise ConfigError(
+            f"the program is of rate coding (node {repeating[0]}), which has no streams: what came is sent again at every step; "
+            "convert the model with --preset graded or accurate"
+        )
 
 
 def default_gate(program: Program) -> float:
