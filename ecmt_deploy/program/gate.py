@@ -18,8 +18,8 @@ def require_differential(program: Program) -> None:
     repeating = [name for name, node in program.nodes.items() if node.every_step or node.sends == "always"]
     if repeating:
         raise ConfigError(
-            f"the program is of rate coding (node {repeating[0]}), which has no streams: what came is sent again at every step; "
-            "convert the model with --preset graded or accurate"
+            f"the program is of rate coding (node {repeating[0]}), which has no streams: what came is sent again at every "
+            "step; convert the model with --preset graded or accurate"
         )
 
 

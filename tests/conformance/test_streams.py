@@ -28,9 +28,8 @@ def streaming(name: str) -> bool:
 
 #: of the random programs some, for fewer frames; `make test-all` runs all of them
 DIFFERENTIAL = [name for name in CASES if streaming(name)]
-SOME = [name for name in DIFFERENTIAL if not name.startswith("random")] + [n for n in DIFFERENTIAL if n.startswith("random")][
-    :12
-]
+RANDOM = [name for name in DIFFERENTIAL if name.startswith("random")]
+SOME = [name for name in DIFFERENTIAL if name not in RANDOM] + RANDOM[:12]
 ON_LAVA = ["every node, differential", "transformer, graded", "integer transformer, graded", "integer transformer, accurate"]
 
 

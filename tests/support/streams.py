@@ -29,7 +29,9 @@ def clip(samples: np.ndarray, frames: int, seed: int = 0) -> Iterator[np.ndarray
 def differences(run: Run, expected: Run) -> list[str]:
     """Where two runs of a stream differ: in a count of a frame, in where there are spikes, in an answer beyond rounding."""
     program = expected.program
-    assert program is not None and run.frames is not None and expected.frames is not None
+    assert program is not None
+    assert run.frames is not None
+    assert expected.frames is not None
     found = []
     for frame, node, _ in np.argwhere(run.frames.rows != expected.frames.rows)[:5]:
         name = list(program.nodes)[node]
