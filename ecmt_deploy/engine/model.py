@@ -197,7 +197,7 @@ class SpikingModel(nn.Module):
         outputs = self._run(x, timesteps, run, counted=samples)
         return outputs, Activity(samples, timesteps, run.counts())
 
-    def stream(self, steps_per_frame: int = 1, gate: float | None = None, keep: int = KEPT_FRAMES) -> Stream:
+    def stream(self, steps_per_frame: int = 1, gate: float | None = None, cuts: bool = True, keep: int = KEPT_FRAMES) -> Stream:
         """A stream, or several side by side, whose state is kept from frame to frame; use it in a ``with`` block.
 
         Parameters
@@ -205,6 +205,8 @@ class SpikingModel(nn.Module):
         steps_per_frame : steps S that a frame takes
         gate : a patch of the input is sent when the root mean square of its difference from what was last sent of it exceeds
             this; 0: when it differs at all; ``None``: what calibration on a clip found best, 0 where there was none
+        cuts : whether the stream begins anew behind a cut, where that takes fewer events than to go on; see
+            :class:`~ecmt_deploy.program.gate.Gate`
         keep : of how many of the latest frames counts are kept one by one; :attr:`Stream.total` has those of all
 
         Raises
@@ -212,7 +214,7 @@ class SpikingModel(nn.Module):
         ConfigError
             if the program is of rate coding, which has no streams, or an argument makes no sense.
         """
-        return Stream(self, steps_per_frame, gate, keep)
+        return Stream(self, steps_per_frame, gate, cuts, keep)
 
     def context(self, **how: Any) -> RunContext:
         """What changes while it runs, for one run; parameters as of :class:`RunContext`."""

@@ -19,7 +19,7 @@ from ecmt_deploy.engine.context import Observer, RunContext
 from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.program.frames import FrameCounts, row_of
-from ecmt_deploy.program.gate import Gate, require_differential
+from ecmt_deploy.program.gate import Gate, Sent, require_differential
 
 if TYPE_CHECKING:
     from ecmt_deploy.engine.model import SpikingModel
@@ -45,12 +45,12 @@ class Stream:
 
     _run: RunContext | None
 
-    def __init__(self, model: SpikingModel, steps_per_frame: int, gate: float | None, keep: int) -> None:
+    def __init__(self, model: SpikingModel, steps_per_frame: int, gate: float | None, cuts: bool, keep: int) -> None:
         require_timesteps(steps_per_frame)
         if not hasattr(keep, "__index__") or keep < 1:
             raise ConfigError(f"keep is {keep!r}; expected how many frames to keep the counts of, at least 1")
         require_differential(model.program)
-        self.model, self.steps, self.gate = model, steps_per_frame, Gate(model.program, gate)
+        self.model, self.steps, self.gate = model, steps_per_frame, Gate(model.program, gate, cuts)
         self._closed, self.frames = False, 0
         self.total: Activity | None = None
         self._rows: deque[tuple[np.ndarray, bool]] = deque(maxlen=keep)
@@ -92,26 +92,26 @@ class Stream:
         """As :meth:`push`; (S, B, classes) or (S, classes): the readout after every step of the frame."""
         shown = torch.as_tensor(frame)
         alone = tuple(shown.shape) == self.model.program.input_shape
-        held, sent = self.gate.send(_array(shown[None] if alone else shown))
-        outputs = self.advance(held, sent, observe)
+        outputs = self.advance(self.gate.send(_array(shown[None] if alone else shown)), observe)
         return outputs[:, 0] if alone else outputs
 
     @torch.no_grad()
-    def advance(self, held: np.ndarray, sent: np.ndarray, observe: Observer | None = None) -> Tensor:
-        """As :meth:`push_steps` behind the gate, of what the receiver holds (B, *input_shape) and where of it was sent."""
+    def advance(self, frame: Sent, observe: Observer | None = None) -> Tensor:
+        """As :meth:`push_steps`, behind the gate."""
         if self._closed:
             raise ConfigError("the stream is closed; push frames inside its `with` block, or open another")
-        if not len(held):
+        streams = len(frame.held)
+        if not streams:
             raise DataError("a frame of no streams; expected at least one")
         model = self.model
         model.require_range()
-        if self._run is None:
-            self._run = model.context(streaming=True)
+        if self._run is None or frame.begins:
+            self._run, self._step = model.context(streaming=True), 1
         self._run.watch_streams = observe
-        x, changed = torch.from_numpy(held).to(model.like), torch.from_numpy(sent).to(model.device)
+        x, changed = torch.from_numpy(frame.held).to(model.like), torch.from_numpy(frame.sent).to(model.device)
         outputs = model.runner.frame(x, changed, self._step, self.steps, self._run)
         counts, begun = self._run.counts(), self._step == 1
-        activity = Activity(len(held), self.steps, counts, 0 if begun else len(held))
+        activity = Activity(streams, self.steps, counts, 0 if begun else streams)
         self.total = activity if self.total is None else self.total + activity
         self._rows.append((np.array([row_of(each) for each in counts.values()], np.int64), begun))
         self.frames, self._step = self.frames + 1, self._step + self.steps

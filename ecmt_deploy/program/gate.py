@@ -6,6 +6,8 @@ a threshold; what is not sent is not lost: differences add up until they are.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ecmt_deploy.errors import ConfigError, DataError
@@ -69,6 +71,25 @@ def _tiles(node: object, shape: tuple[int, ...]) -> np.ndarray:
     return np.broadcast_to(number, shape)
 
 
+#: of the patches, more than this are sent behind a cut
+MOST = 0.5
+
+
+class Sent(NamedTuple):
+    """A frame as the gate lets it through, of streams side by side.
+
+    Attributes
+    ----------
+    held : (B, *input_shape), what the receiver holds: of every patch the latest that was sent
+    sent : (B, *input_shape) bool, what of it is sent with this frame; elsewhere it is what it was
+    begins : whether the streams begin with it: the first frame, and one behind a cut
+    """
+
+    held: np.ndarray
+    sent: np.ndarray
+    begins: bool
+
+
 class Gate:
     """What of every frame is sent, of streams side by side.
 
@@ -77,6 +98,9 @@ class Gate:
     program : what takes the frames
     threshold : a patch is sent when the root mean square of its difference from what was last sent of it exceeds this, in units
         of the program's input; 0: where anything differs; ``None``: as :func:`default_gate`
+    cuts : whether streams begin anew where a scene is cut: to go from one picture to another that has nothing to do with it
+        takes more events than to begin with the other. A frame is behind a cut where most patches are sent, and where it is
+        further from what is held than from its own mean in every channel; of streams side by side, where that is so in all
 
     Raises
     ------
@@ -84,11 +108,11 @@ class Gate:
         if the threshold is negative or no number.
     """
 
-    def __init__(self, program: Program, threshold: float | None = None) -> None:
+    def __init__(self, program: Program, threshold: float | None = None, cuts: bool = True) -> None:
         self.threshold = default_gate(program) if threshold is None else float(threshold)
         if not 0 <= self.threshold < float("inf"):
             raise ConfigError(f"gate is {threshold}; expected 0 (what differs at all is sent) or a positive number")
-        self.shape = program.input_shape
+        self.shape, self.cuts = program.input_shape, cuts
         self.numbers = patches(program).ravel()
         self._order = np.argsort(self.numbers, kind="stable")
         sizes = np.bincount(self.numbers)
@@ -101,16 +125,12 @@ class Gate:
         """Forget what was sent: the next frame is sent whole."""
         self.held = None
 
-    def send(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def send(self, frames: np.ndarray) -> Sent:
         """What the receiver holds when one frame of every stream was shown to the gate, and what of it was sent.
 
         Parameters
         ----------
         frames : (B, *input_shape)
-
-        Returns
-        -------
-        held (B, *input_shape), and where it was sent (bool, the same shape)
 
         Raises
         ------
@@ -124,9 +144,20 @@ class Gate:
             raise DataError("a frame holds a value that is infinite or no number; expected numbers")
         if self.held is None:
             self.held = frames.copy()
-            return frames, np.ones(frames.shape, bool)
-        difference = (frames.astype(np.float64) - self.held).reshape(len(frames), -1)[:, self._order] * self._unit
-        squares = np.add.reduceat(np.square(difference), self._begins, axis=1)
-        sent = (squares > self.threshold**2 * self._sizes)[:, self.numbers].reshape(frames.shape)
+            return Sent(self.held, np.ones(frames.shape, bool), True)
+        squares = np.square((frames.astype(np.float64) - self.held).reshape(len(frames), -1))
+        by_patch = np.add.reduceat(squares[:, self._order], self._begins, axis=1) * self._unit**2
+        patches_sent = by_patch > self.threshold**2 * self._sizes
+        if self.cuts and len(frames) and (patches_sent.mean(axis=1) > MOST).all() and self._unlike(frames, squares).all():
+            self.held = None
+            return self.send(frames)
+        sent = patches_sent[:, self.numbers].reshape(frames.shape)
         self.held = np.where(sent, frames, self.held)
-        return self.held, sent
+        return Sent(self.held, sent, False)
+
+    def _unlike(self, frames: np.ndarray, squares: np.ndarray) -> np.ndarray:
+        """Of every stream, whether the frame is further from what is held than from its own mean."""
+        of_channel = tuple(range(2, frames.ndim)) if frames.ndim > 2 else (1,)
+        spread = np.square(frames - frames.mean(axis=of_channel, keepdims=True, dtype=np.float64))
+        further: np.ndarray = squares.sum(axis=1) > spread.reshape(len(frames), -1).sum(axis=1)
+        return further

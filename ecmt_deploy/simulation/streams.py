@@ -81,8 +81,8 @@ def _sent(program: Program, frames: Iterable[np.ndarray], gate: Gate) -> Iterato
         shown = np.asarray(frame)
         if shown.shape != program.input_shape:
             raise DataError(f"a frame of shape {shown.shape}; the program expects {program.input_shape}")
-        held, sent = gate.send((integers(program, shown) if program.integer else shown)[None])
-        yield Frame(held[0], sent[0])
+        sent = gate.send((integers(program, shown) if program.integer else shown)[None])
+        yield Frame(sent.held[0], sent.sent[0], sent.begins)
 
 
 def stream(
@@ -96,6 +96,7 @@ def stream(
     dtype: str = "float32",
     probes: str | Probe | Sequence[str | Probe] = (),
     allow_misfit: bool = False,
+    cuts: bool = True,
 ) -> Run:
     """Run the frames of one stream; arguments and errors as of :func:`ecmt_deploy.stream`."""
     checked = prepared(program, precision, hardware, steps_per_frame, allow_misfit)
@@ -103,10 +104,10 @@ def stream(
         raise ConfigError(f"dtype is {dtype!r}; choose float32 or float64")
     checked.require_range(np.dtype(dtype))
     recorded = parse_probes(checked, [probes] if isinstance(probes, str | Probe) else probes)
-    runs = list(frame_runs(checked, frames, target, steps_per_frame, Gate(checked, gate), dtype, recorded))
+    runs = list(frame_runs(checked, frames, target, steps_per_frame, Gate(checked, gate, cuts), dtype, recorded))
     if not runs:
         raise DataError("there are no frames to run; pass at least one")
-    counts = FrameCounts(checked, steps_per_frame, np.stack([run.rows for run in runs]), np.arange(len(runs)) == 0)
+    counts = FrameCounts(checked, steps_per_frame, np.stack([run.rows for run in runs]), np.array([run.begun for run in runs]))
     if wrong := impossible(checked, counts.total):
         raise TargetError(f"target {target} returned what cannot be: {wrong}; mend the target, or choose another")
     series = {probe: np.stack([run.probes[probe] for run in runs]) for probe in recorded}

@@ -92,10 +92,12 @@ class Frame(NamedTuple):
     ----------
     held : (*input_shape), what the receiver holds: the latest that was sent of every patch
     sent : (*input_shape) bool, what of it is sent with this frame; elsewhere it is what it was
+    begins : whether the stream begins with it, from the state before t = 1: the first frame, and one behind a cut
     """
 
     held: np.ndarray
     sent: np.ndarray
+    begins: bool
 
 
 @dataclass(frozen=True)
@@ -106,11 +108,13 @@ class FrameRun:
     ----------
     outputs : (S, classes), the readout after every step of the frame
     rows : (nodes, counts) int64, the counts of this frame alone, as in :class:`~ecmt_deploy.program.frames.FrameCounts`
+    begun : whether the stream began with it
     probes : (S, *shape) of what was probed
     """
 
     outputs: np.ndarray
     rows: np.ndarray
+    begun: bool
     probes: Mapping[Probe, np.ndarray] = field(default_factory=dict)
 
 
@@ -157,8 +161,9 @@ class StreamingTarget(Target, Protocol):
     ) -> Iterator[FrameRun]:
         """Run the frames of one stream, each for ``timesteps`` steps; nothing is reset between two of them.
 
-        A frame enters at its first step as its difference from the frame before, the first whole. Steps go on counting: what
-        happens at t = 1 alone (constants, expectations) happens once. Otherwise as :meth:`Target.run`.
+        A frame enters at its first step as its difference from the frame before. Steps go on counting: what happens at t = 1
+        alone (constants, expectations) happens once. With a frame that begins the stream anew all is as for the first, which
+        enters whole. Otherwise as :meth:`Target.run`.
         """
 
 

@@ -88,21 +88,23 @@ class LavaTarget:
         TargetError
             as :meth:`run`.
         """
-        held, sent = zip(*frames, strict=True)
-        run, counts = self._run(program, np.stack(held), timesteps, dtype, None, probes, np.stack(sent))
+        if not (shown := list(frames)):
+            return
+        run, counts = self._run(program, np.stack([each.held for each in shown]), timesteps, dtype, None, probes, shown)
         rows = np.diff(counts, axis=0, prepend=0)
-        for i in range(len(held)):
-            yield FrameRun(run.outputs[:, i], rows[i], {probe: series[i] for probe, series in run.probes.items()})
+        for i, each in enumerate(shown):
+            recorded = {probe: series[i] for probe, series in run.probes.items()}
+            yield FrameRun(run.outputs[:, i], rows[i], each.begins, recorded)
 
     def _run(
         self, program: Program, inputs: np.ndarray, timesteps: int, dtype: np.dtype, progress: Progress | None,
-        probes: Sequence[Probe], sent: np.ndarray | None = None,
+        probes: Sequence[Probe], frames: Sequence[Frame] | None = None,
     ) -> tuple[Run, np.ndarray]:  # fmt: skip
         """The run, and the counts so far after every frame of a stream."""
         network = groups(program)
         require_room(program, network.values(), dtype)
         with tempfile.TemporaryDirectory(prefix="ecmt-lava-") as directory:
-            job = Job.create(Path(directory), program, inputs, timesteps, dtype, len(network), probes, sent)
+            job = Job.create(Path(directory), program, inputs, timesteps, dtype, len(network), probes, frames)
             begun = time.perf_counter()
             with session([*self.worker, directory], Path(directory), job.log) as worker:
                 built = _watch(worker, job, network, program, progress)

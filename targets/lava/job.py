@@ -15,7 +15,7 @@ from ecmt_deploy.errors import TargetError
 from ecmt_deploy.program import Program, write
 from ecmt_deploy.program.frames import COLUMNS
 from ecmt_deploy.simulation.probes import probe_shape
-from ecmt_deploy.simulation.target import Probe
+from ecmt_deploy.simulation.target import Frame, Probe
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -33,7 +33,7 @@ class Job:
     Attributes
     ----------
     program, inputs : what to run
-    sent : of a stream, where each of its frames, which the inputs are, is sent
+    sent, begun : of a stream, where each of its frames, which the inputs are, is sent, and with which it begins
     readouts, counts : filled by the processes
     activity : what they counted; it appears when the run has ended well
     steps : steps each process has finished: the heartbeat
@@ -44,7 +44,7 @@ class Job:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.program, self.inputs = directory / "program.nir", directory / "inputs.npy"
-        self.sent = directory / "sent.npy"
+        self.sent, self.begun = directory / "sent.npy", directory / "begun.npy"
         self.readouts, self.activity = directory / "readouts.npy", directory / "activity.json"
         self.counts = directory / "counts.npy"
         self.steps, self.running = directory / "steps.npy", directory / "running"
@@ -54,7 +54,7 @@ class Job:
     @classmethod
     def create(
         cls, directory: Path, program: Program, inputs: np.ndarray, timesteps: int, dtype: np.dtype, groups: int,
-        probes: Sequence[Probe] = (), sent: np.ndarray | None = None,
+        probes: Sequence[Probe] = (), frames: Sequence[Frame] | None = None,
     ) -> Job:  # fmt: skip
         """Write the host's half of a job, with room for the worker's, so that a full disk is noticed here."""
         job = cls(directory)
@@ -62,11 +62,12 @@ class Job:
         try:
             write(program, job.program)
             np.save(job.inputs, inputs if np.dtype(dtype).kind == "i" else np.asarray(inputs, dtype))
-            if sent is not None:
-                np.save(job.sent, sent)
+            if frames is not None:
+                np.save(job.sent, np.stack([frame.sent for frame in frames]))
+                np.save(job.begun, np.array([frame.begins for frame in frames]))
             _reserve(job.readouts, (steps, prod(program.output_shape)), dtype)
             _reserve(job.steps, (groups,), np.dtype(np.int64))
-            _reserve(job.counts, (1 if sent is None else len(inputs), len(program.nodes), COLUMNS), np.dtype(np.int64))
+            _reserve(job.counts, (1 if frames is None else len(inputs), len(program.nodes), COLUMNS), np.dtype(np.int64))
             for i, probe in enumerate(probes):
                 _reserve(job.recording(i), (steps, *probe_shape(program, probe)), dtype)
             settings = Settings(timesteps, np.dtype(dtype).name, os.getpid(), list(probes))

@@ -40,20 +40,30 @@ def plan(program: Program, job: Job, settings: Settings) -> Plan:
     for i, probe in enumerate(settings.probes):
         series = np.load(job.recording(i), mmap_mode="r+", allow_pickle=False)
         recordings[probe.node] = (*recordings.get(probe.node, ()), Recording(probe.kind, series))
+    samples = np.load(job.inputs, mmap_mode="r", allow_pickle=False)
     return Plan(
         job=job,
         dtype=np.dtype(settings.dtype),
         timesteps=settings.timesteps,
         shapes=program.shapes,
         spikes=frozenset(name for name, node in program.nodes.items() if node.emits == "spikes"),
-        samples=np.load(job.inputs, mmap_mode="r", allow_pickle=False),
+        samples=samples,
         sent=np.load(job.sent, mmap_mode="r", allow_pickle=False) if job.sent.exists() else None,
+        begins=_beginnings(len(samples), job),
         readouts=np.load(job.readouts, mmap_mode="r+", allow_pickle=False),
         steps=np.load(job.steps, mmap_mode="r+", allow_pickle=False),
         counts=np.load(job.counts, mmap_mode="r+", allow_pickle=False),
         rows={name: i for i, name in enumerate(program.nodes)},
         recordings=recordings,
     )
+
+
+def _beginnings(samples: int, job: Job) -> np.ndarray:
+    """Of every sample, the one with which what it belongs to began: itself, or of a frame the first of its stream."""
+    begun = np.load(job.begun, allow_pickle=False) if job.begun.exists() else np.ones(samples, bool)
+    numbers = np.arange(samples)
+    beginnings: np.ndarray = np.maximum.accumulate(np.where(begun, numbers, 0))
+    return beginnings
 
 
 def build(program: Program, shared: Plan) -> dict[str, GroupProcess]:
@@ -102,8 +112,7 @@ def activity(program: Program, shared: Plan) -> Activity:
     """What the processes counted."""
     rows = zip(program.nodes, shared.counts[-1].tolist(), strict=True)
     counts = {name: counts_of(row, program.work(name).kind) for name, row in rows}
-    samples = len(shared.samples)
-    return Activity(samples, shared.timesteps, counts, 0 if shared.sent is None else max(samples - 1, 0))
+    return Activity(len(shared.samples), shared.timesteps, counts, int(np.count_nonzero(np.diff(shared.begins) == 0)))
 
 
 if __name__ == "__main__":

@@ -74,9 +74,11 @@ class ReferenceTarget:
         source: Any = running[program.input_name]
         before, t = np.array([row_of(each.counts) for each in running.values()], np.int64), 0
         for frame in frames:
+            if frame.begins:
+                t = 0
+            for each in running.values():
+                each.reset() if frame.begins else each.begin()
             source.present(frame.held, frame.sent)
-            for each in running.values() if t else ():
-                each.begin()
             outputs = np.zeros((timesteps, *program.output_shape), dtype)
             recorded = {probe: np.zeros((timesteps, *probe_shape(program, probe)), dtype) for probe in probes}
             for step in range(timesteps):
@@ -86,7 +88,7 @@ class ReferenceTarget:
                 for probe, series in recorded.items():
                     series[step] = _recorded(probe, running, streams, series.shape[1:])
             counted = np.array([row_of(each.counts) for each in running.values()], np.int64)
-            yield FrameRun(outputs, counted - before, recorded)
+            yield FrameRun(outputs, counted - before, frame.begins, recorded)
             before = counted
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from ecmt_deploy.errors import TargetError
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import empty
+from ecmt_deploy.program.gate import Sent
 from ecmt_deploy.simulation.target import Frame, FrameRun, Probe, Progress, Run, Unsupported
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class TorchTarget:
                     if (probe := Probe(name)) in series:
                         series[probe].append(value[0].numpy())
 
-                outputs = stream.advance(frame.held[None], frame.sent[None], observe if probes else None)
+                sent = Sent(frame.held[None], frame.sent[None], frame.begins)
+                outputs = stream.advance(sent, observe if probes else None)
                 recorded = {probe: np.stack(steps) for probe, steps in series.items()}
-                yield FrameRun(outputs[:, 0].numpy(), stream.activity.rows[-1], recorded)
+                yield FrameRun(outputs[:, 0].numpy(), stream.activity.rows[-1], frame.begins, recorded)

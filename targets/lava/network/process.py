@@ -55,6 +55,7 @@ class Plan:
     shapes, spikes : of the streams between groups: their shapes, and which are spikes
     samples : (N, *input_shape), a file
     sent : of a stream, (N, *input_shape) bool, a file: where a frame is sent; ``None`` where every sample begins anew
+    begins : (N,), of every sample the one with which its inference, or its stream, began
     readouts : (N * T, classes), a file
     steps : steps each group has finished, a file: the heartbeat
     counts : (records, nodes, counts), a file: counts so far, as rows of ``FrameCounts``; a record for every frame of a
@@ -70,6 +71,7 @@ class Plan:
     spikes: frozenset[str]
     samples: np.ndarray
     sent: np.ndarray | None
+    begins: np.ndarray
     readouts: np.ndarray
     steps: np.ndarray
     counts: np.ndarray
@@ -125,17 +127,15 @@ class GroupModel(PyLoihiProcessModel):
     def _step(self) -> None:
         plan, elapsed = self.plan, self.time_step - 1
         sample, step = divmod(elapsed, plan.timesteps)
+        begun = int(plan.begins[sample])
         streams = {name: self._receive(i, name) for i, name in enumerate(self.group.ports)}
         for member, running in zip(self.group.members, self.kernels, strict=True):
             if step == 0:
-                if plan.sent is None:
-                    running.reset()
-                elif sample:
-                    running.begin()
+                running.reset() if begun == sample else running.begin()
                 if member.node.role == "input":
                     running.present(plan.samples[sample], None if plan.sent is None else plan.sent[sample])
             operands = [wire.stream(streams) for wire in member.operands]
-            streams[member.name] = running.step((step if plan.sent is None else elapsed) + 1, *operands)
+            streams[member.name] = running.step(elapsed - begun * plan.timesteps + 1, *operands)
             record = 0 if plan.sent is None else sample
             plan.counts[record, plan.rows[member.name]] = row_of(running.counts)
             for recording in plan.recordings.get(member.name, ()):
