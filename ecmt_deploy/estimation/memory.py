@@ -185,9 +185,11 @@ def _row(name: str, node: Op, counts: Counts, activity: Activity, program: Progr
         widths = payloads[0], int(getattr(node.format, "weight_bits", model.weight_bits)), state_bits
         costs = _of_weights(node.weight.size, operands[0], widths, ann_widths[0], model)
     ann_bits = max(ann_widths)
-    ann = sums([_times(costs.ann, dense), {"output_memory": outputs * model.read(outputs, ann_bits)}])
-    if encoding:  # the same in both
-        return MemoryRow(ann, ann, (synops + macs) / dense, None, sum(ann.values()), dense, ann_bits)
+    output = {"output_memory": outputs * model.read(outputs, ann_bits)}
+    ann = sums([_times(costs.ann, dense), output])
+    if encoding:  # the same in both, of a stream as far as the frame changed
+        changed = sums([_times(costs.ann, macs), _times(output, macs / dense)])
+        return MemoryRow(changed, ann, (synops + macs) / dense, None, sum(changed.values()), dense, ann_bits)
 
     state = {"state_memory": 2 * model.read(outputs, state_bits)}  # read and written
     event = sums([costs.event, state])

@@ -1,0 +1,72 @@
+"""Energy of a stream, frame by frame."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ecmt_deploy.chips import Hardware
+from ecmt_deploy.door import ChipLike, as_chip
+from ecmt_deploy.estimation.chip import chip_rows, tariff
+from ecmt_deploy.estimation.memory import has_model, memory_view
+from ecmt_deploy.estimation.pricing import ARITHMETIC
+from ecmt_deploy.placement import Placement, place
+from ecmt_deploy.program import Program
+from ecmt_deploy.program.activity import Activity
+from ecmt_deploy.program.frames import COLUMNS, FrameCounts, counts_of
+
+
+class FrameEnergy(NamedTuple):
+    """Energy of every frame, mean over the streams, in pJ.
+
+    Attributes
+    ----------
+    chip_pj : (F,), at the chip's own prices, view (b), without its static power; what has no price is not in it
+    snn_pj : (F,), with memory, view (c)
+    ann_pj : of the ANN on any frame, view (c)
+    """
+
+    chip_pj: np.ndarray
+    snn_pj: np.ndarray
+    ann_pj: float
+
+
+class FramePrices:
+    """What the counts of a frame cost on a chip, found once for a program.
+
+    At a chip's own prices energy is linear in the counts, so that it follows from what one of each costs.
+
+    Parameters
+    ----------
+    program : what runs
+    hardware : the chip, by name, file or object
+    timesteps : steps of a frame
+    ann_bits : width of the ANN's activations in view (c); ``None`` as of :func:`ecmt_deploy.energy`
+    """
+
+    def __init__(self, program: Program, hardware: ChipLike, timesteps: int, ann_bits: int | None = None) -> None:
+        self.program, self.timesteps, self.ann_bits = program, timesteps, ann_bits
+        self.chip = as_chip(hardware)
+        self.memory = self.chip if has_model(self.chip) else as_chip(ARITHMETIC)
+        self._price_pj = _prices(program, self.chip, place(program, self.chip), timesteps)
+
+    def energy(self, frames: FrameCounts) -> FrameEnergy:
+        """The energy of frames of this program."""
+        chip = np.einsum("fnc,nc->f", frames.rows, self._price_pj) / frames.streams
+        views = [memory_view(frames[i], self.program, self.memory, self.ann_bits) for i in range(len(frames))]
+        snn = np.array([sum(view.snn_pj.values()) for view in views])
+        return FrameEnergy(chip, snn, sum(views[0].ann_pj.values()) if views else 0.0)
+
+
+def _prices(program: Program, chip: Hardware, placement: Placement, timesteps: int) -> np.ndarray:
+    """Price of one of every count of every node, (nodes, columns), in pJ."""
+    prices = np.zeros((len(program.nodes), COLUMNS))
+    charged, place_of = tariff(chip, static=False), {name: i for i, name in enumerate(program.nodes)}
+    kinds = {name: program.work(name).kind for name in program.nodes}
+    for column in range(COLUMNS):
+        one = [int(i == column) for i in range(COLUMNS)]
+        activity = Activity(1, timesteps, {name: counts_of(one, kind) for name, kind in kinds.items()})
+        for row in chip_rows(activity, program, chip, placement, charged):
+            prices[place_of[row.node], column] = sum(band.value for band in row.components_pj.values())
+    return prices
