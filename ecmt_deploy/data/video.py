@@ -52,7 +52,7 @@ class VideoClip(PictureClip):
         with _opened(self.name, self._path) as (container, stream):
             decoded = container.decode(stream)
             aspect = stream.sample_aspect_ratio or Fraction(1)
-            number, start = 0, None
+            number, start, last = 0, None, 0.0
             while True:
                 wrong = f"{self.name}: cannot be decoded" + (f" from frame {number} on" if number else "")
                 mend = f"its first {number} can be, with that limit; or {_MEND}" if number else _MEND
@@ -63,10 +63,11 @@ class VideoClip(PictureClip):
                     if frame.is_corrupt:  # what a decoder shows for what is not there
                         raise ValueError("its data end there, or are damaged")
                     image = _upright(frame, aspect)
-                    seconds = _seconds(frame.time, number, self.fps)
-                if start is None:
-                    start = seconds
-                yield self.name, None if seconds is None or start is None else seconds - start, image
+                    time = frame.time if frame.time is not None or not self.fps else number / self.fps
+                start = time if start is None else start
+                # frames come in order, though an AVI may give two of them each other's time
+                last = last if time is None or start is None else max(last, time - start)
+                yield self.name, None if time is None else last, image
                 number += 1
         if self._declared and number < self._declared:
             what = "it was cut short, or says itself that frames are left out"
@@ -115,10 +116,3 @@ def _upright(frame: Any, aspect: Fraction) -> Image:
     turns = {1: Image.Transpose.ROTATE_90, 2: Image.Transpose.ROTATE_180, 3: Image.Transpose.ROTATE_270}  # counterclockwise
     turn = turns.get(round(frame.rotation / 90) % 4)
     return image if turn is None else image.transpose(turn)
-
-
-def _seconds(time: float | None, number: int, fps: float | None) -> float | None:
-    """When a frame is shown, by its own time or else by the frame rate."""
-    if time is not None or not fps:
-        return time
-    return number / fps
