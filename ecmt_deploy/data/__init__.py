@@ -10,10 +10,16 @@
 
 ``calibration`` draws the samples a program is tuned on, ``evaluation`` those it is judged on; where a dataset
 has one split only, evaluation leaves out exactly what calibration drew.
+
+``open_clip`` gives frames in a row instead, read one by one: ``video:FILE``, ``frames:DIR``, ``npz:FILE``, ``made:NAME``.
 """
 
 from ecmt_deploy.data.classes import Labels as Labels
 from ecmt_deploy.data.classes import match as match
+from ecmt_deploy.data.clip import Clip as Clip
+from ecmt_deploy.data.clip import Frame as Frame
+from ecmt_deploy.data.clips import CLIP_FORMS as CLIP_FORMS
+from ecmt_deploy.data.clips import open_clip as open_clip
 from ecmt_deploy.data.dataset import Dataset as Dataset
 from ecmt_deploy.data.digits import split_digits as split_digits
 from ecmt_deploy.data.images import load_images as load_images

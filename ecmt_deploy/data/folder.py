@@ -97,7 +97,7 @@ def _numbered(root: Path) -> list[str]:
     names, empty = _class_directories(root)
     if empty:
         _logger.warning("%s: without images, so no class: %s", root, listed(empty))
-    ordered = sorted(names, key=_natural)
+    ordered = sorted(names, key=natural)
     if ordered != names:
         what = "classes are numbered in natural order, as timm does; plain sorting would differ"
         _logger.warning("%s: %s: %s", root, what, listed(ordered))
@@ -108,7 +108,7 @@ def _may_be_data(name: str) -> bool:
     return not name.startswith(".") and name not in _NOT_DATA
 
 
-def _natural(name: str) -> list[str | int]:
+def natural(name: str) -> list[str | int]:
     """Sorts numbers in names by their value, as timm does."""
     return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", name.lower()))]
 

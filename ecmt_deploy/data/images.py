@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
 
 _MODES = {1: "L", 3: "RGB"}
+_MEND = "save it again, as PNG or JPEG"
 
 
 def load_images(paths: Sequence[str | Path], preprocessing: Preprocessing) -> np.ndarray:
@@ -63,21 +64,34 @@ def read_image(where: str, image: Image | BinaryIO | str | Path, preprocessing: 
     """
     from PIL import Image
 
-    if isinstance(image, Image.Image):
-        if image.mode.startswith(("I", "F")):
-            raise DataError(f"{where}: pixels have more than 8 bits (mode {image.mode}); save the image with 8 bits")
+    if not isinstance(image, Image.Image):
+        image = decoded(where, image)
+    if image.mode.startswith(("I", "F")):
+        raise DataError(f"{where}: pixels have more than 8 bits (mode {image.mode}); save the image with 8 bits")
+    with reading(DataError, f"{where}: not a readable image", _MEND):
         return _transform(preprocessing)(image.convert(color_mode(preprocessing))).numpy()
+
+
+def decoded(where: str, image: BinaryIO | str | Path) -> Image:
+    """An image file's picture, whatever its mode, without its file.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, unreadable or no image.
+    """
+    from PIL import Image
+
     if isinstance(image, str | Path) and not Path(image).is_file():
         raise DataError(f"{where}: no such image file")
-    unreadable = reading(DataError, f"{where}: not a readable image", "save it again, as PNG or JPEG")
-    with unreadable, Image.open(image) as opened:
+    with reading(DataError, f"{where}: not a readable image", _MEND), Image.open(image) as opened:
         if opened.format == "EPS":  # Pillow would have Ghostscript run it
             raise DataError(f"{where}: a PostScript file, whatever its name; save it as PNG or JPEG")
         # Pillow warns of such an image and refuses only larger ones; filters of warnings are not for threads
         if opened.width * opened.height > (Image.MAX_IMAGE_PIXELS or math.inf):
             raise Image.DecompressionBombError(f"{opened.width} x {opened.height} pixels are unreasonably many")
         opened.load()
-        return read_image(where, opened, preprocessing)
+        return opened
 
 
 def color_mode(preprocessing: Preprocessing) -> str:
