@@ -5,12 +5,12 @@ where the program has its neurons, each token's vector is compared with the one 
 exceeds a threshold it is sent anew, otherwise whoever takes it keeps the old one. Everything else (norms, softmax, sums) is
 computed densely and is not counted, as it is not for a program, nor are the comparisons.
 
-Counted are the multiply-accumulates in which something changed takes part, each once: of a linear map those of the vectors sent;
-of a product of matrices A (M, K) and B (K, N) those of the M K N terms a_ik b_kj of which either factor was sent, whatever else
-of that row or column has changed; of a convolution the share of positions sent. An operand without a neuron counts as new in
-every frame.
+Counted are the multiply-accumulates in which something that was sent takes part, each once: of a linear map those of the
+vectors sent; of a product of matrices A (M, K) and B (K, N) the terms a_ik b_kj, of M K N, with either factor sent; of a
+convolution the share of positions sent. An operand without a neuron counts as sent in every frame.
 
-Where the baseline could have been built in several ways, it is built in the stronger one: see :class:`Gates`.
+Where the baseline could have been built in several ways, it is built in the strongest that was found: see
+:mod:`~ecmt_deploy.evaluation.gates` for what a threshold is multiplied by, and along which axis tokens lie.
 """
 
 from __future__ import annotations
@@ -25,95 +25,14 @@ from torch import Tensor
 
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConfigError
+from ecmt_deploy.evaluation.gates import Gate, rms
 from ecmt_deploy.evaluation.streams import Answers, fidelity, network, require_clip
 from ecmt_deploy.program import Program
 
-#: thresholds that are tried, of the spread of what passes the gate: below the first hardly anything is kept back, at the last all
-THRESHOLDS: tuple[float, ...] = tuple(2.0 ** (k / 2) for k in range(-16, 5))
+#: thresholds that are tried: about at the spread of what passes the gate and far to both sides
+THRESHOLDS: tuple[float, ...] = tuple(2.0 ** (k / 2) for k in range(-16, 9))
 #: how often the search divides the interval that holds the threshold, and into how many parts: they are run as one batch
 ROUNDS, PARTS = 2, 8
-
-
-class Gate(NamedTuple):
-    """Where one neuron's operand is gated.
-
-    Attributes
-    ----------
-    axis : of the operand, along which the vector of a token lies; ``None``: of a single value
-    scale : of its threshold
-    """
-
-    axis: int | None
-    scale: float
-
-
-def calibrated(model: SpikingModel, frames: Tensor, relative: bool = True) -> dict[str, Gate]:
-    """The gate of every neuron, from frames as they will come.
-
-    Parameters
-    ----------
-    frames : (F, B, *input_shape), two frames at least
-    """
-    require_clip(model, frames)
-    if len(frames) < 2:
-        raise ConfigError("gates are calibrated on what changes between frames; give two frames at least")
-    axes = {name: _axes(model.program, name) for name in model.program.neurons}
-    seen: dict[str, Moments] = {}
-
-    def observe(name: str, operand: Tensor) -> None:
-        seen.setdefault(name, Moments(axes[name])).add(operand.double())
-
-    for frame in frames:
-        model.analog(frame, observe)
-    return {name: found.gate(relative) for name, found in seen.items()}
-
-
-def _axes(program: Program, name: str) -> tuple[int, ...]:
-    """Axes of the operand of a neuron along which the vectors of tokens may lie.
-
-    Weights are summed over the channels, the last axis of a linear map, the first of a convolution. A product of matrices has
-    tokens in rows, columns or both (attention), and only the data tells.
-    """
-    ndim, layers = len(program.shapes[name]), {program.nodes[taker].layer for taker in program.takers[name]}
-    if ndim == 0:
-        return ()
-    if "convolution" in layers:
-        return (0,)
-    return (ndim - 1, ndim - 2) if layers == {"matmul"} else (ndim - 1,)
-
-
-class Moments:
-    """What is learnt about an operand, frame by frame."""
-
-    def __init__(self, axes: Sequence[int]) -> None:
-        self.axes, self.frames = axes, 0
-        self.total = self.squares = torch.zeros(())
-        self.previous: Tensor | None = None
-        self.concentration = [0.0 for _ in axes]
-
-    def add(self, x: Tensor) -> None:
-        """An operand (B, ...) of one frame of B clips."""
-        if self.previous is None:
-            self.first, self.total, self.squares = x, torch.zeros_like(x), torch.zeros_like(x)
-        else:
-            for i, axis in enumerate(self.axes):
-                change = rms(x - self.previous, axis)
-                whole = float(change.square().mean())
-                self.concentration[i] += float(change.mean()) ** 2 / whole if whole else 1.0
-        self.total, self.squares = self.total + (x - self.first), self.squares + (x - self.first).square()
-        self.previous, self.frames = x, self.frames + 1
-
-    def gate(self, relative: bool) -> Gate:
-        """The axis on which change gathers in the fewest vectors, and the RMS distance from the mean over a clip."""
-        best = min(range(len(self.axes)), key=lambda i: self.concentration[i], default=None)
-        variance = self.squares / self.frames - (self.total / self.frames).square()
-        spread = max(float(variance.mean()), 0.0) ** 0.5 if relative else 1.0
-        return Gate(None if best is None else self.axes[best], max(spread, float(np.finfo(np.float32).tiny)))
-
-
-def rms(x: Tensor, axis: int | None) -> Tensor:
-    """RMS of x (B, ...) along an axis of the operand, which is kept as one."""
-    return x.abs() if axis is None else x.square().mean(dim=axis + 1, keepdim=True).sqrt()
 
 
 class TokenGate:
@@ -123,7 +42,7 @@ class TokenGate:
     ----------
     program : of the network
     gates : by neuron
-    thresholds : (B,), one a stream; of each neuron it is multiplied by its gate's scale
+    thresholds : (B,), one a stream; it is multiplied by the scale of each gate
 
     Raises
     ------
@@ -134,17 +53,21 @@ class TokenGate:
     def __init__(self, program: Program, gates: Mapping[str, Gate], thresholds: Tensor) -> None:
         self.program, self.gates, self.thresholds = program, gates, thresholds.double()
         self.layers = {
-            name: program.work(name).dense_macs for name in program.of_role("synapse", "product") if name not in program.encoding
+            name: program.work(name).dense_macs
+            for name in program.of_role("synapse", "product")
+            if name not in program.encoding
         }
         if not any(self.layers.values()):
-            raise ConfigError("the program has no linear map and no product behind its encoding layers, so no gate saves anything")
+            raise ConfigError(
+                "the program has no linear map and no product behind its encoding layers, so no gate saves anything"
+            )
         self.sent: dict[str, Tensor] = {}
         self.changed: dict[str, Tensor] = {}
 
     def __call__(self, name: str, operand: Tensor) -> Tensor:
         """What is there after the operand (B, ...) of a neuron has passed its gate."""
         gate, sent = self.gates[name], self.sent.get(name)
-        limits = (self.thresholds * gate.scale).to(operand.device).reshape(-1, *[1] * (operand.ndim - 1))
+        limits = self.thresholds.to(operand.device).reshape(-1, *[1] * (operand.ndim - 1)) * gate.scale.to(operand.device)
         if sent is None:
             self.sent[name], self.changed[name] = operand, torch.ones_like(rms(operand, gate.axis), dtype=torch.bool)
         else:
@@ -187,9 +110,9 @@ def gated(model: SpikingModel, gates: Mapping[str, Gate], frames: Tensor, thresh
 
     Parameters
     ----------
-    gates : of :func:`calibrated`
+    gates : of :func:`~ecmt_deploy.evaluation.gates.calibrated`
     frames : (F, B, *input_shape)
-    thresholds : shares of each operand's spread; 0 sends whatever differs at all, infinity only the first frame
+    thresholds : 0 sends whatever differs at all, infinity only the first frame
     """
     require_clip(model, frames)
     clips = frames.shape[1]

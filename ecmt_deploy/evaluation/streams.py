@@ -39,8 +39,8 @@ class Fidelity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         it is unknown: the network's answers do not vary, or all answers lie on their mean
     agreement : share of the frames whose top class is the network's; ``None`` where there is but one output. It means
         something for classes, not for features
-    agreement_interval : 95 % Wilson interval of it. Frames of one clip are not independent, so that the agreement on other clips
-        is less sure than it says
+    agreement_interval : 95 % Wilson interval of it. Frames of one clip are not independent, so that the agreement on other
+        clips is less sure than it says
     error : RMS distance from the network's answer over the RMS distance of that from its mean; ``None`` where that is zero
     errors : the same in every frame, over the same spread: their RMS is ``error``
     """
@@ -67,7 +67,9 @@ def fidelity(answers: np.ndarray, reference: np.ndarray) -> Fidelity:
     """
     a, r = (np.asarray(x, np.float64) for x in (answers, reference))
     if a.shape != r.shape or r.ndim not in (2, 3) or r.size == 0:
-        raise DataError(f"answers of shape {a.shape} and the network's of {r.shape}; expected (frames, [clips,] classes), twice")
+        raise DataError(
+            f"answers of shape {a.shape} and the network's of {r.shape}; expected (frames, [clips,] classes), twice"
+        )
     if not (np.isfinite(a).all() and np.isfinite(r).all()):
         raise DataError("answers over a clip hold infinities or no numbers; compare finite ones")
     mean = r.mean(axis=0)
