@@ -110,7 +110,7 @@ class Kernel(ABC):
         return Stream(value, changed)
 
     #: attributes that last from step to step
-    memory: ClassVar[tuple[str, ...]] = ()
+    memory: tuple[str, ...] = ()
 
     def remembered(self) -> list[np.ndarray]:
         """The arrays in ``memory``, in the order in which the op names its state."""
