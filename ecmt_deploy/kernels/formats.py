@@ -47,8 +47,10 @@ def multipliers_and_shifts(ratios: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def requantisations(ratios: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """:func:`multipliers_and_shifts` in lowest terms, which computes the same and leaves the shortest remainder: that of a power
-    of two is as long as its shift, and of a whole number there is none."""
+    """:func:`multipliers_and_shifts` in lowest terms, which computes the same and leaves the shortest remainder.
+
+    That of a power of two is as long as its shift, and of a whole number there is none.
+    """
     multiplier, shift = (array.astype(np.int64) for array in multipliers_and_shifts(ratios))
     even = np.maximum(highest_bit(multiplier & -multiplier), 0)
     drop = np.minimum(even, np.maximum(shift, 0))

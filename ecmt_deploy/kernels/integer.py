@@ -39,8 +39,11 @@ class Integer(Kernel):
 
 
 class Rounding(Integer):
-    """Mixed into a kernel that ends with a right shift. Where the node's format carries, what each rounding leaves joins what is
-    rounded at the next step, so that the sum of what was sent is at every step the exact sum, rounded once."""
+    """Mixed into a kernel that ends with a right shift.
+
+    Where the node's format carries, what each rounding leaves joins what is rounded at the next step, so that the sum of what
+    was sent is at every step the exact sum, rounded once.
+    """
 
     def __init__(self, node: Any, site: Site, dtype: np.dtype) -> None:
         self.memory = ("remainder",) if node.format.remainder_bits else ()

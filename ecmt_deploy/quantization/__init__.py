@@ -152,7 +152,9 @@ class _Pass:
             )
         largest = self.ranges[name] * HEADROOM * self.growth if source in self.spikes else None
         widths = self.record.weight_bits, self.bits
-        return integer_synapses(node, units[0], live.any(axis=0), (sent.exponent, self.exponents[name]), widths, largest, self.carries)
+        return integer_synapses(
+            node, units[0], live.any(axis=0), (sent.exponent, self.exponents[name]), widths, largest, self.carries
+        )
 
     @made.register
     def _(self, node: ops.BroadcastScale, name: str, sources: tuple[str, ...]) -> Op:

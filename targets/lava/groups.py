@@ -1,9 +1,9 @@
 """Which nodes share a Lava process, and how streams reach them.
 
 A node with a memory (neuron, ECM, product, hold, readout) is a process of its own, and so are input and output. A node
-without one (weights, constants, sums, scales, means), or with none but the remainder of its rounding, joins the process of its
-consumer where it has only that one: its result then needs no message. Wiring is folded into whatever consumes it. So every group has one output, the last member's,
-and the graph of groups has no cycle.
+without one (weights, constants, sums, scales, means), or with none but the remainder of its rounding, joins the process of
+its consumer where it has only that one: its result then needs no message. Wiring is folded into whatever consumes it. So
+every group has one output, the last member's, and the graph of groups has no cycle.
 """
 
 from __future__ import annotations

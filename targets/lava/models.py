@@ -32,7 +32,10 @@ def model_class(
     attributes: dict[str, Any] = {
         **{port: LavaPyType(PyInPort.VEC_DENSE, dtype) for port in inputs},
         output: LavaPyType(PyOutPort.VEC_DENSE, dtype),
-        **{variable: LavaPyType(np.ndarray, np.int64 if fixed else dtype, precision=24 if fixed else None) for variable in state},
+        **{
+            variable: LavaPyType(np.ndarray, np.int64 if fixed else dtype, precision=24 if fixed else None)
+            for variable in state
+        },
         "__module__": process.__module__,  # Lava looks for models beside the process
         "__doc__": f"{'Integer' if fixed else 'Floating-point'} model of :class:`{process.__name__}`.",
     }

@@ -53,7 +53,7 @@ class IntegerAddKernel(Rounding, AddKernel):
             aligned.append(Stream(whole, x.changed))
         total, changed = super().advance(t, *aligned)
         if finest:
-            total = total + self.shifted(finer, finest)
+            total = total + self.shifted(np.where(masked, 0, finer), finest)
         if masked.any():
             return Stream(np.where(masked, self.masked, self.saturated(np.where(masked, 0, total))), changed)
         return Stream(self.saturated(total), changed)
