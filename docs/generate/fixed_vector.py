@@ -7,7 +7,7 @@ import numpy as np
 
 from docs.generate.fixed_functions import DOCUMENT, table
 from docs.generate.format_vector import GRADED, GRADED_BITS, SAMPLE, STEPS, describe, graded, small
-from ecmt_deploy.kernels import Stream, kernels
+from ecmt_deploy.kernels import Site, Stream, kernel, kernels
 from ecmt_deploy.program import Program, ops, verify
 from ecmt_deploy.quantization import quantize
 from ecmt_deploy.simulation.run import integers
@@ -37,8 +37,8 @@ def vector() -> str:
         columns: dict[str, list[str]] = {name: [] for name in made.nodes}
         for t in range(1, STEPS + 1):
             streams: dict[str, Stream] = {}
-            for name, kernel in running.items():
-                streams[name] = kernel.step(t, *(streams[source] for source in made.operands[name]))
+            for name, one in running.items():
+                streams[name] = one.step(t, *(streams[source] for source in made.operands[name]))
                 columns[name].append(str(streams[name].value.tolist()))
         lines = [
             f"| node | type, fields | {' | '.join(f't = {t}' for t in range(1, STEPS + 1))} |",
@@ -59,9 +59,45 @@ def graded_integers() -> str:
     return f"`Graded` neurons by themselves, payload_bits = {GRADED_BITS}, state_bits = 24; y are payloads.\n\n{shown}"
 
 
+def remainders() -> str:
+    """Nodes that round, by themselves: increments in, what is sent, what is left."""
+    wide = {"exponent": 0, "state_bits": 24}
+    by_eighths = ops.Shifted(shift=np.array(3, np.int8), carries=True, **wide)
+    halves_and_quarters = ops.Summed(operand_exponents=np.array([-1, -2]), carries=True, **wide)
+    rows = [
+        (
+            "`BroadcastScale` scale = 3, shift = 3",
+            ops.BroadcastScale(np.array(3, np.int16), format=by_eighths),
+            [(4, -4, 4, 1)],
+        ),
+        (
+            "`BroadcastScale` scale = -3, shift = 3",
+            ops.BroadcastScale(np.array(-3, np.int16), format=by_eighths),
+            [(4, -4, 4, 1)],
+        ),
+        ("`Add` operand_exponents = [-1, -2]", ops.Add(("x", "y"), format=halves_and_quarters), [(1, 1, -1, 0), (1, 1, 1, -5)]),
+    ]
+    lines = ["| node | x_1, .. | y_1, .. | k after each step |", "|---|---|---|---|"]
+    for said, node, operands in rows:
+        running = kernel(node, Site(((),) * len(operands), (), (False,) * len(operands), False), np.dtype(np.int64))
+        sent, kept = [], []
+        for t, x in enumerate(zip(*operands, strict=True), 1):
+            value = running.step(t, *(Stream(np.array(each), np.array(True)) for each in x)).value
+            sent.append(int(value))
+            kept.append(int(running.state().item()))
+        shown = ("; ".join(", ".join(map(str, each)) for each in column) for column in (operands, [sent], [kept]))
+        lines.append(f"| {said} | {' | '.join(shown)} |")
+    return "Nodes that carry, by themselves: `carries` = true, exponent = 0, state_bits = 24.\n\n" + "\n".join(lines)
+
+
 def renewed(text: str) -> str:
     """The document with its generated parts made anew, the benchmark's left alone."""
-    for key, content in {"functions": table(), "vector": vector(), "graded": graded_integers()}.items():
+    for key, content in {
+        "functions": table(),
+        "vector": vector(),
+        "graded": graded_integers(),
+        "remainders": remainders(),
+    }.items():
         begin, end = f"<!-- generated: {key} -->", f"<!-- end: {key} -->"
         text = text[: text.index(begin)] + f"{begin}\n\n{content}\n\n{end}" + text[text.index(end) + len(end) :]
     return text

@@ -193,8 +193,10 @@ def _row(name: str, node: Op, counts: Counts, activity: Activity, program: Progr
 
     state = {"state_memory": 2 * model.read(outputs, state_bits)}  # read and written
     event = sums([costs.event, state])
-    # at every step every output joins its state
-    fixed = _times({"arithmetic": model.add_pj, **state}, outputs * activity.timesteps)
+    # at every step every output joins its state, and what its rounding leaves
+    kept = 2 * model.read(outputs, node.format.remainder_bits) if node.format else 0.0
+    joined = sums([{"arithmetic": model.add_pj, "state_memory": kept}, state])
+    fixed = _times(joined, outputs * activity.timesteps)
     if macs:
         fixed = sums([fixed, _times(costs.analog, macs)])
     snn = sums([_times(event, synops), fixed]) if synops else fixed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -118,7 +118,7 @@ class Kernel(ABC):
         return Stream(value, changed)
 
     #: attributes that last from step to step
-    memory: ClassVar[tuple[str, ...]] = ()
+    memory: tuple[str, ...] = ()
 
     def remembered(self) -> list[np.ndarray]:
         """The arrays in ``memory``, in the order in which the op names its state."""

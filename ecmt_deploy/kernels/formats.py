@@ -7,7 +7,7 @@ from math import frexp, log2
 import numpy as np
 
 from ecmt_deploy.errors import ConfigError
-from ecmt_deploy.kernels.integers import limit, minus_infinity
+from ecmt_deploy.kernels.integers import highest_bit, limit, minus_infinity
 
 LOWEST_EXPONENT, HIGHEST_EXPONENT = -48, 48
 
@@ -44,6 +44,17 @@ def multipliers_and_shifts(ratios: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     pairs = [multiplier_and_shift(float(ratio)) for ratio in np.ravel(ratios)]
     made = np.array(pairs, np.int64).reshape(*np.shape(ratios), 2)
     return made[..., 0].astype(np.int16), made[..., 1].astype(np.int8)
+
+
+def requantisations(ratios: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`multipliers_and_shifts` in lowest terms, which computes the same and leaves the shortest remainder.
+
+    That of a power of two is as long as its shift, and of a whole number there is none.
+    """
+    multiplier, shift = (array.astype(np.int64) for array in multipliers_and_shifts(ratios))
+    even = np.maximum(highest_bit(multiplier & -multiplier), 0)
+    drop = np.minimum(even, np.maximum(shift, 0))
+    return (multiplier >> drop).astype(np.int16), (shift - drop).astype(np.int8)
 
 
 def to_integers(x: np.ndarray | float, exponent: int, bits: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What all integer kernels share: saturation to the declared width, counted."""
+"""What integer kernels share: saturation to the declared width, counted; rounding, whose remainder may be kept."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ecmt_deploy.kernels.base import Kernel, Site
-from ecmt_deploy.kernels.integers import limit, minus_infinity
+from ecmt_deploy.kernels.integers import carried, limit, minus_infinity, shifted
 
 
 class Integer(Kernel):
@@ -36,3 +36,27 @@ class Integer(Kernel):
     def sent(self, term: np.ndarray, before: np.ndarray) -> np.ndarray:
         """The change from ``before`` (what was sent so far) to ``term``, as far as a stream holds it; the rest follows."""
         return self.saturated(term - before)
+
+
+class Rounding(Integer):
+    """Mixed into a kernel that ends with a right shift.
+
+    Where the node's format carries, what each rounding leaves joins what is rounded at the next step, so that the sum of what
+    was sent is at every step the exact sum, rounded once.
+    """
+
+    def __init__(self, node: Any, site: Site, dtype: np.dtype) -> None:
+        self.memory = ("remainder",) if node.format.remainder_bits else ()
+        super().__init__(node, site, dtype)
+
+    def reset(self) -> None:
+        super().reset()
+        if self.memory:
+            self.remainder = self.zeros(self.site.shape)
+
+    def shifted(self, x: np.ndarray, right: np.ndarray | int) -> np.ndarray:
+        """``x / 2**right``, rounded; where nothing came, that is nothing, whatever is kept."""
+        if not self.memory:
+            return shifted(x, right)
+        result, self.remainder = carried(x, right, self.remainder)
+        return result

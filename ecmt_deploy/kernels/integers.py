@@ -46,6 +46,14 @@ def shifted(x: Array, right: Array | int) -> Array:
     return ((x << np.maximum(-right, 0)) + ((np.int64(1) << amount) >> 1)) >> amount
 
 
+def carried(x: Array, right: Array | int, remainder: Array) -> tuple[Array, Array]:
+    """``shifted(x + remainder, right)``, and what this rounding leaves: -2**(right - 1) to 2**(right - 1) - 1, in units of
+    2**-right of the result; nothing where nothing is shifted to the right."""
+    total = x + remainder
+    result = shifted(total, right)
+    return result, np.where(np.asarray(right) > 0, total - (result << np.maximum(right, 0)), 0)
+
+
 def requantised(x: Array, multiplier: Array | int, shift: Array | int) -> Array:
     """``x * multiplier / 2**shift`` to the nearest integer, halves up."""
     return shifted(x * multiplier, shift)

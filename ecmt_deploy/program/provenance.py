@@ -7,9 +7,9 @@ import msgspec
 from ecmt_deploy.errors import ProgramError
 from ecmt_deploy.program.preprocessing import Preprocessing
 
-DIALECT_VERSION = 5
+DIALECT_VERSION = 6
 #: what older ones say otherwise: :mod:`ecmt_deploy.program.older`
-READ_VERSIONS = (2, 3, 4, 5)
+READ_VERSIONS = (2, 3, 4, 5, 6)
 #: key of the graph's metadata under which the provenance stands, as JSON
 PROVENANCE_KEY = "ecmt_deploy"
 

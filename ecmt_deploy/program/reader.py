@@ -51,17 +51,17 @@ def _graph(root: Tree) -> tuple[dict[str, nir.NIRNode], list[tuple[str, str]], P
     if kind != "NIRGraph":
         raise ProgramError(f"graph: type is {kind!r}, expected 'NIRGraph'")
     _only(root, "graph", {"type", "edges", "nodes", "metadata"})
-    provenance = _provenance(_text(_group(root, "metadata", "graph"), PROVENANCE_KEY, "graph metadata"))
+    provenance, version = _provenance(_text(_group(root, "metadata", "graph"), PROVENANCE_KEY, "graph metadata"))
     entries = _group(root, "nodes", "graph")
-    nodes = {name: _node(_group(entries, name, "graph"), name) for name in sorted(entries)}
+    nodes = {name: _node(_group(entries, name, "graph"), name, version) for name in sorted(entries)}
     edges = _strings(root, "edges", "graph")
     if edges.ndim != 2 or edges.shape[1] != 2:
         raise ProgramError(f"graph: edges has shape {edges.shape}, expected (edges, 2)")
     return nodes, [(a, b) for a, b in edges.tolist()], provenance
 
 
-def _provenance(content: str) -> Provenance:
-    """The provenance, strictly decoded."""
+def _provenance(content: str) -> tuple[Provenance, int]:
+    """The provenance, strictly decoded, and the version of the dialect that the file is written in."""
     with reading(ProgramError, "provenance: not readable", "convert again"):
         version = msgspec.json.decode(content, type=dict).get("dialect_version")
     if version not in READ_VERSIONS:
@@ -69,11 +69,11 @@ def _provenance(content: str) -> Provenance:
         raise ProgramError(f"dialect version is {version}, this tool reads {known}; use a matching version of ecmt-deploy")
     with reading(ProgramError, "provenance: not readable", "convert again"):
         found = msgspec.json.decode(content, type=Provenance)
-    return msgspec.structs.replace(found, dialect_version=DIALECT_VERSION)
+    return msgspec.structs.replace(found, dialect_version=DIALECT_VERSION), version
 
 
-def _node(group: Tree, name: str) -> nir.NIRNode:
-    """One node, by its declared fields."""
+def _node(group: Tree, name: str, version: int) -> nir.NIRNode:
+    """One node, by the fields that its version of the dialect declares."""
     where = f"node {name}"
     old = _text(group, "type", where)
     kind, group = older.modernised(old, group)
@@ -88,16 +88,17 @@ def _node(group: Tree, name: str) -> nir.NIRNode:
         del kinds["input_shape"]  # follows from the operand
     values = {field: _field(group, field, kind, where) for field, kind in kinds.items()}
     with reading(ProgramError, f"{where}: not a node", "write it again"):
-        return _build(cls, values, _format(cls, _group(group, "format", where), where) if integer else None)
+        return _build(cls, values, _format(cls, _group(group, "format", where), where, version) if integer else None)
 
 
-def _format(cls: type[ops.Op], group: Tree, where: str) -> ops.NumberFormat:
+def _format(cls: type[ops.Op], group: Tree, where: str, version: int) -> ops.NumberFormat:
     """The number format of an integer node."""
     form = cls.format_type
     if form is None:
         raise ProgramError(f"{where}: format is given, but the node has no integer form")
-    _only(group, where, set(form.fields))
-    return form(**{field: _field(group, field, kind, where) for field, kind in form.fields.items()})
+    fields = older.format_fields(form, version)
+    _only(group, where, set(fields))
+    return form(**{field: _field(group, field, kind, where) for field, kind in fields.items()})
 
 
 def _field(group: Tree, field: str, kind: str, where: str) -> Any:

@@ -16,11 +16,12 @@ import numpy as np
 from ecmt_deploy.chips import Figure, Hardware
 from ecmt_deploy.door import ChipLike, ProgramLike, as_chip, as_program, as_steps
 from ecmt_deploy.errors import ConfigError, ConversionError, HardwareError
-from ecmt_deploy.kernels.formats import exponent_for, multiplier_and_shift, multipliers_and_shifts, to_integers
+from ecmt_deploy.kernels.formats import exponent_for, requantisations, to_integers
 from ecmt_deploy.program import Program, QuantizationRecord, ops, verify
 from ecmt_deploy.program.functions.integer import Formats, IntegerForm
 from ecmt_deploy.program.graph import edges
 from ecmt_deploy.program.ops import Op
+from ecmt_deploy.program.ops.add import most_remainder_bits
 from ecmt_deploy.program.ops.linear import Synapses
 from ecmt_deploy.quantization.formats import HEADROOM, OPERAND_HEADROOM, exponents, stream_ranges
 from ecmt_deploy.quantization.neurons import integer_graded, integer_neuron, integer_synapses
@@ -74,6 +75,8 @@ class _Pass:
         self.ranges = stream_ranges(program)
         self.exponents = exponents(program, self.ranges, self.bits, min(self.payload, self.bits), record.timesteps)
         self.growth = record.timesteps if program.coding == "rate" else 1
+        #: streams of increments must not drift, however long they are; in rate coding all that came is averaged at every step
+        self.carries = program.coding == "differential"
         self.spikes: dict[str, _Spikes] = {}
 
     def run(self) -> Program:
@@ -149,28 +152,36 @@ class _Pass:
             )
         largest = self.ranges[name] * HEADROOM * self.growth if source in self.spikes else None
         widths = self.record.weight_bits, self.bits
-        return integer_synapses(node, units[0], live.any(axis=0), (sent.exponent, self.exponents[name]), widths, largest)
+        return integer_synapses(
+            node, units[0], live.any(axis=0), (sent.exponent, self.exponents[name]), widths, largest, self.carries
+        )
 
     @made.register
     def _(self, node: ops.BroadcastScale, name: str, sources: tuple[str, ...]) -> Op:
         ratio = np.ldexp(node.scale.astype(np.float64), self.exponents[sources[0]] - self.exponents[name])
-        multiplier, shift = multipliers_and_shifts(ratio)
-        return ops.BroadcastScale(multiplier, format=self.format(name, ops.Shifted, shift=shift))
+        multiplier, shift = requantisations(ratio)
+        return ops.BroadcastScale(multiplier, format=self.format(name, ops.Shifted, shift=shift, carries=self.carries))
 
     @made.register
     def _(self, node: ops.Add, name: str, sources: tuple[str, ...]) -> Op:
         found = np.array([self.exponents[source] for source in sources])
         if int(found.max()) - self.exponents[name] > 24:
             raise ConfigError(f"node {name}: its sum is {2.0**-24:.0e} of an operand or less; no format holds both")
-        return replace(node, format=self.format(name, ops.Aligned, operand_exponents=found))
+        changing = [e for e, source in zip(found, sources, strict=True) if not self._sent_once(source)]
+        # a constant that is sent once is rounded once: it needs no remainder, which costs a word of state per element
+        carries = self.carries and min(changing, default=self.exponents[name]) < self.exponents[name]
+        if carries and self.exponents[name] - int(found.min()) > (most := most_remainder_bits(len(found))):
+            raise ConfigError(f"node {name}: an operand is {2.0**-most:.0e} of its sum or less; no remainder holds both")
+        return replace(node, format=self.format(name, ops.Summed, operand_exponents=found, carries=carries))
 
     @made.register
     def _(self, node: ops.Mean, name: str, sources: tuple[str, ...]) -> Op:
         shape = self.program.shapes[sources[0]]
         size = int(np.prod([shape[int(axis)] for axis in node.axes]))
-        pair = multiplier_and_shift(2.0 ** (self.exponents[sources[0]] - self.exponents[name]) / size)
-        multiplier, shift = np.asarray(pair[0], np.int16), np.asarray(pair[1], np.int8)
-        return replace(node, format=self.format(name, ops.Requantised, multiplier=multiplier, shift=shift))
+        ratio = np.asarray(2.0 ** (self.exponents[sources[0]] - self.exponents[name]) / size)
+        multiplier, shift = requantisations(ratio)
+        fields = {"multiplier": multiplier, "shift": shift, "carries": self.carries}
+        return replace(node, format=self.format(name, ops.Requantised, **fields))
 
     @made.register
     def _(self, node: ops.Hold | ops.Readout, name: str, sources: tuple[str, ...]) -> Op:
@@ -204,6 +215,11 @@ class _Pass:
         shift = int(np.clip(-scale, -16, 62))
         format = self.format(name, ops.Multiplied, operand_bits=self.payload, shift=shift, **fields)
         return replace(node, **initials, format=format)
+
+    def _sent_once(self, source: str) -> bool:
+        """Whether a stream comes from nothing but constants that are sent at the first step."""
+        emitters = [self.program.nodes[name] for name in self.program.emitters[source]]
+        return all(node.role == "constant" and node.sends == "once" for node in emitters)
 
     def _sent(self, source: str) -> _Spikes:
         """What a stream means, spikes or not."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ecmt_deploy.errors import ConfigError
-from ecmt_deploy.kernels.formats import multipliers_and_shifts, to_integers
+from ecmt_deploy.kernels.formats import requantisations, to_integers
 from ecmt_deploy.kernels.integers import limit
 from ecmt_deploy.program import ops
 from ecmt_deploy.program.ops import Op
@@ -101,8 +101,9 @@ def _ratio(name: str, p: np.ndarray, m: np.ndarray, most: int) -> tuple[np.ndarr
 
 
 def integer_synapses(
-    node: Any, unit: np.ndarray, live: np.ndarray, exponents: tuple[int, int], widths: tuple[int, int], largest: float | None
-) -> Op:
+    node: Any, unit: np.ndarray, live: np.ndarray, exponents: tuple[int, int], widths: tuple[int, int], largest: float | None,
+    carries: bool,
+) -> Op:  # fmt: skip
     """A weight node with 8-bit weights, one scale per output.
 
     Parameters
@@ -113,6 +114,7 @@ def integer_synapses(
     exponents : of the operand and of the result
     widths : weight bits and state bits
     largest : range of the result with its headroom, where the operand spikes
+    carries : whether what rounding leaves is kept for the next step
     """
     (operand, result), (weight_bits, state_bits) = exponents, widths
     weight = node.weight.astype(np.float64)
@@ -127,10 +129,10 @@ def integer_synapses(
     if largest is not None:  # the sum saturates at the width of state: it must hold what the stream may
         scale = np.where(scale > 0, np.maximum(scale, largest / limit(state_bits)), 0)
     integers = np.rint(np.divide(folded, scale, out=np.zeros_like(folded), where=scale > 0))
-    multiplier, shift = multipliers_and_shifts(np.ldexp(scale.reshape(out), -result))
+    multiplier, shift = requantisations(np.ldexp(scale.reshape(out), -result))
     format = ops.Weighted(
-        weight_bits=weight_bits, multiplier=multiplier, shift=shift, exponent=result, state_bits=state_bits
-    )  # fmt: skip
+        weight_bits=weight_bits, multiplier=multiplier, shift=shift, carries=carries, exponent=result, state_bits=state_bits
+    )
     weights = integers.astype(np.int8 if weight_bits <= 8 else np.int16)
     if node.layer == "convolution":
         made: Op = replace(node, weight=weights, bias=np.zeros(out, np.int8), format=format)

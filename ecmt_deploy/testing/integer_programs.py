@@ -31,6 +31,8 @@ class Builder:
         #: of graded neurons alone, in some programs: all else is of a seed what it was before there were any
         self.graded = np.random.default_rng((seed, 1))
         self.graded_share = float(self.graded.choice([0.0, 0.5, 1.0]))
+        #: whether what rounding leaves is kept, in half of the programs, for the same reason
+        self.carries = bool(np.random.default_rng((seed, 2)).integers(2))
         self.coding = ("rate", "differential")[int(self.r.integers(2))]
         self.nodes: dict[str, nir.NIRNode] = {}
         self.edges: list[tuple[str, str]] = []
@@ -69,7 +71,8 @@ class Builder:
 
     def requantisation(self, shape: tuple[int, ...], shifts: tuple[int, int]) -> dict[str, Any]:
         multiplier = np.asarray(self.r.integers(2**14, 2**15, size=shape), np.int16)
-        return {"multiplier": multiplier, "shift": np.asarray(self.r.integers(*shifts, size=shape), np.int8)}
+        shift = np.asarray(self.r.integers(*shifts, size=shape), np.int8)
+        return {"multiplier": multiplier, "shift": shift, "carries": self.carries}
 
     def plain(self, exponent: int) -> ops.NumberFormat:
         return ops.NumberFormat(**self.format(exponent))
@@ -145,7 +148,8 @@ class Builder:
         shape = self.shape
         right = self.constant(int(self.r.integers(-18, -8)), shape, masked) if masked or self.r.random() < 0.5 else left
         found = np.array([self.exponents[left], self.exponents[right]])
-        node = ops.Add((left, right), format=ops.Aligned(operand_exponents=found, **self.format()))
+        format = ops.Summed(operand_exponents=found, carries=self.carries, **self.format())
+        node = ops.Add((left, right), format=format)
         self.add(node, left, right, shape=shape)
 
     def function(self, function: str | None = None) -> None:
@@ -203,8 +207,8 @@ class Builder:
 
     def scale(self) -> None:
         values = self.requantisation((self.shape[-1],), (12, 18))
-        scale = values["multiplier"] * self.r.choice([-1, 1], size=self.shape[-1]).astype(np.int16)
-        self.add(ops.BroadcastScale(scale, format=ops.Shifted(shift=values["shift"], **self.format())), self.stream)
+        scale = values.pop("multiplier") * self.r.choice([-1, 1], size=self.shape[-1]).astype(np.int16)
+        self.add(ops.BroadcastScale(scale, format=ops.Shifted(**values, **self.format())), self.stream)
 
     def mean(self) -> None:
         self.as_matrix()

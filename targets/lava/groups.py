@@ -1,9 +1,9 @@
 """Which nodes share a Lava process, and how streams reach them.
 
 A node with a memory (neuron, ECM, product, hold, readout) is a process of its own, and so are input and output. A node
-without one (weights, constants, sums, scales, means) joins the process of its consumer where it has only that one: its
-result then needs no message. Wiring is folded into whatever consumes it. So every group has one output, the last member's,
-and the graph of groups has no cycle.
+without one (weights, constants, sums, scales, means), or with none but the remainder of its rounding, joins the process of
+its consumer where it has only that one: its result then needs no message. Wiring is folded into whatever consumes it. So
+every group has one output, the last member's, and the graph of groups has no cycle.
 """
 
 from __future__ import annotations
@@ -111,8 +111,9 @@ def groups(program: Program) -> dict[str, Group]:
 
 
 def _joins(program: Program, name: str) -> bool:
-    """Whether a node has no memory of its own, so that it can share a process."""
-    return program.nodes[name].role not in ("input", "output") and not program.state(name)
+    """Whether a node has no memory of its own besides the remainder of its rounding, so that it can share a process."""
+    node = program.nodes[name]
+    return node.role not in ("input", "output") and not node.kernel.memory
 
 
 def _wire(program: Program, source: str) -> Wire:

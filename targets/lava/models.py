@@ -25,13 +25,17 @@ def model_class(
     ----------
     body : what the model does, a subclass of ``PyLoihiProcessModel``
     inputs, output, state : names of the process's ports and variables
-    dtype : of its messages and variables: with integers it is tagged ``fixed_pt``, otherwise ``floating_pt``
+    dtype : of its messages and variables: with integers it is tagged ``fixed_pt``, otherwise ``floating_pt``. Integer
+        variables have 64 bits, for what rounding leaves is as wide as the shift
     """
     fixed = np.dtype(dtype).kind == "i"
     attributes: dict[str, Any] = {
         **{port: LavaPyType(PyInPort.VEC_DENSE, dtype) for port in inputs},
         output: LavaPyType(PyOutPort.VEC_DENSE, dtype),
-        **{variable: LavaPyType(np.ndarray, dtype, precision=24 if fixed else None) for variable in state},
+        **{
+            variable: LavaPyType(np.ndarray, np.int64 if fixed else dtype, precision=24 if fixed else None)
+            for variable in state
+        },
         "__module__": process.__module__,  # Lava looks for models beside the process
         "__doc__": f"{'Integer' if fixed else 'Floating-point'} model of :class:`{process.__name__}`.",
     }

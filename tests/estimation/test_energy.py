@@ -31,6 +31,7 @@ from ecmt_deploy.runs.directory import load_run, save_run
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.testing.handmade import images
 from tests.support import two_layers
+from tests.support.rounding import rounding_each
 from tests.support.runs import record
 from tests.support.two_layers import figure, near
 
@@ -201,6 +202,22 @@ def test_integer_programs_have_their_own_widths(all_programs):
     assert {"qkv", "matmul", "fc1", "head"} <= set(result.memory.rows)
     dense, qkv = run.activity["qkv"].dense_macs, program.nodes["qkv"]
     assert result.memory.rows["qkv"].ann_pj["weight_memory"] == pytest.approx(dense * 10 * qkv.format.weight_bits / 64)
+
+
+def test_remainders_of_rounding_are_read_and_written_at_every_step(all_programs):
+    from ecmt_deploy.quantization import quantize
+
+    program, chip = quantize(all_programs["transformer, accurate"]), chips.hardware("horowitz45")
+    activity = simulate(program, images(1), "reference", 2, precision="fixed").activity
+    carried, alone = (memory_view(activity, made, chip).rows for made in (program, rounding_each(program)))
+    for name, row in carried.items():
+        bits, outputs = program.nodes[name].format.remainder_bits, np.prod(program.shapes[name])
+        accesses = 0 if name in program.encoding else 2 * 2 * outputs  # two steps, read and written
+        extra = accesses * access_pj(chip.memory, outputs * bits / 8, bits)
+        more = {part: pj - alone[name].snn_pj[part] for part, pj in row.snn_pj.items()}
+        assert more.pop("state_memory", 0.0) == pytest.approx(extra)
+        assert not any(more.values())
+    assert carried["qkv"].fixed_pj > alone["qkv"].fixed_pj
 
 
 # --- sums -------------------------------------------------------------------------------------------------------------

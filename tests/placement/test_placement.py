@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from functools import cache
 from itertools import pairwise
-from math import prod
+from math import ceil, prod
 
 import nir
 import numpy as np
@@ -25,6 +25,7 @@ from ecmt_deploy.quantization import quantize
 from ecmt_deploy.testing import integer_program
 from ecmt_deploy.testing.handmade import every_node, neuron
 from ecmt_deploy.testing.handmade import program as verified
+from tests.support.rounding import rounding_each
 
 WHERE = {"source": ("self",), "method": "assumed", "grade": "C"}
 
@@ -404,6 +405,18 @@ def test_an_integer_program_wider_than_the_chip(all_programs):
     float_program = place(all_programs["transformer, accurate"], chip(SHARING, weight_bits=4))
     assert placed.unit_of("fc1").use["synaptic_memory_bytes"].used == 12 * 24
     assert float_program.unit_of("fc1").use["synaptic_memory_bytes"].used == 12 * 24 / 2
+
+
+def test_remainders_of_rounding_are_words_of_state(all_programs):
+    program = quantize(all_programs["transformer, accurate"], "loihi2")
+    room = chip(SHARING, state_memory_bytes_per_core=10**6, graded_payload_bits=16)
+    carried, alone = place(program, room), place(rounding_each(program), room)
+    kept = {name: ceil(node.format.remainder_bits / 24) for name, node in program.nodes.items() if node.format is not None}
+    for unit in carried.units:
+        more = unit.use["state_memory_bytes"].used - alone.unit_of(unit.name).use["state_memory_bytes"].used
+        assert unit.cores == 1
+        assert more == sum(3 * kept.get(name, 0) * prod(program.shapes[name]) for name in unit.nodes)
+    assert sum(kept.values()) > 10
 
 
 def test_unknown_widths_are_assumed_and_said():

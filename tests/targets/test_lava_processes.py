@@ -309,7 +309,7 @@ def test_a_process_for_a_node_of_a_program(all_programs):
         ("ECM", "softmax", "ECMSoftmax", ["a_in"], "a_out", "accumulator"),
         ("ECM", "layer_norm", "ECMLayerNorm", ["a_in"], "a_out", "previous"),
         ("ECM", "gelu", "ECMGELU", ["a_in"], "a_out", "accumulator"),
-        ("LastAxisLinear", None, "TokenLinear", ["s_in"], "a_out", None),
+        ("LastAxisLinear", None, "TokenLinear", ["s_in"], "a_out", "remainder"),
         ("ECMProduct", None, "ECMProduct", ["left_in", "right_in"], "a_out", "accumulator_left"),
     ],
 )
@@ -337,13 +337,15 @@ def test_fixed_models_equal_the_integer_kernels(kind, function, process, ports, 
         RingBuffer(data=np.moveaxis(values, 0, -1)).s_out.connect(getattr(tested, port))
     output, state = Monitor(), Monitor()
     output.probe(getattr(tested, out), 4)
-    if variable:
-        state.probe(getattr(tested, variable), 4)
+    state.probe(getattr(tested, variable), 4)
     tested.run(RunSteps(4), Loihi2SimCfg(select_tag="fixed_pt"))
-    sent = output.get_data()[tested.name][out]
+    sent, kept = output.get_data()[tested.name][out], state.get_data()[tested.name][variable]
     tested.stop()
+    place = list(made.state(name)).index(variable)
     running = kernel(made.nodes[name], tested.proc_params["site"], np.dtype(np.int64))
     for t in range(4):
         operands = [Stream(values[t].astype(np.int64), np.ones(values[t].shape, bool)) for values in x]
         np.testing.assert_array_equal(sent[t], running.step(t + 1, *operands).value)
+        np.testing.assert_array_equal(kept[t], running.remembered()[place])
     assert sent.any()
+    assert kept.any()

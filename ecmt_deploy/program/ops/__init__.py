@@ -8,7 +8,7 @@ meaning of every node for those who write another reader.
 from importlib import import_module
 from pkgutil import iter_modules
 
-from ecmt_deploy.program.ops.add import Add
+from ecmt_deploy.program.ops.add import Add, Summed
 from ecmt_deploy.program.ops.base import (
     CODINGS,
     NOTHING,
@@ -27,7 +27,7 @@ from ecmt_deploy.program.ops.convolution import Conv1d, Conv2d, convolution
 from ecmt_deploy.program.ops.corrected_linear import CorrectedLinear
 from ecmt_deploy.program.ops.ecm import ECM
 from ecmt_deploy.program.ops.expand import Expand
-from ecmt_deploy.program.ops.format import Aligned, NumberFormat, Requantised, Weighted
+from ecmt_deploy.program.ops.format import Aligned, NumberFormat, Requantised, Shifted, Weighted
 from ecmt_deploy.program.ops.graded import Graded
 from ecmt_deploy.program.ops.hold import Hold
 from ecmt_deploy.program.ops.input import Input
@@ -40,7 +40,7 @@ from ecmt_deploy.program.ops.permute import Permute
 from ecmt_deploy.program.ops.product import PRODUCTS, ECMProduct, Multiplied
 from ecmt_deploy.program.ops.readout import Readout
 from ecmt_deploy.program.ops.reshape import Reshape
-from ecmt_deploy.program.ops.scale import BroadcastScale, Scale, Shifted
+from ecmt_deploy.program.ops.scale import BroadcastScale, Scale
 from ecmt_deploy.program.ops.slice import Slice
 from ecmt_deploy.program.ops.take import Take
 
@@ -52,6 +52,6 @@ __all__ = [
     "BroadcastScale", "Concat", "Constant", "Conv1d", "Conv2d", "CorrectedLinear", "ECMProduct", "Expand", "Graded", "Hold",
     "Input",
     "LastAxisLinear", "Linear", "Mean", "MissingTraitError", "MultiThreshold", "Multiplied", "NumberFormat", "Op", "Output",
-    "Pad", "Payload", "Permute", "Readout", "Requantised", "Reshape", "Scale", "ShapeError", "Shifted", "Slice", "Take",
-    "Weighted", "Work", "convolution", "register", "thresholds",
+    "Pad", "Payload", "Permute", "Readout", "Requantised", "Reshape", "Scale", "ShapeError", "Shifted", "Slice",
+    "Summed", "Take", "Weighted", "Work", "convolution", "register", "thresholds",
 ]  # fmt: skip

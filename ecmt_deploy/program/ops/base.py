@@ -174,7 +174,9 @@ class Op(nir.NIRNode):
 
     def state(self, shape: Shape, *operands: Shape) -> dict[str, Shape]:
         """Shape of all that it remembers from step to step, by name."""
-        return missing(self, "state", "shape of all that it remembers") if self.kernel.memory else {}
+        if self.kernel.memory:
+            missing(self, "state", "shape of all that it remembers")
+        return {"remainder": shape} if self.format is not None and self.format.remainder_bits else {}
 
     @property
     def standard(self) -> bool:
@@ -217,7 +219,10 @@ class Op(nir.NIRNode):
 
     def words(self, shape: Shape, *operands: Shape) -> int:
         """Words that it remembers for one element of its stream."""
-        return sum(ceil(prod(kept) / prod(shape)) for kept in self.state(shape, *operands).values())
+        form = self.format
+        wide = {} if form is None else {"remainder": ceil(form.remainder_bits / form.state_bits)}
+        kept = self.state(shape, *operands).items()
+        return sum(ceil(prod(size) / prod(shape)) * wide.get(name, 1) for name, size in kept)
 
     @property
     def spikes_per_element(self) -> int:

@@ -34,6 +34,11 @@ class NumberFormat:
     #: kinds of its fields, as those of an op
     fields: ClassVar[Mapping[str, str]] = {"exponent": "int", "state_bits": "int"}
 
+    @property
+    def remainder_bits(self) -> int:
+        """Width of what the node keeps, per element, of the rounding of the step before; 0 where it keeps nothing."""
+        return 0
+
     def check(self, require: Callable[[bool, str, object, str], None]) -> None:
         """Rules of its own fields."""
         require(2 <= self.state_bits <= 32, "state_bits", self.state_bits, "2 to 32")
@@ -41,13 +46,32 @@ class NumberFormat:
 
 
 @dataclass(eq=False, kw_only=True)
-class Requantised(NumberFormat):
+class Shifted(NumberFormat):
+    """Of a node that ends with a right shift, rounded: of one multiplied by integers of 16 bits, of the same shape.
+
+    Attributes
+    ----------
+    carries : whether what rounding leaves joins what is rounded at the next step. Otherwise each step is rounded by itself, and
+        the sum of what was sent drifts away from what it is the sum of
+    """
+
+    shift: np.ndarray
+    carries: bool = False
+
+    fields: ClassVar[Mapping[str, str]] = {"shift": "integers", "carries": "bool", **NumberFormat.fields}
+
+    @property
+    def remainder_bits(self) -> int:
+        return max(0, int(np.max(self.shift, initial=0))) if self.carries else 0
+
+
+@dataclass(eq=False, kw_only=True)
+class Requantised(Shifted):
     """Of a node that ends with ``(a * multiplier) >> shift``, rounded, to reach the exponent of its stream."""
 
     multiplier: np.ndarray
-    shift: np.ndarray
 
-    fields: ClassVar[Mapping[str, str]] = {"multiplier": "integers", "shift": "integers", **NumberFormat.fields}
+    fields: ClassVar[Mapping[str, str]] = {"multiplier": "integers", **Shifted.fields}
 
     def check(self, require: Callable[[bool, str, object, str], None]) -> None:
         super().check(require)

@@ -10,8 +10,8 @@ import nir
 import numpy as np
 
 from ecmt_deploy.kernels.base import Kernel, Site, cast
-from ecmt_deploy.kernels.integer import Integer
-from ecmt_deploy.kernels.integers import EXACT_BITS, MULTIPLIER_BITS, limit, minus_infinity, requantised, within
+from ecmt_deploy.kernels.integer import Rounding
+from ecmt_deploy.kernels.integers import EXACT_BITS, MULTIPLIER_BITS, limit, minus_infinity, within
 from ecmt_deploy.kernels.streams import Stream
 from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, finite, fits, register
 from ecmt_deploy.program.ops.format import Weighted
@@ -52,7 +52,7 @@ class LinearKernel(SynapseKernel):
         return Stream(x.value @ self.weight.T, changed)
 
 
-class IntegerSynapses(Integer):
+class IntegerSynapses(Rounding):
     """Mixed before a float kernel of synapses, which does the sums: in double precision, exact below 2**53; then one
     requantisation and one saturation."""
 
@@ -71,7 +71,7 @@ class IntegerSynapses(Integer):
         exact = total.astype(np.int64)
         if self.site.spiking[0]:
             exact = self.saturated(exact)
-        return Stream(self.saturated(requantised(exact, self.multiplier, self.shift)), changed)
+        return Stream(self.saturated(self.shifted(exact * self.multiplier, self.shift)), changed)
 
 
 class IntegerLinearKernel(IntegerSynapses, LinearKernel):

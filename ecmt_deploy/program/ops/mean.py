@@ -8,8 +8,7 @@ from math import prod
 import numpy as np
 
 from ecmt_deploy.kernels.base import Kernel
-from ecmt_deploy.kernels.integer import Integer
-from ecmt_deploy.kernels.integers import requantised
+from ecmt_deploy.kernels.integer import Rounding
 from ecmt_deploy.kernels.streams import Stream, rows
 from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, fits, register
 from ecmt_deploy.program.ops.format import Requantised
@@ -33,13 +32,13 @@ class MeanKernel(Kernel):
         return np.asarray(x.mean(axis=axes, keepdims=keepdims))
 
 
-class IntegerMeanKernel(Integer, MeanKernel):
+class IntegerMeanKernel(Rounding, MeanKernel):
     """An exact sum, requantised."""
 
     def average(self, x: np.ndarray, axes: tuple[int, ...], keepdims: bool) -> np.ndarray:
         total = x.sum(axis=axes, keepdims=keepdims)
         multiplier, shift = (np.asarray(a, np.int64) for a in (self.node.format.multiplier, self.node.format.shift))
-        return self.saturated(np.asarray(requantised(total, multiplier, shift)))
+        return self.saturated(np.asarray(self.shifted(total * multiplier, shift)))
 
 
 @register

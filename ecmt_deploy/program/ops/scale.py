@@ -10,11 +10,10 @@ import nir
 import numpy as np
 
 from ecmt_deploy.kernels.base import Kernel, Site, cast
-from ecmt_deploy.kernels.integer import Integer
-from ecmt_deploy.kernels.integers import requantised
+from ecmt_deploy.kernels.integer import Rounding
 from ecmt_deploy.kernels.streams import Stream
 from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, broadcasts, finite, fits, register
-from ecmt_deploy.program.ops.format import NumberFormat, require_requantisation
+from ecmt_deploy.program.ops.format import Shifted, require_requantisation
 
 
 class ScaleKernel(Kernel):
@@ -36,20 +35,11 @@ class ScaleKernel(Kernel):
         return x * self.scale
 
 
-class IntegerScaleKernel(Integer, ScaleKernel):
+class IntegerScaleKernel(Rounding, ScaleKernel):
     """One multiplier and shift per element, broadcast."""
 
     def scaled(self, x: np.ndarray) -> np.ndarray:
-        return self.saturated(requantised(x, self.scale, np.asarray(self.node.format.shift, np.int64)))
-
-
-@dataclass(eq=False, kw_only=True)
-class Shifted(NumberFormat):
-    """Of a scale, whose integers are multipliers of 16 bits: the right shift that follows, broadcast as they are."""
-
-    shift: np.ndarray
-
-    fields = {"shift": "integers", **NumberFormat.fields}
+        return self.saturated(self.shifted(x * self.scale, np.asarray(self.node.format.shift, np.int64)))
 
 
 @register

@@ -29,9 +29,12 @@ from ..models import model_class
 
 
 def state_of(group: Group) -> dict[str, tuple[int, ...]]:
-    """State variables of a group, with their shapes: the memory of its last member, which alone has one."""
-    last = group.members[-1]
-    kept: dict[str, tuple[int, ...]] = last.node.state(last.site.shape, *last.site.operand_shapes)
+    """State variables of a group, with their shapes, member by member: those of the last have the names that the node gives
+    them, those of another (the remainder of its rounding) its number behind them."""
+    kept, last = {}, len(group.members) - 1
+    for i, member in enumerate(group.members):
+        for variable, shape in member.node.state(member.site.shape, *member.site.operand_shapes).items():
+            kept[variable if i == last else f"{variable}_{i}"] = shape
     return kept
 
 
@@ -88,7 +91,7 @@ class GroupProcess(AbstractProcess):
     index : number of the group, its place in ``plan.steps``
     plan : what the network shares
 
-    Ports ``in_0``, ``in_1``, .. and ``s_out``; variables are the state of the member that has one.
+    Ports ``in_0``, ``in_1``, .. and ``s_out``; variables are the state of its members.
     """
 
     model: ClassVar[type[GroupModel]]
@@ -145,7 +148,8 @@ class GroupModel(PyLoihiProcessModel):
         if self.group.members[-1].node.role == "output":
             plan.readouts[elapsed] = streams[name].value.ravel()
         self.s_out.send(pack(streams[name], name in plan.spikes, message_dtype(plan.dtype)))
-        for variable, value in zip(state_of(self.group), self.kernels[-1].remembered(), strict=True):
+        remembered = (part for running in self.kernels for part in running.remembered())
+        for variable, value in zip(state_of(self.group), remembered, strict=True):
             setattr(self, variable, np.atleast_1d(value))
         plan.steps[self.index] = elapsed + 1
 

@@ -26,7 +26,8 @@ Shape = tuple[int, ...] | int
 class NodeProcess(AbstractProcess):
     """A node of the dialect as a process; base of the others.
 
-    Its variables are the state of the node, under the names that the node gives it.
+    Its variables are the state of the node, under the names that the node gives it; what a node of the kind may keep and this
+    one does not is zero.
 
     Parameters
     ----------
@@ -58,8 +59,9 @@ class NodeProcess(AbstractProcess):
         for port, size in zip(self.inputs, sizes, strict=True):
             setattr(self, port, InPort(shape=size))
         setattr(self, self.output, OutPort(shape=site.shape))
-        for variable, size in node.state(site.shape, *sizes).items():
-            setattr(self, variable, Var(shape=size, init=0))
+        kept = node.state(site.shape, *sizes)
+        for variable in self.state:
+            setattr(self, variable, Var(shape=kept.get(variable, site.shape), init=0))
 
     @classmethod
     def from_node(cls, node: Op, *shapes: Shape, **keywords: Any) -> "NodeProcess":
@@ -91,7 +93,9 @@ class NodeModel(PyLoihiProcessModel):
             raise ValueError(
                 f"{proc_params['name']}: {kinds[0]} runs with select_tag {kinds[1]!r} only; quantise the program for the other"
             )
-        self.kernel = kernel(node, proc_params["site"], np.dtype(np.int64 if integer else self.dtype))
+        site = proc_params["site"]
+        self.kernel = kernel(node, site, np.dtype(np.int64 if integer else self.dtype))
+        self.kept = tuple(node.state(site.shape, *site.operand_shapes))
         self.interval: int | None = proc_params["reset_interval"]
 
     def run_spk(self) -> None:
@@ -105,7 +109,7 @@ class NodeModel(PyLoihiProcessModel):
         streams = [Stream(x, x != 0 if spikes else np.ones(x.shape, bool)) for x in received]
         sent = self.kernel.step(step + 1, *streams).value
         getattr(self, self.process.output).send(sent.astype(self.dtype, copy=False))
-        for variable, value in zip(self.process.state, self.kernel.remembered(), strict=True):
+        for variable, value in zip(self.kept, self.kernel.remembered(), strict=True):
             setattr(self, variable, value)
 
 

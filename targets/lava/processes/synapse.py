@@ -24,9 +24,11 @@ class TokenLinear(NodeProcess):
     ----------
     s_in : InPort of (*tokens, in)
     a_out : OutPort of (*tokens, out)
+    remainder : Var of (*tokens, out); what the rounding of an integer node that carries leaves for the next step, in units of
+        2**-shift of its last place. Any other node rounds nothing or keeps nothing, and it is zero
     """
 
-    inputs, takes_spikes = ("s_in",), True
+    inputs, state, takes_spikes = ("s_in",), ("remainder",), True
 
     def __init__(self, *, weights: Any, tokens: Shape = (), **keywords: Any) -> None:
         weights = np.asarray(weights, np.float64)
