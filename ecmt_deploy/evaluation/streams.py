@@ -43,6 +43,8 @@ class Fidelity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         clips is less sure than it says
     error : RMS distance from the network's answer over the RMS distance of that from its mean; ``None`` where that is zero
     errors : the same in every frame, over the same spread: their RMS is ``error``
+    relative_error : RMS distance from the network's answer over the RMS norm of that: where nothing but noise changes, this
+        says whether the answer stays; ``None`` where that is zero
     """
 
     frames: int
@@ -51,6 +53,7 @@ class Fidelity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     agreement_interval: tuple[float, float] | None
     error: float | None
     errors: tuple[float, ...] | None
+    relative_error: float | None
 
 
 def fidelity(answers: np.ndarray, reference: np.ndarray) -> Fidelity:
@@ -77,13 +80,15 @@ def fidelity(answers: np.ndarray, reference: np.ndarray) -> Fidelity:
     frames = r.size // r.shape[-1]
     agreement = float((a.argmax(axis=-1) == r.argmax(axis=-1)).mean()) if r.shape[-1] > 1 else None
     same = None if agreement is None else interval(agreement, frames)
+    norm = np.linalg.norm(r)
+    relative = float(np.sqrt(apart.sum()) / norm) if norm else None
     if np.abs(spread).max() <= ROUNDINGS * np.finfo(_floating(reference)).eps * np.abs(r).max():
-        return Fidelity(frames, None, agreement, same, None, None)
+        return Fidelity(frames, None, agreement, same, None, None, relative)
     norms = np.linalg.norm(own) * np.linalg.norm(spread)
     total = np.square(spread).sum()
     errors = np.sqrt(apart.reshape(len(r), -1).sum(axis=-1) * len(r) / total)
     cosine = float((own * spread).sum() / norms) if norms else None
-    return Fidelity(frames, cosine, agreement, same, float(np.sqrt(apart.sum() / total)), tuple(errors.tolist()))
+    return Fidelity(frames, cosine, agreement, same, float(np.sqrt(apart.sum() / total)), tuple(errors.tolist()), relative)
 
 
 def _floating(array: np.ndarray) -> np.dtype:

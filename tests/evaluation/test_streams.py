@@ -42,6 +42,7 @@ def test_is_what_the_formulas_say(seed, frames, clips, classes):
     assert found.agreement == pytest.approx(same / (frames * clips))
     assert found.agreement_interval == interval(found.agreement, found.frames)
     assert np.sqrt(np.mean(np.square(found.errors))) == pytest.approx(found.error)
+    assert found.relative_error == pytest.approx(math.sqrt(apart / sum(r @ r for r in reference.reshape(-1, classes))))
     assert np.argmax(found.errors) == np.square(answers - reference).sum(axis=(1, 2)).argmax()
 
 
@@ -76,6 +77,8 @@ def test_is_unknown_where_the_network_does_not_vary(seed, dtype):
             found = fidelity(answers, reference)
             assert (found.cosine, found.error, found.errors) == (None, None, None)
             assert found.agreement is not None
+            assert (found.relative_error == 0) == (answers is reference)
+    assert fidelity(0 * still, 0 * still).relative_error is None
 
 
 def test_is_unknown_where_answers_lie_on_the_mean():
