@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ecmt_deploy.verbs.runs import energy as energy
     from ecmt_deploy.verbs.runs import report as report
     from ecmt_deploy.verbs.runs import sweep as sweep
+    from ecmt_deploy.verbs.streams import stream as stream
 
     class _Chips(types.ModuleType):
         def __call__(self) -> list[str]: ...
@@ -64,6 +65,7 @@ _PUBLIC = {
     "quantize": "verbs.program",
     "read": "program",
     "simulate": "verbs.evaluation",
+    "stream": "verbs.streams",
     "sweep": "verbs.runs",
     "trace": "verbs.program",
 }

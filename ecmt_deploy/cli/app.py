@@ -22,6 +22,10 @@ VERBS = {
     ),
     "trace": ("program", "Measure the error of every node against the analog model, and its spike rate, at every time step."),
     "simulate": ("simulate", "Run a program on a target and write its outputs and counts to a run directory."),
+    "stream": (
+        "stream",
+        "Run the frames of a clip through a program whose state is kept, and say for each what it shows and what it costs.",
+    ),
     "quantize": (
         "program",
         "Write the integer program of a program: weights, membranes and functions in the chip's fixed point.",

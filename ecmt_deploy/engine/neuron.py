@@ -43,6 +43,8 @@ class Spiking(TorchOp):
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> None:
         (x,) = signals
+        if chunk.run.watch_events is not None and signal.events is not None:
+            chunk.run.watch_events(self.name, signal.events)
         fired, rows = signal.event_count(chunk), x.rows(chunk, self.operand_spikes[0])
         tally = self.own(chunk).tally
         tally.add(fired, spikes=1, messages=1)

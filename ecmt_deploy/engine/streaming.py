@@ -96,8 +96,11 @@ class Stream:
         return outputs[:, 0] if alone else outputs
 
     @torch.no_grad()
-    def advance(self, frame: Sent, observe: Observer | None = None) -> Tensor:
-        """As :meth:`push_steps`, behind the gate."""
+    def advance(self, frame: Sent, observe: Observer | None = None, watch_events: Observer | None = None) -> Tensor:
+        """As :meth:`push_steps`, behind the gate.
+
+        ``watch_events`` : called with the name of every neuron and the events of each of its rows (S, B, ..., 1)
+        """
         if self._closed:
             raise ConfigError("the stream is closed; push frames inside its `with` block, or open another")
         streams = len(frame.held)
@@ -107,7 +110,7 @@ class Stream:
         model.require_range()
         if self._run is None or frame.begins:
             self._run, self._step = model.context(streaming=True), 1
-        self._run.watch_streams = observe
+        self._run.watch_streams, self._run.watch_events = observe, watch_events
         x, changed = torch.from_numpy(frame.held).to(model.like), torch.from_numpy(frame.sent).to(model.device)
         outputs = model.runner.frame(x, changed, self._step, self.steps, self._run)
         counts, begun = self._run.counts(), self._step == 1

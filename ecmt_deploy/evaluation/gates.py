@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecmt_deploy.conversion.calibration.tools.allocation import fan_outs
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.evaluation.streams import require_clip
@@ -78,7 +77,7 @@ def calibrated(model: SpikingModel, frames: Tensor, tuned: bool = True) -> dict[
 
 def _tuned(program: Program, seen: Mapping[str, Seen]) -> dict[str, Tensor]:
     """sqrt(f / S) of every vector, in a unit in which the median of operands has its spread on average."""
-    fans, minded = fan_outs(program), {name: found.sensitivity for name, found in seen.items()}
+    fans, minded = program.fan_outs, {name: found.sensitivity for name, found in seen.items()}
     least = LEAST_SENSITIVITY * max((float(s.max()) for s in minded.values()), default=0.0) or 1.0
     zones = {name: (fans[name] / s.clamp_min(least)).sqrt() for name, s in minded.items()}
     typical = [found.spread / (fans[name] / max(float(minded[name].mean()), least)) ** 0.5

@@ -157,6 +157,8 @@ def contradiction(record: RunRecord, program: Program) -> str | None:
         return f"precision is {record.precision!r}, but the program is {'an integer' if program.integer else 'a float'} program"
     for name in ("accuracy", "agreement"):
         shares = getattr(record, name)
+        if record.clip is not None and not shares:
+            continue
         if shares is not None and not (len(shares) == steps and _shares(shares, n)):
             return f"{name} is {_short(shares)}, expected a share of {n} samples for each of {steps} steps"
     if record.analog_accuracy is not None and not _shares([record.analog_accuracy], n):

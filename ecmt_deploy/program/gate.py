@@ -12,7 +12,7 @@ import numpy as np
 
 from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.program.graph import Program
-from ecmt_deploy.program.ops.convolution import convolution
+from ecmt_deploy.program.patches import patches
 
 
 def require_differential(program: Program) -> None:
@@ -30,47 +30,6 @@ def default_gate(program: Program) -> float:
     return float((program.provenance.config or {}).get("gate") or 0.0)
 
 
-def patches(program: Program) -> np.ndarray:
-    """Number of the patch that every element of the input belongs to, of the input's shape.
-
-    A patch is what whoever takes the image reads at once: of a convolution a tile as large as its kernel, in all channels, of
-    anything else a row. Elements that nobody reads are a patch of their own.
-    """
-    shape = program.input_shape
-    #: by node on the way of the image: 1 + which element of the input stands there, 0 for what is none
-    places = {program.input_name: 1 + np.arange(int(np.prod(shape)), dtype=np.int64).reshape(shape)}
-    numbers = np.full(places[program.input_name].size + 1, -1, np.int64)
-    for name, sources in program.operands.items():
-        node, image = program.nodes[name], [source for source in sources if source in places]
-        if not image:
-            continue
-        if node.role == "movement":
-            nothing = {source: np.zeros(program.shapes[source], np.int64) for source in sources}
-            places[name] = node.rewire(*({**nothing, **places}[source] for source in sources))
-        elif node.passes_image and node.role != "output":
-            places[name] = np.broadcast_to(places[image[0]], program.shapes[name])
-        else:
-            for source in image:
-                found, where = _tiles(node, places[source].shape), places[source]
-                new = (where > 0) & (numbers[where] < 0)
-                numbers[where[new]] = found[new] + numbers.max() + 1
-    numbers[numbers < 0] = numbers.max() + 1
-    return np.unique(numbers[1:], return_inverse=True)[1].reshape(shape)
-
-
-def _tiles(node: object, shape: tuple[int, ...]) -> np.ndarray:
-    """Number of the tile of every element of an operand."""
-    if getattr(node, "layer", None) != "convolution":
-        rows = np.arange(int(np.prod(shape[:-1])), dtype=np.int64).reshape(*shape[:-1], 1) if shape else np.zeros((), np.int64)
-        return np.broadcast_to(rows, shape)
-    padding, kernel = convolution(node)["padding"], node.weight.shape[2:]  # type: ignore[attr-defined]
-    number = np.zeros(shape[1:], np.int64)
-    for axis, (size, before, width) in enumerate(zip(shape[1:], padding, kernel, strict=True)):
-        along = (np.arange(size) + before) // width
-        number = number * (along.max() + 1) + along.reshape(-1, *[1] * (len(shape) - 2 - axis))
-    return np.broadcast_to(number, shape)
-
-
 #: of the patches, more than this are sent behind a cut
 MOST = 0.5
 
@@ -83,11 +42,13 @@ class Sent(NamedTuple):
     held : (B, *input_shape), what the receiver holds: of every patch the latest that was sent
     sent : (B, *input_shape) bool, what of it is sent with this frame; elsewhere it is what it was
     begins : whether the streams begin with it: the first frame, and one behind a cut
+    share : share of the patches that are sent
     """
 
     held: np.ndarray
     sent: np.ndarray
     begins: bool
+    share: float = 1.0
 
 
 class Gate:
@@ -153,7 +114,7 @@ class Gate:
             return self.send(frames)
         sent = patches_sent[:, self.numbers].reshape(frames.shape)
         self.held = np.where(sent, frames, self.held)
-        return Sent(self.held, sent, False)
+        return Sent(self.held, sent, False, float(patches_sent.mean()))
 
     def _unlike(self, frames: np.ndarray, squares: np.ndarray) -> np.ndarray:
         """Of every stream, whether the frame is further from what is held than from its own mean."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import prod
 
 import nir
 import numpy as np
@@ -131,6 +132,19 @@ class Program:
     def state(self, name: str) -> dict[str, tuple[int, ...]]:
         """Shape of all that node ``name`` remembers from step to step, by name."""
         return self.nodes[name].state(self.shapes[name], *(self.shapes[source] for source in self.operands[name]))
+
+    @cached_property
+    def fan_outs(self) -> Mapping[str, float]:
+        """Synaptic events that one spike causes, on average over the elements of each neuron node (padding excluded)."""
+        events = dict.fromkeys(self.nodes, 0.0)  # of an event at every element of the node's stream
+        for name, sources in reversed(list(self.operands.items())):
+            for source in sources:
+                if self.nodes[name].role in ("synapse", "product"):
+                    events[source] += self.work(name).dense_macs
+                elif self.nodes[name].role == "movement":
+                    total = sum(prod(self.shapes[s]) for s in sources)
+                    events[source] += events[name] * prod(self.shapes[source]) / total
+        return {name: events[name] / prod(self.shapes[name]) for name in self.neurons}
 
     def require_range(self, dtype: np.dtype) -> None:
         """Refuse to run in a dtype in which a neuron's levels are no normal numbers, which float64 programs may have.

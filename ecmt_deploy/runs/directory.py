@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 import numpy as np
@@ -19,11 +21,14 @@ from ecmt_deploy.files import read_json, require_parent, sha256
 from ecmt_deploy.program import Program, read, write
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.program.audit import contradiction, impossible
+from ecmt_deploy.runs.frames import FrameRow, FrameTable, read_film
 from ecmt_deploy.runs.record import RunRecord
 from ecmt_deploy.simulation.probes import load_probes, parse_probes, probe_shape, save_probes
 from ecmt_deploy.simulation.target import Probe, Run
 
 RECORD, ACTIVITY, OUTPUTS, PROGRAM, PROBES = "run.json", "activity.json", "outputs.npy", "program.nir", "probes.h5"
+#: of a stream: a row for every frame, as JSON and CSV, and pictures of some
+FRAMES, FRAMES_CSV, FILM = "frames.json", "frames.csv", "film.npz"
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,41 @@ class StoredRun:
                 raise RunError(f"{path}: {probe} holds other spikes than the {spikes:,} that were counted; simulate again")
         return series
 
+    def frames(self) -> list[FrameRow]:
+        """A row for every frame of a stream.
+
+        Raises
+        ------
+        RunError
+            if this is no run of a stream, or the file is missing, damaged, or of another run.
+        """
+        if self.record.clip is None:
+            raise RunError(f"{self.path}: is no run of a stream; `ecmt-deploy stream ... --out DIR` makes one")
+        path = self.path / FRAMES
+        _require_file(path)
+        rows = read_json(path, FrameTable, "stream again").rows
+        for count in ("spikes", "synops", "macs"):
+            counted = sum(getattr(self.activity[name], count) for name in self.activity)
+            if len(rows) != self.record.n_samples or sum(getattr(row, count) for row in rows) != counted:
+                raise RunError(f"{path}: its rows are not those of the frames that were counted; stream again")
+        return rows
+
+    def film(self) -> dict[str, np.ndarray]:
+        """Pictures of some frames of a stream, and where events fell; see :meth:`~ecmt_deploy.runs.frames.Pictures.arrays`.
+
+        Raises
+        ------
+        RunError
+            if the file is missing or damaged.
+        """
+        path = self.path / FILM
+        _require_file(path)
+        with reading(RunError, f"{path}: cannot be read", "stream again"):
+            film = read_film(np.load(path, allow_pickle=False))
+        if film is None:
+            raise RunError(f"{path}: its arrays do not fit one another; stream again")
+        return film
+
 
 def require_writable(path: Path, overwrite: bool = False) -> None:
     """Fail before long work where a run could not be kept; ``overwrite`` allows an earlier run there to be replaced.
@@ -93,8 +133,9 @@ def require_writable(path: Path, overwrite: bool = False) -> None:
 
 
 def save_run(
-    path: Path, record: RunRecord, run: Run, program: Program, source: Path | None = None, overwrite: bool = False
-) -> StoredRun:
+    path: Path, record: RunRecord, run: Run, program: Program, source: Path | None = None, overwrite: bool = False,
+    more: Mapping[str, bytes] = MappingProxyType({}),
+) -> StoredRun:  # fmt: skip
     """Write a run, whole or not at all.
 
     Parameters
@@ -102,6 +143,7 @@ def save_run(
     program : what ran
     source : the file it was read from, if it was: the run keeps a copy, as long as the file is still the one in the record
     overwrite : whether an earlier run there is replaced
+    more : contents of further files, by name
 
     Returns
     -------
@@ -114,8 +156,8 @@ def save_run(
     """
     require_writable(path, overwrite)
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent) as name:
-            made, replaced = Path(name) / "run", Path(name) / "replaced"
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent) as folder:
+            made, replaced = Path(folder) / "run", Path(folder) / "replaced"
             made.mkdir()
             if source is None or _copy(source, made / PROGRAM) != record.program_sha256:
                 write(program, made / PROGRAM)
@@ -124,6 +166,8 @@ def save_run(
             np.save(made / OUTPUTS, run.outputs)
             if run.probes:
                 save_probes(made / PROBES, run.probes)
+            for name, content in more.items():
+                (made / name).write_bytes(content)
             (made / RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1))
             if path.exists():
                 path.rename(replaced)

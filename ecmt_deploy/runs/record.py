@@ -10,6 +10,7 @@ from ecmt_deploy.evaluation.score import Score, Whole
 from ecmt_deploy.evaluation.shards import Shard
 from ecmt_deploy.program import Provenance
 from ecmt_deploy.program.activity import Activity
+from ecmt_deploy.runs.frames import ClipRecord
 
 
 class Conformance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +75,7 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     conformance : comparison with the reference, if one was made
     build_seconds, run_seconds : to make the target ready, and to run; summed over shards; ``None`` where it is not known
     shard : which part of a longer run this is, if it is one
+    clip : of a stream, whose samples are the frames of a clip with state kept, what it was; such a run has no accuracy
     hardware, obstacles : the chip the program was placed on, and what did not fit there, a sentence each: it ran all the same
     """
 
@@ -96,6 +98,7 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     labels: str | None = None
     hardware: str | None = None
     obstacles: list[str] = []
+    clip: ClipRecord | None = None
 
 
 def shares(score: Score) -> dict[str, Any]:

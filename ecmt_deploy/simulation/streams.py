@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -67,21 +68,23 @@ def frame_runs(
     if not isinstance(chosen, StreamingTarget):
         raise TargetError(f"target {chosen.name} begins every inference anew; streams run on torch, reference and lava")
     kind = program.dtype if program.integer else np.dtype(dtype)
-    for run in chosen.stream(program, _sent(program, frames, gate), steps, dtype=kind, probes=probes):
+    shares: deque[float] = deque()
+    for run in chosen.stream(program, _sent(program, frames, gate, shares), steps, dtype=kind, probes=probes):
         if run.rows.shape != (len(program.nodes), COLUMNS) or run.outputs.shape != (steps, *program.output_shape):
             raise TargetError(f"target {chosen.name} returned what is no frame of this program; mend it, or choose another")
         if program.integer:
             run = replace(run, outputs=np.ldexp(run.outputs.astype(np.float64), program.exponents[program.output_name]))
-        yield run
+        yield replace(run, patches_sent=shares.popleft())
 
 
-def _sent(program: Program, frames: Iterable[np.ndarray], gate: Gate) -> Iterator[Frame]:
-    """Frames as the gate lets them through."""
+def _sent(program: Program, frames: Iterable[np.ndarray], gate: Gate, shares: deque[float]) -> Iterator[Frame]:
+    """Frames as the gate lets them through, and to ``shares`` how much of each that is."""
     for frame in frames:
         shown = np.asarray(frame)
         if shown.shape != program.input_shape:
             raise DataError(f"a frame of shape {shown.shape}; the program expects {program.input_shape}")
         sent = gate.send((integers(program, shown) if program.integer else shown)[None])
+        shares.append(sent.share)
         yield Frame(sent.held[0], sent.sent[0], sent.begins)
 
 

@@ -110,12 +110,16 @@ class FrameRun:
     rows : (nodes, counts) int64, the counts of this frame alone, as in :class:`~ecmt_deploy.program.frames.FrameCounts`
     begun : whether the stream began with it
     probes : (S, *shape) of what was probed
+    heat : synaptic events that the spikes of each patch's rows cause, (patches,); ``None`` where the target does not say
+    patches_sent : share of the patches that were sent; targets leave it to whoever calls
     """
 
     outputs: np.ndarray
     rows: np.ndarray
     begun: bool
     probes: Mapping[Probe, np.ndarray] = field(default_factory=dict)
+    heat: np.ndarray | None = None
+    patches_sent: float = 1.0
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ from ecmt_deploy.errors import TargetError
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import empty
 from ecmt_deploy.program.gate import Sent
+from ecmt_deploy.program.patches import patches, rows_of_patches
 from ecmt_deploy.simulation.target import Frame, FrameRun, Probe, Progress, Run, Unsupported
 
 if TYPE_CHECKING:
@@ -71,8 +72,17 @@ class TorchTarget:
         from ecmt_deploy.engine import SpikingModel
 
         model = SpikingModel(program).to(getattr(torch, np.dtype(dtype).name))
+        places, fan_outs = rows_of_patches(program), program.fan_outs
+        heat = np.zeros(1 + int(patches(program).max()))
+
+        def fell(name: str, events: torch.Tensor) -> None:
+            if (rows := places.get(name)) is not None:
+                of_rows = events[..., 0].sum(dim=(0, 1)).double().numpy() * fan_outs[name]
+                heat[:] += np.bincount(rows[rows >= 0], of_rows[rows >= 0], len(heat))
+
         with model.stream(timesteps, keep=1) as stream:
             for frame in frames:
+                heat[:] = 0
                 series: dict[Probe, list[np.ndarray]] = {probe: [] for probe in probes}
 
                 def observe(name: str, value: torch.Tensor, series: dict[Probe, list[np.ndarray]] = series) -> None:
@@ -80,6 +90,6 @@ class TorchTarget:
                         series[probe].append(value[0].numpy())
 
                 sent = Sent(frame.held[None], frame.sent[None], frame.begins)
-                outputs = stream.advance(sent, observe if probes else None)
+                outputs = stream.advance(sent, observe if probes else None, fell)
                 recorded = {probe: np.stack(steps) for probe, steps in series.items()}
-                yield FrameRun(outputs[:, 0].numpy(), stream.activity.rows[-1], frame.begins, recorded)
+                yield FrameRun(outputs[:, 0].numpy(), stream.activity.rows[-1], frame.begins, recorded, heat.copy())

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from ecmt_deploy.config import ConvertConfig
-from ecmt_deploy.conversion.calibration.tools.allocation import fan_outs, level_neuron
+from ecmt_deploy.conversion.calibration.tools.allocation import level_neuron
 from ecmt_deploy.conversion.calibration.tools.expectation import with_expectations
 from ecmt_deploy.conversion.calibration.tools.misleading import misled
 from ecmt_deploy.conversion.calibration.tools.survey import Survey, survey
@@ -194,7 +194,7 @@ def test_fan_out_is_synops_per_spike():
     program = every_node("differential")
     model = SpikingModel(program)
     dense = {name: op.dense for name, op in zip(program.nodes, model.ops, strict=True) if hasattr(op, "dense")}
-    for name, fan_out in fan_outs(program).items():
+    for name, fan_out in program.fan_outs.items():
         spikes = int(np.prod(program.shapes[name]))
         takers = [taker for taker, sources in program.operands.items() for source in sources if source == name]
         assert spikes * fan_out == pytest.approx(sum(dense[taker] for taker in takers if taker in dense))

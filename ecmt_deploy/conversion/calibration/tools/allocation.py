@@ -14,25 +14,11 @@ element is its lowest level.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod
 
 import numpy as np
 
 from ecmt_deploy.conversion.calibration.tools.survey import Survey
-from ecmt_deploy.program import Program, ops
-
-
-def fan_outs(program: Program) -> dict[str, float]:
-    """Synaptic events that one spike causes, on average over the elements of each neuron node (padding excluded)."""
-    events = dict.fromkeys(program.nodes, 0.0)  # of an event at every element of the node's stream
-    for name, sources in reversed(list(program.operands.items())):
-        for source in sources:
-            if program.nodes[name].role in ("synapse", "product"):
-                events[source] += program.work(name).dense_macs
-            elif program.nodes[name].role == "movement":
-                total = sum(prod(program.shapes[s]) for s in sources)
-                events[source] += events[name] * prod(program.shapes[source]) / total
-    return {name: events[name] / prod(program.shapes[name]) for name in program.neurons}
+from ecmt_deploy.program import ops
 
 
 def silent_price(surveys: Mapping[str, Survey], fan_outs: Mapping[str, float]) -> float:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecmt_deploy.conversion.calibration.tools.allocation import fan_outs, silent_price
+from ecmt_deploy.conversion.calibration.tools.allocation import silent_price
 from ecmt_deploy.conversion.calibration.tools.answers import MOST_SAMPLES, Answers, analog_readouts, readout_variance
 from ecmt_deploy.conversion.calibration.tools.correction import RIDGES, corrected
 from ecmt_deploy.conversion.calibration.tools.expectation import with_expectations
@@ -117,7 +117,7 @@ class Trials:
         self.examples = self._x[judged:][:MANY]
         x = self._x[:judged][:MANY]
         self.answers = Answers(x, analog_readouts(engine, x), variance)
-        self.fan_outs = fan_outs(program)
+        self.fan_outs = program.fan_outs
         # what is expected does not depend on the price: it is folded in once
         neurons: dict[str, Any] = {name: program.nodes[name] for name in self.surveys}
         for name, seen in self.surveys.items():

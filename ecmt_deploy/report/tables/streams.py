@@ -1,0 +1,72 @@
+"""What the terminal shows of a stream: what came of it, what else could have been done, and where events fell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import fmean, median
+
+from ecmt_deploy.report import units
+from ecmt_deploy.report.tables.plain import PlainTable
+from ecmt_deploy.runs.frames import FrameRow
+from ecmt_deploy.runs.record import RunRecord
+
+
+def streamed(record: RunRecord, rows: Sequence[FrameRow], out: Path | None) -> Iterator[str | PlainTable]:
+    """A sentence, the table of alternatives where there is one, and where the rows of all frames are."""
+    yield sentence(record, rows)
+    if record.clip is not None and record.clip.alternatives:
+        yield alternatives(record)
+    if out is not None:
+        yield f"A row for every frame is in {out / 'frames.csv'}; `ecmt-deploy report {out}` makes a page of it."
+
+
+def sentence(record: RunRecord, rows: Sequence[FrameRow]) -> str:
+    """What a stream took and how well it did, the answer first."""
+    clip = record.clip
+    assert clip is not None
+    steady = [row for row in rows if not row.begun] or list(rows)
+    spent, events = fmean(row.snn_pj for row in rows), [row.events_per_mac for row in steady if row.events_per_mac is not None]
+    pays = "less than" if spent < clip.ann_pj else "more than"
+    said = [
+        f"{len(rows)} frames at {units.energy(spent)} a frame with memory, {pays} the {clip.ann_bits}-bit network's "
+        f"{units.energy(clip.ann_pj)} ({units.ratio(spent, clip.ann_pj)} times)."
+    ]
+    if events:
+        said.append(
+            f"Synaptic events per MAC once it runs: {units.per_mac(fmean(events))} (median {units.per_mac(median(events))})."
+        )
+    begun = [row.frame for row in rows if row.begun][1:]
+    if begun:
+        listed = ", ".join(map(str, begun[:8])) + (", .." if len(begun) > 8 else "")
+        said.append(f"It began anew behind {len(begun)} cut{'s' if len(begun) > 1 else ''} (frame {listed}).")
+    compared = [row for row in rows if row.network_top is not None]
+    if compared:
+        same = sum(row.top[0][0] == row.network_top for row in compared) / len(compared)
+        said.append(f"Its first class is the network's in {units.accuracy(same, len(compared))} % of {len(compared)} frames.")
+    if clip.frames_per_second is not None:
+        rate = f"{units.figures(clip.frames_per_second)} frames/s on {record.target}"
+        own = "" if clip.network_per_second is None else f", the network itself {units.figures(clip.network_per_second)}"
+        said.append(f"Computed at {rate}{own}.")
+    return " ".join(said)
+
+
+def alternatives(record: RunRecord) -> PlainTable:
+    """The stream beside what else could have been done with the same clip."""
+    clip = record.clip
+    assert clip is not None
+    scale, unit = units.column_unit([row.pj_per_frame for row in clip.alternatives if row.pj_per_frame is not None])
+    table = PlainTable(
+        f"{record.n_samples} frames of {record.data}", "", "per MAC", f"{unit} a frame", "cosine", "same class %",
+        caption="per MAC: synaptic events, or MACs, over those of the network on every frame. Energy with memory, view (c). "
+        "Cosine with the network's answers, both centred over the clip.",
+    )  # fmt: skip
+    for row in clip.alternatives:
+        table.add_row(
+            row.name,
+            units.per_mac(row.per_mac),
+            units.in_column(None if row.pj_per_frame is None else row.pj_per_frame / scale),
+            "?" if row.cosine is None else f"{row.cosine:.3f}",
+            "?" if row.agreement is None else units.accuracy(row.agreement, record.n_samples),
+        )
+    return table

@@ -1,0 +1,312 @@
+"""The verb ``stream`` for a file: frames of a clip through a program whose state is kept, and the run as a directory."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import torch
+
+from ecmt_deploy.chips import Hardware
+from ecmt_deploy.data import open_clip
+from ecmt_deploy.data.clip import Clip, Frame
+from ecmt_deploy.door import ChipLike, as_chip
+from ecmt_deploy.engine import SpikingModel
+from ecmt_deploy.errors import ConfigError
+from ecmt_deploy.estimation.frames import FramePrices
+from ecmt_deploy.estimation.memory import memory_view
+from ecmt_deploy.estimation.pricing import ARITHMETIC
+from ecmt_deploy.evaluation.alternatives import Alternative, alternatives, rated
+from ecmt_deploy.evaluation.streams import fidelity
+from ecmt_deploy.files import sha256
+from ecmt_deploy.program import Program, read
+from ecmt_deploy.program.frames import FrameCounts
+from ecmt_deploy.program.gate import Gate
+from ecmt_deploy.program.patches import patches
+from ecmt_deploy.progress import progress
+from ecmt_deploy.runs.directory import FILM, FRAMES, FRAMES_CSV, StoredRun, require_writable, save_run
+from ecmt_deploy.runs.frames import ClipRecord, FrameRow, FrameTable, Pictures
+from ecmt_deploy.runs.frames import columns as csv_columns
+from ecmt_deploy.runs.record import RunRecord
+from ecmt_deploy.simulation.streams import frame_runs, prepared
+from ecmt_deploy.simulation.target import FrameRun, Run
+
+#: classes of a frame that are kept
+TOP = 5
+
+
+class StreamJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A run of a file on a clip.
+
+    Attributes
+    ----------
+    program, clip : path of the program; the clip as of :func:`ecmt_deploy.data.open_clip`
+    out : directory for the run; ``None`` keeps none
+    target, precision, steps_per_frame, gate, cuts : as of :func:`ecmt_deploy.stream`
+    hardware : chips whose prices every frame is to have; the first bounds what the program may need, unless ``allow_misfit``
+    every : of every so many frames the network runs too, for the error
+    compare : run what else could be done with the clip too; the network then runs on every frame
+    limit : at most so many frames
+    overwrite : replace a run that ``out`` holds already
+    """
+
+    program: Path
+    clip: str
+    out: Path | None = None
+    target: str = "torch"
+    precision: str = "float"
+    steps_per_frame: int = 1
+    gate: float | None = None
+    cuts: bool = True
+    hardware: tuple[ChipLike, ...] = ()
+    allow_misfit: bool = False
+    every: int | None = None
+    compare: bool = False
+    limit: int | None = None
+    overwrite: bool = False
+
+
+class StreamResult(NamedTuple):
+    """What came of a stream: what it was, a row for every frame, and the run in its directory, where one is kept."""
+
+    record: RunRecord
+    rows: list[FrameRow]
+    stored: StoredRun | None
+
+
+def stream_file(job: StreamJob, say: Callable[[str], None] = lambda line: None) -> StreamResult:
+    """Run a clip through a program and keep the run in ``job.out``, whole or not at all.
+
+    Ctrl-C ends the run: what is done is kept, and marked as interrupted.
+
+    Parameters
+    ----------
+    say : told, in one line, what goes on
+
+    Raises
+    ------
+    ConfigError, DataError, ProgramError, TargetError, RunError
+        as of :func:`ecmt_deploy.stream`; also if the clip cannot be read, or the run cannot be kept.
+    """
+    if job.out is not None:
+        require_writable(job.out, job.overwrite)
+    if job.every is not None and job.every < 1:
+        raise ConfigError(f"--every {job.every}: the network runs on every k-th frame, k at least 1")
+    source = read(job.program)
+    program = prepared(source, job.precision, job.hardware[0] if job.hardware else None, job.steps_per_frame, job.allow_misfit)
+    preprocessing = source.provenance.preprocessing
+    clip = open_clip(job.clip, preprocessing, job.limit, shape=source.input_shape)
+    worker = _Worker(job, source, program, clip)
+    worker.run(say)
+    return worker.result(sha256(job.program), say)
+
+
+class _Worker:
+    """One stream while it runs: what is kept of its frames."""
+
+    def __init__(self, job: StreamJob, source: Program, program: Program, clip: Clip) -> None:
+        self.job, self.source, self.program, self.clip = job, source, program, clip
+        self.gate = Gate(program, job.gate, job.cuts)
+        self.chips: dict[str, FramePrices] = {}
+        for chip in map(as_chip, job.hardware or (ARITHMETIC,)):
+            self.chips[chip.name] = FramePrices(program, chip, job.steps_per_frame)
+        self.every = 1 if job.compare else job.every
+        if self.every is not None and source.integer:
+            raise ConfigError("an integer program has no network beside it; stream its float program with --precision fixed")
+        self.network: Any = None if source.integer else SpikingModel(source)
+        self.names, preprocessing = source.provenance.class_names, source.provenance.preprocessing
+        deviation = 1.0 if preprocessing is None else np.asarray(preprocessing.std, np.float32).reshape(-1, 1, 1)
+        self._half_level = np.float32(1e-12) if preprocessing is None else 0.5 / 255 / deviation
+        self.shown: list[Frame] = []  # frames that are not done yet; with `compare`, all
+        self.rows: list[FrameRow] = []
+        self.outputs: list[np.ndarray] = []
+        self.total: Any = None
+        self.answers: dict[int, np.ndarray] = {}
+        self.pictures = Pictures()
+        self.busy, self.busy_network, self.interrupted, self.ann_pj = 0.0, 0.0, False, 0.0
+        self._before: np.ndarray | None = None
+
+    def run(self, say: Callable[[str], None]) -> None:
+        """All frames, until the clip ends or somebody stops it."""
+        with progress(f"stream on {self.job.target}", self.clip.frames) as bar, closing(iter(self.clip)) as frames:
+            runs = frame_runs(
+                self.program, self._pixels(frames), self.job.target, self.job.steps_per_frame, self.gate, self._dtype
+            )
+            try:
+                while True:
+                    begun = time.perf_counter()
+                    run = next(runs, None)
+                    if run is None:
+                        break
+                    self.busy += time.perf_counter() - begun
+                    self._keep(run)
+                    bar(len(self.rows))
+            except KeyboardInterrupt:
+                if not self.rows:
+                    raise
+                self.interrupted = True
+                say(f"interrupted behind frame {len(self.rows) - 1}; what is done is kept")
+
+    @property
+    def _dtype(self) -> str:
+        return "float64" if self.program.integer else self.program.dtype.name
+
+    def _pixels(self, frames: Iterator[Frame]) -> Iterator[np.ndarray]:
+        """Frames as they are shown to the gate, which is not what takes long."""
+        while True:
+            begun = time.perf_counter()
+            frame = next(frames, None)
+            self.busy -= time.perf_counter() - begun
+            if frame is None:
+                return
+            self.shown.append(frame)
+            yield frame.pixels
+
+    def _keep(self, run: FrameRun) -> None:
+        """The row of a frame that is done; and the network's answer to it, where that is asked for."""
+        number = len(self.rows)
+        frame = self.shown[number] if self.job.compare else self.shown.pop(0)
+        counts = FrameCounts(self.program, self.job.steps_per_frame, run.rows[None], np.array([run.begun]))
+        energies = {name: prices.energy(counts) for name, prices in self.chips.items()}
+        first = next(iter(energies.values()))
+        self.ann_pj, per_mac = first.ann_pj, float(counts.events_per_mac[0])
+        if self.every is not None and number % self.every == 0:
+            begun = time.perf_counter()
+            self.answers[number] = self.network.analog(torch.from_numpy(frame.pixels)[None])[0].numpy()
+            self.busy_network += time.perf_counter() - begun
+        self.rows.append(FrameRow(
+            frame=frame.number,
+            seconds=frame.seconds,
+            begun=run.begun,
+            pixels_changed=self._pixels_changed(frame.pixels),
+            patches_sent=run.patches_sent,
+            events_per_mac=per_mac if np.isfinite(per_mac) else None,
+            spikes=int(counts.of("spikes").sum()),
+            synops=int(counts.of("synops").sum()),
+            macs=int(counts.of("macs").sum()),
+            snn_pj=float(first.snn_pj[0]),
+            chips_pj={name: float(energy.chip_pj[0]) for name, energy in energies.items() if self.job.hardware},
+            top=self._top(run.outputs[-1]),
+            label=self._label(frame),
+            network_top=self._top(self.answers[number])[0][0] if number in self.answers else None,
+        ))  # fmt: skip
+        self.outputs.append(run.outputs)
+        activity = counts.total
+        self.total = activity if self.total is None else self.total + activity
+        self.pictures.offer(number, frame.thumbnail, run.heat)
+
+    def _pixels_changed(self, pixels: np.ndarray) -> float:
+        """Share of the pixels that differ from the frame before by half a grey level or more, in any channel."""
+        before, self._before = self._before, pixels
+        if before is None:
+            return 1.0
+        changed = np.abs(pixels - before) >= self._half_level
+        return float((changed.any(axis=0) if changed.ndim > 2 else changed).mean())
+
+    def _top(self, readout: np.ndarray) -> list[tuple[str, float]]:
+        """The largest outputs of a readout (classes,): of several their probabilities."""
+        values = np.ravel(readout).astype(np.float64)
+        shares = np.exp(values - values.max())
+        shares = shares / shares.sum() if self.names else values
+        return [(self._name(k), float(shares[k])) for k in np.argsort(-values, kind="stable")[:TOP].tolist()]
+
+    def _name(self, number: int) -> str:
+        return self.names[number] if self.names else str(number)
+
+    def _label(self, frame: Frame) -> str | None:
+        if frame.label is None:
+            return None
+        names = self.clip.class_names
+        return names[frame.label] if names else self._name(frame.label)
+
+    def result(self, digest: str, say: Callable[[str], None]) -> StreamResult:
+        """What came of it, kept where it is to be."""
+        job, program, done = self.job, self.program, len(self.rows)
+        outputs = np.stack(self.outputs, axis=1)
+        self._measure(outputs[-1])
+        clip = ClipRecord(
+            fps=self.clip.fps,
+            gate=self.gate.threshold,
+            cuts=job.cuts,
+            every=self.every,
+            chips=tuple(self.chips) if job.hardware else (),
+            ann_pj=self.ann_pj,
+            ann_bits=memory_view(self.total, program, self.memory).ann_bits,
+            frames_per_second=done / self.busy if self.busy > 0 else None,
+            network_per_second=len(self.answers) / self.busy_network if self.busy_network > 0 else None,
+            interrupted=self.interrupted,
+            alternatives=tuple(self._compared(outputs[-1], say)) if job.compare else (),
+        )
+        record = RunRecord(
+            tool_version=version("ecmt-deploy"),
+            target=job.target,
+            precision=job.precision,
+            dtype=outputs.dtype.name,
+            timesteps=job.steps_per_frame,
+            n_samples=done,
+            data=job.clip,
+            program_sha256=digest,
+            provenance=program.provenance,
+            accuracy=[],
+            analog_accuracy=None,
+            agreement=None,
+            run_seconds=self.busy,
+            clip=clip,
+        )
+        stored = None if job.out is None else self._save(job.out, record, outputs)
+        return StreamResult(record if stored is None else stored.record, self.rows, stored)
+
+    @property
+    def memory(self) -> Hardware:
+        """The chip whose memories view (c) is of."""
+        return next(iter(self.chips.values())).memory
+
+    def _compared(self, readouts: np.ndarray, say: Callable[[str], None]) -> Iterator[Alternative]:
+        """The stream, and what else could have been done with the same frames."""
+        frames = torch.from_numpy(np.stack([frame.pixels for frame in self.shown[: len(self.rows)]]))
+        network = np.stack([self.answers[i] for i in range(len(self.rows))])
+        steady = [row.events_per_mac for row in self.rows if not row.begun and row.events_per_mac is not None]
+        events, spent = self.total.events_per_mac(self.program.encoding), float(np.mean([row.snn_pj for row in self.rows]))
+        own = rated("this stream", readouts, network, events, spent, float(np.mean(steady)) if steady else None)
+        yield own
+        yield from alternatives(self.network, frames, network, own.cosine, self.memory, self.ann_pj, say)
+
+    def _measure(self, readouts: np.ndarray) -> None:
+        """Write to the rows how far readouts (F, classes) are from the network's, where it ran."""
+        frames = sorted(self.answers)
+        if not frames:
+            return
+        found = fidelity(readouts[frames], np.stack([self.answers[i] for i in frames]))
+        for i, error in zip(frames, found.errors or (), strict=False):
+            self.rows[i] = msgspec.structs.replace(self.rows[i], network_error=error)
+
+    def _save(self, path: Path, record: RunRecord, outputs: np.ndarray) -> StoredRun:
+        """The run in its directory."""
+        film = io.BytesIO()
+        np.savez_compressed(film, **self.pictures.arrays(_plane(patches(self.program))))
+        table = io.StringIO()
+        columns = csv_columns(self.rows)
+        writer = csv.DictWriter(table, list(columns[0]))
+        writer.writeheader()
+        writer.writerows(columns)
+        more = {
+            FRAMES: msgspec.json.format(msgspec.json.encode(FrameTable(self.rows)), indent=1),
+            FRAMES_CSV: table.getvalue().encode(),
+            FILM: film.getvalue(),
+        }
+        run = Run(outputs, self.total, program=self.program)
+        source = self.job.program if self.program is self.source else None
+        return save_run(path, record, run, self.program, source, self.job.overwrite, more)
+
+
+def _plane(numbers: np.ndarray) -> np.ndarray:
+    """The patches of the pixels (H, W), from those of all channels; of inputs that are no images, as rows."""
+    return numbers[0] if numbers.ndim > 2 else numbers.reshape(-1, numbers.shape[-1])
