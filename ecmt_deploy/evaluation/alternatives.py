@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import msgspec
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,6 +12,7 @@ from ecmt_deploy.chips import Hardware
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.estimation.memory import memory_view
 from ecmt_deploy.evaluation import gates, gating
+from ecmt_deploy.evaluation.alternative import Alternative
 from ecmt_deploy.evaluation.streams import Answers, fidelity, frozen, held
 from ecmt_deploy.program.activity import Activity, empty
 
@@ -23,28 +23,6 @@ _BATCH = 16
 #: token gating with gates as of :func:`ecmt_deploy.evaluation.gates.calibrated`: closest to the published method, and with
 #: gates as wide as what the answer minds
 GATINGS = {"token gating": False, "token gating, tuned": True}
-
-
-class Alternative(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What else could have been done with the same clip, or the stream itself.
-
-    Attributes
-    ----------
-    name : in words
-    per_mac : synaptic events, or multiply-accumulates, over those of the network on every frame
-    pj_per_frame : energy with memory, view (c), mean over the frames; ``None`` where it is not known
-    cosine, agreement, agreement_interval : of its answers with the network's own, as of
-        :class:`~ecmt_deploy.evaluation.streams.Fidelity`
-    steady_per_mac : as ``per_mac``, of all frames that did not begin a stream; ``None`` where every one did
-    """
-
-    name: str
-    per_mac: float | None
-    pj_per_frame: float | None
-    cosine: float | None
-    agreement: float | None
-    agreement_interval: tuple[float, float] | None
-    steady_per_mac: float | None = None
 
 
 def fewer_frames(network: np.ndarray) -> dict[str, Answers]:

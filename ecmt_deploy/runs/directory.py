@@ -21,14 +21,12 @@ from ecmt_deploy.files import read_json, require_parent, sha256
 from ecmt_deploy.program import Program, read, write
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.program.audit import contradiction, impossible
-from ecmt_deploy.runs.frames import FrameRow, FrameTable, read_film
+from ecmt_deploy.runs.frames import FILM, FRAMES, FrameRow, FrameTable, read_film
 from ecmt_deploy.runs.record import RunRecord
 from ecmt_deploy.simulation.probes import load_probes, parse_probes, probe_shape, save_probes
 from ecmt_deploy.simulation.target import Probe, Run
 
 RECORD, ACTIVITY, OUTPUTS, PROGRAM, PROBES = "run.json", "activity.json", "outputs.npy", "program.nir", "probes.h5"
-#: of a stream: a row for every frame, as JSON and CSV, and pictures of some
-FRAMES, FRAMES_CSV, FILM = "frames.json", "frames.csv", "film.npz"
 
 
 @dataclass(frozen=True)

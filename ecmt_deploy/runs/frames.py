@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import csv
+import io
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from ecmt_deploy.evaluation.alternatives import Alternative
+from ecmt_deploy.evaluation.alternative import Alternative
 
+#: a row for every frame, as JSON and CSV, and pictures of some
+FRAMES, FRAMES_CSV, FILM = "frames.json", "frames.csv", "film.npz"
 #: pictures that a run keeps, at most
 MOST_PICTURES = 24
 
@@ -140,7 +144,27 @@ def read_film(film: Mapping[str, np.ndarray]) -> dict[str, np.ndarray] | None:
     return found if sound else None
 
 
-def columns(rows: Iterable[FrameRow]) -> list[dict[str, Any]]:
+def files(rows: Sequence[FrameRow], pictures: Pictures, patches: np.ndarray) -> dict[str, bytes]:
+    """Contents of the files of a run, by name.
+
+    Parameters
+    ----------
+    patches : number of the patch of every element of the input
+    """
+    plane = patches[0] if patches.ndim > 2 else patches.reshape(-1, patches.shape[-1])
+    film, table, columns = io.BytesIO(), io.StringIO(), _columns(rows)
+    np.savez_compressed(film, **pictures.arrays(plane))
+    writer = csv.DictWriter(table, list(columns[0]))
+    writer.writeheader()
+    writer.writerows(columns)
+    return {
+        FRAMES: msgspec.json.format(msgspec.json.encode(FrameTable(list(rows))), indent=1),
+        FRAMES_CSV: table.getvalue().encode(),
+        FILM: film.getvalue(),
+    }
+
+
+def _columns(rows: Sequence[FrameRow]) -> list[dict[str, Any]]:
     """Rows for a CSV: units in the names, one column a chip, the five most probable classes beside one another."""
     found = []
     for row in rows:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -24,7 +22,8 @@ from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.estimation.frames import FramePrices
 from ecmt_deploy.estimation.memory import memory_view
 from ecmt_deploy.estimation.pricing import ARITHMETIC
-from ecmt_deploy.evaluation.alternatives import Alternative, alternatives, rated
+from ecmt_deploy.evaluation.alternative import Alternative
+from ecmt_deploy.evaluation.alternatives import alternatives, rated
 from ecmt_deploy.evaluation.streams import fidelity
 from ecmt_deploy.files import sha256
 from ecmt_deploy.program import Program, read
@@ -32,9 +31,8 @@ from ecmt_deploy.program.frames import FrameCounts
 from ecmt_deploy.program.gate import Gate
 from ecmt_deploy.program.patches import patches
 from ecmt_deploy.progress import progress
-from ecmt_deploy.runs.directory import FILM, FRAMES, FRAMES_CSV, StoredRun, require_writable, save_run
-from ecmt_deploy.runs.frames import ClipRecord, FrameRow, FrameTable, Pictures
-from ecmt_deploy.runs.frames import columns as csv_columns
+from ecmt_deploy.runs.directory import StoredRun, require_writable, save_run
+from ecmt_deploy.runs.frames import ClipRecord, FrameRow, Pictures, files
 from ecmt_deploy.runs.record import RunRecord
 from ecmt_deploy.simulation.streams import frame_runs, prepared
 from ecmt_deploy.simulation.target import FrameRun, Run
@@ -290,23 +288,6 @@ class _Worker:
 
     def _save(self, path: Path, record: RunRecord, outputs: np.ndarray) -> StoredRun:
         """The run in its directory."""
-        film = io.BytesIO()
-        np.savez_compressed(film, **self.pictures.arrays(_plane(patches(self.program))))
-        table = io.StringIO()
-        columns = csv_columns(self.rows)
-        writer = csv.DictWriter(table, list(columns[0]))
-        writer.writeheader()
-        writer.writerows(columns)
-        more = {
-            FRAMES: msgspec.json.format(msgspec.json.encode(FrameTable(self.rows)), indent=1),
-            FRAMES_CSV: table.getvalue().encode(),
-            FILM: film.getvalue(),
-        }
-        run = Run(outputs, self.total, program=self.program)
+        run, more = Run(outputs, self.total, program=self.program), files(self.rows, self.pictures, patches(self.program))
         source = self.job.program if self.program is self.source else None
         return save_run(path, record, run, self.program, source, self.job.overwrite, more)
-
-
-def _plane(numbers: np.ndarray) -> np.ndarray:
-    """The patches of the pixels (H, W), from those of all channels; of inputs that are no images, as rows."""
-    return numbers[0] if numbers.ndim > 2 else numbers.reshape(-1, numbers.shape[-1])

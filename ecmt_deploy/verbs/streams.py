@@ -107,12 +107,20 @@ def stream(
     if not isinstance(target, str) or listed(probes) or dtype != "float32":
         raise ConfigError("a clip by name runs on a target by name, in the program's dtype and without probes")
     with program_file(program) as path:
-        return stream_file(
-            StreamJob(
-                program=path, clip=frames, out=None if out is None else Path(out), target=target, precision=precision,
-                steps_per_frame=steps_per_frame, gate=gate, cuts=cuts,
-                hardware=() if hardware is None else tuple(listed(hardware)), allow_misfit=allow_misfit, every=every, compare=compare, limit=limit,
-                overwrite=overwrite,
-            ),
-            say,
-        )  # fmt: skip
+        job = StreamJob(
+            program=path,
+            clip=frames,
+            out=None if out is None else Path(out),
+            target=target,
+            precision=precision,
+            steps_per_frame=steps_per_frame,
+            gate=gate,
+            cuts=cuts,
+            hardware=() if hardware is None else tuple(listed(hardware)),
+            allow_misfit=allow_misfit,
+            every=every,
+            compare=compare,
+            limit=limit,
+            overwrite=overwrite,
+        )
+        return stream_file(job, say)
