@@ -1,4 +1,4 @@
-"""Programs tuned for streams: the budget is of a frame once the stream runs, and the gate keeps out what the answer does not mind."""
+"""Programs tuned for streams: the budget is of a frame once the stream runs, and the gate keeps out what the answer ignores."""
 
 from __future__ import annotations
 
