@@ -215,8 +215,18 @@ def test_a_size_that_changes(tmp_path):
 
 def test_unreasonably_many_pixels(tmp_path, monkeypatch):
     path = write_video(tmp_path / "clip.mp4", pictures(2, (64, 48)))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 48)
+    assert len(data.open_clip(str(path), RGB16).array()) == 2
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 48 - 1)
-    assert "unreasonably many" in failure(path)[1] or "cannot be decoded" in failure(path)[1]
+    assert "64 x 48 pixels are unreasonably many" in failure(path)[1]
+    wide = write_video(tmp_path / "wide.mp4", pictures(2), aspect=4)
+    assert "128 x 24 pixels are unreasonably many" in failure(wide)[1]
+    grows = tmp_path / "grows.ts"  # where the header is small, the decoder is asked
+    parts = [write_video(tmp_path / f"{i}.ts", pictures(4, size)) for i, size in enumerate([(32, 24), (64, 48)])]
+    grows.write_bytes(b"".join(part.read_bytes() for part in parts))
+    frames, message = failure(grows)
+    assert len(frames) <= 4
+    assert "cannot be decoded from frame" in message
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [("mp4", "libx264"), ("mkv", "mpeg4"), ("avi", "mjpeg"), ("ts", "mpeg2video")])
