@@ -59,7 +59,8 @@ def cumulative(clip: ClipRecord, rows: Sequence[FrameRow]) -> Table:
         means = {"the network, every frame": clip.ann_pj}
         means |= {f"the network, every {k} frames": clip.ann_pj / k for k in EVERY if k < len(rows)}
     known = {name: pj for name, pj in means.items() if pj is not None}
-    sums, found, done = list(accumulate(row.snn_pj for row in rows)), [], 0
+    sums, done = list(accumulate(row.snn_pj for row in rows)), 0
+    found: list[tuple[Cell, ...]] = []
     for block in blocks(rows):
         done += len(block)
         found.append((block[-1].frame, sums[done - 1], *(pj * done for pj in known.values())))
@@ -98,7 +99,5 @@ def film(pictures: Sequence[Picture]) -> Table:
         if picture.heat is None:
             found.append((picture.frame, None, None, None))
         else:
-            found += [
-                (picture.frame, i, j, value) for i, line in enumerate(picture.heat) for j, value in enumerate(line)
-            ]
+            found += [(picture.frame, i, j, value) for i, line in enumerate(picture.heat) for j, value in enumerate(line)]
     return Table(("frame", "row", "column", "events"), found)

@@ -30,7 +30,8 @@ def findings(clip: ClipRecord, rows: Sequence[FrameRow]) -> list[Finding]:
     """Everything that is to be said, the most important first."""
     spent = fmean(row.snn_pj for row in rows)
     own = next((row for row in clip.alternatives if row.kind == "stream"), None)
-    found = [_every_frame(clip, own, spent)]
+    events = [row.events_per_mac for row in rows if row.events_per_mac is not None]
+    found = [_every_frame(clip, own, spent, fmean(events) if events else None)]
     if own is None:
         missing = "not measured; `ecmt-deploy stream ... --compare` runs them on the same frames."
         found.append(Finding("the network on fewer frames, token gating, a reset for every frame", None, missing))
@@ -74,13 +75,12 @@ def judged(own: Alternative, other: Alternative) -> str:
     return f"{energy}, {close}"
 
 
-def _every_frame(clip: ClipRecord, own: Alternative | None, spent: float) -> Finding:
+def _every_frame(clip: ClipRecord, own: Alternative | None, spent: float, events: float | None) -> Finding:
     how = "" if own is None else f", at {_close(own)}"
-    even = "" if clip.break_even_per_mac is None else (
-        f" It breaks even at {units.per_mac(clip.break_even_per_mac)} events per MAC."
-    )  # fmt: skip
-    why = f"{_against(spent, clip.ann_pj)}{how}.{even}"
-    return Finding("the network on every frame", spent < clip.ann_pj, why)
+    why = f"{_against(spent, clip.ann_pj)}{how}"
+    if events is not None and clip.break_even_per_mac is not None:
+        why = f"{why}; it breaks even at {units.per_mac(clip.break_even_per_mac)} events per MAC, here {units.per_mac(events)}"
+    return Finding("the network on every frame", spent < clip.ann_pj, f"{why}.")
 
 
 def _fewer_frames(clip: ClipRecord, own: Alternative, spent: float) -> Finding:
@@ -122,7 +122,7 @@ def _first_answer(clip: ClipRecord, own: Alternative) -> Iterator[Finding]:
     """Where the answer to the first frame is right as often, the clip does not tell what follows it from what does not."""
     for row in clip.alternatives:
         if row.kind == "frozen" and row.agreement is not None and row.agreement >= (own.agreement or 0.0):
-            why = f"kept for ever, it has the network's class in {units.percent(row.agreement)} of the frames: no class changes."
+            why = f"kept for ever, it has the network's class in {units.percent(row.agreement)} of the frames."
             yield Finding("the network's first answer", False, why)
 
 
@@ -142,14 +142,18 @@ def _where(clip: ClipRecord, rows: Sequence[FrameRow]) -> Iterator[Finding]:
         yield Finding(
             f"in {share} of the other frames ({_numbers(others)})", False, "each of them takes more than the network on it."
         )
-    if steady and median(row.patches_sent for row in steady) > MOST:
-        share = units.percent(median(row.patches_sent for row in steady))
-        hint = "`--gate X` keeps a sensor's noise out, and hardly helps against motion"
-        pays = fmean(row.snn_pj for row in steady) < clip.ann_pj
-        yield Finding(
-            "in what changes everywhere", pays,
-            f"most frames send more than half of the patches (median {share}), as on a pan or with noise: {hint}.",
-        )  # fmt: skip
+
+
+def remark(rows: Sequence[FrameRow]) -> str | None:
+    """What is to be said of a clip that changes everywhere, where this one does."""
+    steady = [row.patches_sent for row in rows if not row.begun]
+    if not steady or median(steady) <= MOST:
+        return None
+    return (
+        f"Most of the picture changes in most frames (median {units.percent(median(steady))} of the patches are sent), as on a "
+        "pan or with the noise of a sensor: there is little to save from keeping the state. A gate (--gate X) keeps noise "
+        "out; against motion it hardly helps."
+    )
 
 
 def _against(spent: float, other: float) -> str:
@@ -159,7 +163,7 @@ def _against(spent: float, other: float) -> str:
 
 def _close(row: Alternative) -> str:
     if row.cosine is not None:
-        return f"cosine {row.cosine:.3f}"
+        return f"cosine {units.cosine(row.cosine)}"
     return "unknown cosine" if row.agreement is None else f"the same class in {units.percent(row.agreement)}"
 
 

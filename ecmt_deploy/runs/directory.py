@@ -115,6 +115,18 @@ class StoredRun:
         return film
 
 
+def is_stream(path: Path) -> bool:
+    """Whether the run in a directory is of a stream.
+
+    Raises
+    ------
+    RunError
+        if its record is missing or malformed.
+    """
+    _require_file(path / RECORD)
+    return read_json(path / RECORD, RunRecord, "simulate again").clip is not None
+
+
 def require_writable(path: Path, overwrite: bool = False) -> None:
     """Fail before long work where a run could not be kept; ``overwrite`` allows an earlier run there to be replaced.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ecmt_deploy.report import stream_data, units
 from ecmt_deploy.report.charts.axes import WIDTH, figure, number, panels
-from ecmt_deploy.report.charts.palette import BLUE, CYCLE, GREY, INK, ORANGE, SOFT, VERMILION
+from ecmt_deploy.report.charts.palette import BLUE, CYCLE, GREEN, INK, ORANGE, PALE, PURPLE, SOFT, VERMILION
 from ecmt_deploy.report.charts.svg import chart, elided
 from ecmt_deploy.report.csv import Table
 from ecmt_deploy.report.stream import Picture
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 #: pictures beside one another
 _COLUMNS = 4
-_DASHES = ("--", "-.", ":")
-_CUT = "begins anew"
+_DASHES: tuple[Any, ...] = ("--", "-.", ":", (0, (6, 1.5)), (0, (1, 3)))
+#: colour of what else could have been done, by its kind
+_KINDS = {"network": VERMILION, "held": VERMILION, "gating": GREEN, "reset": PURPLE}
 
 
 def _cuts(axes: Axes, frames: Sequence[int], label: str = "_") -> None:
@@ -57,24 +58,20 @@ def per_frame(clip: ClipRecord, rows: Sequence[FrameRow]) -> tuple[Figure, Table
     table = stream_data.per_frame(clip, rows)
     frames = [number(cell) for cell in table.column("frame")]
     spent = [number(cell) for cell in table.column("snn_pj")]
-    made, (energy, shares) = panels((2.3, 1.5))
+    made, (energy, shares) = panels((2.6, 1.3))
     scale = _energies(energy, [*spent, clip.ann_pj], "a frame")
-    drawn: dict[str, object] = {"drawstyle": "steps-mid", "linewidth": 1.2}
+    drawn: dict[str, Any] = {"drawstyle": "steps-mid", "linewidth": 1.2}
     energy.plot(frames, [pj / scale for pj in spent], color=BLUE, label="this stream", **drawn)
     energy.axhline(clip.ann_pj / scale, color=VERMILION, linestyle="--", label="the network, every frame: break-even")
-    for axes in (energy, shares):
-        _cuts(axes, begins(rows), _CUT)
+    _cuts(energy, begins(rows), "begins anew behind a cut")
+    _cuts(shares, begins(rows))
     for name, colour, line in (("pixels_changed", ORANGE, "-"), ("patches_sent", INK, "--")):
         values = [100 * number(cell) for cell in table.column(name)]
         shares.plot(frames, values, color=colour, linestyle=line, label=name.replace("_", " "), **drawn)
     shares.set_ylim(0, 104)
     shares.set_ylabel("share, %")
     shares.grid(axis="y")
-    energy.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, handlelength=1.6, columnspacing=1.0, borderaxespad=0.1)
-    shares.legend(
-        *(each[:2] for each in shares.get_legend_handles_labels()), loc="lower left", bbox_to_anchor=(0, 1), ncols=2,
-        handlelength=1.6, columnspacing=1.2, borderaxespad=0.1,
-    )  # fmt: skip
+    made.legend(loc="outside upper left", ncols=2, handlelength=1.8, columnspacing=1.2)
     _along(shares, frames[0], frames[-1])
     return made, table
 
@@ -94,7 +91,8 @@ def on_chips(clip: ClipRecord, rows: Sequence[FrameRow]) -> tuple[Figure, Table]
     _cuts(axes, begins(rows))
     made.legend(loc="outside upper left", ncols=3, handlelength=1.6, columnspacing=1.2)
     _along(axes, frames[0], frames[-1])
-    return made, Table(("frame", *(f"{chip}_pj" for chip in chips)), list(zip(table.column("frame"), *values.values(), strict=True)))
+    header = ("frame", *(f"{chip}_pj" for chip in chips))
+    return made, Table(header, list(zip(*map(table.column, header), strict=True)))
 
 
 @chart
@@ -105,13 +103,14 @@ def cumulative(clip: ClipRecord, rows: Sequence[FrameRow]) -> tuple[Figure, Tabl
     columns = {name: [number(cell) for cell in table.column(name)] for name in table.header[1:]}
     made, axes = figure(2.6 + 0.17 * len(columns))
     scale = _energies(axes, [column[-1] for column in columns.values()], "since the first frame")
-    for i, (name, column) in enumerate(sorted(columns.items(), key=lambda each: -each[1][-1])):
-        own = name == "this stream"
-        axes.plot(
-            [frames[0] - 1, *frames] if len(frames) == 1 else frames, [pj / scale for pj in ([0.0, *column] if len(frames) == 1 else column)],
-            color=INK if own else CYCLE[i % len(CYCLE)], linewidth=2.2 if own else 1.1,
-            linestyle="-" if own else _DASHES[i % len(_DASHES)], label=f"{elided(name, 46)}: {units.energy(column[-1])}",
-        )  # fmt: skip
+    kinds = {row.name: row.kind for row in clip.alternatives}
+    colours = {name: BLUE if name == table.header[1] else _KINDS[kinds.get(name, "network")] for name in columns}
+    for name, column in sorted(columns.items(), key=lambda each: -each[1][-1]):
+        alike = [other for other in columns if colours[other] == colours[name]]
+        dashes, width = ("-", 2.4) if colours[name] == BLUE else (_DASHES[alike.index(name) % len(_DASHES)], 1.2)
+        label = f"{elided(name, 46)}: {units.energy(column[-1])}"
+        line = [frames[0] - 0.5, *frames], [pj / scale for pj in (0.0, *column)]
+        axes.plot(*line, color=colours[name], linestyle=dashes, linewidth=width, label=label)
     _cuts(axes, begins(rows))
     made.legend(loc="outside upper left", ncols=1, handlelength=2.6)
     _along(axes, frames[0], frames[-1])
@@ -141,18 +140,17 @@ def classes(rows: Sequence[FrameRow], values: str) -> tuple[Figure, Table]:
     names = stream_data.shown_classes(table)
     frames = np.array([number(cell) for cell in table.column("frame")])
     made, (named, value) = panels((0.75 + 0.19 * max(len(names), 3), 1.2))
-    crowded = len(frames) > 100
-    looks = {
-        "label": ("label", {"marker": "s", "markersize": 9 if not crowded else 7, "color": GREY, "alpha": 0.45, "markeredgewidth": 0}),
-        "network_class": ("the network", {"marker": "o", "markersize": 5.5, "color": VERMILION, "fillstyle": "none"}),
-        "class": ("this stream", {"marker": "o", "markersize": 2.6, "color": BLUE}),
-    }
-    for column, (label, look) in looks.items():
+    looks: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("label", {"marker": "s", "markersize": 9, "color": PALE, "markeredgewidth": 0, "label": "right"}),
+        ("network_class", {"marker": "o", "markersize": 5.5, "color": VERMILION, "fillstyle": "none", "label": "the network"}),
+        ("class", {"marker": "o", "markersize": 2.6, "color": BLUE, "label": "this stream"}),
+    )
+    for column, look in looks:
         cells = table.column(column)
         known = [i for i, cell in enumerate(cells) if cell is not None]
         if known:
             places = [names.index(str(cells[i])) if cells[i] in names else len(names) - 1 for i in known]
-            named.plot(frames[known], places, linestyle="none", label=label, **look)
+            named.plot(frames[known], places, linestyle="none", **look)
     named.set_yticks(range(len(names)), [elided(name) for name in names])
     named.set_ylim(len(names) - 0.4, -0.6)
     named.tick_params(axis="y", length=0)
@@ -172,9 +170,10 @@ def classes(rows: Sequence[FrameRow], values: str) -> tuple[Figure, Table]:
 
 @chart
 def film(pictures: Sequence[Picture], begun: Sequence[int]) -> tuple[Figure, Table]:
-    """Frames as pictures, and under each, on a pale copy of it, where events fell; one scale for all."""
+    """Frames as pictures, and under each where events fell; one scale for all."""
     from matplotlib.colors import PowerNorm
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     table = stream_data.film(pictures)
     heats = [np.asarray(picture.heat) for picture in pictures if picture.heat is not None]
@@ -183,8 +182,8 @@ def film(pictures: Sequence[Picture], begun: Sequence[int]) -> tuple[Figure, Tab
     lines, deep = -(-len(pictures) // columns), 2 if heats else 1
     cell = (WIDTH - 0.1) / _COLUMNS
     tall = cell * pictures[0].height / pictures[0].width
-    made = Figure(figsize=(WIDTH, lines * (deep * (tall + 0.04) + 0.22) + (0.55 if heats else 0.05)), layout="constrained")
-    made.get_layout_engine().set(w_pad=0.02, h_pad=0.015, wspace=0, hspace=0)  # type: ignore[union-attr]
+    size = WIDTH, lines * (deep * (tall + 0.04) + 0.22) + (0.55 if heats else 0.05)
+    made = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.015, wspace=0, hspace=0))
     places = made.subplots(lines * deep, _COLUMNS, squeeze=False)
     norm, drawn = PowerNorm(0.5, 0, largest or 1.0), None
     for axes in places.ravel():
@@ -197,10 +196,7 @@ def film(pictures: Sequence[Picture], begun: Sequence[int]) -> tuple[Figure, Tab
         if picture.heat is None:
             continue
         axes = places[deep * line + 1, column]
-        grey = picture.array.mean(axis=2)
-        extent = (0, 1, 0, 1)
-        axes.imshow(grey, cmap="gray", vmin=-160, vmax=255, interpolation="none", aspect="auto", extent=extent)
-        drawn = axes.imshow(np.asarray(picture.heat), cmap="inferno", norm=norm, alpha=0.72, interpolation="none", aspect="auto", extent=extent)  # fmt: skip
+        drawn = axes.imshow(np.asarray(picture.heat), cmap="OrRd", norm=norm, interpolation="none", aspect="auto")
     if drawn is not None:
         bar = made.colorbar(drawn, ax=list(places.ravel()), location="bottom", aspect=40, pad=0.01)
         bar.set_label("synaptic events from a patch in a frame", fontsize=8)
