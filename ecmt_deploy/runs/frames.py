@@ -31,7 +31,7 @@ class FrameRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spikes, synops, macs : of all nodes
     snn_pj : energy with memory, view (c)
     chips_pj : dynamic energy at the chips' own prices, view (b), by chip; what has no price is not in it
-    top : the most probable classes with their probabilities, or the largest outputs with their values
+    top : the most probable classes with their probabilities; of a program without class names its largest outputs
     label : the class that the frame shows, where the clip says so
     network_top, network_error : the network's own class for the frame, and how far the readout is from its, over the RMS
         distance of the network's readouts from their mean over the clip; ``None`` where the network did not run
@@ -167,13 +167,13 @@ def files(rows: Sequence[FrameRow], pictures: Pictures, patches: np.ndarray) -> 
 
 
 def _columns(rows: Sequence[FrameRow]) -> list[dict[str, Any]]:
-    """Rows for a CSV: units in the names, one column a chip, the five most probable classes beside one another."""
+    """Rows for a CSV: units in the names, one column a chip, the five first classes with their scores beside one another."""
     found = []
     for row in rows:
         flat = msgspec.to_builtins(row)
         top, chips = flat.pop("top"), flat.pop("chips_pj")
         flat |= {f"{chip}_pj": value for chip, value in chips.items()}
         for place, (name, share) in enumerate(top, start=1):
-            flat |= {f"top{place}": name, f"top{place}_probability": share}
+            flat |= {f"top{place}": name, f"top{place}_score": share}
         found.append(flat)
     return found

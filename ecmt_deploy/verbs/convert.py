@@ -107,7 +107,7 @@ def convert(
             raise ConfigError("weights, weights_key and model_args belong to a model by name; this module has its weights")
         made = converter.convert(
             model, calibration, config, provenance, progress, preprocessing=preprocessing, class_names=class_names, data=data,
-            stream=stream,
+            **_frames(stream),
         )  # fmt: skip
     else:
         from ecmt_deploy import models  # timm takes seconds to load, and a module of one's own does not need it
