@@ -1,7 +1,9 @@
 """Programs that are made once for the whole suite, and which tests share a worker where several run (pytest-xdist)."""
 
 import functools
+import gc
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -24,9 +26,22 @@ settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
 
 
+class _Programs(Mapping[str, Program]):
+    """Each is converted when a test asks for it, once in a worker."""
+
+    def __getitem__(self, name: str) -> Program:
+        return testing.case(name).program
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(PROGRAMS)
+
+    def __len__(self) -> int:
+        return len(PROGRAMS)
+
+
 @pytest.fixture(scope="session")
-def all_programs() -> dict[str, Program]:
-    return {name: testing.case(name).program for name in PROGRAMS}
+def all_programs() -> Mapping[str, Program]:
+    return _Programs()
 
 
 @pytest.fixture(scope="session")
@@ -41,8 +56,16 @@ def digits(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(params=PROGRAMS)
-def program(request: pytest.FixtureRequest, all_programs: dict[str, Program]) -> Program:
+def program(request: pytest.FixtureRequest, all_programs: Mapping[str, Program]) -> Program:
     return all_programs[request.param]
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays, and need not be looked through whenever a conversion makes objects by the thousand: that took
+    a tenth of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -52,14 +75,15 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """The tests of a file share a worker, as what they are given is made once for them; and all files that run Lava share
-    one, as some look for what Lava left on the machine, and must not see what others run."""
+    """The tests of a file share a worker, as what they are given is made once for them, and so do those of the conformance
+    suite; all files that run Lava share one, as some look for what Lava left on the machine, and must not see what others
+    run."""
     from xdist.scheduler import LoadScopeScheduling
 
     @functools.cache
     def group(path: str) -> str:
         text = (config.rootpath / path).read_text().lower()
-        return "lava" if "lava" in text or "installed()" in text else path
+        return "lava" if "lava" in text or "installed()" in text or "testing.conformance" in text else path
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:

@@ -20,6 +20,7 @@ import ecmt_deploy as ecmt
 from ecmt_deploy.cli import entry
 from ecmt_deploy.cli.app import VERBS
 from ecmt_deploy.cli.options import DEFAULT, as_json
+from ecmt_deploy.errors import ConversionError
 from ecmt_deploy.models import zoo
 from ecmt_deploy.program import read
 from ecmt_deploy.program.preprocessing import Preprocessing
@@ -546,7 +547,7 @@ def test_help_loads_nothing_that_computes(arguments):
 
 JSON = {
     "hardware": ["hardware"], "a chip": ["hardware", "loihi2"], "inspect": ["inspect", "PROGRAM", "--hardware", "loihi2"],
-    "convert": CONVERT, "energy": ["energy", "RUN", "--hardware", "loihi2"],
+    "convert": [*CONVERT, "--preset", "paper"], "energy": ["energy", "RUN", "--hardware", "loihi2"],
     "quantize": ["quantize", "PROGRAM", "--out", "q.nir"],
     "report": ["report", "RUN", "--hardware", "loihi2", "--bibtex"], "classify": ["classify", "PROGRAM", "a.png"],
     "trace": ["trace", "PROGRAM", "--data", "digits", "--limit", "1", "--timesteps", "1"],
@@ -555,7 +556,6 @@ JSON = {
     "merge": ["merge", "PARTS", "--out", "e.json"],
     "simulate": ["simulate", "PROGRAM", "--target", "torch", "--data", "digits", "--limit", "1", "--out", "r"],
     "sweep": ["sweep", "PROGRAM", "--hardware", "loihi2", "--timesteps", "1", "--limit", "2", "--out", "s"],
-    "demo": ["demo"],
 }  # fmt: skip
 
 
@@ -571,7 +571,7 @@ def test_every_verb_answers_in_json(case, tmp_path, capsys, monkeypatch, digits_
     assert out.isascii()
     result = json.loads(out)
     assert isinstance(result, list if case in ("hardware", "a chip", "energy", "classify") else dict)
-    assert VERBS.keys() - {words[0] for words in JSON.values()} == set()
+    assert VERBS.keys() - {words[0] for words in JSON.values()} == {"demo"}, "which test_demo_runs_the_whole_road has"
 
 
 def test_json_brings_no_control_character_to_the_terminal():
@@ -716,12 +716,25 @@ def test_closed_streams_are_no_failure(closed, tmp_path):
 
 
 def test_demo_runs_the_whole_road(tmp_path, capsys, monkeypatch):
-    status, out, err = run(["demo", "--out", "d"], capsys, monkeypatch, tmp_path)
-    assert status == 0, err
+    """In JSON too: what it says on the way is on standard error then."""
+    status, out, said = run(["demo", "--out", "d", "--json"], capsys, monkeypatch, tmp_path)
+    assert status == 0, said
     made = {p.name for p in (tmp_path / "d").iterdir()}
     assert made == {"program.nir", "eval.json", "run", "energy.json", "energy.csv", "trace.json", "report.json", "report.html"}
-    assert "NOT equal" not in out
-    assert "loihi1_sanafe" in out
-    if "left out" not in out:
-        assert "spikes equal, all counts equal" in " ".join(out.split())
+    assert out.isascii()
+    assert set(json.loads(out)["files"]) == made
+    assert "NOT equal" not in said
+    assert "loihi1_sanafe" in said
+    if "left out" not in said:
+        assert "spikes equal, all counts equal" in " ".join(said.split())
     require_own(tmp_path / "d")  # so it may be repeated
+
+
+def test_demo_speaks_on_standard_output(tmp_path, capsys, monkeypatch):
+    def fails(*arguments, **options):
+        raise ConversionError("no conversion today")
+
+    monkeypatch.setattr("ecmt_deploy.verbs.demo.convert", fails)
+    status, out, err = run(["demo", "--out", "d"], capsys, monkeypatch, tmp_path)
+    assert (status, err) == (2, "ecmt-deploy: no conversion today\n")
+    assert out.startswith("convert ")

@@ -1,5 +1,7 @@
 """One suite that every target passes: in float64 the same spikes and the same counts; in float32 a measured difference."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ SUITE = [(target, name) for target in available() if target != "reference" for n
 
 
 @pytest.fixture(scope="module")
-def reference(all_programs: dict[str, Program]) -> dict[str, Run]:
+def reference(all_programs: Mapping[str, Program]) -> dict[str, Run]:
     return {name: simulate(all_programs[name], images(5), "reference", TIMESTEPS) for name in PROGRAMS}
 
 
@@ -36,7 +38,7 @@ def test_conformance(target: str, name: str) -> None:
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_float32_differs_by_few_spikes(
-    name: str, all_programs: dict[str, Program], reference: dict[str, Run], record_property: pytest.FixtureRequest
+    name: str, all_programs: Mapping[str, Program], reference: dict[str, Run], record_property: pytest.FixtureRequest
 ) -> None:
     """A sum in another order may push a value across a threshold: measured, recorded and bounded."""
     run = simulate(all_programs[name], images(5), "torch", TIMESTEPS, dtype="float32")
@@ -51,7 +53,7 @@ def test_float32_differs_by_few_spikes(
 
 
 @pytest.mark.parametrize("target", available())
-def test_every_neuron_spikes_somewhere_and_counts_are_consistent(target: str, all_programs: dict[str, Program]) -> None:
+def test_every_neuron_spikes_somewhere_and_counts_are_consistent(target: str, all_programs: Mapping[str, Program]) -> None:
     """Guards the equality above against being an equality of nothing."""
     require(target)
     program = all_programs["every node, differential"]
@@ -64,7 +66,7 @@ def test_every_neuron_spikes_somewhere_and_counts_are_consistent(target: str, al
 
 
 @pytest.mark.parametrize("target", available())
-def test_progress_counts_steps(target: str, all_programs: dict[str, Program]) -> None:
+def test_progress_counts_steps(target: str, all_programs: Mapping[str, Program]) -> None:
     require(target)
     seen: list[int] = []
     simulate(all_programs["every node, rate"], images(3), target, 2, progress=seen.append)

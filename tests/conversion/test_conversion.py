@@ -9,7 +9,7 @@ from torch import nn
 
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion.converter import convert
-from ecmt_deploy.engine import load
+from ecmt_deploy.engine import SpikingModel, load
 from ecmt_deploy.errors import CaptureError, ConfigError, ConversionError, DataError, EcmtError
 from ecmt_deploy.program import write
 from ecmt_deploy.program.graph import parameters
@@ -23,18 +23,18 @@ def calibration(count: int = 16) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("preset", ["paper", "accurate"])
-def test_analog_equals_the_model(preset):
+def test_analog_equals_the_model(preset, all_programs):
     model, x = TinyTransformer(), calibration(4)
-    spiking = convert(model, calibration(), ConvertConfig(preset=preset))
+    spiking = SpikingModel(all_programs[f"transformer, {preset}"])
     with torch.no_grad():
         torch.testing.assert_close(spiking.analog(x), model(x), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("preset", ["paper", "accurate"])
-def test_two_conversions_are_the_same_bytes(preset, tmp_path):
+def test_two_conversions_are_the_same_bytes(preset, all_programs, tmp_path):
     files = [tmp_path / "a.nir", tmp_path / "b.nir"]
-    for file in files:
-        write(converted(preset), file)
+    write(all_programs[f"transformer, {preset}"], files[0])
+    write(converted(preset, timesteps=4), files[1])
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
@@ -56,16 +56,16 @@ def test_an_iterable_of_batches_is_as_good_as_a_tensor():
         np.testing.assert_array_equal(whole.program.nodes[name].positive_base, parts.program.nodes[name].positive_base)
 
 
-def test_every_activation_operand_of_a_weight_or_product_spikes():
-    program = converted("accurate")
+def test_every_activation_operand_of_a_weight_or_product_spikes(all_programs):
+    program = all_programs["transformer, accurate"]
     for name, node in program.nodes.items():
         if node.role in ("synapse", "product") and name not in program.encoding:
             assert all(source in program.spiking for source in program.operands[name]), name
     assert program.encoding == {"patch"}
 
 
-def test_preset_paper_leaves_the_head_analog():
-    program = converted("paper")
+def test_preset_paper_leaves_the_head_analog(all_programs):
+    program = all_programs["transformer, paper"]
     assert program.operands["head"][0] not in program.spiking
     assert program.coding == "rate"
 
@@ -196,7 +196,7 @@ def test_samples_of_another_size_are_refused_with_the_size_the_model_takes():
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
 def test_samples_of_another_dtype_become_the_models(dtype):
     model, x = TinyTransformer(), calibration().half()
-    expected, found = convert(model, x.float()).program, convert(model, x.to(dtype)).program
+    expected, found = (convert(model, each, ConvertConfig("paper")).program for each in (x.float(), x.to(dtype)))
     assert found.dtype == np.float32
     assert found.provenance.calibration == expected.provenance.calibration
 
@@ -275,12 +275,11 @@ def test_a_norm_over_several_axes():
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_conversion_without_gradients_is_the_same(mode):
-    expected = convert(TinyTransformer(), calibration())
+def test_conversion_without_gradients_is_the_same(mode, all_programs):
     model = TinyTransformer()
     with mode():
         found = convert(model, calibration())
-    for name, node in expected.program.nodes.items():
+    for name, node in all_programs["transformer, accurate"].nodes.items():
         for a, b in zip(parameters(node), parameters(found.program.nodes[name]), strict=True):
             np.testing.assert_array_equal(a, b)
 

@@ -6,17 +6,21 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 import ecmt_deploy as ecmt
 from ecmt_deploy.config import Preset, find_preset, preset_names
+from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.errors import ConfigError
+from ecmt_deploy.testing.handmade import images
+from ecmt_deploy.testing.transformer import TinyTransformer
 from tests.support.installed import ROOT, copy_of_the_project
 
 #: the file of docs/presets.md
 PEAK = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "presets.md").read_text(), re.DOTALL)[1]
 ENTRY = "[ecmt_deploy.presets]\npeak = my_peak:Peak\n"
-#: by name: options and refusals without torch; then convert, save, load, evaluate and simulate
-TRY = """
+#: by name: options and refusals, without torch
+FOUND = """
 import sys
 import ecmt_deploy as ecmt
 from ecmt_deploy.config import preset_names
@@ -32,6 +36,9 @@ try:
 except ecmt.EcmtError as error:
     print(error)
 assert "torch" not in sys.modules
+"""
+#: then convert, save, load, evaluate and simulate
+USED = """
 from pathlib import Path
 import numpy as np
 import torch
@@ -69,12 +76,26 @@ def test_a_third_preset_is_one_file(where, tmp_path):
     if where == "in the folder":
         copy_of_the_project(tmp_path)
         (tmp_path / "ecmt_deploy" / "conversion" / "calibration" / "peak.py").write_text(PEAK)
+        code = FOUND + USED
     else:
         outside(tmp_path)
+        code = FOUND
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    made = subprocess.run([sys.executable, "-c", TRY], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    made = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
     assert made.stdout.splitlines() == SAID
+
+
+def test_a_preset_of_a_package_converts_and_its_programs_are_read(tmp_path, monkeypatch):
+    outside(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_peak", raising=False)
+    made = convert(TinyTransformer(), torch.from_numpy(images(16, seed=1)), ecmt.ConvertConfig("peak", headroom=1.2))
+    made.save(tmp_path / "p.nir")
+    loaded, x = ecmt.load(tmp_path / "p.nir"), images(4)
+    assert loaded.program.provenance.config["headroom"] == 1.2
+    assert torch.equal(made(torch.from_numpy(x)), loaded(torch.from_numpy(x)))
+    assert ecmt.simulate(loaded, x, "reference").activity == ecmt.simulate(loaded, x, "torch").activity
 
 
 def test_a_third_preset_is_known_on_the_command_line(tmp_path):

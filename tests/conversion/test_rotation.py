@@ -26,11 +26,12 @@ FOUND = {
     "torchvision swin_t": 5,
     "torchvision vit_b_16": 5,
 }
+_PADDED = {**_SWIN, "img_size": 28, "depths": (2,), "num_heads": (2,)}
 MORE = {
     _timm("DINOv2, features", "vit_small_patch14_reg4_dinov2", **_VIT): (5, 1),
-    _timm("ViT, features of all tokens", "vit_tiny_patch16_224", global_pool="", **{**_VIT, "depth": 6}): (13, 1),
+    _timm("ViT, features of all tokens", "vit_tiny_patch16_224", global_pool="", **{**_VIT, "depth": 3}): (7, 1),
     _timm("ViT, distilled features", "deit_tiny_distilled_patch16_224", **_VIT): (5, 2),
-    _timm("Swin, windows that are padded", "swin_tiny_patch4_window7_224", **{**_SWIN, "img_size": 28}): (0, 0),
+    _timm("Swin, windows that are padded", "swin_tiny_patch4_window7_224", **_PADDED): (0, 0),
     _timm("ViT, average pooling, fc_norm", "vit_tiny_patch16_224", global_pool="avg", fc_norm=True, **_VIT): (5, 0),
 }
 
@@ -111,7 +112,7 @@ NORMS = {
 BLOCKS = {"mlp": mlp, "gated": lambda dim: Gated(dim, False)}
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8)
 @given(
     dim=st.sampled_from([6, 7, 12, 14]), norm=st.sampled_from(list(NORMS)), block=st.sampled_from(list(BLOCKS)),
     scale=st.booleans(), bias=st.booleans(), depth=st.integers(1, 3), shared=st.booleans(), seed=st.integers(0, 9),

@@ -31,18 +31,29 @@ def program(request, tmp_path_factory):
     return path, convert("zoo:vit_digits", "digits", config, calibration_samples=32, out=path)
 
 
+@pytest.fixture(scope="module")
+def turned(tmp_path_factory):
+    """The same model in another basis, in a file and in memory."""
+    path = tmp_path_factory.mktemp("turned") / "g.nir"
+    return path, convert("zoo:vit_digits", "digits", ConvertConfig("graded", budget=0.3), calibration_samples=32, out=path)
+
+
+@pytest.fixture(scope="module")
+def captured():
+    """The model that the programs came from."""
+    return capture(models.load("zoo:vit_digits").module, torch.zeros(1, 1, 8, 8))
+
+
 @pytest.fixture
 def samples(program) -> torch.Tensor:
     return torch.from_numpy(evaluation_data(program[1].program, "digits", 96).arrays()[0])
 
 
 @pytest.mark.parametrize("bits", [3, 6])
-def test_is_a_program_of_graded_neurons_that_expect_nothing(program, samples, bits):
+def test_is_a_program_of_graded_neurons_that_expect_nothing(program, samples, captured, bits):
     """Whatever the program's neurons expect: the network quantised is the analog program with one graded event per value."""
     _, model = program
-    module = models.load("zoo:vit_digits").module
     preset = find_preset(model.program.provenance.config["preset"])
-    captured = capture(module, samples[:2])
     lowered = lower(captured, preset.coding, samples.dtype, PROVENANCE, preset.analog_readout_layer).program
     clips = largest_operands(model.program)
     plain = with_nodes(lowered, {
@@ -54,20 +65,18 @@ def test_is_a_program_of_graded_neurons_that_expect_nothing(program, samples, bi
     assert (apart < 0.5 * error).float().mean() > 0.9  # a value on a tie may go the other way
 
 
-def test_a_program_in_another_basis_needs_one_in_its_own(program, tmp_path):
+def test_a_program_in_another_basis_needs_one_in_its_own(program, turned):
     """What it takes is the other program's network: the same one, quantised in the basis that it has."""
-    path, model = program
-    turned = convert("zoo:vit_digits", "digits", ConvertConfig("graded", budget=0.3), calibration_samples=32)
-    turned.save(tmp_path / "g.nir")
+    (path, model), (file, turned) = program, turned
     with pytest.raises(ConfigError, match="basis of its principal components.*--network FILE"):
-        evaluate(tmp_path / "g.nir", "digits", limit=64, quantized_baseline=True)
+        evaluate(file, "digits", limit=64, quantized_baseline=True)
     x, y = evaluation_data(model.program, "digits", 64).arrays()
-    found = evaluate(tmp_path / "g.nir", "digits", limit=64, quantized_baseline=True, network=path)
+    found = evaluate(file, "digits", limit=64, quantized_baseline=True, network=path)
     assert evaluate(turned, (x, y), quantized_baseline=True, network=model).quantized.bits == found.quantized.bits
     assert found.quantized.bits <= 8
     with pytest.raises(ConfigError, match="network is what --quantized-baseline quantises"):
         evaluate(turned, (x, y), network=model)
-    assert evaluate(tmp_path / "g.nir", "digits", limit=64, quantized_baseline=True, network=model).quantized == found.quantized
+    assert evaluate(file, "digits", limit=64, quantized_baseline=True, network=model).quantized == found.quantized
     other = SpikingModel(replace(model.program, provenance=msgspec.structs.replace(
         model.program.provenance, weights_sha256="0" * 64)))  # fmt: skip
     with pytest.raises(ConfigError, match="other weights"):

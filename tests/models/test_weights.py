@@ -8,6 +8,7 @@ import dataclasses
 import datetime
 import enum
 import functools
+import importlib
 import io
 import os
 import pickle
@@ -16,6 +17,7 @@ import struct
 import subprocess
 import sys
 import threading
+import types
 import zipfile
 from pathlib import Path
 
@@ -49,6 +51,27 @@ class Frozen:
 
 class Mode(enum.Enum):
     TRAIN = "train"
+
+
+class Named(enum.Enum):
+    """Saved by its name, as early releases of Python 3.11 save every enum."""
+
+    TRAIN = "train"
+
+    def __reduce_ex__(self, protocol):
+        return getattr, (type(self), self.name)
+
+
+class Outer:
+    class Inner:
+        def __init__(self) -> None:
+            self.rate = 0.1
+
+    class Named(enum.Enum):
+        TRAIN = "train"
+
+        def __reduce_ex__(self, protocol):
+            return getattr, (type(self), self.name)
 
 
 class Attributes(dict):
@@ -237,6 +260,8 @@ BESIDE = {
     "a class of the script's": Config(),
     "a frozen dataclass": Frozen(),
     "an enum": Mode.TRAIN,
+    "an enum by its name": [Named.TRAIN, {Named.TRAIN: 1}],
+    "classes inside a class": [Outer.Inner(), Outer.Named.TRAIN],
     "a dict of a class of its own": Attributes(lr=1),
     "a default dict": collections.defaultdict(list, {"loss": [1.0]}),
     "a function": nn.functional.gelu,
@@ -264,17 +289,17 @@ def test_harmless_things_beside_the_weights_are_left_alone(thing, legacy, tmp_pa
     holds(module)
 
 
-def test_classes_of_the_script_need_not_exist(tmp_path):
-    """Written by another process, from a module that this one cannot import."""
-    (tmp_path / "training.py").write_text("class Config: pass\n")
-    code = (
-        "import torch, training\n"
-        "from ecmt_deploy.testing.transformer import TinyTransformer\n"
-        f"torch.save({{'model': TinyTransformer(), 'config': training.Config()}}, {str(tmp_path / 'w.pth')!r})\n"
-    )
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])}
-    subprocess.run([sys.executable, "-c", code], env=env, check=True, timeout=120)
-    holds(loaded(tmp_path / "w.pth")[1])
+def test_classes_of_the_script_need_not_exist(tmp_path, monkeypatch):
+    """Of a module that cannot be imported any more when the file is read."""
+    script = types.ModuleType("training")
+    exec("class Config: pass", script.__dict__)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "training", script)
+        path = save(tmp_path, {"model": MODEL, "config": script.Config()})
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("training")
+    assert b"training" in zipfile.ZipFile(path).read("w/data.pkl")
+    holds(loaded(path)[1])
 
 
 STORED = {
@@ -348,6 +373,30 @@ class Runs:
         return self.call
 
 
+class Script:
+    touch = staticmethod(lambda path: Path(path).touch())
+
+
+class Called:
+    """An attribute of a class, which a pickle reads and then calls."""
+
+    def __init__(self, owner, name, *args) -> None:
+        self.made = owner, name, args
+
+    def __reduce_ex__(self, protocol):
+        owner, name, args = self.made
+        return Looked(owner, name), args
+
+
+class Looked(Runs):
+    """What is written as a look-up, where a pickler wants something that can be called."""
+
+    def __init__(self, owner, name) -> None:
+        super().__init__(getattr, owner, name)
+
+    def __call__(self) -> None: ...
+
+
 CODE = {
     "a system call": Runs(os.mkdir, "trap"),
     "a shell": Runs(os.system, "mkdir trap"),
@@ -355,6 +404,15 @@ CODE = {
     "an expression": Runs(eval, "__import__('os').mkdir('trap')"),
     "a statement": Runs(exec, "import os; os.mkdir('trap')"),
     "an attribute": Runs(getattr, Path, "mkdir"),
+    "an attribute of a function of torch's": Runs(getattr, torch._utils._rebuild_tensor, "__globals__"),
+    "an attribute of a class of torch's": Runs(getattr, torch.FloatStorage, "from_file"),
+    "an attribute of a tensor": Runs(getattr, torch.ones(1), "numpy"),
+    "an attribute of an attribute's reader": Runs(getattr, getattr, "__self__"),
+    "an attribute of a module's name": Runs(getattr, "os", "system"),
+    "an attribute of an object": Runs(getattr, Config(), "__class__"),
+    "an attribute that is called": Called(Path, "touch", "trap"),
+    "an attribute without a name": Runs(getattr, Config),
+    "an attribute or something else": Runs(getattr, Config, "missing", Config),
     "an import": Runs(__import__, "trap"),
     "another pickle": Runs(pickle.loads, pickle.dumps(Runs(os.mkdir, "trap"))),
 }
@@ -374,6 +432,7 @@ def test_functions_of_other_packages_are_not_run(tmp_path, monkeypatch):
     """What takes their place does nothing, and so does what they would return."""
     monkeypatch.chdir(tmp_path)
     calls = [Runs(torch.hub.load, ".", "trap"), Runs(np.save, "trap.npy", np.ones(1)), Runs(torch.save, 1, "trap.pth")]
+    calls += [Runs(getattr, np.memmap, "tofile"), Called(Script, "touch", "trap")]
     holds(loaded(save(tmp_path, {"model": STATE, "x": calls}))[1])
     assert [path.name for path in tmp_path.iterdir()] == ["w.pth"]
 

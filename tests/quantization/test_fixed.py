@@ -208,7 +208,10 @@ def test_every_program_quantises_and_answers_alike(program: Program):
 
 @pytest.mark.parametrize(
     ("preset", "limit"),
-    [("accurate", 120), ("graded", None), *(pytest.param(p, None, marks=pytest.mark.slow) for p in ("accurate", "paper"))],
+    [
+        *((preset, 120) for preset in ("accurate", "graded")),
+        *(pytest.param(preset, None, marks=pytest.mark.slow) for preset in ("accurate", "graded", "paper")),
+    ],
 )
 def test_the_bundled_model_keeps_its_accuracy(preset, limit):
     model = models.load("zoo:vit_digits")

@@ -18,15 +18,26 @@ from tests.support.runs import simulated
 MODEL, DATA = "zoo:vit_digits", "digits"
 
 
+@pytest.fixture(scope="module")
+def converted() -> dict[str, bytes]:
+    """Files of programs, by configuration: the tests convert the same ones."""
+    return {}
+
+
 @pytest.fixture
-def made(monkeypatch) -> list:
-    """Configurations that were converted, in order."""
+def made(monkeypatch, converted) -> list:
+    """Configurations that a sweep had converted, in order."""
     calls = []
     real = converting.convert
 
-    def counted(model, data, config, **more):
+    def counted(model, data, config, *, calibration_samples, out):
+        assert (model, data, calibration_samples) == (MODEL, DATA, 8)
         calls.append(config)
-        return real(model, data, config, **more)
+        if (key := str(config.record())) in converted:
+            out.write_bytes(converted[key])
+        else:
+            real(model, data, config, calibration_samples=calibration_samples, out=out)
+            converted[key] = out.read_bytes()
 
     monkeypatch.setattr(converting, "convert", counted)
     return calls
@@ -127,7 +138,7 @@ def test_mean_bits_of_a_spike(digits, tmp_path):
 SWEEP = ["sweep", MODEL, "--hardware", "loihi2", "--limit", "4", "--out", "out"]
 
 
-def test_on_the_command_line(capsys, monkeypatch, tmp_path):
+def test_on_the_command_line(made, capsys, monkeypatch, tmp_path):
     line = [*SWEEP, "--preset", "paper,graded", "--data", DATA, "--calibration-samples", "8"]
     status, out, err = command(line, capsys, monkeypatch, tmp_path)
     assert status == 0, err

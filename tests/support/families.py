@@ -254,7 +254,8 @@ def rows() -> list[str]:
     return block(DOCUMENT, "families")[2:]
 
 
-#: these take longest, and others have the same blocks
+#: these take longest, or have no block that no other has: DeiT those of ViT, EVA's attention and MLP are in EVA-02 and ViT,
+#: registers and layer scale in DINOv2, CLIP's norm before the blocks in "ViT, pre-norm"
 LONG = {
     *(
         "MobileViT v2",
@@ -266,6 +267,7 @@ LONG = {
         "XCiT",
         "CaiT",
     ),
+    *("DeiT", "EVA", "ViT, register tokens", "ViT, layer scale", "CLIP image tower"),
     *("SigLIP (attention pooling)", "SigLIP, fused attention", "ConvNeXt", "torch.nn.TransformerEncoder, sequence first"),
 }
 

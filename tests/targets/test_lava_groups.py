@@ -9,6 +9,8 @@ from hypothesis.extra import numpy as arrays
 from ecmt_deploy.kernels import Stream
 from ecmt_deploy.program import ops
 from ecmt_deploy.targets.lava.groups import MAX_PORTS, groups, message_shape, pack, unpack
+from ecmt_deploy.testing import case
+from tests.support.rounding import rounding_each
 from tests.support.targets import PROGRAMS
 
 MEMORY = (ops.MultiThreshold, ops.ECM, ops.ECMProduct, ops.Hold, ops.Readout)
@@ -68,3 +70,14 @@ def test_integers_travel_as_32_bits(value):
         received = unpack(message, value.shape, spikes, np.dtype(np.int64))
         assert received.value.dtype == np.int64
         np.testing.assert_array_equal(received.value, value)
+
+
+def test_a_remainder_of_rounding_keeps_no_node_from_joining():
+    program = case("integer transformer, accurate").program
+    made, alone = groups(program), groups(rounding_each(program))
+    assert {name: [m.name for m in group.members] for name, group in made.items()} == {
+        name: [m.name for m in group.members] for name, group in alone.items()
+    }
+    joined = [m for group in made.values() for m in group.members[:-1]]
+    assert any(program.state(member.name) for member in joined)
+    assert all(set(program.state(member.name)) <= {"remainder"} for member in joined)

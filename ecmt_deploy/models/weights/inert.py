@@ -6,6 +6,7 @@ it is handed. It is handed these, each under the name of a global in the file.
 
 from __future__ import annotations
 
+import pickle
 import pickletools
 import sys
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
@@ -22,8 +23,8 @@ _DATA = {
     "uuid",
 }  # fmt: skip
 _BUILTINS = {
-    "bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "object", "range", "set", "slice",
-    "str", "tuple",
+    "bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "getattr", "int", "list", "object", "range", "set",
+    "slice", "str", "tuple",
 }  # fmt: skip
 
 
@@ -40,6 +41,21 @@ class _Nothing:
     def __init__(self, *args: Any) -> None: ...
 
     def __setstate__(self, state: Any) -> None: ...
+
+
+class _Attribute:
+    """``builtins.getattr``: how a pickle names a member of an enum (always so in early releases of Python 3.11), or a class
+    inside another.
+
+    Nothing is looked up: an attribute of a stand-in is that stand-in, and whoever calls it gets an empty mapping. Only the
+    stand-ins of classes from outside the standard library have attributes: a checkpoint needs no others, and an attack does.
+    """
+
+    def __new__(cls, *args: Any) -> Any:
+        match args:
+            case type() as owner, str() if issubclass(owner, _Mapping) and not _is_standard(owner.__module__):
+                return owner
+        raise pickle.UnpicklingError("builtins.getattr of something else than a class of the training script's")
 
 
 class _Dtype:
@@ -82,6 +98,7 @@ class _Scalar(Array):
 
 
 _KNOWN: dict[str, type] = {
+    "builtins.getattr": _Attribute,
     "functools.partial": _Nothing,
     "random.Random": _Nothing,
     "numpy.dtype": _Dtype,
@@ -107,7 +124,11 @@ def is_code(module: str, name: str) -> bool:
     package = module.partition(".")[0]
     if package == "builtins":
         return name not in _BUILTINS
-    return package in sys.stdlib_module_names and package not in _DATA
+    return _is_standard(module) and package not in _DATA
+
+
+def _is_standard(module: str) -> bool:
+    return module.partition(".")[0] in sys.stdlib_module_names
 
 
 def stand_in(module: str, name: str) -> Callable[..., Any]:
