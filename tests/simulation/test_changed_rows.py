@@ -73,14 +73,16 @@ def test_integers_that_saturate_are_sent_and_counted_as_if_everything_were_compu
             chosen = integer_program(seed)
             frames = clip(chosen.inputs * 50, 15, seed)
             runs.append((part, stream(chosen.program, frames, "reference", 2, 0.0, "fixed", cuts=False)))
-    for found, expected in zip((run for part, run in runs if part == "some"), (run for part, run in runs if part == "all")):
+    for found, expected in zip(
+        (run for part, run in runs if part == "some"), (run for part, run in runs if part == "all"), strict=True
+    ):
         np.testing.assert_array_equal(found.outputs, expected.outputs)
         np.testing.assert_array_equal(found.frames.rows, expected.frames.rows)
     assert sum(restless) > 20
 
 
 def test_what_a_stream_could_not_hold_follows_as_an_event():
-    """A function of 8 bits that goes from -100 to 100: 127 of the 200 are sent, the rest at the next step, where nothing comes."""
+    """A function of 8 bits goes from -100 to 100: of 200 it sends 127, and the rest at the next step, where nothing comes."""
     form = ops.Aligned(exponent=0, state_bits=8, operand_exponents=np.array([0]))
     node = ops.ECM(("x",), "clamp", "differential", {"low": np.array(-100), "high": np.array(100)}, format=form)
     shape = (8, 2)
