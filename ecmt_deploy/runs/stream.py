@@ -134,7 +134,7 @@ class _Worker:
 
     def run(self, say: Callable[[str], None]) -> None:
         """All frames, until the clip ends or somebody stops it."""
-        with progress(f"stream on {self.job.target}", self.clip.frames) as bar, closing(iter(self.clip)) as frames:
+        with progress(f"stream on {self.job.target}", self.clip.frames, "frames") as bar, closing(iter(self.clip)) as frames:
             runs = frame_runs(
                 self.program, self._pixels(frames), self.job.target, self.job.steps_per_frame, self.gate, self._dtype
             )
