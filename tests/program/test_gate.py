@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from types import SimpleNamespace
 
 import msgspec
@@ -34,7 +35,7 @@ def encoder(shape: tuple[int, ...], *nodes) -> Program:
         "readout": ops.Readout("differential"), "output": ops.Output(output_type={"output": np.array([2])}),
     }  # fmt: skip
     names = list(named)
-    return program(named, list(zip(names, names[1:], strict=False)))
+    return program(named, list(pairwise(names)))
 
 
 def conv(shape: tuple[int, int, int], kernel: int, stride: int, padding: int) -> Program:
@@ -88,9 +89,7 @@ def test_rows_are_patches_of_a_sequence():
 def test_scales_and_sums_on_the_way_do_not_matter():
     shape = (3, 8, 8)
     weight = np.ones((2, 3, 4, 4))
-    scaled = encoder(
-        shape, ops.BroadcastScale(np.full((3, 1, 1), 2.0)), ops.Conv2d((8, 8), weight, 4, 0, 1, 1, np.zeros(2))
-    )
+    scaled = encoder(shape, ops.BroadcastScale(np.full((3, 1, 1), 2.0)), ops.Conv2d((8, 8), weight, 4, 0, 1, 1, np.zeros(2)))
     assert same_partition(patches(scaled), blocks(shape, 4))
 
 
