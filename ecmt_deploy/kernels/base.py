@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecmt_deploy.errors import NotFiniteError
-from ecmt_deploy.kernels.counts import Counts
-from ecmt_deploy.kernels.streams import Part, Stream, row_by_row, rows
+from ecmt_deploy.kernels.counts import INTEGER_COUNTS, Counts
+from ecmt_deploy.kernels.streams import Part, Stream, row_by_row, rows, width
 
 if TYPE_CHECKING:
     from ecmt_deploy.program import Program
@@ -72,6 +72,11 @@ class Kernel(ABC):
     def counts(self) -> Counts:
         """Counts since the kernel was made."""
         return Counts(**self.tally, ecm_ops={self.ecm_kind: self._elements} if self.ecm_kind else {})
+
+    @property
+    def row(self) -> list[int]:
+        """The same as integers: those of ``INTEGER_COUNTS``, then the elements evaluated."""
+        return [*(self.tally[name] for name in INTEGER_COUNTS), self._elements]
 
     @property
     def ecm_kind(self) -> str | None:
@@ -148,10 +153,14 @@ class SpikingKernel(Kernel):
 
     def emit(self, x: Stream, spikes: np.ndarray, fired: np.ndarray) -> Stream:
         """Count one step in which ``x`` arrived and ``spikes`` leave."""
-        active = int((rows(x.changed) | fired).sum())
+        events = int(np.count_nonzero(fired))
+        if events:
+            active = int(np.count_nonzero(rows(x.changed) | fired))
+        else:
+            active = int(np.count_nonzero(row_by_row(x.changed))) * width(spikes.shape)
         self.tally.update(
-            spikes=int(fired.sum()),
-            messages=int(fired.sum()),
+            spikes=events,
+            messages=events,
             neuron_updates_active=active,
             neuron_updates_idle=spikes.size - active,
         )
@@ -172,7 +181,7 @@ class RestingKernel(SpikingKernel):
 
     def advance(self, t: int, *operands: Stream) -> Stream:
         (x,), shape = operands, self.site.shape
-        part = Part(row_by_row(x.changed) | self.restless)
+        part = Part(row_by_row(x.changed) | self.restless, width(shape))
         if part.empty:
             return self.emit(x, self.zeros(shape), np.zeros(shape, bool))
         v = self.membrane(part.of(self.v), part.of(x.value))

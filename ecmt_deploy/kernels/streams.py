@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-#: at most this share of the rows is picked out of them and computed alone
-FEW_ROWS = 0.75
+#: at most this share of the rows is picked out of them and computed alone, where that spares so many elements at least
+FEW_ROWS, SPARED = 0.75, 1024
+#: multiply-accumulates in a product of matrices that take as long as an element of anything else
+MACS_PER_ELEMENT = 16
 
 
 class Stream(NamedTuple):
@@ -36,6 +38,11 @@ def row_by_row(changed: np.ndarray) -> np.ndarray:
     return changed.any(axis=-1) if changed.ndim else changed
 
 
+def width(shape: tuple[int, ...]) -> int:
+    """Elements of a row."""
+    return shape[-1] if shape else 1
+
+
 class Part:
     """What of a stream is computed in a step: nothing, a few rows that are picked out, or all of it.
 
@@ -44,6 +51,7 @@ class Part:
     Parameters
     ----------
     rows : (*shape[:-1],) bool, the rows that an event reached; of no axes where all rows go together
+    width : elements of a row, or what as much work as that is
 
     Attributes
     ----------
@@ -51,16 +59,17 @@ class Part:
     rows : the few rows that are picked out; ``None`` where all are computed
     """
 
-    def __init__(self, rows: np.ndarray) -> None:
+    def __init__(self, rows: np.ndarray, width: int = 1) -> None:
         reached = int(np.count_nonzero(rows))
         self.empty = reached == 0
-        self.rows = rows if rows.ndim and reached <= FEW_ROWS * rows.size else None
+        few = reached <= FEW_ROWS * rows.size and (rows.size - reached) * width >= SPARED
+        self.rows = rows if few and rows.ndim else None
 
     def of(self, array: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
         """What belongs to these rows, (k, n), of an array that broadcasts to ``shape``, by default its own."""
         if self.rows is None or (shape is not None and array.ndim < 2):  # the same for every row
             return array
-        return (array if shape is None else np.broadcast_to(array, shape))[self.rows]
+        return (array if shape in (None, array.shape) else np.broadcast_to(array, shape))[self.rows]
 
     def spread(self, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """The whole stream of ``shape`` that has ``value`` in these rows, and zeros elsewhere."""

@@ -11,7 +11,6 @@ import numpy as np
 from ecmt_deploy.kernels import Kernel, Stream, kernels
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
-from ecmt_deploy.program.frames import row_of
 from ecmt_deploy.simulation.probes import probe_shape
 from ecmt_deploy.simulation.target import Frame, FrameRun, Probe, Progress, Run, Unsupported
 
@@ -72,7 +71,7 @@ class ReferenceTarget:
         """Run the frames of one stream; with ``identity_neurons`` the program computes the analog network."""
         running = kernels(program, dtype, identity_neurons)
         source: Any = running[program.input_name]
-        before, t = np.array([row_of(each.counts) for each in running.values()], np.int64), 0
+        before, t = np.array([each.row for each in running.values()], np.int64), 0
         for frame in frames:
             if frame.begins:
                 t = 0
@@ -87,7 +86,7 @@ class ReferenceTarget:
                 outputs[step] = streams[program.output_name].value
                 for probe, series in recorded.items():
                     series[step] = _recorded(probe, running, streams, series.shape[1:])
-            counted = np.array([row_of(each.counts) for each in running.values()], np.int64)
+            counted = np.array([each.row for each in running.values()], np.int64)
             yield FrameRun(outputs, counted - before, frame.begins, recorded)
             before = counted
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ecmt_deploy.kernels.base import Site, cast
 from ecmt_deploy.kernels.integers import within
-from ecmt_deploy.kernels.streams import WHOLE, Part, Stream
+from ecmt_deploy.kernels.streams import MACS_PER_ELEMENT, WHOLE, Part, Stream
 from ecmt_deploy.program.ops.base import Require, Shape, Work, fits, register
 from ecmt_deploy.program.ops.linear import IntegerSynapses, SynapseKernel, Synapses
 
@@ -71,7 +71,7 @@ class ConvKernel(SynapseKernel):
 
     def _group(self, weight: np.ndarray, windows: np.ndarray, reached: np.ndarray) -> np.ndarray:
         """The sums of one group's output channels, (out, H', W'), at positions that an event reached."""
-        part = Part(reached)
+        part = Part(reached, weight.size // MACS_PER_ELEMENT)
         taken = windows if part.rows is None else windows[:, part.rows]
         total: np.ndarray = np.tensordot(weight, taken, axes=([1, 2, 3], [0, -2, -1]))
         return total if part.rows is None else np.moveaxis(part.spread(total.T, (*reached.shape, len(weight))), -1, 0)

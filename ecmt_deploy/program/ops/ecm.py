@@ -6,6 +6,7 @@ coding; its increments for ``differential`` coding.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, ClassVar
@@ -15,7 +16,7 @@ import numpy as np
 from ecmt_deploy.kernels.base import Kernel, Site
 from ecmt_deploy.kernels.integer import Following
 from ecmt_deploy.kernels.integers import divided, within
-from ecmt_deploy.kernels.streams import WHOLE, Part, Stream, row_by_row, rows
+from ecmt_deploy.kernels.streams import WHOLE, Part, Stream, row_by_row, rows, width
 from ecmt_deploy.program.functions import FUNCTIONS, Function
 from ecmt_deploy.program.functions.integer import IntegerForm
 from ecmt_deploy.program.ops.base import CODINGS, Op, Require, Shape, Work, broadcasts, fits, register
@@ -55,14 +56,11 @@ class ECMKernel(Kernel):
         self.previous = self.zeros(self.site.shape)
 
     def advance(self, t: int, *operands: Stream) -> Stream:
-        self.accumulators = [self.accumulated(total, x.value) for total, x in zip(self.accumulators, operands, strict=True)]
         evaluated, changed = self.count(operands)
-        if t == 1 or self.restless or self.node.coding == "rate":
-            part = WHOLE
-        else:
-            part = Part(row_by_row(evaluated) if self.by_rows else np.asarray(evaluated.any()))
+        part = WHOLE if t == 1 or self.restless or self.node.coding == "rate" else Part(evaluated, width(self.broadcast))
         if part.empty:
             return Stream(self.zeros(self.site.shape), changed)
+        self.accumulators = [self.accumulated(total, x.value) for total, x in zip(self.accumulators, operands, strict=True)]
         totals = [part.of(total, self.broadcast) for total in self.accumulators]
         if part.rows is not None:  # axes are counted from the front
             totals = [total.reshape(-1, *[1] * (len(self.broadcast) - 2), self.broadcast[-1]) for total in totals]
@@ -88,17 +86,22 @@ class ECMKernel(Kernel):
         return term - before, term
 
     def count(self, operands: tuple[Stream, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """Count the elements evaluated, and return which these are and the mask of the output."""
+        """Count the elements evaluated, and return which rows are (or, where they go together, whether any is), and the mask of
+        the output."""
         shape = self.broadcast
-        reached = np.zeros(shape, bool)
-        for x in operands:
-            reached |= x.changed
+        if self.node.coding == "rate":  # y_t depends on t itself
+            reached = np.broadcast_to(np.True_, shape)
+        else:
+            reached = functools.reduce(np.logical_or, (np.broadcast_to(x.changed, shape) for x in operands))
+        if self.by_rows:
+            of_rows = row_by_row(reached)
+            self.count_elements(int(np.count_nonzero(of_rows)) * shape[-1])
+            return of_rows, np.broadcast_to(of_rows[..., None], self.site.shape)
         evaluated = rows(reached, self.node.definition.coupled_axes(self.node.parameters, len(shape)))
-        if self.node.coding == "rate":
-            evaluated = np.ones(shape, bool)  # y_t depends on t itself
         self.count_elements(int(evaluated.sum()))
         reduced = tuple(i for i, (a, b) in enumerate(zip(shape, self.site.shape, strict=True)) if a != b)
-        return evaluated, rows(evaluated.any(axis=reduced, keepdims=True) if reduced else evaluated)
+        changed = rows(evaluated.any(axis=reduced, keepdims=True) if reduced else evaluated)
+        return np.asarray(evaluated.any()), changed
 
 
 class IntegerECMKernel(Following, ECMKernel):

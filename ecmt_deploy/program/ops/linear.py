@@ -12,7 +12,7 @@ import numpy as np
 from ecmt_deploy.kernels.base import Kernel, Site, cast
 from ecmt_deploy.kernels.integer import Rounding
 from ecmt_deploy.kernels.integers import EXACT_BITS, MULTIPLIER_BITS, limit, minus_infinity, within
-from ecmt_deploy.kernels.streams import Part, Stream, row_by_row
+from ecmt_deploy.kernels.streams import MACS_PER_ELEMENT, Part, Stream, row_by_row
 from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, finite, fits, register
 from ecmt_deploy.program.ops.format import Weighted
 
@@ -53,7 +53,10 @@ class LinearKernel(SynapseKernel):
         (x,) = operands
         self.count(x)
         reached = row_by_row(x.changed)
-        part, changed = Part(reached), np.broadcast_to(reached[..., None], self.site.shape)
+        part, changed = (
+            Part(reached, self.weight.size // MACS_PER_ELEMENT),
+            np.broadcast_to(reached[..., None], self.site.shape),
+        )
         if part.empty:
             return Stream(self.zeros(self.site.shape), changed)
         total = part.of(x.value).astype(self.weight.dtype, copy=False) @ self.weight.T

@@ -11,7 +11,7 @@ import numpy as np
 from ecmt_deploy.kernels.base import Kernel, Site, cast
 from ecmt_deploy.kernels.integer import Following
 from ecmt_deploy.kernels.integers import EXACT_BITS, divided, limit, shifted, within
-from ecmt_deploy.kernels.streams import Part, Stream, row_by_row, rows
+from ecmt_deploy.kernels.streams import MACS_PER_ELEMENT, Part, Stream, row_by_row, rows, width
 from ecmt_deploy.program.ops.base import CODINGS, NOTHING, Op, Require, Shape, Work, broadcasts, finite, fits, register
 from ecmt_deploy.program.ops.format import MOST_SHIFT, NumberFormat
 
@@ -68,12 +68,13 @@ class ProductKernel(Kernel):
         if self.node.product == "multiply":
             by_rows = x.value.shape == y.value.shape == shape
             reached = x.changed | y.changed
-            part = Part(row_by_row(reached) if by_rows else reached.any())
+            part = Part(row_by_row(reached) if by_rows else np.asarray(reached.any()), width(shape))
             if part.empty:
                 return np.zeros(shape, a.dtype)
             return part.spread(part.of(x.value) * part.of(b) + part.of(a) * part.of(y.value), shape)
         value = np.zeros(shape, a.dtype)
-        rows_of_x, rows_of_y = (Part(any_leading(row_by_row(s.changed))) for s in (x, y))
+        share = self.dense_macs // MACS_PER_ELEMENT
+        rows_of_x, rows_of_y = (Part(any_leading(row_by_row(s.changed)), share // s.value.shape[-2]) for s in (x, y))
         if not rows_of_x.empty:
             some = slice(None) if rows_of_x.rows is None else rows_of_x.rows
             value[..., some, :] = x.value[..., some, :] @ b

@@ -11,7 +11,7 @@ import numpy as np
 
 from ecmt_deploy.kernels.base import Kernel, Site, cast
 from ecmt_deploy.kernels.integer import Rounding
-from ecmt_deploy.kernels.streams import Part, Stream, row_by_row
+from ecmt_deploy.kernels.streams import Part, Stream, row_by_row, width
 from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, broadcasts, finite, fits, register
 from ecmt_deploy.program.ops.format import Shifted, require_requantisation
 
@@ -28,7 +28,7 @@ class ScaleKernel(Kernel):
     def advance(self, t: int, *operands: Stream) -> Stream:
         (x,) = operands
         self.count_elements(int(x.changed.sum()))
-        part = Part(row_by_row(x.changed))
+        part = Part(row_by_row(x.changed), width(self.site.shape))
         if part.empty:
             return Stream(self.zeros(self.site.shape), x.changed)
         value = self.scaled(part.of(x.value), part.of(self.scale, self.site.shape), part)

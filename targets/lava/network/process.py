@@ -21,7 +21,6 @@ from lava.magma.runtime.mgmt_token_enums import MGMT_COMMAND
 
 from ecmt_deploy.errors import EcmtError
 from ecmt_deploy.kernels import Stream, kernel
-from ecmt_deploy.program.frames import row_of
 
 from ..groups import Group, message_dtype, message_shape, pack, unpack
 from ..job import Job
@@ -140,7 +139,7 @@ class GroupModel(PyLoihiProcessModel):
             operands = [wire.stream(streams) for wire in member.operands]
             streams[member.name] = running.step(elapsed - begun * plan.timesteps + 1, *operands)
             record = 0 if plan.sent is None else sample
-            plan.counts[record, plan.rows[member.name]] = row_of(running.counts)
+            plan.counts[record, plan.rows[member.name]] = running.row
             for recording in plan.recordings.get(member.name, ()):
                 value = streams[member.name].value if recording.kind == "spikes" else running.state()
                 recording.series[elapsed] = value.reshape(recording.series.shape[1:])
