@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: from how many frames on that begin anew they are no longer marked from top to bottom
+_CROWDED = 20
 #: pictures beside one another
 _COLUMNS = 4
 _DASHES: tuple[Any, ...] = ("--", "-.", ":", (0, (6, 1.5)), (0, (1, 3)))
@@ -27,9 +29,10 @@ _KINDS = {"network": VERMILION, "held": VERMILION, "gating": GREEN, "reset": PUR
 
 
 def _cuts(axes: Axes, frames: Sequence[int], label: str = "_") -> None:
-    """A line before every frame with which the stream begins anew, the first left out."""
+    """A line at every frame with which the stream begins anew; where there are many, at the upper edge alone."""
+    top = 0.92 if len(frames) > _CROWDED else 0
     for i, frame in enumerate(frames):
-        axes.axvline(frame, color=SOFT, linewidth=0.7, linestyle=(0, (1, 2)), label=label if i == 0 else "_", zorder=0)
+        axes.axvline(frame, ymin=top, color=SOFT, linewidth=0.7, linestyle=(0, (1, 2)), label="_" if i else label, zorder=0)
 
 
 def _along(axes: Axes, first: float, last: float) -> None:
