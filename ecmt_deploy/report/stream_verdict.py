@@ -144,15 +144,15 @@ def remarks(clip: ClipRecord, rows: Sequence[FrameRow]) -> Iterator[str]:
     steady = [row.patches_sent for row in rows if not row.begun]
     if steady and median(steady) > MOST:
         yield (
-            f"Most of the picture changes in most frames (median {units.percent(median(steady))} of the patches are sent), as on "
-            "a pan or with the noise of a sensor: there is little to save from keeping the state. A gate (--gate X) keeps noise "
-            "out; against motion it hardly helps."
+            f"Most of the picture changes in most frames (median {units.percent(median(steady))} of the patches are sent), as "
+            "on a pan or with the noise of a sensor: there is little to save from keeping the state. A gate (--gate X) keeps "
+            "noise out; against motion it hardly helps."
         )
     for row in clip.alternatives:
         if row.kind == "frozen" and row.agreement == 1:
             yield (
-                "The network's first answer, kept for ever, has the network's class in every frame: the classes of this clip do "
-                "not tell what follows it from what stands still. The cosine does."
+                "The network's first answer, kept for ever, has the network's class in every frame: the classes of this clip "
+                "do not tell what follows it from what stands still. The cosine does."
             )
 
 

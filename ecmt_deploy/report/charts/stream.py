@@ -177,6 +177,7 @@ def film(pictures: Sequence[Picture], begun: Sequence[int]) -> tuple[Figure, Tab
     from matplotlib.colors import PowerNorm
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
+    from matplotlib.ticker import MaxNLocator
 
     table = stream_data.film(pictures)
     heats = [np.asarray(picture.heat) for picture in pictures if picture.heat is not None]
@@ -202,6 +203,7 @@ def film(pictures: Sequence[Picture], begun: Sequence[int]) -> tuple[Figure, Tab
         drawn = axes.imshow(np.asarray(picture.heat), cmap="OrRd", norm=norm, interpolation="none", aspect="auto")
     if drawn is not None:
         bar = made.colorbar(drawn, ax=list(places.ravel()), location="bottom", aspect=40, pad=0.01)
+        bar.locator = MaxNLocator(3)
         bar.set_label("synaptic events from a patch in a frame", fontsize=8)
         bar.ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if largest >= 10 else units.tick(value))
         bar.ax.tick_params(labelsize=8)
