@@ -96,9 +96,9 @@ class Counting:
         return counts
 
     def take_frames(self, frames: int) -> np.ndarray:
-        """The same of each of so many frames, whose steps were counted one after another: rows (frames, nodes, columns) int64 as
-        in :class:`~ecmt_deploy.program.frames.FrameCounts`.
+        """The same of each of so many frames, whose steps were counted one after another.
 
+        As rows (frames, nodes, columns) int64, those of :class:`~ecmt_deploy.program.frames.FrameCounts`.
         What is the same at every step, and every integer, belongs to all frames alike.
         """
         rows = np.zeros((len(self.tallies), COLUMNS, frames), np.int64)
