@@ -16,8 +16,10 @@ from ecmt_deploy.program.audit import impossible
 from ecmt_deploy.simulation import run as simulation
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.targets.reference import ReferenceTarget
-from ecmt_deploy.testing import integer_program
+from ecmt_deploy.simulation.streams import stream
+from ecmt_deploy.testing import case, integer_program
 from ecmt_deploy.testing.handmade import images
+from tests.support.streams import clip
 
 
 @pytest.mark.parametrize("timesteps", [1, 3])
@@ -136,3 +138,74 @@ def test_a_target_that_returns_what_cannot_be_is_refused(changes, message, progr
     with pytest.raises(TargetError, match="returned what cannot be") as caught:
         simulate(program, images(2), "boasting", 3)
     assert message in str(caught.value)
+
+
+# --- frames of streams, most of which go on from the one before ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("every node, differential", "reference"), ("every node, differential", "torch"), ("transformer, graded", "torch"),
+        ("integer transformer, graded", "reference"),
+    ],
+)  # fmt: skip
+def test_what_targets_count_of_frames_is_possible(name, target, steps):
+    chosen = case(name)
+    precision = "fixed" if chosen.program.integer else "float"
+    run = stream(chosen.program, clip(chosen.inputs, 20, seed=1), target, steps, 0.0, precision)
+    assert run.frames is not None
+    for part in [run.activity, run.frames.since(7), *(run.frames[i] for i in range(20))]:
+        assert impossible(chosen.program, part) is None
+    assert run.activity.continued == 20 - run.frames.begun.sum() > 10
+
+
+@pytest.fixture(scope="module")
+def frames() -> tuple[Program, Any]:
+    """A stream in which little changes, and its counts."""
+    program, x = case("transformer, graded").program, images(1)[0]
+    moving = [x + 0.01 * i * (np.arange(4) == 0) for i in range(5)]
+    run = stream(program, moving, "reference", 1, 0.0)
+    assert run.frames is not None
+    assert run.frames.begun.tolist() == [True, False, False, False, False]
+    return program, run.frames
+
+
+def test_frames_that_went_on_are_no_inferences(frames):
+    """An inference computes the whole image, and all is news in it."""
+    program, counts = frames
+    why = impossible(program, msgspec.structs.replace(counts[3], continued=0))
+    assert why is not None
+    assert "expected" in why
+    assert impossible(program, msgspec.structs.replace(counts.total, continued=0))
+    assert impossible(program, msgspec.structs.replace(counts.total, continued=3))
+    why = impossible(program, msgspec.structs.replace(counts[0], continued=1))
+    assert why == "node constant: analog_messages is 12, expected 0"  # constants are sent once
+
+
+def test_no_more_frames_went_on_than_there_were(frames):
+    program, counts = frames
+    for continued in (-1, 6):
+        why = impossible(program, msgspec.structs.replace(counts.total, continued=continued))
+        assert why == f"{continued} of 5 samples went on from the one before"
+    rate = case("transformer, paper").program
+    counted = simulate(rate, images(2), "reference", 3).activity
+    why = impossible(rate, msgspec.structs.replace(counted, continued=1))
+    assert why == "1 samples went on from the one before, which rate coding has not"
+
+
+def test_a_frame_costs_the_network_what_an_inference_does(frames):
+    program, counts = frames
+    for node in program.nodes:
+        if counts[3][node].dense_macs:
+            for wrong in (0, counts[3][node].dense_macs - 1, 2 * counts[3][node].dense_macs):
+                assert impossible(program, changed(counts[3], node, dense_macs=wrong))
+
+
+def test_activities_of_parts_of_a_stream_add(frames):
+    program, counts = frames
+    total = counts[0] + counts.since(1)
+    assert total == counts.total
+    assert (total.n_samples, total.continued) == (5, 4)
+    assert impossible(program, total + total) is None

@@ -9,10 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecmt_deploy.errors import TargetError
+from ecmt_deploy.errors import NotFiniteError, TargetError
+from ecmt_deploy.program.gate import Gate
+from ecmt_deploy.simulation.streams import frame_runs
 from ecmt_deploy.targets.lava import LavaTarget
 from ecmt_deploy.targets.lava import host as host_module
+from ecmt_deploy.targets.reference import ReferenceTarget
+from ecmt_deploy.testing import case
 from ecmt_deploy.testing.handmade import images
+from tests.support.streams import clip
 from tests.support.targets import needs_lava
 
 pytestmark = needs_lava
@@ -78,25 +83,58 @@ def test_a_process_model_that_raises(all_programs, sessions, shared_memory):
     assert_nothing_left(sessions, shared_memory)
 
 
+def kill_a_child(sessions, killed_at: list[float]) -> None:
+    while not sessions:
+        time.sleep(0.05)
+    directory = Path(os.readlink(f"/proc/{sessions[0].leader.pid}/cwd"))
+    while not (directory / "running").exists():
+        time.sleep(0.05)
+    children = [pid for pid in sessions[0].pids() if pid != sessions[0].leader.pid]
+    os.kill(children[len(children) // 2], signal.SIGKILL)
+    killed_at.append(time.monotonic())
+
+
 def test_a_killed_child(all_programs, sessions, shared_memory):
     killed_at: list[float] = []
-
-    def kill_one() -> None:
-        while not sessions:
-            time.sleep(0.05)
-        directory = Path(os.readlink(f"/proc/{sessions[0].leader.pid}/cwd"))
-        while not (directory / "running").exists():
-            time.sleep(0.05)
-        children = [pid for pid in sessions[0].pids() if pid != sessions[0].leader.pid]
-        os.kill(children[len(children) // 2], signal.SIGKILL)
-        killed_at.append(time.monotonic())
-
-    killer = threading.Thread(target=kill_one, daemon=True)
+    killer = threading.Thread(target=kill_a_child, args=(sessions, killed_at), daemon=True)
     killer.start()
     with pytest.raises(TargetError, match="node .* was killed by SIGKILL"):
         run(target(SLOW), all_programs["every node, differential"], count=40)
     killer.join(5)
     assert time.monotonic() - killed_at[0] < 10
+    assert_nothing_left(sessions, shared_memory)
+
+
+def streamed(made: LavaTarget, program, frames: int):
+    return list(frame_runs(program, clip(images(3), frames), made, 1, Gate(program, 0.0), "float64"))
+
+
+def test_a_process_model_that_raises_in_a_stream(all_programs, sessions, shared_memory):
+    with pytest.raises(TargetError, match=r"node .*neuron.*FloatingPointError: planted failure") as caught:
+        streamed(target(RAISING), all_programs["every node, differential"], 6)
+    assert "\n" not in str(caught.value)
+    assert_nothing_left(sessions, shared_memory)
+
+
+def test_a_child_killed_in_a_stream(all_programs, sessions, shared_memory):
+    killer = threading.Thread(target=kill_a_child, args=(sessions, []), daemon=True)
+    killer.start()
+    with pytest.raises(TargetError, match="node .* was killed by SIGKILL"):
+        streamed(target(SLOW), all_programs["every node, differential"], 40)
+    killer.join(5)
+    assert_nothing_left(sessions, shared_memory)
+
+
+def test_a_value_that_is_no_longer_finite_ends_a_stream_as_it_ends_a_run(sessions, shared_memory):
+    """The frame with which it happens; the same line as of the reference."""
+    program, huge = case("transformer, graded").program, [*clip(images(3), 3), np.full((2, 4, 4), 1e38, np.float32)]
+    lines = []
+    for chosen in (LavaTarget(), ReferenceTarget()):
+        with pytest.raises(TargetError if chosen.name == "lava" else NotFiniteError) as caught, np.errstate(all="ignore"):
+            list(frame_runs(program, huge, chosen, 1, Gate(program, 0.0), "float32"))
+        lines.append(str(caught.value))
+    assert lines[1] in lines[0]
+    assert "\n" not in lines[0]
     assert_nothing_left(sessions, shared_memory)
 
 
