@@ -69,6 +69,8 @@ class Graded(Preset, frozen=True, kw_only=True):
         """Tuned neurons and their expectations; refuses a budget that cannot be met and a readout that does not vary."""
         import torch
 
+        from ecmt_deploy.conversion.calibration.tools.common import with_rows_apart
+        from ecmt_deploy.conversion.calibration.tools.heads import in_head_bases
         from ecmt_deploy.conversion.calibration.tools.rotation import rotated
         from ecmt_deploy.conversion.calibration.tools.trials import Trials
         from ecmt_deploy.conversion.calibration.tools.tuning import tuned
@@ -76,8 +78,8 @@ class Graded(Preset, frozen=True, kw_only=True):
         if not lowered.program.neurons:  # nothing but encoding layers
             return lowered.program
         x = torch.cat(batches)
-        turned = rotated(lowered, x)
-        made = tuned(Trials(turned, x, self, progress), self.budget)
+        turned = in_head_bases(rotated(lowered, x), x)
+        made = tuned(Trials(with_rows_apart(turned, x), x, self, progress), self.budget)
         if turned is lowered:
             return made
         config = dict(made.provenance.config or {}) | {"basis": "principal components"}
