@@ -61,6 +61,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     coding : coding of its programs, ``rate`` or ``differential``
     most_levels : levels n of a neuron (2n thresholds), at most, where ``levels`` does not say
     analog_readout_layer : whether the last linear layer takes its operand analog
+    streams : whether ``calibrate`` takes the frames of a clip, ``frames`` (F, *input shape), to tune the program for streams
     least_payload_bits : bits that a chip's spikes must carry for it to be chosen there by itself; 1: none
     timesteps : steps T the program is meant for; the default of every later run
     levels : levels of a neuron, at most; ``None`` is ``most_levels``
@@ -71,6 +72,7 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     most_levels: ClassVar[int]
     analog_readout_layer: ClassVar[bool] = False
     least_payload_bits: ClassVar[int] = 1
+    streams: ClassVar[bool] = False
 
     timesteps: int = 4
     levels: int | None = None

@@ -49,6 +49,10 @@ def convert(
         int | None, described("Preset graded: most bits of a payload, sign included.", "16, or those of --hardware")
     ] = None,
     calibration_samples: Annotated[int, described("Number of samples of the training split to calibrate on.")] = 64,
+    stream: Annotated[
+        str | None,
+        described("Clip to tune for: video:FILE, frames:DIR or made:NAME; --budget is then of a frame.", "none: for pictures"),
+    ] = None,
     timesteps: Annotated[
         int | None, described("Number of time steps T to tune the program for.", "the preset's own: 4, of graded 1")
     ] = None,
@@ -75,7 +79,7 @@ def convert(
     preprocessing = {field: value for field, value in asked.items() if value not in (None, ())}
     program = ecmt.convert(
         model, data, config, preprocessing=preprocessing, weights=weights, weights_key=weights_key,
-        model_args=_key_values(model_arg), calibration_samples=calibration_samples, out=out,
+        model_args=_key_values(model_arg), calibration_samples=calibration_samples, stream=stream, out=out,
     ).program  # fmt: skip
     result = {"out": out, "nodes": len(program.nodes), "coding": program.coding, "provenance": program.provenance}
     output.show(result, tables.converted(program, out), soft_wrap=True)

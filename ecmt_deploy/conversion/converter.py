@@ -16,7 +16,7 @@ from ecmt_deploy.conversion.calibration.tools.answers import samples_at_once
 from ecmt_deploy.conversion.capture import capture
 from ecmt_deploy.conversion.convertible import require_answer, require_convertible
 from ecmt_deploy.conversion.lowering import lower
-from ecmt_deploy.conversion.samples import calibration_batches, record_of, require_normalised, two_samples
+from ecmt_deploy.conversion.samples import calibration_batches, clip_frames, record_of, require_normalised, two_samples
 from ecmt_deploy.conversion.self_check import self_check
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConfigError, DataError
@@ -39,6 +39,7 @@ def convert(
     preprocessing: Preprocessing | Mapping[str, Any] | None = None,
     class_names: Sequence[str] | None = None,
     data: str | None = None,
+    stream: Any = None,
 ) -> SpikingModel:
     """Convert a module; arguments and errors as of :func:`ecmt_deploy.convert`."""
     config = config or ConvertConfig()
@@ -49,7 +50,9 @@ def convert(
     batches = calibration_batches(calibration, model)
     shape = tuple(batches[0].shape[1:])
     base = _described(provenance or Provenance(tool_version=version("ecmt-deploy")), shape, preprocessing, class_names)
-    require_normalised(batches, model, base.preprocessing)
+    frames = None if stream is None else clip_frames(stream, config, batches[0])
+    shown = batches if frames is None else [*batches, *frames.split(len(batches[0]))]
+    require_normalised(shown, model, base.preprocessing)
     require_answer(model, batches[0])
     config = config.for_model(model)  # before the program keeps a record of it
     base = msgspec.structs.replace(
@@ -65,7 +68,8 @@ def convert(
     self_check(model, captured, lowered, two_samples(batches))
     del captured
     report("calibrate", 0)
-    return with_ranges(SpikingModel(config.calibrate(lowered, batches, report)), batches)
+    made = config.calibrate(lowered, batches, report, **({} if frames is None else {"frames": frames}))
+    return with_ranges(SpikingModel(made), shown)
 
 
 def with_ranges(model: SpikingModel, batches: list[Tensor]) -> SpikingModel:

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ecmt_deploy.config import Preset
 from ecmt_deploy.door import batches as batches_of
-from ecmt_deploy.errors import DataError
+from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.program import CalibrationRecord
 from ecmt_deploy.program.preprocessing import Preprocessing
 
@@ -39,6 +40,25 @@ def calibration_batches(calibration: Any, model: nn.Module) -> list[Tensor]:
     if all(bool((batch == first).all()) for batch in batches):
         raise DataError(f"the calibration data is the constant {float(first):g} everywhere; pass real samples, normalised")
     return batches
+
+
+def clip_frames(stream: Any, config: Preset, like: Tensor) -> Tensor:
+    """The frames (F, *input shape) of a clip to tune for, as samples like ``like`` (B, *input shape).
+
+    Raises
+    ------
+    ConfigError
+        if the preset is not tuned for streams.
+    DataError
+        if there are none, or they are no such samples.
+    """
+    if not config.streams:
+        raise ConfigError(f"preset {config.name} is not tuned for streams; use --preset graded or accurate, or no --stream")
+    parts = [torch.from_numpy(x).to(like.dtype) for x, _ in batches_of(stream) if len(x)]
+    found = [tuple(part.shape[1:]) for part in parts]
+    if set(found) != {tuple(like.shape[1:])}:
+        raise DataError(f"the clip has frames of shape {found[:1] or 'none'}; expected (F, *{tuple(like.shape[1:])})")
+    return torch.cat(parts)
 
 
 def require_normalised(batches: list[Tensor], model: nn.Module, preprocessing: Preprocessing | None) -> None:

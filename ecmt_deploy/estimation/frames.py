@@ -14,7 +14,7 @@ from ecmt_deploy.estimation.pricing import ARITHMETIC
 from ecmt_deploy.placement import Placement, place
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
-from ecmt_deploy.program.frames import COLUMNS, FrameCounts, counts_of
+from ecmt_deploy.program.frames import COLUMNS, FrameCounts, counts_of, row_of
 
 
 class FrameEnergy(NamedTuple):
@@ -50,6 +50,15 @@ class FramePrices:
         self.chip = as_chip(hardware)
         self.memory = self.chip if has_model(self.chip) else as_chip(ARITHMETIC)
         self._price_pj = _prices(program, self.chip, place(program, self.chip), timesteps)
+
+    def chip_pj(self, activity: Activity) -> float:
+        """Dynamic energy of an inference at the chip's own prices, view (b), from counts of this program."""
+        rows = np.array([row_of(activity[name]) for name in self.program.nodes], np.float64)
+        return float((rows * self._price_pj).sum()) / activity.n_samples
+
+    def memory_pj(self, activity: Activity) -> float:
+        """Energy of an inference with memory, view (c)."""
+        return float(sum(memory_view(activity, self.program, self.memory, self.ann_bits).snn_pj.values()))
 
     def energy(self, frames: FrameCounts) -> FrameEnergy:
         """The energy of frames of this program."""

@@ -106,19 +106,28 @@ class Gate:
         if self.held is None:
             self.held = frames.copy()
             return Sent(self.held, np.ones(frames.shape, bool), True)
-        squares = np.square((frames.astype(np.float64) - self.held).reshape(len(frames), -1))
-        by_patch = np.add.reduceat(squares[:, self._order], self._begins, axis=1) * self._unit**2
-        patches_sent = by_patch > self.threshold**2 * self._sizes
-        if self.cuts and len(frames) and (patches_sent.mean(axis=1) > MOST).all() and self._unlike(frames, squares).all():
+        patches_sent = self.differences(frames, self.held) > self.threshold
+        if self.cuts and len(frames) and (patches_sent.mean(axis=1) > MOST).all() and _unlike(frames, self.held).all():
             self.held = None
             return self.send(frames)
         sent = patches_sent[:, self.numbers].reshape(frames.shape)
         self.held = np.where(sent, frames, self.held)
         return Sent(self.held, sent, False, float(patches_sent.mean()))
 
-    def _unlike(self, frames: np.ndarray, squares: np.ndarray) -> np.ndarray:
-        """Of every stream, whether the frame is further from what is held than from its own mean."""
-        of_channel = tuple(range(2, frames.ndim)) if frames.ndim > 2 else (1,)
-        spread = np.square(frames - frames.mean(axis=of_channel, keepdims=True, dtype=np.float64))
-        further: np.ndarray = squares.sum(axis=1) > spread.reshape(len(frames), -1).sum(axis=1)
-        return further
+    def differences(self, frames: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Root mean square of the difference of every patch, (B, patches), in units of the program's input."""
+        squares = np.square((frames.astype(np.float64) - others).reshape(len(frames), -1))
+        by_patch = np.add.reduceat(squares[:, self._order], self._begins, axis=1)
+        found: np.ndarray = self._unit * np.sqrt(by_patch / self._sizes)
+        return found
+
+
+def _unlike(frames: np.ndarray, held: np.ndarray) -> np.ndarray:
+    """Of every stream, whether the frame is further from what is held than from its own mean."""
+    of_channel = tuple(range(2, frames.ndim)) if frames.ndim > 2 else (1,)
+    moved = frames.astype(np.float64) - held
+    spread = frames - frames.mean(axis=of_channel, keepdims=True, dtype=np.float64)
+    further: np.ndarray = np.square(moved).reshape(len(frames), -1).sum(axis=1) > np.square(spread).reshape(
+        len(frames), -1
+    ).sum(axis=1)
+    return further

@@ -15,6 +15,7 @@ from torch import nn
 from ecmt_deploy import data as datasets
 from ecmt_deploy.config import Preset
 from ecmt_deploy.conversion import converter
+from ecmt_deploy.conversion.calibration.tools.clips import MOST_FRAMES
 from ecmt_deploy.conversion.choosing import choose, for_chip
 from ecmt_deploy.conversion.converter import Progress
 from ecmt_deploy.door import ChipLike
@@ -46,6 +47,7 @@ def convert(
     model_args: Mapping[str, Any] | None = None,
     calibration_samples: int = 64,
     hardware: ChipLike | None = None,
+    stream: Any = None,
     out: str | PathLike[str] | None = None,
 ) -> SpikingModel:
     """Convert a model to a spiking program, without training.
@@ -69,6 +71,9 @@ def convert(
     weights, weights_key, model_args : of a model by name, see :func:`ecmt_deploy.models.load`
     calibration_samples : how many samples of the training split of a dataset by name to calibrate on
     hardware : chip, its name or file, to convert for: payloads are no wider than its spikes carry (docs/presets.md)
+    stream : frames (F, C, H, W) of a clip in order, as ``calibration``, to tune the program for streams: its budget is then
+        of a frame once the stream runs, and it holds the threshold of its gate. For a model by name also a clip by name, such
+        as ``video:FILE`` (docs/data.md, *Clips*)
     out : program file to write (.nir); nothing is written where anything fails
 
     Returns
@@ -101,19 +106,24 @@ def convert(
         if weights is not None or weights_key is not None or model_args:
             raise ConfigError("weights, weights_key and model_args belong to a model by name; this module has its weights")
         made = converter.convert(
-            model, calibration, config, provenance, progress, preprocessing=preprocessing, class_names=class_names, data=data
-        )
+            model, calibration, config, provenance, progress, preprocessing=preprocessing, class_names=class_names, data=data,
+            stream=stream,
+        )  # fmt: skip
     else:
         from ecmt_deploy import models  # timm takes seconds to load, and a module of one's own does not need it
 
         if provenance is not None or isinstance(preprocessing, Preprocessing):
             raise ConfigError(f"{model} knows its provenance and preprocessing; pass a dict of the preprocessing that differs")
         loaded = models.load(model, None if weights is None else Path(weights), model_args, weights_key, preprocessing)
+        if isinstance(stream, str):
+            stream = datasets.open_clip(stream, loaded.preprocessing, MOST_FRAMES).array()
         if isinstance(calibration, str):
-            made = _on_dataset(loaded, calibration, calibration_samples, config, progress, class_names)
+            made = _on_dataset(loaded, calibration, calibration_samples, config, progress, class_names, stream)
         else:
             origin = _provenance(loaded)
-            made = converter.convert(loaded.module, calibration, config, origin, progress, class_names=class_names, data=data)
+            made = converter.convert(
+                loaded.module, calibration, config, origin, progress, class_names=class_names, data=data, stream=stream
+            )
     if path is not None:
         made.save(path)
     return made
@@ -126,6 +136,7 @@ def _on_dataset(
     config: Preset | None,
     progress: Progress | None,
     class_names: Sequence[str] | None,
+    stream: Any,
 ) -> SpikingModel:
     drawn = datasets.calibration(data, preprocessing=model.preprocessing, n_samples=n_samples, n_classes=model.n_outputs)
     names, ids = output_names(model, data, drawn.class_names)
@@ -136,7 +147,7 @@ def _on_dataset(
             bar(samples, "" if stage == "calibrate" else f"convert {model.name}: {stage}")
 
         x = torch.from_numpy(drawn.x)
-        return converter.convert(model.module, x, config, origin, progress or show, class_names=class_names)
+        return converter.convert(model.module, x, config, origin, progress or show, class_names=class_names, stream=stream)
 
 
 def _provenance(model: Model, **more: Any) -> Provenance:

@@ -33,6 +33,7 @@ class Accurate(Preset, frozen=True, kw_only=True):
     name: ClassVar[str] = "accurate"
     coding: ClassVar[str] = "differential"
     most_levels: ClassVar[int] = 15
+    streams: ClassVar[bool] = True
     corrects: ClassVar[bool] = False
     fraction: ClassVar[float] = 0.74
 
@@ -42,16 +43,17 @@ class Accurate(Preset, frozen=True, kw_only=True):
         super().__post_init__()
         require_budget(self.budget)
 
-    def calibrate(self, lowered: Lowered, batches: list[Tensor], progress: Callable[[str, int], None]) -> Program:
+    def calibrate(
+        self, lowered: Lowered, batches: list[Tensor], progress: Callable[[str, int], None], frames: Tensor | None = None
+    ) -> Program:
         """Tuned neurons and their expectations; refuses a budget that cannot be met and a readout that does not vary."""
         import torch
 
-        from ecmt_deploy.conversion.calibration.tools.trials import Trials
-        from ecmt_deploy.conversion.calibration.tools.tuning import tuned
+        from ecmt_deploy.conversion.calibration.tools.clips import tuned_program
 
         if not lowered.program.neurons:  # nothing but encoding layers
             return lowered.program
-        return tuned(Trials(lowered, torch.cat(batches), self, progress), self.budget)
+        return tuned_program(lowered, torch.cat(batches), frames, self, self.budget, progress)
 
     def neuron(
         self, seen: Survey, fan_out: float, price: float, channel_axis: int | None, initial: np.ndarray

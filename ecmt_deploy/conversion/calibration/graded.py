@@ -38,6 +38,7 @@ class Graded(Preset, frozen=True, kw_only=True):
     #: from as many on it is as near to the analog network as preset ``accurate`` on the bundled model, at one event a value
     least_payload_bits: ClassVar[int] = 7
 
+    streams: ClassVar[bool] = True
     corrects: ClassVar[bool] = True
 
     timesteps: int = 1
@@ -65,21 +66,22 @@ class Graded(Preset, frozen=True, kw_only=True):
             raise ConfigError(f"payload_bits is {self.payload_bits}; use --payload-bits {payload_bits}, or another chip")
         return msgspec.structs.replace(self, payload_bits=self.payload_bits or min(payload_bits, MOST_BITS))
 
-    def calibrate(self, lowered: Lowered, batches: list[Tensor], progress: Callable[[str, int], None]) -> Program:
+    def calibrate(
+        self, lowered: Lowered, batches: list[Tensor], progress: Callable[[str, int], None], frames: Tensor | None = None
+    ) -> Program:
         """Tuned neurons and their expectations; refuses a budget that cannot be met and a readout that does not vary."""
         import torch
 
+        from ecmt_deploy.conversion.calibration.tools.clips import tuned_program
         from ecmt_deploy.conversion.calibration.tools.common import with_rows_apart
         from ecmt_deploy.conversion.calibration.tools.heads import in_head_bases
         from ecmt_deploy.conversion.calibration.tools.rotation import rotated
-        from ecmt_deploy.conversion.calibration.tools.trials import Trials
-        from ecmt_deploy.conversion.calibration.tools.tuning import tuned
 
         if not lowered.program.neurons:  # nothing but encoding layers
             return lowered.program
         x = torch.cat(batches)
         turned = in_head_bases(rotated(lowered, x), x)
-        made = tuned(Trials(with_rows_apart(turned, x), x, self, progress), self.budget)
+        made = tuned_program(with_rows_apart(turned, x), x, frames, self, self.budget, progress)
         if turned is lowered:
             return made
         config = dict(made.provenance.config or {}) | {"basis": "principal components"}

@@ -97,6 +97,7 @@ class Trials:
 
     Attributes
     ----------
+    good, poor : mean distances after T steps: below the first nobody will notice
     answers : the samples that programs are measured on, with their analog readouts
     examples : other samples (N, *input shape), from which corrections of weights are learnt; none where there are none
     fan_outs : synaptic events per spike, by neuron
@@ -104,6 +105,8 @@ class Trials:
     number : programs that were measured
     ridge : of the corrections, that which comes nearest on samples that they are not learnt from
     """
+
+    good, poor = 0.007, 0.05
 
     def __init__(self, lowered: Lowered, x: Tensor, preset: Tuned, progress: Callable[[str, int], None]) -> None:
         self.lowered, self.preset = lowered, preset
@@ -115,8 +118,7 @@ class Trials:
         self._x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(SEED))]
         judged = -(-len(x) // 2) if preset.corrects else len(x)
         self.examples = self._x[judged:][:MANY]
-        x = self._x[:judged][:MANY]
-        self.answers = Answers(x, analog_readouts(engine, x), variance)
+        self.answers = self.judged(engine, self._x[:judged][:MANY], variance)
         self.fan_outs = program.fan_outs
         # what is expected does not depend on the price: it is folded in once
         neurons: dict[str, Any] = {name: program.nodes[name] for name in self.surveys}
@@ -126,6 +128,10 @@ class Trials:
         dense = sum(fan * prod(program.shapes[name]) for name, fan in self.fan_outs.items())
         self.first_price = FIRST_ERROR / max(dense, 1.0)
         self.ridge = self._best_ridge() if len(self.examples) else inf
+
+    def judged(self, engine: SpikingModel, x: Tensor, variance: float) -> Answers:
+        """What programs are measured on: samples x, with the answers of the analog ``engine``."""
+        return Answers(x, analog_readouts(engine, x), variance)
 
     def use(self, surveys: Mapping[str, Survey]) -> None:
         """Make programs by these surveys from now on."""

@@ -1,8 +1,8 @@
 """The price per synaptic event that meets a budget or a distance, found by measurement on the calibration samples.
 
 With a budget: the lowest price, so the smallest distance, whose events after T steps stay within it. Without: the fewest events
-whose distance is :data:`GOOD`, but no more of them than the published method spends, unless the distance were above
-:data:`POOR`.
+whose distance is good, but no more of them than the published method spends, unless the distance were poor; which distances
+these are, the trials say.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from ecmt_deploy.conversion.calibration.tools.trials import MANY, Trial, Trials
 from ecmt_deploy.errors import ConversionError
 from ecmt_deploy.program import Program, TuningRecord
 
-#: mean distance after T steps: below the first nobody will notice
-GOOD, POOR = 0.007, 0.05
 #: events per MAC, a little below what the published method spends (its energy ratio of 0.35 is 0.9 / 4.6 times 1.8)
 PUBLISHED_EVENTS = 1.7
 #: a price lowered by this factor that does not lower the distance by a twentieth has met the floor that T steps set
@@ -112,7 +110,7 @@ class Tuner:
         found = self.choose(self.trials.first_price)
         for _ in range(CORRECTIONS):
             surveys, before = self.trials.surveys, found
-            floors = self.trials.misleading(before.best.price) if before.best.distance > POOR else {}
+            floors = self.trials.misleading(before.best.price) if before.best.distance > self.trials.poor else {}
             if not floors:
                 break
             least = {name: np.maximum(seen.sensitivity, floors.get(name, 0.0)) for name, seen in surveys.items()}
@@ -129,12 +127,12 @@ class Tuner:
         """Search from the price ``start``: on few samples until the goal is known and near, then on all of them."""
         if self.budget is not None:  # samples to come may take a little more than those measured
             return self.spend(self.budget * (1 - MARGIN), start)
-        found = self._reach(GOOD, start)
+        found = self._reach(self.trials.good, start)
         if found.best.events_per_mac > PUBLISHED_EVENTS:
             within = self._search(Goal("events_per_mac", PUBLISHED_EVENTS), found.best.price)
-            if within.best.distance <= POOR:
+            if within.best.distance <= self.trials.poor:
                 return self.spend(PUBLISHED_EVENTS, within.best.price)
-            found = self._reach(POOR, within.best.price)
+            found = self._reach(self.trials.poor, within.best.price)
         return self._polish(found)
 
     def spend(self, most: float, start: float) -> Found:
@@ -160,7 +158,7 @@ class Tuner:
 
         def enough() -> bool:  # a nearer answer than T steps allow is not to be had, whatever is spent
             met = any(goal.value(trial) <= goal.most for trial in tried.values())
-            return _floor(list(tried.values())) and (met or goal.quantity == "distance")
+            return _floor(list(tried.values()), trials.poor) and (met or goal.quantity == "distance")
 
         prices = trials.first_price * LOWEST_PRICE, max(silent_price(trials.surveys, trials.fan_outs), trials.first_price)
         low, high = sorted(sign * log(price) for price in prices)
@@ -194,8 +192,8 @@ class Tuner:
         return found._replace(best=last)
 
 
-def _floor(trials: list[Trial]) -> bool:
+def _floor(trials: list[Trial], poor: float) -> bool:
     """Whether the lowest prices, far apart, come to one distance; twice as far where it is poor, which may be a plateau."""
     low, *others = sorted(trials, key=lambda t: t.price)
-    apart = FLOOR_FACTOR if low.distance <= POOR else FLOOR_FACTOR**2
+    apart = FLOOR_FACTOR if low.distance <= poor else FLOOR_FACTOR**2
     return any(t.price >= apart * low.price and low.distance >= 0.95 * t.distance for t in others)
