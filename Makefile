@@ -108,6 +108,8 @@ figures: setup $(if $(FASHION),$(FASHION_WEIGHTS))
 	$(BIN)/python -m benchmarks.large
 	$(BIN)/python -m benchmarks.large budgets
 	$(BIN)/python -m benchmarks.lava
+	$(BIN)/python -m benchmarks.lava_streams
+	$(BIN)/python -m benchmarks.streams $(WITH_FASHION)
 	$(BIN)/python -m benchmarks.reading
 
 clean:

@@ -1,14 +1,15 @@
 """Streams against what else could be done with the same clip: writes the tables of docs/streams.md.
 
     python -m benchmarks.streams                                            the bundled digits transformer alone
-    python -m benchmarks.streams --idx DIR --weights fashion.safetensors    and one for Fashion-MNIST (benchmarks.train_vit_fashion)
+    python -m benchmarks.streams --idx DIR --weights fashion.safetensors    and one for Fashion-MNIST
     python -m benchmarks.streams --model NAME --model-weights FILE --data folder:DIR --video FILE    a model and a clip of yours
 
+The weights are what ``python -m benchmarks.train_vit_fashion DIR --out fashion.safetensors`` writes.
 Every program is tuned on one clip (an object that moves over a ground, with a sensor's noise) and measured on others: other
-objects, grounds and seeds. For each clip: programs of presets ``graded`` and ``accurate``, by steps a frame and budget; the
-program reset for every frame; the network on every frame, on fewer, frozen; token gating. Answers are compared with the network's,
-both centred over the clip. Where nothing changes but noise the cosine only follows noise: there the class says more, and the
-error relative to the network's answer. All on one thread. With ``--print`` nothing is written.
+objects, grounds and seeds. For each clip: programs of presets ``graded`` and ``accurate``, by steps a frame and budget; a
+program reset for every frame; the network on every frame, on fewer, frozen; token gating. Answers are compared with the
+network's, both centred over the clip. Where nothing changes but noise the cosine follows noise alone, and the class says more.
+All on one thread. With ``--print`` nothing is written.
 """
 
 from __future__ import annotations

@@ -35,12 +35,12 @@ GROUP = "ecmt_deploy.presets"
 _FOLDER = "ecmt_deploy.conversion.calibration"
 
 
-def require_timesteps(timesteps: int) -> None:
-    """Refuse what is no number of steps, of at least 1, with a :class:`ConfigError`."""
+def require_timesteps(timesteps: int, what: str = "timesteps") -> None:
+    """Refuse what is no number of steps, of at least 1, with a :class:`ConfigError` that says ``what`` it is."""
     if not hasattr(timesteps, "__index__"):
-        raise ConfigError(f"timesteps is {timesteps!r}; expected a whole number")
+        raise ConfigError(f"{what} is {timesteps!r}; expected a whole number")
     if timesteps < 1:
-        raise ConfigError(f"timesteps is {timesteps}; a program runs for at least 1 step")
+        raise ConfigError(f"{what} is {timesteps}; a program runs for at least 1 step")
 
 
 def require_budget(budget: float | None) -> None:

@@ -39,10 +39,14 @@ class Meter:
     """Images per second, and the share of the time that the work waits for data.
 
     Both count from the first batch on, as starting up says nothing of what follows.
+
+    Attributes
+    ----------
+    unit : what is counted, in words
     """
 
-    def __init__(self, show: Callable[[int, str], None]) -> None:
-        self.done = 0
+    def __init__(self, show: Callable[[int, str], None], unit: str = "images") -> None:
+        self.done, self.unit = 0, unit
         self.waiting: float | None = None
         self._show = show
         self._begun: tuple[int, float] | None = None
@@ -101,8 +105,8 @@ class Meter:
 
 
 @contextmanager
-def progress(what: str, total: int | None) -> Iterator[Meter]:
-    """A progress line for ``total`` images; yields a :class:`Meter`, to be called with the number that are done.
+def progress(what: str, total: int | None, unit: str = "images") -> Iterator[Meter]:
+    """A progress line for ``total`` images, or what else the ``unit`` is; yields a :class:`Meter`, to be called with the number that are done.
 
     Where its :meth:`Meter.reading` was used, a line says at the end how fast it was and how long it waited for data.
     """
@@ -113,7 +117,7 @@ def progress(what: str, total: int | None) -> Iterator[Meter]:
         bar.tasks[0].total = None if stage else total  # update takes None for "as before"
         bar.update(task, completed=done, description=stage or what)
 
-    meter = Meter(show)
+    meter = Meter(show, unit)
     columns = _columns(console.width, meter)
     with Progress(*columns, console=console, transient=True, disable=not _shown(console), expand=True) as bar:
         task = bar.add_task(what, total=total)
@@ -122,8 +126,8 @@ def progress(what: str, total: int | None) -> Iterator[Meter]:
         finally:
             meter.close()
     if _shown(console) and meter.waiting is not None:
-        said = [f"{meter.done} images in {_clock(time.monotonic() - begun)}"]
-        said += [] if meter.rate is None else [f"{meter.rate:.1f} images/s"]
+        said = [f"{meter.done} {unit} in {_clock(time.monotonic() - begun)}"]
+        said += [] if meter.rate is None else [f"{meter.rate:.1f} {unit}/s"]
         said += [f"waiting for data {100 * meter.waiting:.0f} %"]
         console.print(f"{what}: {', '.join(said)}", markup=False, highlight=False)
 
@@ -144,7 +148,7 @@ def _columns(width: int, meter: Meter) -> list[ProgressColumn]:
     """What fits into a line of this width; the description is shortened before anything else."""
 
     def rate(task: Task) -> str:
-        return "" if meter.rate is None else f"{meter.rate:.1f} images/s"
+        return "" if meter.rate is None else f"{meter.rate:.1f} {meter.unit}/s"
 
     def left(task: Task) -> str:
         seconds = meter.seconds_left(task.total)

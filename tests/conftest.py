@@ -75,14 +75,15 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """The tests of a file share a worker, as what they are given is made once for them; and all files that run Lava share
-    one, as some look for what Lava left on the machine, and must not see what others run."""
+    """The tests of a file share a worker, as what they are given is made once for them, and so do those of the conformance
+    suite; all files that run Lava share one, as some look for what Lava left on the machine, and must not see what others
+    run."""
     from xdist.scheduler import LoadScopeScheduling
 
     @functools.cache
     def group(path: str) -> str:
         text = (config.rootpath / path).read_text().lower()
-        return "lava" if "lava" in text or "installed()" in text else path
+        return "lava" if "lava" in text or "installed()" in text or "testing.conformance" in text else path
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:

@@ -5,17 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from ecmt_deploy.cli.options import DEFAULT, Output, described
+from ecmt_deploy.cli.options import DEFAULT, Output, described, flag
 
 
 def demo(
     *,
-    out: Annotated[Path, described("Directory for program.nir, run/, energy.json, report.html.")] = Path("demo"),
+    out: Annotated[
+        Path | None,
+        described("Directory for program.nir, run/, report.html and the like.", "demo, or demo-stream"),
+    ] = None,
+    stream: Annotated[bool, flag("Show a stream instead: a clip of moving digits, state kept from frame to frame.")] = False,
     output: Output = DEFAULT,
 ) -> None:
     """``ecmt-deploy demo``."""
     from ecmt_deploy.untrusted.terminal import Terminal
     from ecmt_deploy.verbs import demo as whole_road
 
-    whole_road.demo(out, Terminal(stderr=output.json))
-    output.show({"out": out, "files": whole_road.FILES})
+    road, files = (whole_road.demo_stream, whole_road.STREAM_FILES) if stream else (whole_road.demo, whole_road.FILES)
+    out = out or Path("demo-stream" if stream else "demo")
+    road(out, Terminal(stderr=output.json))
+    output.show({"out": out, "files": files})

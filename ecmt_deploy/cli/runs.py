@@ -54,9 +54,11 @@ def energy(
     import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
     from ecmt_deploy.report.remarks import notes
+    from ecmt_deploy.runs.directory import is_stream
 
     energies = ecmt.energy(run, hardware, ann_bits=ann_bits, out=out)
-    output.show(energies, tables.energy(energies, output.width), *(f"- {line}" for line in notes(energies)))
+    each = "frame" if is_stream(run) else "inference"
+    output.show(energies, tables.energy(energies, output.width, each), *(f"- {line}" for line in notes(energies, each)))
 
 
 def report(

@@ -40,8 +40,9 @@ def convert(
     class_names: Sequence[str] | None = None,
     data: str | None = None,
     stream: Any = None,
+    stream_name: str | None = None,
 ) -> SpikingModel:
-    """Convert a module; arguments and errors as of :func:`ecmt_deploy.convert`."""
+    """Convert a module; arguments and errors as of :func:`ecmt_deploy.convert`, ``stream_name`` is what the clip is called."""
     config = config or ConvertConfig()
     if not isinstance(config, Preset):
         raise ConfigError(f"config is {config!r}; pass ecmt_deploy.ConvertConfig(preset=.., timesteps=..)")
@@ -57,7 +58,7 @@ def convert(
     config = config.for_model(model)  # before the program keeps a record of it
     base = msgspec.structs.replace(
         base,
-        config=config.record(),
+        config=config.record() | ({} if frames is None else {"stream": stream_name or "array"}),
         weights_sha256=base.weights_sha256 or weights.sha256(model),
         calibration=base.calibration or record_of(batches, data),
     )

@@ -69,7 +69,7 @@ class VideoClip(PictureClip):
                 last = last if time is None or start is None else max(last, time - start)
                 yield self.name, None if time is None else last, image
                 number += 1
-        if self._declared and number < self._declared:
+        if 0 < number < (self._declared or 0):
             what = "it was cut short, or says itself that frames are left out"
             _logger.warning("%s: %d frames, of %d that the file declares (%s)", self.name, number, self._declared, what)
 
@@ -93,15 +93,21 @@ def _opened(name: str, path: Path) -> Iterator[tuple[Any, Any]]:
         # as an open file, for a name can be a protocol of FFmpeg's
         file = path.open("rb")
     with file:
-        options = {"max_pixels": str(Image.MAX_IMAGE_PIXELS or 2**31 - 1)}
         with reading(DataError, unreadable, _MEND):
-            container = av.open(file, options=options, container_options={"format_whitelist": _CONTAINERS})
+            container = av.open(file, container_options={"format_whitelist": _CONTAINERS}, metadata_errors="replace")
         with container:
             # a song's cover is a stream of video too
             covers = av.stream.Disposition.attached_pic
             streams = [stream for stream in container.streams.video if not stream.disposition & covers]
             if not streams:
                 raise DataError(f"{name}: there is no video in it; expected a file with moving pictures")
+            codec = streams[0].codec_context
+            if codec is None:  # PyAV would end the process
+                raise DataError(f"{name}: its video is of a kind that FFmpeg does not know; {_MEND}")
+            with reading(DataError, unreadable, _MEND):
+                _check_size(codec.width, codec.height)
+            # not given to `av.open`: PyAV before 17.1 would end the process where a damaged file has streams that come late
+            codec.options = {"max_pixels": str(Image.MAX_IMAGE_PIXELS or 2**31 - 1)}
             yield container, streams[0]
 
 
@@ -110,9 +116,16 @@ def _upright(frame: Any, aspect: Fraction) -> Image:
     from PIL import Image
 
     width = max(1, round(frame.width * aspect))
-    if width * frame.height > (Image.MAX_IMAGE_PIXELS or math.inf):
-        raise ValueError(f"{width} x {frame.height} pixels are unreasonably many")
+    _check_size(width, frame.height)
     image: Image.Image = frame.to_image(width=width)
     turns = {1: Image.Transpose.ROTATE_90, 2: Image.Transpose.ROTATE_180, 3: Image.Transpose.ROTATE_270}  # counterclockwise
     turn = turns.get(round(frame.rotation / 90) % 4)
     return image if turn is None else image.transpose(turn)
+
+
+def _check_size(width: int, height: int) -> None:
+    """Refuse what Pillow would refuse."""
+    from PIL import Image
+
+    if width * height > (Image.MAX_IMAGE_PIXELS or math.inf):
+        raise ValueError(f"{width} x {height} pixels are unreasonably many")

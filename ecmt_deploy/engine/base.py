@@ -140,6 +140,8 @@ class TorchOp(nn.Module):
     ) -> Tensor:
         """The value (1, B, ..., n) of a node that computes row by row: in a stream, where few rows are new, those alone.
 
+        Which are new, counting says: where nothing is counted, all are.
+
         Parameters
         ----------
         reached : which rows an event reached, (1, B, ..., 1)
@@ -147,7 +149,7 @@ class TorchOp(nn.Module):
         compute : the rows (k, n) of a mask (1, B, ...), or with ``None`` the whole value
         """
         state = self.own(chunk).state
-        if not chunk.run.streaming or chunk.steps > 1:
+        if not chunk.run.streaming or chunk.steps > 1 or chunk.samples is None:
             return compute(None)
         before = state.get("value")
         if before is None or chunk.first:

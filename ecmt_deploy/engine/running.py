@@ -79,7 +79,8 @@ class Runner:
         return torch.cat(parts, dim=1) if parts else x.new_zeros(timesteps, 0, *self.program.output_shape)
 
     def frame(self, x: Tensor, sent: Tensor, start: int, timesteps: int, run: RunContext) -> Tensor:
-        """The readouts (S, B, classes) of a frame of streams side by side, whose state is in ``run``.
+        """The readouts (S, B, classes) of a frame of streams side by side, whose state is in ``run``; in the analog network, which
+        has no events, nothing is counted.
 
         Parameters
         ----------
@@ -88,7 +89,7 @@ class Runner:
         start, timesteps : its steps ``start`` .. ``start + timesteps - 1`` of the stream
         """
         changed = torch.cat([sent[None], sent.new_zeros(timesteps - 1, *sent.shape)]) if start > 1 else None
-        chunk = Chunk(run, start, timesteps, len(x), False, len(x), 1)
+        chunk = Chunk(run, start, timesteps, len(x), False, None if run.identity else len(x), 1)
         return self._chunk(chunk, Signal(x[None], steady=True, changed=changed)).clone()  # rows of it may be renewed in place
 
     def _chunk(self, chunk: Chunk, image: Signal) -> Tensor:

@@ -46,7 +46,7 @@ class Stream:
     _run: RunContext | None
 
     def __init__(self, model: SpikingModel, steps_per_frame: int, gate: float | None, cuts: bool, keep: int) -> None:
-        require_timesteps(steps_per_frame)
+        require_timesteps(steps_per_frame, "steps_per_frame")
         if not hasattr(keep, "__index__") or keep < 1:
             raise ConfigError(f"keep is {keep!r}; expected how many frames to keep the counts of, at least 1")
         require_differential(model.program)

@@ -193,10 +193,11 @@ def _row(name: str, node: Op, counts: Counts, activity: Activity, program: Progr
 
     state = {"state_memory": 2 * model.read(outputs, state_bits)}  # read and written
     event = sums([costs.event, state])
-    # at every step every output joins its state, and what its rounding leaves
+    # at every step every output joins its state, and what its rounding leaves; on a stream those that an event reached
+    joining = counts.analog_messages / activity.n_samples if activity.continued else outputs * activity.timesteps
     kept = 2 * model.read(outputs, node.format.remainder_bits) if node.format else 0.0
     joined = sums([{"arithmetic": model.add_pj, "state_memory": kept}, state])
-    fixed = _times(joined, outputs * activity.timesteps)
+    fixed = _times(joined, joining)
     if macs:
         fixed = sums([fixed, _times(costs.analog, macs)])
     snn = sums([_times(event, synops), fixed]) if synops else fixed

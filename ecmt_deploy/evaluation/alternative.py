@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
+
+#: the stream itself; the program reset for every frame; the network on every frame, on every k-th, on the first alone; token
+#: gating as good as the stream
+Kind = Literal["stream", "reset", "network", "held", "frozen", "gating"]
 
 
 class Alternative(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -10,7 +16,7 @@ class Alternative(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes
     ----------
-    name : in words
+    name, kind : in words, and which of them it is
     per_mac : synaptic events, or multiply-accumulates, over those of the network on every frame
     pj_per_frame : energy with memory, view (c), mean over the frames; ``None`` where it is not known
     cosine, agreement, agreement_interval : of its answers with the network's own, as of
@@ -19,6 +25,7 @@ class Alternative(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     name: str
+    kind: Kind
     per_mac: float | None
     pj_per_frame: float | None
     cosine: float | None

@@ -12,7 +12,7 @@ from ecmt_deploy.chips import Hardware
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.estimation.memory import memory_view
 from ecmt_deploy.evaluation import gates, gating
-from ecmt_deploy.evaluation.alternative import Alternative
+from ecmt_deploy.evaluation.alternative import Alternative, Kind
 from ecmt_deploy.evaluation.streams import Answers, fidelity, frozen, held
 from ecmt_deploy.program.activity import Activity, empty
 
@@ -25,17 +25,17 @@ _BATCH = 16
 GATINGS = {"token gating": False, "token gating, tuned": True}
 
 
-def fewer_frames(network: np.ndarray) -> dict[str, Answers]:
-    """The network on every frame, on every so many, and on the first alone, by name.
+def fewer_frames(network: np.ndarray) -> dict[tuple[str, Kind], Answers]:
+    """The network on every frame, on every so many, and on the first alone, by name and kind.
 
     Parameters
     ----------
     network : (F, classes), the network's own answers
     """
     reference, frames = Answers(network[:, None], np.ones((len(network), 1))), len(network)
-    found = {"the network, every frame": reference}
-    found |= {f"the network, every {k} frames": held(reference, k) for k in EVERY if k < frames}
-    return found | {"the network's first answer": frozen(reference)}
+    found: dict[tuple[str, Kind], Answers] = {("the network, every frame", "network"): reference}
+    found |= {(f"the network, every {k} frames", "held"): held(reference, k) for k in EVERY if k < frames}
+    return found | {("the network's first answer", "frozen"): frozen(reference)}
 
 
 def token_gating(model: SpikingModel, frames: Tensor, tuned: bool) -> list[Answers]:
@@ -89,11 +89,12 @@ def reset_each(model: SpikingModel, frames: Tensor) -> tuple[np.ndarray, Activit
 
 
 def rated(
-    name: str, answers: np.ndarray, network: np.ndarray, per_mac: float | None, pj: float | None, steady: float | None = None
-) -> Alternative:
+    name: str, kind: Kind, answers: np.ndarray, network: np.ndarray, per_mac: float | None, pj: float | None,
+    steady: float | None = None,
+) -> Alternative:  # fmt: skip
     """A row of answers (F, classes), held against the network's own."""
     found = fidelity(answers, network)
-    return Alternative(name, per_mac, pj, found.cosine, found.agreement, found.agreement_interval, steady)
+    return Alternative(name, kind, per_mac, pj, found.cosine, found.agreement, found.agreement_interval, steady)
 
 
 def alternatives(
@@ -116,12 +117,12 @@ def alternatives(
     alone, counted = reset_each(model, frames)
     spent = memory_view(counted, model.program, arithmetic).snn_pj
     events = counted.events_per_mac(model.program.encoding)
-    yield rated("the program, reset for every frame", alone, network, events, sum(spent.values()))
-    found: dict[str, Answers | None] = {**fewer_frames(network)}
+    yield rated("the program, reset for every frame", "reset", alone, network, events, sum(spent.values()))
+    found: dict[tuple[str, Kind], Answers | None] = {**fewer_frames(network)}
     for name, tuned in GATINGS.items() if len(frames) > 1 else ():
         say(f"comparison: {name}")
-        found[f"{name}, as good as this stream"] = equally_good(token_gating(model, frames, tuned), network, wanted)
-    for name, answers in found.items():
+        found[f"{name}, as good as this stream", "gating"] = equally_good(token_gating(model, frames, tuned), network, wanted)
+    for (name, kind), answers in found.items():
         if answers is not None:
             share = float(answers.macs.mean())
-            yield rated(name, answers.values[:, 0], network, share, share * ann_pj)
+            yield rated(name, kind, answers.values[:, 0], network, share, share * ann_pj)

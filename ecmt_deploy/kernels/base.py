@@ -11,7 +11,7 @@ import numpy as np
 
 from ecmt_deploy.errors import NotFiniteError
 from ecmt_deploy.kernels.counts import Counts
-from ecmt_deploy.kernels.streams import Stream, rows
+from ecmt_deploy.kernels.streams import Part, Stream, row_by_row, rows
 
 if TYPE_CHECKING:
     from ecmt_deploy.program import Program
@@ -156,6 +156,40 @@ class SpikingKernel(Kernel):
             neuron_updates_idle=spikes.size - active,
         )
         return Stream(spikes, fired)
+
+
+class RestingKernel(SpikingKernel):
+    """A neuron whose membrane changes by what comes and by what leaves alone.
+
+    A row to which nothing came, and of which nothing fired in the step before, would do again what it did then: nothing.
+    """
+
+    memory = ("v",)
+
+    def reset(self) -> None:
+        self.v = self.zeros(self.site.shape) + cast(self.node.initial_membrane, self.dtype)
+        self.restless = np.ones(self.site.shape[:-1], bool)
+
+    def advance(self, t: int, *operands: Stream) -> Stream:
+        (x,), shape = operands, self.site.shape
+        part = Part(row_by_row(x.changed) | self.restless)
+        if part.empty:
+            return self.emit(x, self.zeros(shape), np.zeros(shape, bool))
+        v = self.membrane(part.of(self.v), part.of(x.value))
+        message, sent = self.fire(v, part)
+        self.v = part.renewed(self.v, v - sent)
+        spikes = part.spread(message, shape)
+        fired = spikes != 0
+        self.restless = row_by_row(fired)
+        return self.emit(x, spikes, fired)
+
+    def membrane(self, v: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """The membrane when the step's operand has arrived."""
+        return v + x
+
+    @abstractmethod
+    def fire(self, v: np.ndarray, part: Part) -> tuple[np.ndarray, np.ndarray]:
+        """What the stream holds of what membranes send, and what that takes off them."""
 
 
 def cast(array: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ecmt_deploy.kernels.base import Kernel, Site
 from ecmt_deploy.kernels.integers import carried, limit, minus_infinity, shifted
+from ecmt_deploy.kernels.streams import WHOLE, Part, Stream, rows
 
 
 class Integer(Kernel):
@@ -33,9 +34,32 @@ class Integer(Kernel):
             return self.saturated(total + x)
         return np.where(masked, self.masked, self.saturated(np.where(masked, 0, total + x)))
 
-    def sent(self, term: np.ndarray, before: np.ndarray) -> np.ndarray:
-        """The change from ``before`` (what was sent so far) to ``term``, as far as a stream holds it; the rest follows."""
-        return self.saturated(term - before)
+
+class Following(Integer):
+    """Mixed into a kernel that sends the change of a term, as far as a stream holds it: the rest follows by itself.
+
+    What was not clipped in a step is not clipped in the next where nothing comes. So where something was, all is computed
+    again; what follows is an event like any other.
+
+    Attributes
+    ----------
+    restless : whether something was clipped in the step before
+    """
+
+    def reset(self) -> None:
+        super().reset()
+        self.restless = False
+
+    def advance(self, t: int, *operands: Stream) -> Stream:
+        follows, clipped = self.restless, self.tally["saturations"]
+        value, changed = super().advance(t, *operands)  # type: ignore[safe-super]
+        self.restless = self.tally["saturations"] > clipped
+        return Stream(value, changed | rows(value != 0) if follows else changed)
+
+    def update(self, term: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What is sent of the change from ``before`` (what was sent so far) to ``term``, and what was sent then."""
+        change = self.saturated(term - before)
+        return change, before + change
 
 
 class Rounding(Integer):
@@ -54,9 +78,10 @@ class Rounding(Integer):
         if self.memory:
             self.remainder = self.zeros(self.site.shape)
 
-    def shifted(self, x: np.ndarray, right: np.ndarray | int) -> np.ndarray:
-        """``x / 2**right``, rounded; where nothing came, that is nothing, whatever is kept."""
+    def shifted(self, x: np.ndarray, right: np.ndarray | int, part: Part = WHOLE) -> np.ndarray:
+        """``x / 2**right``, rounded, of a part of the stream; where nothing came, that is nothing, whatever is kept."""
         if not self.memory:
             return shifted(x, right)
-        result, self.remainder = carried(x, right, self.remainder)
+        result, remainder = carried(x, right, part.of(self.remainder))
+        self.remainder = part.renewed(self.remainder, remainder)
         return result

@@ -10,10 +10,11 @@ from msgspec.structs import replace
 
 from ecmt_deploy.chips import Hardware, available, hardware
 from ecmt_deploy.errors import ConfigError, RunError
-from ecmt_deploy.estimation import energy
+from ecmt_deploy.estimation import Energy, energy
 from ecmt_deploy.placement import Placement, place
 from ecmt_deploy.report.comparison import Comparison, Entry
 from ecmt_deploy.report.model import AccuracyCurve, Report, make_report
+from ecmt_deploy.report.stream import StreamReport, make_stream_report
 from ecmt_deploy.runs.directory import PROGRAM, StoredRun, load_run
 from ecmt_deploy.runs.record import RunRecord
 from ecmt_deploy.simulation.traces import Trace, load_trace
@@ -22,8 +23,8 @@ from ecmt_deploy.simulation.traces import Trace, load_trace
 def report_on(
     run: Path, names: Sequence[str] = (), curve: AccuracyCurve | None = None, trace: Path | None = None,
     ann_bits: int | None = None,
-) -> Report:  # fmt: skip
-    """The report of a run.
+) -> Report | StreamReport:  # fmt: skip
+    """The report of a run, or of a stream.
 
     Parameters
     ----------
@@ -36,8 +37,15 @@ def report_on(
     ------
     RunError
         if the trace is of another program.
+    ConfigError
+        if a stream is given with what pages about streams do not show.
     """
     chips, stored = _chips(names), load_run(run)
+    if stored.record.clip is not None:
+        for option, value in (("--trace", trace), ("--ann-bits", ann_bits)):
+            if value is not None:
+                raise ConfigError(f"{option} {value}: is for runs on pictures, and {run} is a stream; leave it out")
+        return make_stream_report(stored, _placed(stored, chips, [place(stored.program, chip) for chip in chips]))
     traced = load_trace(trace) if trace is not None else None
     if traced is not None and traced.program_sha256 != stored.record.program_sha256:
         raise RunError(f"{trace}: a trace of another program than that of {run}; trace {run / PROGRAM}")
@@ -54,11 +62,18 @@ def _priced(
     run: StoredRun, chips: Sequence[Hardware], placements: Sequence[Placement], curve: AccuracyCurve | None = None,
     trace: Trace | None = None, ann_bits: int | None = None,
 ) -> Report:  # fmt: skip
-    priced = [
+    priced = _placed(run, chips, placements, ann_bits)
+    return make_report(run.record, run.activity, run.program, priced, curve, trace, run.probes())
+
+
+def _placed(
+    run: StoredRun, chips: Sequence[Hardware], placements: Sequence[Placement], ann_bits: int | None = None
+) -> list[tuple[Hardware, Placement, Energy]]:
+    """Every chip with what is where on it, and what the run takes there."""
+    return [
         (chip, placement, energy(run.activity, run.program, chip, placement, ann_bits=ann_bits))
         for chip, placement in zip(chips, placements, strict=True)
     ]
-    return make_report(run.record, run.activity, run.program, priced, curve, trace, run.probes())
 
 
 def compare_runs(
@@ -77,7 +92,7 @@ def compare_runs(
     Raises
     ------
     ConfigError
-        if a run is given twice.
+        if a run is given twice, or is a stream.
     """
     labels = labels or _labels(runs)
     chips, reports = _chips(names), []
@@ -85,6 +100,8 @@ def compare_runs(
     placements: list[Placement] = []
     for run in runs:
         stored = load_run(run, last)
+        if stored.record.clip is not None:
+            raise ConfigError(f"{run}: is a stream, which has a page of its own; report on it alone")
         if last is None or stored.program is not last.program:  # runs of one program share it, and where it is placed
             placements = [place(stored.program, chip) for chip in chips]
         reports.append(_priced(stored, chips, placements, ann_bits=ann_bits))

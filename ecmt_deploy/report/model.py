@@ -107,7 +107,7 @@ def make_report(
         curve=curve or own,
         energies=[energy for _, _, energy in chips],
         placements=[placement for _, placement, _ in chips],
-        cores_per_chip=[_whole(hardware.limits.cores_per_chip) for hardware, _, _ in chips],
+        cores_per_chip=[whole(hardware.limits.cores_per_chip) for hardware, _, _ in chips],
         sources=[hardware.sources for hardware, _, _ in chips],
         spike_rates=rates,
         spikes=sum(c.spikes for c in counts.values()) / n,
@@ -120,7 +120,8 @@ def make_report(
     )
 
 
-def _whole(figure: Figure | None) -> int | None:
+def whole(figure: Figure | None) -> int | None:
+    """A figure of a chip that counts something; ``None`` where it is not known."""
     return None if figure is None else int(figure.value)
 
 

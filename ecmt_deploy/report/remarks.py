@@ -12,24 +12,24 @@ from ecmt_deploy.report import units
 MOST_OBSTACLES = 3
 
 
-def notes(results: Sequence[Energy]) -> list[str]:
-    """The remarks on several chips, each said once, with the chips it is about."""
+def notes(results: Sequence[Energy], each: str = "inference") -> list[str]:
+    """The remarks on several chips, each said once, with the chips it is about; ``each``: what an energy is of."""
     about: dict[str, list[str]] = {}
     for result in results:
-        for line in remarks(result):
+        for line in remarks(result, each):
             about.setdefault(line, []).append(result.hardware)
     everywhere = len(results)
     return [f"{'all' if len(chips) == everywhere > 1 else ', '.join(chips)}: {line}" for line, chips in about.items()]
 
 
-def remarks(result: Energy) -> Iterator[str]:
-    """The remarks on one chip, a sentence each."""
+def remarks(result: Energy, each: str = "inference") -> Iterator[str]:
+    """The remarks on one chip, a sentence each; an energy is that of ``each``."""
     for obstacle in result.obstacles[:MOST_OBSTACLES]:
         yield f"priced as if it could: {obstacle}."
     if more := result.obstacles[MOST_OBSTACLES:]:
         yield f"priced as if it could: {len(more)} more; `ecmt-deploy inspect --hardware NAME` lists them."
     if result.unpriced:
-        yield f"the total leaves out, per inference, for want of a price: {_listed(result.unpriced)}."
+        yield f"the total leaves out, per {each}, for want of a price: {_listed(result.unpriced)}."
     for what in result.left_out:
         yield f"not priced: {what}."
     if set(result.bounds) - {"exact"}:
@@ -37,7 +37,7 @@ def remarks(result: Energy) -> Iterator[str]:
     if "product" in result.components_pj:
         yield "an event of a product of activations costs a synaptic event: it reads a state in place of a weight."
     if "static" in result.components_pj:
-        yield "static power is over the time of an inference in a full pipeline; up to its whole latency in the band."
+        yield "static power is over the time of one {each} in a full pipeline; up to its whole latency in the band."
     if result.timing is not None:
         yield from (f"time: {assumption}" for assumption in result.timing.assumptions)
         if result.timing.unknown:

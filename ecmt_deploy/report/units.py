@@ -91,6 +91,11 @@ def tick(value: float) -> str:
     return f"{value:g}"
 
 
+def cosine(value: float | None) -> str:
+    """A cosine to three decimals, or that it is unknown."""
+    return "unknown" if value is None else f"{round(value, 3) + 0.0:.3f}"  # never -0.000
+
+
 def percent(share: float | None) -> str:
     """A share of 1 as ``12.3 %``; nothing where it is unknown."""
     return "" if share is None else f"{figures(100 * share)}{SPACE}%"

@@ -110,9 +110,21 @@ class StoredRun:
         _require_file(path)
         with reading(RunError, f"{path}: cannot be read", "stream again"):
             film = read_film(np.load(path, allow_pickle=False))
-        if film is None:
-            raise RunError(f"{path}: its arrays do not fit one another; stream again")
+        if film is None or any(not 0 <= frame < self.record.n_samples for frame in film["frames"]):
+            raise RunError(f"{path}: its arrays do not fit one another, or the run; stream again")
         return film
+
+
+def is_stream(path: Path) -> bool:
+    """Whether the run in a directory is of a stream.
+
+    Raises
+    ------
+    RunError
+        if its record is missing or malformed.
+    """
+    _require_file(path / RECORD)
+    return read_json(path / RECORD, RunRecord, "simulate again").clip is not None
 
 
 def require_writable(path: Path, overwrite: bool = False) -> None:

@@ -31,7 +31,7 @@ class FrameRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spikes, synops, macs : of all nodes
     snn_pj : energy with memory, view (c)
     chips_pj : dynamic energy at the chips' own prices, view (b), by chip; what has no price is not in it
-    top : the most probable classes with their probabilities, or the largest outputs with their values
+    top : the most probable classes with their probabilities; of a program without class names its largest outputs
     label : the class that the frame shows, where the clip says so
     network_top, network_error : the network's own class for the frame, and how far the readout is from its, over the RMS
         distance of the network's readouts from their mean over the clip; ``None`` where the network did not run
@@ -66,6 +66,7 @@ class ClipRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chips : whose prices are in the rows
     ann_pj : energy of the ANN on a frame, view (c), which ``snn_pj`` of the rows compares with
     ann_bits : width of the ANN's activations in it
+    break_even_per_mac : below so many events per MAC the stream takes less than the ANN on every frame; ``None``: never
     frames_per_second : frames that the target computed in a second, reading and pricing left out
     network_per_second : the same of the network itself, where it ran
     interrupted : whether somebody stopped it before the end of the clip
@@ -83,6 +84,7 @@ class ClipRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     network_per_second: float | None = None
     interrupted: bool = False
     alternatives: tuple[Alternative, ...] = ()
+    break_even_per_mac: float | None = None
 
 
 class FrameTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -139,7 +141,7 @@ def read_film(film: Mapping[str, np.ndarray]) -> dict[str, np.ndarray] | None:
         and frames.ndim == 1 and frames.dtype.kind == "i"
         and events.ndim == 2 and events.dtype.kind == "f" and bool((np.isfinite(events) & (events >= 0)).all())
         and patches.ndim == 2 and patches.dtype.kind == "i"
-        and (patches.size == 0 or 0 <= patches.min() <= patches.max() < max(events.shape[1], 1 + patches.max()))
+        and patches.size > 0 and patches.min() >= 0 and events.shape[1] in (0, 1 + patches.max())
     )  # fmt: skip
     return found if sound else None
 
@@ -165,13 +167,13 @@ def files(rows: Sequence[FrameRow], pictures: Pictures, patches: np.ndarray) -> 
 
 
 def _columns(rows: Sequence[FrameRow]) -> list[dict[str, Any]]:
-    """Rows for a CSV: units in the names, one column a chip, the five most probable classes beside one another."""
+    """Rows for a CSV: units in the names, one column a chip, the five first classes with their scores beside one another."""
     found = []
     for row in rows:
         flat = msgspec.to_builtins(row)
         top, chips = flat.pop("top"), flat.pop("chips_pj")
         flat |= {f"{chip}_pj": value for chip, value in chips.items()}
         for place, (name, share) in enumerate(top, start=1):
-            flat |= {f"top{place}": name, f"top{place}_probability": share}
+            flat |= {f"top{place}": name, f"top{place}_score": share}
         found.append(flat)
     return found

@@ -20,7 +20,7 @@ from ecmt_deploy.door import ChipLike, as_chip
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.estimation.frames import FramePrices
-from ecmt_deploy.estimation.memory import memory_view
+from ecmt_deploy.estimation.memory import memory_view, together
 from ecmt_deploy.estimation.pricing import ARITHMETIC
 from ecmt_deploy.evaluation.alternative import Alternative
 from ecmt_deploy.evaluation.alternatives import alternatives, rated
@@ -134,7 +134,7 @@ class _Worker:
 
     def run(self, say: Callable[[str], None]) -> None:
         """All frames, until the clip ends or somebody stops it."""
-        with progress(f"stream on {self.job.target}", self.clip.frames) as bar, closing(iter(self.clip)) as frames:
+        with progress(f"stream on {self.job.target}", self.clip.frames, "frames") as bar, closing(iter(self.clip)) as frames:
             runs = frame_runs(
                 self.program, self._pixels(frames), self.job.target, self.job.steps_per_frame, self.gate, self._dtype
             )
@@ -230,6 +230,7 @@ class _Worker:
         job, program, done = self.job, self.program, len(self.rows)
         outputs = np.stack(self.outputs, axis=1)
         self._measure(outputs[-1])
+        view = memory_view(self.total, program, self.memory)
         clip = ClipRecord(
             fps=self.clip.fps,
             gate=self.gate.threshold,
@@ -237,7 +238,8 @@ class _Worker:
             every=self.every,
             chips=tuple(self.chips) if job.hardware else (),
             ann_pj=self.ann_pj,
-            ann_bits=memory_view(self.total, program, self.memory).ann_bits,
+            ann_bits=view.ann_bits,
+            break_even_per_mac=together(list(view.rows.values()))[1],
             frames_per_second=done / self.busy if self.busy > 0 else None,
             network_per_second=len(self.answers) / self.busy_network if self.busy_network > 0 else None,
             interrupted=self.interrupted,
@@ -273,7 +275,7 @@ class _Worker:
         network = np.stack([self.answers[i] for i in range(len(self.rows))])
         steady = [row.events_per_mac for row in self.rows if not row.begun and row.events_per_mac is not None]
         events, spent = self.total.events_per_mac(self.program.encoding), float(np.mean([row.snn_pj for row in self.rows]))
-        own = rated("this stream", readouts, network, events, spent, float(np.mean(steady)) if steady else None)
+        own = rated("this stream", "stream", readouts, network, events, spent, float(np.mean(steady)) if steady else None)
         yield own
         yield from alternatives(self.network, frames, network, own.cosine, self.memory, self.ann_pj, say)
 

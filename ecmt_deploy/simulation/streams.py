@@ -31,7 +31,7 @@ def prepared(program: ProgramLike, precision: str, hardware: ChipLike | None, st
         as of :func:`stream`.
     """
     checked = as_program(program)
-    require_timesteps(steps)
+    require_timesteps(steps, "steps_per_frame")
     require_differential(checked)
     chip = None if hardware is None else as_chip(hardware)
     if precision not in PRECISIONS:

@@ -71,9 +71,9 @@ def convert(
     weights, weights_key, model_args : of a model by name, see :func:`ecmt_deploy.models.load`
     calibration_samples : how many samples of the training split of a dataset by name to calibrate on
     hardware : chip, its name or file, to convert for: payloads are no wider than its spikes carry (docs/presets.md)
-    stream : frames (F, C, H, W) of a clip in order, as ``calibration``, to tune the program for streams: its budget is then
-        of a frame once the stream runs, and it holds the threshold of its gate. For a model by name also a clip by name, such
-        as ``video:FILE`` (docs/data.md, *Clips*)
+    stream : a clip to tune the program for streams on: frames (F, C, H, W) in order, as ``calibration``, a
+        :class:`ecmt_deploy.data.Clip`, or for a model by name also a clip by name, such as ``video:FILE`` (docs/data.md,
+        *Clips*). The budget is then of a frame once the stream runs, and the program holds the threshold of its gate
     out : program file to write (.nir); nothing is written where anything fails
 
     Returns
@@ -107,7 +107,7 @@ def convert(
             raise ConfigError("weights, weights_key and model_args belong to a model by name; this module has its weights")
         made = converter.convert(
             model, calibration, config, provenance, progress, preprocessing=preprocessing, class_names=class_names, data=data,
-            stream=stream,
+            **_frames(stream),
         )  # fmt: skip
     else:
         from ecmt_deploy import models  # timm takes seconds to load, and a module of one's own does not need it
@@ -116,17 +116,24 @@ def convert(
             raise ConfigError(f"{model} knows its provenance and preprocessing; pass a dict of the preprocessing that differs")
         loaded = models.load(model, None if weights is None else Path(weights), model_args, weights_key, preprocessing)
         if isinstance(stream, str):
-            stream = datasets.open_clip(stream, loaded.preprocessing, MOST_FRAMES).array()
+            stream = datasets.open_clip(stream, loaded.preprocessing)
         if isinstance(calibration, str):
             made = _on_dataset(loaded, calibration, calibration_samples, config, progress, class_names, stream)
         else:
             origin = _provenance(loaded)
             made = converter.convert(
-                loaded.module, calibration, config, origin, progress, class_names=class_names, data=data, stream=stream
+                loaded.module, calibration, config, origin, progress, class_names=class_names, data=data, **_frames(stream)
             )
     if path is not None:
         made.save(path)
     return made
+
+
+def _frames(stream: Any) -> dict[str, Any]:
+    """The frames of a clip, and what it is called, as far as anybody says."""
+    if isinstance(stream, datasets.Clip):
+        return {"stream": stream.array(MOST_FRAMES), "stream_name": stream.name}
+    return {"stream": stream}
 
 
 def _on_dataset(
@@ -147,7 +154,7 @@ def _on_dataset(
             bar(samples, "" if stage == "calibrate" else f"convert {model.name}: {stage}")
 
         x = torch.from_numpy(drawn.x)
-        return converter.convert(model.module, x, config, origin, progress or show, class_names=class_names, stream=stream)
+        return converter.convert(model.module, x, config, origin, progress or show, class_names=class_names, **_frames(stream))
 
 
 def _provenance(model: Model, **more: Any) -> Provenance:

@@ -1,13 +1,15 @@
-"""The whole road with the bundled model, on real data: what ``make demo`` runs."""
+"""The whole road with the bundled model, on real data: what ``make demo`` runs; and the same for a stream."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
 from ecmt_deploy.chips import available
+from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.errors import ProgramError, RunError, TargetError
 from ecmt_deploy.evaluation.jobs import EvaluateJob, evaluate_file
 from ecmt_deploy.files import require_parent
@@ -16,8 +18,10 @@ from ecmt_deploy.report import data, tables, units
 from ecmt_deploy.report.collect import report_on
 from ecmt_deploy.report.model import AccuracyCurve
 from ecmt_deploy.report.remarks import notes
+from ecmt_deploy.report.stream_verdict import findings, headline
 from ecmt_deploy.report.write import write
 from ecmt_deploy.runs.simulate import SimulateJob, simulate_file
+from ecmt_deploy.runs.stream import StreamJob, stream_file
 from ecmt_deploy.simulation.target import find
 from ecmt_deploy.untrusted.terminal import Terminal
 from ecmt_deploy.verbs.convert import convert
@@ -28,6 +32,10 @@ MODEL, DATA = "zoo:vit_digits", "digits"
 #: what a demo leaves in its directory
 FILES = ("program.nir", "eval.json", "run", "energy.json", "energy.csv", "trace.json", "report.json", "report.html")
 TIMESTEPS, LAVA_TIMESTEPS, LAVA_SAMPLES = 8, 4, 32
+#: of the stream: digits that move over a still, noisy ground; what a patch of it has to differ by; the chip
+CLIP, GATE, STREAM_CHIP = "made:digits", 0.05, "loihi2"
+#: what a demo of a stream leaves in its directory
+STREAM_FILES = ("program.nir", "run", "report.json", "report.html")
 
 
 def demo(out: Path, console: Console | None = None) -> None:
@@ -46,20 +54,57 @@ def demo(out: Path, console: Console | None = None) -> None:
     RunError
         if the directory cannot be had, or holds a file of one of these names that no demo wrote.
     """
+    _on_one_thread(_demo, out, console, FILES)
+
+
+def demo_stream(out: Path, console: Console | None = None) -> None:
+    """Convert, run a clip that the package makes itself, hold it against what else could be done, report; on one thread too.
+
+    Parameters
+    ----------
+    out : directory that takes :data:`STREAM_FILES`; those of an earlier demo are replaced, anybody else's are not
+    console : where to show it, by default on standard output
+
+    Raises
+    ------
+    RunError
+        as of :func:`demo`.
+    """
+    _on_one_thread(_demo_stream, out, console, STREAM_FILES)
+
+
+def _on_one_thread(road: Callable[[Path, Console], None], out: Path, console: Console | None, files: Sequence[str]) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        _demo(out, console or Terminal())
+        require_own(out, files)
+        try:
+            out.mkdir(exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{out}: cannot be made: {error.strerror}; choose another --out") from None
+        road(out, console or Terminal())
     finally:
         torch.set_num_threads(threads)
 
 
+def _demo_stream(out: Path, console: Console) -> None:
+    program = out / "program.nir"
+    convert(MODEL, DATA, ConvertConfig(preset="graded"), out=program)
+    job = StreamJob(
+        program=program, clip=CLIP, out=out / "run", gate=GATE, hardware=(STREAM_CHIP,), compare=True, overwrite=True
+    )  # fmt: skip
+    result = stream_file(job)
+    report = report_on(out / "run")
+    for name in ("report.json", "report.html"):
+        write(out / name, report)
+    assert result.record.clip is not None
+    console.print(headline(findings(result.record.clip, result.rows)), markup=False, highlight=False)
+    for part in tables.streamed(result.record, result.rows, None):
+        console.print(part, highlight=False)
+    console.print(f"wrote {out / 'report.html'}", markup=False)
+
+
 def _demo(out: Path, console: Console) -> None:
-    require_own(out)
-    try:
-        out.mkdir(exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{out}: cannot be made: {error.strerror}; choose another --out") from None
     program = out / "program.nir"
 
     console.rule("convert", align="left")
@@ -111,12 +156,12 @@ def _demo(out: Path, console: Console) -> None:
     console.print(f"wrote {out / 'report.html'}", markup=False)
 
 
-def require_own(out: Path) -> None:
+def require_own(out: Path, files: Sequence[str] = FILES) -> None:
     """Refuse a directory in which a demo would replace what is not a demo's."""
     require_parent(out)
     if out.exists() and not out.is_dir():
         raise RunError(f"{out}: exists and is no directory; choose another --out")
-    there = [name for name in FILES if (out / name).exists()]
+    there = [name for name in files if (out / name).exists()]
     try:
         own = not there or read(out / "program.nir").provenance.model == MODEL
     except ProgramError:

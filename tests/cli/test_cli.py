@@ -20,6 +20,7 @@ import ecmt_deploy as ecmt
 from ecmt_deploy.cli import entry
 from ecmt_deploy.cli.app import VERBS
 from ecmt_deploy.cli.options import DEFAULT, as_json
+from ecmt_deploy.errors import ConversionError
 from ecmt_deploy.models import zoo
 from ecmt_deploy.program import read
 from ecmt_deploy.program.preprocessing import Preprocessing
@@ -730,7 +731,10 @@ def test_demo_runs_the_whole_road(tmp_path, capsys, monkeypatch):
 
 
 def test_demo_speaks_on_standard_output(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("ecmt_deploy.verbs.demo._demo", lambda out, console: console.print("converted"))
+    def fails(*arguments, **options):
+        raise ConversionError("no conversion today")
+
+    monkeypatch.setattr("ecmt_deploy.verbs.demo.convert", fails)
     status, out, err = run(["demo", "--out", "d"], capsys, monkeypatch, tmp_path)
-    assert (status, err) == (0, "")
-    assert out.startswith("converted\n")
+    assert (status, err) == (2, "ecmt-deploy: no conversion today\n")
+    assert out.startswith("convert ")

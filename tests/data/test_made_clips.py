@@ -122,6 +122,16 @@ def test_an_object_moves_and_the_ground_stays(speed):
     assert len(np.unique(frames.reshape(300, -1), axis=0)) > 200
 
 
+def test_what_the_object_shows_moves_with_it():
+    frames = levels("made:object,frames=7", unit(1, 100, 100))[:, 0]
+    inner = frames[0, 8:18, 8:18]  # of a disc of 25 pixels, which starts in the corner
+    assert inner.std() > 10
+    assert np.array_equal(frames[5, 11:21, 12:22], inner)  # five steps of 0.6 down and 0.8 along
+    rows = 0.6 * frames[0, 7:17] + 0.4 * frames[0, 8:18]
+    step = 0.8 * rows[:, 7:17] + 0.2 * rows[:, 8:18]
+    assert np.abs(frames[1, 8:18, 8:18] - step).max() <= 1
+
+
 def test_a_pan_shifts_the_whole_picture():
     frames = levels("made:pan,frames=150", unit(1, 30, 100))  # a pixel a frame
     moved = (frames[1:] != frames[:-1]).mean(axis=(1, 2, 3))

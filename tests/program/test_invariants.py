@@ -135,12 +135,11 @@ def test_identity_neurons_give_the_network_at_every_step(preset):
         np.testing.assert_allclose(after_step, expected, atol=1e-9 * np.abs(expected).max())
 
 
-@settings(max_examples=8)
-@given(cut=st.integers(1, 5), target=st.sampled_from(["reference", "torch"]))
-def test_activity_adds_up_over_splits_of_the_batch(cut, target, all_programs):
-    for program in all_programs.values():
-        x = images(6)
-        whole = simulate(program, x, target, 3).activity
+@pytest.mark.parametrize("target", ["reference", "torch"])
+def test_activity_adds_up_over_splits_of_the_batch(target, program):
+    x = images(6)
+    whole = simulate(program, x, target, 3).activity
+    for cut in (1, 2, 3):
         assert simulate(program, x[:cut], target, 3).activity + simulate(program, x[cut:], target, 3).activity == whole
 
 

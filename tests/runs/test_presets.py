@@ -20,7 +20,7 @@ MODEL, DATA = "zoo:vit_digits", "digits"
 
 @pytest.fixture(scope="module")
 def converted() -> dict[str, bytes]:
-    """Files of programs, by configuration: the tests convert the same ones."""
+    """Files of programs, by configuration: several tests sweep the same ones."""
     return {}
 
 

@@ -27,7 +27,7 @@ def programs(tmp_path_factory) -> list[Path]:
     directory = tmp_path_factory.mktemp("programs")
     for preset in ("accurate", "paper"):
         config = ConvertConfig(preset=preset, timesteps=2)
-        convert("zoo:vit_digits", "digits", config, out=directory / f"{preset}.nir")
+        convert("zoo:vit_digits", "digits", config, calibration_samples=16, out=directory / f"{preset}.nir")
     return [directory / "accurate.nir", directory / "paper.nir"]
 
 

@@ -58,7 +58,7 @@ def write_sound(path: Path, cover: bool = False) -> Path:
         if cover:
             picture = container.add_stream("png", rate=1)
             picture.width, picture.height, picture.pix_fmt = 32, 24, "rgb24"
-            picture.disposition = av.stream.Disposition.attached_pic
+            picture.disposition = av.stream.Disposition.attached_pic.value
             container.mux(picture.encode(av.VideoFrame.from_ndarray(pictures(1)[0])))
         container.mux(stream.encode(frame))
         container.mux(stream.encode())

@@ -1,4 +1,4 @@
-"""Damaged files of every format end in one line, or are taken and work; the long campaign is as many again fifty times."""
+"""Damaged files of every format end in one line, or are taken and work; the long campaign is a hundred times as many."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.fuzz.readers import READERS, groups
 from tests.fuzz.worker import attempt, damaged
 
 CASES = {name: 20_000 if name == "program" else 500 for name in READERS}
-SHORT = 50
+SHORT = 100
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from ecmt_deploy.files import sha256
 from ecmt_deploy.runs.directory import load_run
 from ecmt_deploy.testing.handmade import images
 from ecmt_deploy.testing.transformer import TinyTransformer
+from tests.support.runs import simulated
 
 #: what names the verb in Python, and in the shell where that is another name
 VERBS = {
@@ -37,8 +38,7 @@ VERBS = {
 @pytest.fixture(scope="module")
 def run(digits, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("run") / "run"
-    arguments = ["simulate", str(digits), "--target", "torch", "--data", "digits", "--limit", "3", "--out", str(path), "-q"]
-    subprocess.run([sys.executable, "-m", "ecmt_deploy", *arguments], check=True, capture_output=True)
+    simulated(digits, path, 3, 4, "torch")
     return path
 
 

@@ -23,8 +23,9 @@ class AddKernel(Kernel):
     ecm_kind = "add"
 
     def advance(self, t: int, *operands: Stream) -> Stream:
-        value, changed = operands[0]
-        for x in operands[1:]:
+        reached = [x for x in operands if x.changed.any()] or operands[:1]  # where nothing comes are zeros, as of constants
+        value, changed = reached[0]
+        for x in reached[1:]:
             value, changed = value + x.value, changed | x.changed
         self.count_elements(int(changed.sum()) * (len(operands) - 1))
         return Stream(value, changed)
@@ -38,6 +39,8 @@ class IntegerAddKernel(Rounding, AddKernel):
     """
 
     def advance(self, t: int, *operands: Stream) -> Stream:
+        if not any(x.changed.any() for x in operands):
+            return super().advance(t, *operands)
         masked, finer = np.zeros(self.site.shape, bool), self.zeros(self.site.shape)
         aligned, form = [], self.node.format
         finest: int = form.remainder_bits

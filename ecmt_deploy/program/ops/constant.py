@@ -22,12 +22,11 @@ class ConstantKernel(Kernel):
 
     def __init__(self, node: Any, site: Site, dtype: np.dtype) -> None:
         super().__init__(node, site, dtype)
-        self.value = cast(node.value, self.dtype)
-        self.nothing = self.zeros(site.shape)
+        self.something = Stream(cast(node.value, self.dtype), np.ones(site.shape, bool))
+        self.nothing = Stream(self.zeros(site.shape), np.zeros(site.shape, bool))
 
     def advance(self, t: int, *operands: Stream) -> Stream:
-        emits = t == 1 or self.node.schedule == "every"
-        return Stream(self.value if emits else self.nothing, np.full(self.site.shape, emits))
+        return self.something if t == 1 or self.node.schedule == "every" else self.nothing
 
 
 class IntegerConstantKernel(Integer, ConstantKernel):

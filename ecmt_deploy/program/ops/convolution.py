@@ -11,7 +11,7 @@ import numpy as np
 
 from ecmt_deploy.kernels.base import Site, cast
 from ecmt_deploy.kernels.integers import within
-from ecmt_deploy.kernels.streams import Stream
+from ecmt_deploy.kernels.streams import WHOLE, Part, Stream
 from ecmt_deploy.program.ops.base import Require, Shape, Work, fits, register
 from ecmt_deploy.program.ops.linear import IntegerSynapses, SynapseKernel, Synapses
 
@@ -58,21 +58,23 @@ class ConvKernel(SynapseKernel):
 
     def advance(self, t: int, *operands: Stream) -> Stream:
         (x,) = operands
-        windows = self._windows(x.value)
-        channels, outputs = windows.shape[0] // self.groups, self.weight.shape[0] // self.groups
-        value = np.concatenate([
-            np.tensordot(
-                self.weight[g * outputs : (g + 1) * outputs],
-                windows[g * channels : (g + 1) * channels],
-                axes=([1, 2, 3], [0, 3, 4]),
-            )
-            for g in range(self.groups)
-        ])  # fmt: skip
         self.count(x)
         reached = self._windows(x.changed).any(axis=(3, 4))  # (C, H', W'): by input channel
-        by_group = reached.reshape(self.groups, channels, *reached.shape[1:]).any(axis=1)
-        changed = np.repeat(by_group, outputs, axis=0).reshape(self.site.shape)
-        return Stream(value.reshape(self.site.shape), changed)
+        by_group = reached.reshape(self.groups, -1, *reached.shape[1:]).any(axis=1)
+        changed = np.repeat(by_group, self.weight.shape[0] // self.groups, axis=0).reshape(self.site.shape)
+        if not by_group.any():
+            return Stream(self.zeros(self.site.shape), changed)
+        windows = self._windows(x.value.astype(self.weight.dtype, copy=False))
+        weights, taken = (np.split(array, self.groups) for array in (self.weight, windows))
+        total = np.concatenate([self._group(*of_group) for of_group in zip(weights, taken, by_group, strict=True)])
+        return Stream(self.sent(total.reshape(self.site.shape), WHOLE), changed)
+
+    def _group(self, weight: np.ndarray, windows: np.ndarray, reached: np.ndarray) -> np.ndarray:
+        """The sums of one group's output channels, (out, H', W'), at positions that an event reached."""
+        part = Part(reached)
+        taken = windows if part.rows is None else windows[:, part.rows]
+        total: np.ndarray = np.tensordot(weight, taken, axes=([1, 2, 3], [0, -2, -1]))
+        return total if part.rows is None else np.moveaxis(part.spread(total.T, (*reached.shape, len(weight))), -1, 0)
 
 
 class IntegerConvKernel(IntegerSynapses, ConvKernel):

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ecmt_deploy.kernels.base import Kernel
-from ecmt_deploy.kernels.integer import Integer
+from ecmt_deploy.kernels.base import Kernel, Site
+from ecmt_deploy.kernels.integer import Following
 from ecmt_deploy.kernels.integers import divided, within
-from ecmt_deploy.kernels.streams import Stream, rows
+from ecmt_deploy.kernels.streams import WHOLE, Part, Stream, row_by_row, rows
 from ecmt_deploy.program.functions import FUNCTIONS, Function
 from ecmt_deploy.program.functions.integer import IntegerForm
 from ecmt_deploy.program.ops.base import CODINGS, Op, Require, Shape, Work, broadcasts, fits, register
@@ -26,10 +26,24 @@ from ecmt_deploy.program.ops.movement import axis_of, from_front
 class ECMKernel(Kernel):
     """Rate, y_t = t f(X_t / t) - (t-1) f(X_{t-1} / (t-1)); differential, y_t = f(X_t) - f(X_{t-1}), f(X_0) := 0.
 
-    State: the accumulators X (one per operand) and the previous term, so f is evaluated once a step.
+    State: the accumulators X (one per operand) and the previous term, so f is evaluated once a step: in differential coding
+    from t = 2 on of rows that an event reached, for of others it is what it was. Where f couples rows, of all or none.
     """
 
     memory = ("accumulators", "previous")
+    #: whether all is evaluated, whatever an event reached
+    restless = False
+
+    def __init__(self, node: Any, site: Site, dtype: np.dtype) -> None:
+        super().__init__(node, site, dtype)
+        #: shape that the operands broadcast to, and whether a row of the result follows from the same row of each
+        self.broadcast = np.broadcast_shapes(*site.operand_shapes)
+        ndim = len(self.broadcast)
+        alike = all(np.ndim(parameter) < 2 for parameter in node.parameters.values())
+        self.by_rows = (
+            ndim > 1 and alike and node.definition.coupled_axes(node.parameters, ndim) == (ndim - 1,)
+            and self.broadcast[:-1] == site.shape[:-1]
+        )  # fmt: skip
 
     @property
     def ecm_kind(self) -> str:
@@ -41,19 +55,41 @@ class ECMKernel(Kernel):
         self.previous = self.zeros(self.site.shape)
 
     def advance(self, t: int, *operands: Stream) -> Stream:
-        self.accumulators = [total + x.value for total, x in zip(self.accumulators, operands, strict=True)]
+        self.accumulators = [self.accumulated(total, x.value) for total, x in zip(self.accumulators, operands, strict=True)]
+        evaluated, changed = self.count(operands)
+        if t == 1 or self.restless or self.node.coding == "rate":
+            part = WHOLE
+        else:
+            part = Part(row_by_row(evaluated) if self.by_rows else np.asarray(evaluated.any()))
+        if part.empty:
+            return Stream(self.zeros(self.site.shape), changed)
+        totals = [part.of(total, self.broadcast) for total in self.accumulators]
+        if part.rows is not None:  # axes are counted from the front
+            totals = [total.reshape(-1, *[1] * (len(self.broadcast) - 2), self.broadcast[-1]) for total in totals]
+        before = part.of(self.previous)
+        value, now = self.update(self.term(t, totals).reshape(before.shape), before)
+        self.previous = part.renewed(self.previous, now)
+        return Stream(part.spread(value, self.site.shape), changed)
+
+    def accumulated(self, total: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """An accumulator when the step's operand has arrived."""
+        return total + x
+
+    def term(self, t: int, totals: list[np.ndarray]) -> np.ndarray:
+        """What is to have been sent after step ``t``."""
         evaluate, parameters = self.node.definition.evaluate, self.node.parameters
         if self.node.coding == "rate":
             steps = self.dtype.type(t)
-            term = steps * evaluate(parameters, *(total / steps for total in self.accumulators))
-        else:
-            term = evaluate(parameters, *self.accumulators)
-        value, self.previous = term - self.previous, term
-        return Stream(value, self.count(t, operands))
+            return np.asarray(steps * evaluate(parameters, *(total / steps for total in totals)))
+        return evaluate(parameters, *totals)
 
-    def count(self, t: int, operands: tuple[Stream, ...]) -> np.ndarray:
-        """Count the elements evaluated and return the mask of the output."""
-        shape = np.broadcast_shapes(*(x.value.shape for x in operands))
+    def update(self, term: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What is sent where ``before`` was sent already, and what was sent then."""
+        return term - before, term
+
+    def count(self, operands: tuple[Stream, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Count the elements evaluated, and return which these are and the mask of the output."""
+        shape = self.broadcast
         reached = np.zeros(shape, bool)
         for x in operands:
             reached |= x.changed
@@ -62,24 +98,20 @@ class ECMKernel(Kernel):
             evaluated = np.ones(shape, bool)  # y_t depends on t itself
         self.count_elements(int(evaluated.sum()))
         reduced = tuple(i for i, (a, b) in enumerate(zip(shape, self.site.shape, strict=True)) if a != b)
-        return rows(evaluated.any(axis=reduced, keepdims=True) if reduced else evaluated)
+        return evaluated, rows(evaluated.any(axis=reduced, keepdims=True) if reduced else evaluated)
 
 
-class IntegerECMKernel(Integer, ECMKernel):
+class IntegerECMKernel(Following, ECMKernel):
     """The term is f(X_t), in rate coding t f(X_t / t); sent is its difference to all that was sent before.
 
     ``previous`` is the sum of everything sent, which equals the term before unless an output saturated.
     """
 
-    def advance(self, t: int, *operands: Stream) -> Stream:
-        totals = [self.accumulated(total, x.value) for total, x in zip(self.accumulators, operands, strict=True)]
+    def term(self, t: int, totals: list[np.ndarray]) -> np.ndarray:
         steps = t if self.node.coding == "rate" else 1
         means = [np.where(total == self.masked, self.masked, divided(total, steps)) for total in totals]
         evaluate, bits = self.node.integer.evaluate, int(self.node.format.state_bits)
-        value = self.saturated(evaluate(self.node.parameters, bits, *means))
-        change = self.sent(self.saturated(steps * value), self.previous)
-        self.accumulators, self.previous = totals, self.previous + change
-        return Stream(change, self.count(t, operands))
+        return self.saturated(steps * self.saturated(evaluate(self.node.parameters, bits, *means)))
 
 
 #: integer parameters that may be one per channel

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ecmt_deploy.kernels.base import Site, SpikingKernel, cast
+from ecmt_deploy.kernels.base import RestingKernel, Site, cast
 from ecmt_deploy.kernels.integer import Integer
 from ecmt_deploy.kernels.integers import limit, within
-from ecmt_deploy.kernels.streams import Stream
+from ecmt_deploy.kernels.streams import Part
 from ecmt_deploy.program.ops.base import NOTHING, Op, Require, Shape, Work, broadcasts, finite, register
 from ecmt_deploy.program.ops.format import NumberFormat
 
@@ -21,7 +21,7 @@ from ecmt_deploy.program.ops.format import NumberFormat
 LEAST_BITS, MOST_BITS = 2, 16
 
 
-class GradedKernel(SpikingKernel):
+class GradedKernel(RestingKernel):
     """v <- v + x; n = v / base to the nearest integer, clipped to the payload; where abs(n) >= least, n base leaves it.
 
     Ties go to the even integer. The quotient is v times 1 / base, each rounded in the dtype of the run. Conservation: sum of
@@ -29,33 +29,21 @@ class GradedKernel(SpikingKernel):
     least is beyond the clip the neuron is silent, whatever its membrane.
     """
 
-    memory = ("v",)
-
     def __init__(self, node: Any, site: Site, dtype: np.dtype) -> None:
         super().__init__(node, site, dtype)
         self.base, self.least = cast(node.base, self.dtype), np.asarray(node.least, np.int64)
         self.most = limit(node.payload_bits)
 
-    def reset(self) -> None:
-        self.v = self.zeros(self.site.shape) + cast(self.node.initial_membrane, self.dtype)
-
-    def payloads(self, v: np.ndarray) -> np.ndarray:
+    def payloads(self, v: np.ndarray, base: np.ndarray) -> np.ndarray:
         """The nearest multiples of the base, as numbers of bases."""
-        return np.rint(v * (self.dtype.type(1) / self.base))
+        return np.rint(v * (self.dtype.type(1) / base))
 
-    def advance(self, t: int, *operands: Stream) -> Stream:
-        (x,) = operands
-        v = self.membrane(x)
-        nearest = np.clip(self.payloads(v), -self.most, self.most)
-        payload = np.where(np.abs(nearest) >= self.least, nearest, 0)
-        sent = payload * self.base
-        self.v = v - sent
-        return self.emit(x, self.message(payload, sent), payload != 0)
-
-    def membrane(self, x: Stream) -> np.ndarray:
-        """The membrane when the step's operand has arrived."""
-        total: np.ndarray = self.v + x.value
-        return total
+    def fire(self, v: np.ndarray, part: Part) -> tuple[np.ndarray, np.ndarray]:
+        base, least = (part.of(array, self.site.shape) for array in (self.base, self.least))
+        nearest = np.clip(self.payloads(v, base), -self.most, self.most)
+        payload = np.where(np.abs(nearest) >= least, nearest, 0)
+        sent = payload * base
+        return self.message(payload, sent), sent
 
     def message(self, payload: np.ndarray, sent: np.ndarray) -> np.ndarray:
         """What the stream holds of a payload that is worth ``sent``."""
@@ -72,11 +60,11 @@ class IntegerGradedKernel(Integer, GradedKernel):
         super().__init__(node, site, dtype)
         self.base = np.asarray(node.base, np.int64)
 
-    def membrane(self, x: Stream) -> np.ndarray:
-        return self.saturated(self.v + x.value)
+    def membrane(self, v: np.ndarray, x: np.ndarray) -> np.ndarray:
+        return self.saturated(v + x)
 
-    def payloads(self, v: np.ndarray) -> np.ndarray:
-        nearest, rest = np.divmod(2 * v + self.base, 2 * self.base)  # halves up
+    def payloads(self, v: np.ndarray, base: np.ndarray) -> np.ndarray:
+        nearest, rest = np.divmod(2 * v + base, 2 * base)  # halves up
         return nearest - ((rest == 0) & (nearest & 1 == 1))
 
     def message(self, payload: np.ndarray, sent: np.ndarray) -> np.ndarray:

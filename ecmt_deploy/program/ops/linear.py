@@ -12,7 +12,7 @@ import numpy as np
 from ecmt_deploy.kernels.base import Kernel, Site, cast
 from ecmt_deploy.kernels.integer import Rounding
 from ecmt_deploy.kernels.integers import EXACT_BITS, MULTIPLIER_BITS, limit, minus_infinity, within
-from ecmt_deploy.kernels.streams import Stream
+from ecmt_deploy.kernels.streams import Part, Stream, row_by_row
 from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, finite, fits, register
 from ecmt_deploy.program.ops.format import Weighted
 
@@ -25,6 +25,10 @@ class SynapseKernel(Kernel):
     def accesses(self, mask: np.ndarray) -> int:
         """Weights that so many elements of the operand meet."""
         raise NotImplementedError
+
+    def sent(self, total: np.ndarray, part: Part) -> np.ndarray:
+        """What is sent of the sums of a part of the stream."""
+        return total
 
     def count(self, x: Stream) -> None:
         """Count one step: weight accesses of spikes, multiply-accumulates of what changed of an image, or of all else."""
@@ -48,8 +52,12 @@ class LinearKernel(SynapseKernel):
     def advance(self, t: int, *operands: Stream) -> Stream:
         (x,) = operands
         self.count(x)
-        changed = np.broadcast_to(x.changed.any(axis=-1, keepdims=True), self.site.shape)
-        return Stream(x.value @ self.weight.T, changed)
+        reached = row_by_row(x.changed)
+        part, changed = Part(reached), np.broadcast_to(reached[..., None], self.site.shape)
+        if part.empty:
+            return Stream(self.zeros(self.site.shape), changed)
+        total = part.of(x.value).astype(self.weight.dtype, copy=False) @ self.weight.T
+        return Stream(part.spread(self.sent(total, part), self.site.shape), changed)
 
 
 class IntegerSynapses(Rounding):
@@ -65,13 +73,11 @@ class IntegerSynapses(Rounding):
         constants = (node.format.multiplier, node.format.shift)
         self.multiplier, self.shift = (np.asarray(a, np.int64).reshape(channels) for a in constants)
 
-    def advance(self, t: int, *operands: Stream) -> Stream:
-        (x,) = operands
-        total, changed = super().advance(t, Stream(x.value.astype(np.float64), x.changed))  # type: ignore[safe-super]
+    def sent(self, total: np.ndarray, part: Part) -> np.ndarray:
         exact = total.astype(np.int64)
         if self.site.spiking[0]:
             exact = self.saturated(exact)
-        return Stream(self.saturated(self.shifted(exact * self.multiplier, self.shift)), changed)
+        return self.saturated(self.shifted(exact * self.multiplier, self.shift, part))
 
 
 class IntegerLinearKernel(IntegerSynapses, LinearKernel):

@@ -25,7 +25,8 @@ class MeanKernel(Kernel):
         axes, keepdims = tuple(int(axis) for axis in self.node.axes), bool(self.node.keepdims)
         self.count_elements(int(rows(x.changed).sum()))
         changed = x.changed.any(axis=axes, keepdims=keepdims)
-        return Stream(self.average(x.value, axes, keepdims), rows(np.asarray(changed)))
+        value = self.average(x.value, axes, keepdims) if changed.any() else self.zeros(self.site.shape)
+        return Stream(value, rows(np.asarray(changed)))
 
     def average(self, x: np.ndarray, axes: tuple[int, ...], keepdims: bool) -> np.ndarray:
         """The mean itself."""

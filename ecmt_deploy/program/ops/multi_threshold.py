@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ecmt_deploy.kernels.base import Site, SpikingKernel, cast
+from ecmt_deploy.kernels.base import RestingKernel, Site, cast
 from ecmt_deploy.kernels.integer import Integer
 from ecmt_deploy.kernels.integers import highest_bit, limit, within
-from ecmt_deploy.kernels.streams import Stream
+from ecmt_deploy.kernels.streams import Part
 from ecmt_deploy.program.ops.base import NOTHING, Op, Require, Shape, Work, broadcasts, finite, register
 from ecmt_deploy.program.ops.format import NumberFormat
 
@@ -36,13 +36,11 @@ def thresholds(node: MultiThreshold, base: np.ndarray) -> list[tuple[np.ndarray,
     return pairs
 
 
-class NeuronKernel(SpikingKernel):
+class NeuronKernel(RestingKernel):
     """v <- v + x; the largest level whose threshold v reaches fires; v <- v - s.
 
     Conservation: sum of spikes + v = initial membrane + sum of inputs.
     """
-
-    memory = ("v",)
 
     def __init__(self, node: Any, site: Site, dtype: np.dtype) -> None:
         super().__init__(node, site, dtype)
@@ -53,20 +51,16 @@ class NeuronKernel(SpikingKernel):
         self.positive = thresholds(self.node, cast(self.node.positive_base, self.dtype))
         self.negative = thresholds(self.node, cast(self.node.negative_base, self.dtype))
 
-    def reset(self) -> None:
-        self.v = self.zeros(self.site.shape) + cast(self.node.initial_membrane, self.dtype)
-
-    def advance(self, t: int, *operands: Stream) -> Stream:
-        (x,) = operands
-        v = self.v + x.value
-        spikes = self.zeros(v.shape)
+    def fire(self, v: np.ndarray, part: Part) -> tuple[np.ndarray, np.ndarray]:
+        spikes, shape = self.zeros(v.shape), self.site.shape
+        lowest = part.of(np.asarray(self.node.lowest_level), shape)
         for k, (positive, negative) in enumerate(zip(self.positive, self.negative, strict=True)):
             # from the smallest level up, so the largest that is reached remains
-            fires = k >= self.node.lowest_level
-            for sign, (level, threshold) in ((1, positive), (-1, negative)):
+            fires = k >= lowest
+            for sign, side in ((1, positive), (-1, negative)):
+                level, threshold = (part.of(array, shape) for array in side)
                 spikes = np.where(fires & (sign * v >= threshold), sign * level, spikes)
-        self.v = v - spikes
-        return self.emit(x, spikes, spikes != 0)
+        return spikes, spikes
 
 
 class IntegerNeuronKernel(Integer, NeuronKernel):
@@ -83,21 +77,22 @@ class IntegerNeuronKernel(Integer, NeuronKernel):
         self.positive_base, self.negative_base, self.unit, self.lowest = (np.asarray(a, np.int64) for a in constants)
         self.numerator = round(self.node.fraction * FRACTION_STEPS)
 
-    def advance(self, t: int, *operands: Stream) -> Stream:
-        (x,) = operands
-        v = self.saturated(self.v + x.value)
-        base = np.where(v < 0, self.negative_base, self.positive_base)
+    def membrane(self, v: np.ndarray, x: np.ndarray) -> np.ndarray:
+        return self.saturated(v + x)
+
+    def fire(self, v: np.ndarray, part: Part) -> tuple[np.ndarray, np.ndarray]:
+        constants = (self.negative_base, self.positive_base, self.lowest, self.unit)
+        negative_base, positive_base, lowest, unit = (part.of(array, self.site.shape) for array in constants)
+        base = np.where(v < 0, negative_base, positive_base)
         # v >= ceil(base 2^k c)  <=>  floor(v / (base c)) >= 2^k;   v >= base 2^k - floor(base/2)  <=>  the same with halves
         if self.node.rule == "nearest":
             reached = np.abs(v) * FRACTION_STEPS // (base * self.numerator)
         else:
             reached = (np.abs(v) + (base >> 1)) // base
         level = np.minimum(highest_bit(reached), int(self.node.levels) - 1)
-        fired = level >= self.lowest
-        size = np.where(fired, base << np.maximum(level, 0), 0)
-        self.v = np.where(v < 0, v + size, v - size)
-        payload = size // self.unit
-        return self.emit(x, np.where(v < 0, -payload, payload), fired)
+        size = np.where(level >= lowest, base << np.maximum(level, 0), 0)
+        size = np.where(v < 0, -size, size)
+        return size // unit, size
 
 
 @dataclass(eq=False, kw_only=True)

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ecmt_deploy.kernels.base import Kernel, Site, cast
-from ecmt_deploy.kernels.integer import Integer
+from ecmt_deploy.kernels.integer import Following
 from ecmt_deploy.kernels.integers import EXACT_BITS, divided, limit, shifted, within
-from ecmt_deploy.kernels.streams import Stream, rows
+from ecmt_deploy.kernels.streams import Part, Stream, row_by_row, rows
 from ecmt_deploy.program.ops.base import CODINGS, NOTHING, Op, Require, Shape, Work, broadcasts, finite, fits, register
 from ecmt_deploy.program.ops.format import MOST_SHIFT, NumberFormat
 
@@ -45,16 +45,42 @@ class ProductKernel(Kernel):
 
     def advance(self, t: int, *operands: Stream) -> Stream:
         x, y = operands
+        changed = self.count(t, x, y)
+        return Stream(self.result(t, x, y), changed)
+
+    def result(self, t: int, x: Stream, y: Stream) -> np.ndarray:
+        """What a step brings."""
         a, b = self.a + x.value, self.b + y.value
         if self.node.coding == "rate":
             term = self.multiply(a, b) / self.dtype.type(t)
             value, self.previous = term - self.previous, term
+        elif t == 1:
+            value = self.multiply(x.value, b) + self.multiply(self.a, y.value) + self.multiply(self.a, self.b)
         else:
-            value = self.multiply(x.value, b) + self.multiply(self.a, y.value)
-            if t == 1:
-                value = value + self.multiply(self.a, self.b)
+            value = self.change(x, y, self.a, b)
         self.a, self.b = a, b
-        return Stream(value, self.count(t, x, y))
+        return value
+
+    def change(self, x: Stream, y: Stream, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """x b + a y, of which only terms with an event are computed: rows of x, and of a product of matrices rows of y, that
+        one reached in any of the leading axes."""
+        shape = self.site.shape
+        if self.node.product == "multiply":
+            by_rows = x.value.shape == y.value.shape == shape
+            reached = x.changed | y.changed
+            part = Part(row_by_row(reached) if by_rows else reached.any())
+            if part.empty:
+                return np.zeros(shape, a.dtype)
+            return part.spread(part.of(x.value) * part.of(b) + part.of(a) * part.of(y.value), shape)
+        value = np.zeros(shape, a.dtype)
+        rows_of_x, rows_of_y = (Part(any_leading(row_by_row(s.changed))) for s in (x, y))
+        if not rows_of_x.empty:
+            some = slice(None) if rows_of_x.rows is None else rows_of_x.rows
+            value[..., some, :] = x.value[..., some, :] @ b
+        if not rows_of_y.empty:
+            some = slice(None) if rows_of_y.rows is None else rows_of_y.rows
+            value += a[..., some] @ y.value[..., some, :]
+        return value
 
     def count(self, t: int, x: Stream, y: Stream) -> np.ndarray:
         """Count a step and return the mask of the output."""
@@ -63,27 +89,29 @@ class ProductKernel(Kernel):
                 self.tally["synops"] += int(np.count_nonzero(stream.value)) * fan_out
             else:
                 self.tally["macs"] += self.dense_macs
-        if self.node.product == "matmul":
-            reached = x.changed.any(axis=-1)[..., :, None] | y.changed.any(axis=-2)[..., None, :]
+        if self.node.product == "matmul":  # an event in any row of the right operand reaches every row of the result
+            reached = row_by_row(x.changed)[..., None] | y.changed.any(axis=(-2, -1))[..., None, None]
+            changed = np.broadcast_to(reached, self.site.shape)
         else:
-            reached = x.changed | y.changed
-        changed = rows(reached)
+            changed = rows(x.changed | y.changed)
         if self.node.coding == "rate" or t == 1:
             changed = np.ones(self.site.shape, bool)
         self.count_elements(int(changed.sum()))
         return changed
 
 
-class IntegerProductKernel(Integer, ProductKernel):
+class IntegerProductKernel(Following, ProductKernel):
     """The running sums A, B (payload times unit, saturated), brought to ``operand_bits``, are multiplied exactly.
 
     The term is A B, in rate coding t (A / t) (B / t), in the stream's format; sent is its difference to all that was sent
-    before. Since A B changes by a B + A' b only, where a spike is, hardware need not multiply what did not change.
+    before. A B changes by a B + A' b only, where a spike is: what did not change is not multiplied again.
     """
 
     def reset(self) -> None:
         super().reset()
         form = self.node.format
+        #: of the step before: the operands as the multiplier took them
+        self.factors = self.a, self.b
         self.left_unit, self.right_unit = (np.asarray(u, np.int64) for u in (form.left_unit, form.right_unit))
 
     def operand(self, total: np.ndarray, steps: int, shift: int) -> np.ndarray:
@@ -91,17 +119,29 @@ class IntegerProductKernel(Integer, ProductKernel):
         narrowed = shifted(divided(total, steps), int(shift))
         return self.saturated(narrowed, limit(self.node.format.operand_bits)).astype(np.float64)
 
-    def advance(self, t: int, *operands: Stream) -> Stream:
-        (x, y), form = operands, self.node.format
+    def result(self, t: int, x: Stream, y: Stream) -> np.ndarray:
+        form, anew = self.node.format, t == 1 or self.node.coding == "rate"
+        if not (anew or self.restless or x.changed.any() or y.changed.any()):
+            return self.zeros(self.site.shape)
         self.a = self.saturated(self.a + x.value * self.left_unit)
         self.b = self.saturated(self.b + y.value * self.right_unit)
         steps = t if self.node.coding == "rate" else 1
         left, right = self.operand(self.a, steps, form.left_shift), self.operand(self.b, steps, form.right_shift)
-        product = self.multiply(left, right).astype(np.int64)
-        term = self.saturated(steps * self.saturated(shifted(product, int(form.shift))))
-        change = self.sent(term, self.previous)
-        self.previous = self.previous + change
-        return Stream(change, self.count(t, x, y))
+        if anew:
+            self.product = self.multiply(left, right)
+        else:
+            a, b = self.factors
+            of_left, of_right = (Stream(now - before, now != before) for now, before in ((left, a), (right, b)))
+            self.product = self.product + self.change(of_left, of_right, a, right)
+        self.factors = left, right
+        term = self.saturated(steps * self.saturated(shifted(self.product.astype(np.int64), int(form.shift))))
+        change, self.previous = self.update(term, self.previous)
+        return change
+
+
+def any_leading(mask: np.ndarray) -> np.ndarray:
+    """Of a mask (.., n), whether it holds in any of the leading axes: (n,)."""
+    return mask if mask.ndim == 1 else mask.reshape(-1, mask.shape[-1]).any(axis=0)
 
 
 @dataclass(eq=False, kw_only=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ecmt_deploy.kernels.base import Kernel, Site, cast
 from ecmt_deploy.kernels.integer import Rounding
-from ecmt_deploy.kernels.streams import Stream
+from ecmt_deploy.kernels.streams import Part, Stream, row_by_row
 from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, broadcasts, finite, fits, register
 from ecmt_deploy.program.ops.format import Shifted, require_requantisation
 
@@ -28,18 +28,23 @@ class ScaleKernel(Kernel):
     def advance(self, t: int, *operands: Stream) -> Stream:
         (x,) = operands
         self.count_elements(int(x.changed.sum()))
-        return Stream(self.scaled(x.value), x.changed)
+        part = Part(row_by_row(x.changed))
+        if part.empty:
+            return Stream(self.zeros(self.site.shape), x.changed)
+        value = self.scaled(part.of(x.value), part.of(self.scale, self.site.shape), part)
+        return Stream(part.spread(value, self.site.shape), x.changed)
 
-    def scaled(self, x: np.ndarray) -> np.ndarray:
-        """The product itself."""
-        return x * self.scale
+    def scaled(self, x: np.ndarray, scale: np.ndarray, part: Part) -> np.ndarray:
+        """The product itself, in a part of the stream."""
+        return x * scale
 
 
 class IntegerScaleKernel(Rounding, ScaleKernel):
     """One multiplier and shift per element, broadcast."""
 
-    def scaled(self, x: np.ndarray) -> np.ndarray:
-        return self.saturated(self.shifted(x * self.scale, np.asarray(self.node.format.shift, np.int64)))
+    def scaled(self, x: np.ndarray, scale: np.ndarray, part: Part) -> np.ndarray:
+        shift = part.of(np.asarray(self.node.format.shift, np.int64), self.site.shape)
+        return self.saturated(self.shifted(x * scale, shift, part))
 
 
 @register

@@ -27,6 +27,15 @@ def figure(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
     return made, made.add_subplot()
 
 
+def panels(heights: Sequence[float], width: float = WIDTH) -> tuple[Figure, list[Axes]]:
+    """An empty figure with axes above one another that share what is along them; sizes in inches."""
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(width, sum(heights)), layout="constrained")
+    axes = made.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=list(heights))
+    return made, list(axes[:, 0])
+
+
 def rows_figure(rows: int, extra: float, row: float = ROW) -> tuple[Figure, Axes]:
     """A figure for so many rows, thinner where there are many, with ``extra`` inches for axis and legend."""
     made, axes = figure(min(max(rows, 2) * row, TALLEST) + extra)

@@ -58,9 +58,9 @@ def _cell(value: Cell) -> str:
     return units.figures(value, 4) if isinstance(value, float) else units.whole(value) if isinstance(value, int) else value
 
 
-def _remarks(e: Energy) -> list[str]:
+def _remarks(e: Energy, each: str) -> list[str]:
     """What is to be known about its totals; what does not fit, and time, are told elsewhere."""
-    return [line[:1].upper() + line[1:] for line in remarks(replace(e, obstacles=(), timing=None))]
+    return [line[:1].upper() + line[1:] for line in remarks(replace(e, obstacles=(), timing=None), each)]
 
 
 def _held(unit: Unit) -> list[str]:

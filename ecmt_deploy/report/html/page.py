@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 from ecmt_deploy.chips import Source
 from ecmt_deploy.estimation.result import Energy, MemoryView
 from ecmt_deploy.report import comparison as compare
-from ecmt_deploy.report import data, units
+from ecmt_deploy.report import data, stream_data, units
 from ecmt_deploy.report.charts import comparison as comparison_charts
 from ecmt_deploy.report.charts import energy as energy_charts
 from ecmt_deploy.report.charts import run as run_charts
+from ecmt_deploy.report.charts import stream as stream_charts
 from ecmt_deploy.report.charts.cores import core_map, stride
 from ecmt_deploy.report.comparison import Comparison
 from ecmt_deploy.report.facts import facts
 from ecmt_deploy.report.html.environment import environment
 from ecmt_deploy.report.model import Report
+from ecmt_deploy.report.stream import StreamReport
+from ecmt_deploy.report.stream_verdict import findings, headline, judged, remark
+from ecmt_deploy.report.tables.streams import sentence
 from ecmt_deploy.report.verdict import pays
 
 #: inches of a bar of a chip, and of a run
 _CHIP_ROW, _RUN_ROW = 0.26, 0.24
 
 
-def render(document: Report | Comparison) -> str:
-    """The page about one run, or about several side by side."""
+def render(document: Report | Comparison | StreamReport) -> str:
+    """The page about one run, about several side by side, or about a stream."""
+    if isinstance(document, StreamReport):
+        return environment().get_template("stream.html.j2").render(_about_stream(document))
     if isinstance(document, Comparison):
         return environment().get_template("comparison.html.j2").render(_about_several(document))
     return environment().get_template("report.html.j2").render(_about_one(document))
@@ -33,7 +40,6 @@ def render(document: Report | Comparison) -> str:
 def _about_one(report: Report) -> dict[str, Any]:
     energies = report.energies
     names = _distinct([e.hardware for e in energies])
-    references, cited = _references(report.sources)
     steps = (1, len(report.curve.accuracy))
     shown = ", ".join(f"{units.hundredths(report.curve.accuracy[t - 1])} % at T = {t}" for t in dict.fromkeys(steps))
     memories = data.alike([e.memory for e in energies], names)
@@ -48,17 +54,25 @@ def _about_one(report: Report) -> dict[str, Any]:
         "facts": facts(report.record.provenance),
         "accuracy": run_charts.accuracy("accuracy", f"Accuracy against time steps: {shown}", report.curve),
         **(_views(energies, names) if energies else {}),
-        "glance": [(name, e, f"chip-{i}") for i, (name, e) in enumerate(zip(names, energies, strict=True), start=1)],
+        **_chips(report, names),
         "papers": data.alike([e.paper for e in energies], names),
         "memories": [_memory(i, view, chips) for i, (view, chips) in enumerate(memories, start=1)],
-        "opened": f"chip-{1 + _first_priced(energies)}",
-        "chips": [_chip(report, i, cited[i]) for i in range(len(energies))],
         "nodes": data.nodes(energies),
         "rates": run_charts.rates("spike-rates", "Spikes per neuron and step of each layer", report.spike_rates),
         "rasters": rasters,
         "trace": run_charts.trace("errors", "Relative error of every node after some of the steps", report.trace)
         if report.trace
         else None,
+    }
+
+
+def _chips(report: Report | StreamReport, names: Sequence[str]) -> dict[str, Any]:
+    """Every chip at a glance and in detail, the one that is open at first, and where their figures are from."""
+    references, cited = _references(report.sources)
+    return {
+        "glance": [(name, e, f"chip-{i}") for i, (name, e) in enumerate(zip(names, report.energies, strict=True), start=1)],
+        "opened": f"chip-{1 + _first_priced(report.energies)}",
+        "chips": [_chip(report, i, cited[i]) for i in range(len(report.energies))],
         "references": references,
     }
 
@@ -86,7 +100,7 @@ def _memory(number: int, view: MemoryView, chips: str) -> dict[str, Any]:
     return {"chips": chips, "view": view, "chart": chart, "never": never, "pays": pays(view)}
 
 
-def _chip(report: Report, i: int, references: list[int]) -> dict[str, Any]:
+def _chip(report: Report | StreamReport, i: int, references: list[int]) -> dict[str, Any]:
     """The run on one chip."""
     e, placement, key = report.energies[i], report.placements[i], f"chip-{i + 1}"
     layers = cores = None
@@ -98,6 +112,48 @@ def _chip(report: Report, i: int, references: list[int]) -> dict[str, Any]:
         cores = core_map(f"{key}-cores", alt, placement, report.cores_per_chip[i])
     return {"energy": e, "placement": placement, "layers": layers, "cores": cores, "cores_a_square": stride(placement),
             "references": references}  # fmt: skip
+
+
+def _about_stream(report: StreamReport) -> dict[str, Any]:
+    clip, rows, record = report.record.clip, report.rows, report.record
+    assert clip is not None
+    own = next((row for row in clip.alternatives if row.kind == "stream"), None)
+    begun, found = stream_charts.begins(rows), findings(clip, rows)
+    measured = [row.network_error for row in rows if row.network_error is not None]
+    values = "probability" if record.provenance.class_names else "largest output"
+    labels = [row.top[0][0] == row.label for row in rows if row.label is not None]
+    named = [row.label == row.network_top for row in rows if row.label is not None and row.network_top is not None]
+    return {
+        "report": report,
+        "record": record,
+        "clip": clip,
+        "source": record.provenance,
+        "facts": facts(record.provenance),
+        "headline": headline(found),
+        "findings": found,
+        "remark": remark(rows),
+        "sentence": sentence(record, rows),
+        "own": own,
+        "spent": fmean(row.snn_pj for row in rows),
+        "table": [(row, judged(own, row) if own else "") for row in clip.alternatives],
+        "right": (fmean(labels), len(labels)) if labels else None,
+        "network_right": (fmean(named), len(named)) if named else None,
+        "energy": stream_charts.per_frame("per-frame", "Energy per frame, pixels changed and patches sent", clip, rows),
+        "on_chips": stream_charts.on_chips("on-chips", "Energy per frame at the chips' prices", clip, rows)
+        if stream_data.priced_chips(rows)
+        else None,
+        "unpriced": [chip for chip in clip.chips if chip not in stream_data.priced_chips(rows)],
+        "cumulative": stream_charts.cumulative("cumulative", "Energy since the first frame", clip, rows),
+        "errors": stream_charts.errors("errors", "Error against the network's answer", rows) if measured else None,
+        "classes": stream_charts.classes("classes", "Class of every frame and its " + values, rows, values),
+        "values": values,
+        "film": stream_charts.film("film", "Frames, and where events fell", report.film, begun) if report.film else None,
+        "heat": any(picture.heat is not None for picture in report.film),
+        "ran": sum(row.network_top is not None for row in rows),
+        "frames_a_point": -(-len(rows) // stream_data.POINTS),
+        **_chips(report, _distinct([e.hardware for e in report.energies])),
+        "nodes": data.nodes(report.energies),
+    }
 
 
 def _about_several(comparison: Comparison) -> dict[str, Any]:

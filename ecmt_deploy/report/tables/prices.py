@@ -17,14 +17,17 @@ from ecmt_deploy.report.verdict import pays
 _MARKS = "+ more has no price, ? nothing has   ≤ at most   ≥ at least   ~ both   (low-high)"
 
 
-def energy(results: Sequence[Energy], width: int) -> Group:
-    """All tables about a run on some chips, none wider than ``width`` as far as they can be divided by chips."""
+def energy(results: Sequence[Energy], width: int, each: str = "inference") -> Group:
+    """All tables about a run on some chips, none wider than ``width`` as far as they can be divided by chips.
+
+    ``each`` is what an energy is of: an inference, or a frame of a stream.
+    """
     first = results[0]
-    over = f"T = {first.timesteps}, mean of {first.n_samples} samples"
+    over = f"T = {first.timesteps}, mean of {first.n_samples} {'samples' if each == 'inference' else f'{each}s'}"
     memories = data.alike([result.memory for result in results], [result.hardware for result in results])
     blocks = [
-        *_grid(f"Energy per inference by layer, {over}", *_layers(results), width),
-        *_grid(f"Energy per inference by component, placement and time, {over}", *_totals(results), width),
+        *_grid(f"Energy per {each} by layer, {over}", *_layers(results), width),
+        *_grid(f"Energy per {each} by component, placement and time, {over}", *_totals(results, each), width),
         _view_a(first),
         *(_view_c(view, first.timesteps) for view, _ in memories),
     ]
@@ -74,12 +77,12 @@ def _cell(row: Row, scale: float) -> str:
     return f"{units.bound_mark(row.bounds)}{units.in_column(row.priced_pj.value / scale)}{more}"
 
 
-def _totals(results: Sequence[Energy]) -> tuple[list[str], list[list[str]]]:
+def _totals(results: Sequence[Energy], each: str) -> tuple[list[str], list[list[str]]]:
     """Components with their bands, what it takes, and how long it takes."""
     scale, unit = units.column_unit([result.total_pj.value for result in results])
     used = data.components(results)
     labels = [f"component, {unit}", *used, "total", "", "fits", "cores", "chips", ""]
-    labels += ["pipeline, steps", "step, µs", "latency, µs", "inferences per s", f"energy x delay, {unit} ms"]
+    labels += ["pipeline, steps", "step, µs", "latency, µs", f"{each}s per s", f"energy x delay, {unit} ms"]
     columns = []
     for result in results:
         parts = [units.column_band(result.components_pj.get(name), scale) for name in used]

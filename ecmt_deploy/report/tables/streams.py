@@ -65,8 +65,8 @@ def alternatives(record: RunRecord) -> PlainTable:
         table.add_row(
             row.name,
             units.per_mac(row.per_mac),
-            units.in_column(None if row.pj_per_frame is None else row.pj_per_frame / scale),
-            "?" if row.cosine is None else f"{row.cosine:.3f}",
-            "?" if row.agreement is None else units.accuracy(row.agreement, record.n_samples),
+            "unknown" if row.pj_per_frame is None else units.in_column(row.pj_per_frame / scale),
+            units.cosine(row.cosine),
+            "unknown" if row.agreement is None else units.accuracy(row.agreement, record.n_samples),
         )
     return table
