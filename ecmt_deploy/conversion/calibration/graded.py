@@ -80,9 +80,9 @@ class Graded(Preset, frozen=True, kw_only=True):
         if not lowered.program.neurons:  # nothing but encoding layers
             return lowered.program
         x = torch.cat(batches)
-        turned = in_head_bases(rotated(lowered, x), x)
-        made = tuned_program(with_rows_apart(turned, x), x, frames, self, self.budget, progress)
-        if turned is lowered:
+        rewritten = with_rows_apart(in_head_bases(rotated(lowered, x), x), x)
+        made = tuned_program(rewritten, x, frames, self, self.budget, progress)
+        if rewritten is lowered:
             return made
         config = dict(made.provenance.config or {}) | {"basis": "principal components"}
         return replace(made, provenance=msgspec.structs.replace(made.provenance, config=config))

@@ -28,8 +28,8 @@ from ecmt_deploy.program.ops import Op
 #: share of what the answer minds of an operand that must be common to its rows for it to be taken apart: the mean takes MACs
 #: and events of its own
 WORTHWHILE = 0.15
-#: of fewer rows the mean is too much of each
-LEAST_ROWS = 4
+#: and at least so many rows' worth, as the mean is one row more: of few rows it is too much of each
+LEAST_ROWS = 2
 
 
 class Operand(NamedTuple):
@@ -68,7 +68,6 @@ def operands(program: Program) -> list[Operand]:
                 found.append(Operand(name, rows + 1, "none"))
             elif _sums_to_one(program, left):
                 found.append(Operand(name, rows, "value"))
-    found = [each for each in found if program.shapes[each.neuron][each.axis] >= LEAST_ROWS]
     return sorted(found, key=lambda each: each.given_back == "row")  # which gives products one row more
 
 
@@ -82,8 +81,9 @@ def with_rows_apart(lowered: Lowered, x: Tensor) -> Lowered:
     """
     found = operands(lowered.program)
     shares = common_shares(lowered.program, found, x)
-    for operand in (each for each in found if shares[each.neuron] > WORTHWHILE):
-        lowered = _apart(lowered, operand)
+    for operand in found:
+        if shares[operand.neuron] > max(WORTHWHILE, LEAST_ROWS / lowered.program.shapes[operand.neuron][operand.axis]):
+            lowered = _apart(lowered, operand)
     return lowered
 
 
