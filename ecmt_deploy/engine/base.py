@@ -150,6 +150,7 @@ class TorchOp(nn.Module):
         """
         state = self.own(chunk).state
         if not chunk.run.streaming or chunk.steps > 1 or chunk.samples is None:
+            state.pop("value", None)  # what was kept is of an earlier step
             return compute(None)
         before = state.get("value")
         if before is None or chunk.first:
