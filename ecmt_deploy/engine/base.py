@@ -76,6 +76,7 @@ class TorchOp(nn.Module):
         self.operand_spikes = [source in program.spiking for source in program.operands[name]]
         self.spikes = name in program.spiking
         self.encoding = name in program.encoding
+        self.network_macs = program.network_macs(name)
 
     #: whether the result is memory of its own, which who takes it alone may overwrite
     fresh = False

@@ -38,7 +38,7 @@ class Synapses(TorchOp):
         over ``fan_out``: terms of a sum, and how many times
         """
         dense, tally = self.dense * (chunk.samples or 0), self.own(chunk).tally
-        tally.add(dense, dense_macs=chunk.begins)
+        tally.add(self.network_macs * (chunk.samples or 0), dense_macs=chunk.begins)
         if events is not None:
             tally.add(events, synops=fan_out)
         elif changed is not None:

@@ -76,7 +76,9 @@ def test_rate_coding_has_no_streams():
             SpikingModel(case(name).program).stream()
 
 
-@pytest.mark.parametrize("wrong", [{"steps_per_frame": 0}, {"steps_per_frame": 1.5}, {"keep": 0}, {"keep": 1.5}, {"gate": -1.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"steps_per_frame": 0}, {"steps_per_frame": 1.5}, {"keep": 0}, {"keep": 1.5}, {"gate": -1.0}]
+)
 def test_arguments_that_make_no_sense_are_refused(model, wrong):
     with pytest.raises(ConfigError, match="expected|at least 1"):
         model.stream(**wrong)

@@ -88,9 +88,7 @@ def test_rows_are_patches_of_a_sequence():
 def test_scales_and_sums_on_the_way_do_not_matter():
     shape = (3, 8, 8)
     weight = np.ones((2, 3, 4, 4))
-    scaled = encoder(
-        shape, ops.BroadcastScale(np.full((3, 1, 1), 2.0)), ops.Conv2d((8, 8), weight, 4, 0, 1, 1, np.zeros(2))
-    )
+    scaled = encoder(shape, ops.BroadcastScale(np.full((3, 1, 1), 2.0)), ops.Conv2d((8, 8), weight, 4, 0, 1, 1, np.zeros(2)))
     assert same_partition(patches(scaled), blocks(shape, 4))
 
 

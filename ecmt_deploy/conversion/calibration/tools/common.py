@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
@@ -183,7 +184,11 @@ def _apart(lowered: Lowered, operand: Operand) -> Lowered:
         spread = _behind(nodes, made, taker, f"{operand.given_back}_all", ops.Expand(np.array(out)), common)
         whole = _behind(nodes, made, taker, f"{operand.given_back}_sum", ops.Add((each, spread)), each, spread)
         reconnect(nodes, made, taker, whole, outside)
-    return replace(lowered, program=verify(nodes, edges(made), program.provenance))
+    known = dict(program.provenance.network_macs or {})
+    if operand.given_back == "row":  # the row in front is none of the network's
+        known |= {taker: program.network_macs(taker) for taker in program.takers[name]}
+    provenance = msgspec.structs.replace(program.provenance, network_macs=known or None)
+    return replace(lowered, program=verify(nodes, edges(made), provenance))
 
 
 def _behind(nodes: dict[str, Op], made: dict[str, tuple[str, ...]], name: str, suffix: str, node: Op, *sources: str) -> str:
