@@ -15,8 +15,8 @@ from ecmt_deploy.program.activity import INTEGER_COUNTS, Activity, Counts
 from ecmt_deploy.program.audit import impossible
 from ecmt_deploy.simulation import run as simulation
 from ecmt_deploy.simulation.run import simulate
-from ecmt_deploy.targets.reference import ReferenceTarget
 from ecmt_deploy.simulation.streams import stream
+from ecmt_deploy.targets.reference import ReferenceTarget
 from ecmt_deploy.testing import case, integer_program
 from ecmt_deploy.testing.handmade import images
 from tests.support.streams import clip

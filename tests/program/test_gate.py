@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -34,7 +35,7 @@ def encoder(shape: tuple[int, ...], *nodes) -> Program:
         "readout": ops.Readout("differential"), "output": ops.Output(output_type={"output": np.array([2])}),
     }  # fmt: skip
     names = list(named)
-    return program(named, list(zip(names, names[1:], strict=False)))
+    return program(named, list(itertools.pairwise(names)))
 
 
 def conv(shape: tuple[int, int, int], kernel: int, stride: int, padding: int) -> Program:
