@@ -79,8 +79,9 @@ class Runner:
         return torch.cat(parts, dim=1) if parts else x.new_zeros(timesteps, 0, *self.program.output_shape)
 
     def frames(self, x: Tensor, sent: Tensor, start: int, timesteps: int, run: RunContext) -> Tensor:
-        """The readouts (F * S, B, classes) of frames of streams side by side, whose state is in ``run``; in the analog network,
-        which has no events, nothing is counted.
+        """The readouts (F * S, B, classes) of frames of streams side by side, whose state is in ``run``.
+
+        The analog network has no events, and nothing is counted of it.
 
         Parameters
         ----------

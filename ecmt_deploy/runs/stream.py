@@ -26,6 +26,7 @@ from ecmt_deploy.evaluation.alternative import Alternative
 from ecmt_deploy.evaluation.alternatives import alternatives, rated
 from ecmt_deploy.evaluation.streams import fidelity
 from ecmt_deploy.files import sha256
+from ecmt_deploy.interrupts import postponed
 from ecmt_deploy.program import Program, read
 from ecmt_deploy.program.frames import FrameCounts
 from ecmt_deploy.program.gate import Gate
@@ -145,7 +146,8 @@ class _Worker:
                     if run is None:
                         break
                     self.busy += time.perf_counter() - begun
-                    self._keep(run)
+                    with postponed():
+                        self._keep(run)
                     bar(len(self.rows))
             except KeyboardInterrupt:
                 if not self.rows:

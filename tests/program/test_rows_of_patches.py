@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -12,9 +14,11 @@ from ecmt_deploy.program.patches import patches, rows_of_patches
 from tests.support.families import FAMILIES, inputs, randomised
 
 
+@cache
 def made(name: str):
     (family,) = [family for family in FAMILIES if family.name == name]
-    return convert(randomised(family), inputs(family, 4, seed=3), ConvertConfig(preset="paper")), inputs(family, 1, seed=4)
+    model = convert(randomised(family), inputs(family, 4, seed=3), ConvertConfig(preset="paper")).double()
+    return model, inputs(family, 1, seed=4).double()
 
 
 def moved(model, x: torch.Tensor, patch: np.ndarray) -> dict[str, np.ndarray]:
@@ -33,7 +37,6 @@ def moved(model, x: torch.Tensor, patch: np.ndarray) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("name", ["ViT, class token", "ViT, average pooling", "Swin"])
 def test_rows_follow_their_patch(name):
     model, x = made(name)
-    model, x = model.double(), x.double()
     numbers, rows = patches(model.program), rows_of_patches(model.program)
     count = numbers.max() + 1
     assert count == {"Swin": 256}.get(name, 16)
@@ -60,8 +63,6 @@ def test_rows_behind_a_mean_or_a_merge_of_patches_are_of_none():
 
 
 def test_a_network_of_convolutions_has_no_rows_of_patches():
-    model, x = made("ConvNeXt")
+    model, _ = made("ConvNeXt")
     assert patches(model.program).max() + 1 == 64
     assert rows_of_patches(model.program) == {}
-    with torch.no_grad():
-        model(x)
