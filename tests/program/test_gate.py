@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
@@ -36,11 +35,7 @@ def encoder(shape: tuple[int, ...], *nodes) -> Program:
         "readout": ops.Readout("differential"), "output": ops.Output(output_type={"output": np.array([2])}),
     }  # fmt: skip
     names = list(named)
-<<<<<<< HEAD
-    return program(named, list(itertools.pairwise(names)))
-=======
     return program(named, list(pairwise(names)))
->>>>>>> s18-kernels
 
 
 def conv(shape: tuple[int, int, int], kernel: int, stride: int, padding: int) -> Program:

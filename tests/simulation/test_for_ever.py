@@ -4,13 +4,8 @@ Which running sums are kept in a form that does not lose precision: the torch en
 sent, and compares it with the sum of what came, which follows from the frame itself; it adds up no increments, and
 what rounding makes of a sum that was sent is what its receivers get, so that the next comparison makes up for it. In integer
 programs rounded increments carry their remainder to the next one, functions and products keep the sum of what they sent, and
-<<<<<<< HEAD
 all other sums are exact. The reference and Lava add increments of floating point numbers as they come, in float64: what
 rounding leaves there is a walk of 1e-16 a step. Even in float32, as tested here, it does not show over 10,000 frames.
-=======
-all other sums are exact. The reference and Lava add increments of floating point numbers as they come, in float64: what rounding
-leaves there is a walk of 1e-16 a step. Even in float32, as tested here, it does not show over 10,000 frames.
->>>>>>> s18-kernels
 """
 
 from __future__ import annotations
