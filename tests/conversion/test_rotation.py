@@ -34,8 +34,8 @@ MORE = {
 }
 
 
-#: between the norms: attention is the same however it is written, and EVA-02 has gates too
-ALIKE = {"ViT, class token, fused attention", "ViT, SwiGLU"}
+#: attention is the same between the norms, however it is written
+ALIKE = {"ViT, class token, fused attention"}
 
 
 def norms_changed(before, after):
