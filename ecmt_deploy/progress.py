@@ -106,7 +106,9 @@ class Meter:
 
 @contextmanager
 def progress(what: str, total: int | None, unit: str = "images") -> Iterator[Meter]:
-    """A progress line for ``total`` images, or what else the ``unit`` is; yields a :class:`Meter`, to be called with the number that are done.
+    """A progress line for ``total`` images, or what else the ``unit`` is.
+
+    Yields a :class:`Meter`, to be called with the number that are done.
 
     Where its :meth:`Meter.reading` was used, a line says at the end how fast it was and how long it waited for data.
     """

@@ -28,7 +28,7 @@ from docs.generate.documents import put, put_rows, table
 from ecmt_deploy.config import Preset
 from ecmt_deploy.conversion.calibration.accurate import Accurate
 from ecmt_deploy.conversion.calibration.graded import Graded
-from ecmt_deploy.conversion.calibration.tools import allocation, rotation, trials
+from ecmt_deploy.conversion.calibration.tools import allocation, common, heads, rotation, trials
 from ecmt_deploy.conversion.calibration.tools.answers import readout_variance
 from ecmt_deploy.conversion.calibration.tools.survey import Survey
 from ecmt_deploy.conversion.converter import convert
@@ -110,6 +110,7 @@ def most_sensitive(array: np.ndarray, channel_axis: int | None, reduce: np.ufunc
 BY_CHANNEL = allocation.by_channel
 A_CHANNEL = seen(lambda s: pooled(s, (-1,)))
 UNROTATED, UNCORRECTED = (rotation, "rotated", lambda lowered, x: lowered), (Graded, "corrects", False)
+HEADS, WHOLE = (heads, "in_head_bases", lambda lowered, x: lowered), (common, "with_rows_apart", lambda lowered, x: lowered)
 
 #: the preset itself decides whether there is a correction
 MAY_BE_LEFT_OUT = "no correction"
@@ -120,7 +121,9 @@ ACCURATE: dict[str, Variant] = {
     "expectation a channel, not a token": Variant(changes=(seen(one_expectation),)),
     "sensitivity a channel, not a token": Variant(changes=(A_CHANNEL,)),
     "sensitivity a node": Variant(changes=(seen(lambda s: pooled(s, ())),)),
-    "a spike costs the same everywhere": Variant(changes=((trials, "fan_outs", lambda p: dict.fromkeys(p.neurons, 64.0)),)),
+    "a spike costs the same everywhere": Variant(
+        changes=((Program, "fan_outs", property(lambda p: dict.fromkeys(p.neurons, 64.0))),)
+    ),
     "c = 0.68": Variant(changes=((Accurate, "fraction", 0.68),)),
     "c = 0.80": Variant(changes=((Accurate, "fraction", 0.80),)),
 }
@@ -129,6 +132,9 @@ GRADED: dict[str, Variant] = {
     "no rotation": Variant(changes=(UNROTATED,)),
     MAY_BE_LEFT_OUT: Variant(changes=(UNCORRECTED,)),
     "neither": Variant(changes=(UNROTATED, UNCORRECTED)),
+    "heads as they are": Variant(changes=(HEADS,)),
+    "rows as they are": Variant(changes=(WHOLE,)),
+    "heads and rows as they are": Variant(changes=(HEADS, WHOLE)),
     "no expectation": Variant(changes=(seen(unexpected),)),
     "sensitivity a channel, not a token": Variant(changes=(A_CHANNEL,)),
     "base a channel's smallest dead zone / 1.5": Variant(

@@ -76,6 +76,7 @@ class TorchOp(nn.Module):
         self.operand_spikes = [source in program.spiking for source in program.operands[name]]
         self.spikes = name in program.spiking
         self.encoding = name in program.encoding
+        self.network_macs = program.network_macs(name)
 
     #: whether the result is memory of its own, which who takes it alone may overwrite
     fresh = False
@@ -150,6 +151,7 @@ class TorchOp(nn.Module):
         """
         state = self.own(chunk).state
         if not chunk.run.streaming or chunk.steps > 1 or chunk.samples is None:
+            state.pop("value", None)  # what was kept is of an earlier step
             return compute(None)
         before = state.get("value")
         if before is None or chunk.first:

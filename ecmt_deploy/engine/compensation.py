@@ -163,7 +163,7 @@ class Product(TorchOp):
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor:
         samples, tally = chunk.samples or 0, self.own(chunk).tally
-        tally.add(self.dense * samples, dense_macs=chunk.begins)
+        tally.add(self.network_macs * samples, dense_macs=chunk.begins)
         for s, spikes, shape in zip(signals, self.operand_spikes, self.operand_shapes, strict=True):
             if spikes:
                 tally.add(s.event_count(chunk), synops=self.dense // max(prod(shape), 1))

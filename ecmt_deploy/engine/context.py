@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -89,6 +90,10 @@ class RunContext:
     def sum_counts(self) -> None:
         """Sum what was counted since the last time."""
         self._counting.sum()
+
+    def rows(self, frames: int) -> np.ndarray:
+        """Counts of so many frames since the last time, (frames, nodes, columns); fetched from the device once."""
+        return self._counting.take_frames(frames)
 
     def counts(self) -> dict[str, Counts]:
         """Counts of every node since the last time; fetched from the device once."""

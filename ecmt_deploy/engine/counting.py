@@ -6,17 +6,22 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ecmt_deploy.program.activity import Counts
+from ecmt_deploy.program.activity import INTEGER_COUNTS, Counts
+from ecmt_deploy.program.frames import COLUMNS
 
 #: elements of a tensor that may wait to be summed; more are summed at once
 MOST_WAITING = 1 << 18
 
 
 class Tally:
-    """Counts of one node. What is a sum over tensors waits there until all that have the same shape are summed at once."""
+    """Counts of one node. What is a sum over tensors waits there until all that have the same shape are summed at once.
+
+    The first axis of a tensor is that of steps, or of size 1 where all steps count alike.
+    """
 
     def __init__(self) -> None:
         self.integers: dict[str, int] = defaultdict(int)
@@ -44,14 +49,15 @@ class Tally:
         if without is not None:
             without = without.expand_as(value)
         elif value.numel() > MOST_WAITING:
-            value = value.sum(dtype=torch.int64)
-        self.waiting.append((value, without, _Term(group, times)))
+            value = value.flatten(1).sum(dim=1, dtype=torch.int64)
+        self.waiting.append((value, without, _Term(self, group is self.ecm_ops, times)))
 
 
 class _Term(NamedTuple):
     """Where a sum is counted, and how many times by kind."""
 
-    group: dict[str, int]
+    tally: Tally
+    elements: bool
     times: dict[str, int]
 
 
@@ -63,7 +69,7 @@ class Counting:
         self._summed: list[tuple[list[_Term], Tensor]] = []
 
     def sum(self) -> None:
-        """Sum what came since the last time."""
+        """Sum what came since the last time, step by step."""
         alike: dict[Any, list[tuple[Tensor, Tensor | None, _Term]]] = defaultdict(list)
         for tally in self.tallies:
             for value, without, term in tally.waiting:
@@ -74,17 +80,47 @@ class Counting:
             masks = [without for _, without, _ in waiting if without is not None]
             if masks:
                 values = values.masked_fill_(torch.stack(masks), 0)
-            sums = values.unsqueeze(-1).flatten(1).sum(dim=1, dtype=torch.int64)
-            self._summed.append(([term for _, _, term in waiting], sums))
+            self._summed.append(
+                ([term for _, _, term in waiting], values.unsqueeze(-1).flatten(2).sum(dim=2, dtype=torch.int64))
+            )
 
     def take(self) -> list[Counts]:
         """Of every node, as plain integers; what is counted from now on is counted from zero."""
-        totals = torch.cat([sums for _, sums in self._summed]).tolist() if self._summed else []
+        totals = torch.cat([sums.sum(dim=1) for _, sums in self._summed]).tolist() if self._summed else []
         for term, total in zip((term for terms, _ in self._summed for term in terms), totals, strict=True):
+            group = term.tally.ecm_ops if term.elements else term.tally.integers
             for kind, number_of_times in term.times.items():
-                term.group[kind] += total * number_of_times
-        self._summed = []
+                group[kind] += total * number_of_times
         counts = [Counts(**tally.integers, ecm_ops=dict(tally.ecm_ops)) for tally in self.tallies]
+        self._clear()
+        return counts
+
+    def take_frames(self, frames: int) -> np.ndarray:
+        """The same of each of so many frames, whose steps were counted one after another.
+
+        As rows (frames, nodes, columns) int64, those of :class:`~ecmt_deploy.program.frames.FrameCounts`.
+        What is the same at every step, and every integer, belongs to all frames alike.
+        """
+        rows = np.zeros((len(self.tallies), COLUMNS, frames), np.int64)
+        number = {id(tally): i for i, tally in enumerate(self.tallies)}
+        column = {name: i for i, name in enumerate(INTEGER_COUNTS)}
+        for i, tally in enumerate(self.tallies):
+            for kind, total in tally.integers.items():
+                rows[i, column[kind]] += total // frames
+            for total in tally.ecm_ops.values():
+                rows[i, -1] += total // frames
+        for terms, sums in self._summed:
+            fetched = sums.cpu().numpy()
+            of_frames = fetched.reshape(len(terms), frames, -1).sum(axis=2) if fetched.shape[1] > 1 else fetched
+            for term, found in zip(terms, of_frames, strict=True):
+                share = 1 if fetched.shape[1] > 1 else frames
+                for kind, times in term.times.items():
+                    rows[number[id(term.tally)], -1 if term.elements else column[kind]] += found * times // share
+        self._clear()
+        counted: np.ndarray = np.moveaxis(rows, -1, 0)
+        return counted
+
+    def _clear(self) -> None:
+        self._summed = []
         for tally in self.tallies:
             tally.clear()
-        return counts

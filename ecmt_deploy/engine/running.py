@@ -78,20 +78,22 @@ class Runner:
             parts.append(torch.cat(readouts))
         return torch.cat(parts, dim=1) if parts else x.new_zeros(timesteps, 0, *self.program.output_shape)
 
-    def frame(self, x: Tensor, sent: Tensor, start: int, timesteps: int, run: RunContext) -> Tensor:
-        """The readouts (S, B, classes) of a frame of streams side by side, whose state is in ``run``.
+    def frames(self, x: Tensor, sent: Tensor, start: int, timesteps: int, run: RunContext) -> Tensor:
+        """The readouts (F * S, B, classes) of frames of streams side by side, whose state is in ``run``.
 
         The analog network has no events, and nothing is counted of it.
 
         Parameters
         ----------
-        x : (B, *input_shape), what the receiver holds
-        sent : bool, the same shape: what of it is sent with this frame
-        start, timesteps : its steps ``start`` .. ``start + timesteps - 1`` of the stream
+        x : (F, B, *input_shape), what the receiver holds: one frame, or of one step each several behind the first
+        sent : bool, the same shape: what of it is sent with each frame
+        start, timesteps : the first step, and steps S of a frame
         """
-        changed = torch.cat([sent[None], sent.new_zeros(timesteps - 1, *sent.shape)]) if start > 1 else None
-        chunk = Chunk(run, start, timesteps, len(x), False, None if run.identity else len(x), 1)
-        return self._chunk(chunk, Signal(x[None], steady=True, changed=changed)).clone()  # rows of it may be renewed in place
+        number, batch = x.shape[:2]
+        changed = torch.cat([sent, sent.new_zeros(timesteps - 1, *sent.shape[1:])]) if start > 1 else None
+        chunk = Chunk(run, start, number * timesteps, batch, False, None if run.identity else batch, number)
+        image = Signal(x, steady=number == 1, changed=changed)
+        return self._chunk(chunk, image).clone()  # rows of it may be renewed in place
 
     def _chunk(self, chunk: Chunk, image: Signal) -> Tensor:
         """The readouts (steps, B, classes) of a chunk; node after node, all its steps at once."""

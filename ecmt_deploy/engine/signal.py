@@ -136,11 +136,11 @@ class Signal(NamedTuple):
         return self.events > 0 if self.events is not None else any_along(self.reached(chunk, spikes), (-1,))
 
     def event_count(self, chunk: Chunk) -> Tensor:
-        """Number of events among the samples that count, as terms of a sum."""
+        """Number of events among the samples that count, as terms of a sum, whose first axis is that of steps."""
         if self.events is not None:
             return counted(chunk, self.events)
         assert self.spikes is not None
-        return counted(chunk, self.spikes).count_nonzero()
+        return counted(chunk, self.spikes).unsqueeze(-1).flatten(1).count_nonzero(dim=1)
 
 
 @functools.cache

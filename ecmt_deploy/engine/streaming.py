@@ -7,6 +7,7 @@ came, which follows from the frame itself through sums of spikes alone; nothing 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from ecmt_deploy.config import require_timesteps
 from ecmt_deploy.engine.context import Observer, RunContext
 from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.program.activity import Activity
-from ecmt_deploy.program.frames import FrameCounts, row_of
+from ecmt_deploy.program.frames import COLUMNS, FrameCounts, counts_of
 from ecmt_deploy.program.gate import Gate, Sent, require_differential
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 #: of so many of the latest frames counts are kept one by one, unless somebody asks for another number
 KEPT_FRAMES = 1000
+#: frames of one step that are computed together where they are there, at most
+MOST_AT_ONCE = 8
 
 
 class Stream:
@@ -40,7 +43,6 @@ class Stream:
     Attributes
     ----------
     frames : frames pushed so far
-    total : counts of all of them; ``None`` before the first
     """
 
     _run: RunContext | None
@@ -51,8 +53,8 @@ class Stream:
             raise ConfigError(f"keep is {keep!r}; expected how many frames to keep the counts of, at least 1")
         require_differential(model.program)
         self.model, self.steps, self.gate = model, steps_per_frame, Gate(model.program, gate, cuts)
-        self._closed, self.frames = False, 0
-        self.total: Activity | None = None
+        self._closed, self.frames, self._inferences, self._continued = False, 0, 0, 0
+        self._sum = np.zeros((len(model.program.nodes), COLUMNS), np.int64)
         self._rows: deque[tuple[np.ndarray, bool]] = deque(maxlen=keep)
         self.reset()
 
@@ -92,33 +94,88 @@ class Stream:
         """As :meth:`push`; (S, B, classes) or (S, classes): the readout after every step of the frame."""
         shown = torch.as_tensor(frame)
         alone = tuple(shown.shape) == self.model.program.input_shape
-        outputs = self.advance(self.gate.send(_array(shown[None] if alone else shown)), observe)
+        outputs = self.advance([self.gate.send(_array(shown[None] if alone else shown))], observe)[0]
+        return outputs[:, 0] if alone else outputs
+
+    def push_many(self, frames: Tensor | np.ndarray) -> Tensor:
+        """Run several frames of every stream, one after another: the same as :meth:`push` of each, in less time.
+
+        Parameters
+        ----------
+        frames : (F, B, *input_shape), or (F, *input_shape) of one stream
+
+        Returns
+        -------
+        (F, B, classes), or (F, classes): the readout after the last step of each frame
+        """
+        shown = torch.as_tensor(frames)
+        alone = tuple(shown.shape[1:]) == self.model.program.input_shape
+        array = _array(shown[:, None] if alone else shown)
+        parts = []
+        for begin in range(0, len(array), MOST_AT_ONCE):
+            parts.append(self.advance([self.gate.send(frame) for frame in array[begin : begin + MOST_AT_ONCE]])[:, -1])
+        if not parts:
+            raise DataError("there are no frames to run; pass at least one")
+        outputs = torch.cat(parts)
         return outputs[:, 0] if alone else outputs
 
     @torch.no_grad()
-    def advance(self, frame: Sent, observe: Observer | None = None, watch_events: Observer | None = None) -> Tensor:
-        """As :meth:`push_steps`, behind the gate.
+    def advance(self, frames: Sequence[Sent], observe: Observer | None = None, watch_events: Observer | None = None) -> Tensor:
+        """Run frames behind the gate, several of one step at once where they go on from one another.
 
-        ``watch_events`` : called with the name of every neuron and the events of each of its rows (S, B, ..., 1)
+        Parameters
+        ----------
+        frames : of every stream, in order; one at least
+        observe : as of :meth:`push`
+        watch_events : called with the name of every neuron and the events of each of its rows (steps, B, ..., 1)
+
+        Returns
+        -------
+        (F, S, B, classes)
         """
+        outputs, waiting = [], list(frames)
+        room = max(self.model.memory_bytes // (self.model.step_bytes * max(len(waiting[0].held), 1)), 1)
+        while waiting:
+            together = 1
+            if self.steps == 1 and observe is None and not waiting[0].begins and self._run is not None:
+                following = (i for i, frame in enumerate(waiting) if frame.begins)
+                together = min(next(following, len(waiting)), room)
+            outputs.append(self._together(waiting[:together], observe, watch_events))
+            del waiting[:together]
+        return torch.cat(outputs)
+
+    def _together(self, frames: Sequence[Sent], observe: Observer | None, watch_events: Observer | None) -> Tensor:
+        """The readouts (F, S, B, classes) of one frame, or of several of one step that go on from one another."""
         if self._closed:
             raise ConfigError("the stream is closed; push frames inside its `with` block, or open another")
-        streams = len(frame.held)
+        number, streams = len(frames), len(frames[0].held)
         if not streams:
             raise DataError("a frame of no streams; expected at least one")
         model = self.model
         model.require_range()
-        if self._run is None or frame.begins:
+        if self._run is None or frames[0].begins:
             self._run, self._step = model.context(streaming=True), 1
         self._run.watch_streams, self._run.watch_events = observe, watch_events
-        x, changed = torch.from_numpy(frame.held).to(model.like), torch.from_numpy(frame.sent).to(model.device)
-        outputs = model.runner.frame(x, changed, self._step, self.steps, self._run)
-        counts, begun = self._run.counts(), self._step == 1
-        activity = Activity(streams, self.steps, counts, 0 if begun else streams)
-        self.total = activity if self.total is None else self.total + activity
-        self._rows.append((np.array([row_of(each) for each in counts.values()], np.int64), begun))
-        self.frames, self._step = self.frames + 1, self._step + self.steps
-        return outputs
+        x = torch.from_numpy(np.stack([frame.held for frame in frames])).to(model.like)
+        sent = torch.from_numpy(np.stack([frame.sent for frame in frames])).to(model.device)
+        outputs = model.runner.frames(x, sent, self._step, self.steps, self._run)
+        rows, begun = self._run.rows(number), self._step == 1
+        self._rows += [(row, begun) for row in rows]
+        self._sum += rows.sum(axis=0)
+        self._inferences += number * streams
+        self._continued += 0 if begun else number * streams
+        self.frames, self._step = self.frames + number, self._step + number * self.steps
+        return outputs.unflatten(0, (number, self.steps))
+
+    @property
+    def total(self) -> Activity | None:
+        """Counts of all frames so far; ``None`` before the first."""
+        if not self.frames:
+            return None
+        nodes = self.model.program.nodes
+        rows = zip(nodes, self._sum.tolist(), strict=True)
+        counts = {name: counts_of(row, self.model.program.work(name).kind) for name, row in rows}
+        return Activity(self._inferences, self.steps, counts, self._continued)
 
     @property
     def activity(self) -> FrameCounts:
@@ -129,10 +186,10 @@ class Stream:
         DataError
             before the first frame.
         """
-        if self.total is None:
+        if not self.frames:
             raise DataError("the stream has had no frame yet; push one")
         rows, begun = zip(*self._rows, strict=True)
-        return FrameCounts(self.model.program, self.steps, np.stack(rows), np.array(begun), self.total.n_samples // self.frames)
+        return FrameCounts(self.model.program, self.steps, np.stack(rows), np.array(begun), self._inferences // self.frames)
 
 
 def _array(frame: Tensor) -> np.ndarray:

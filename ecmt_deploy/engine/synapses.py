@@ -29,18 +29,20 @@ class Synapses(TorchOp):
     weight: Tensor
     dense: int
 
-    def tally_synapses(self, chunk: Chunk, events: Tensor | None, fan_out: int, changed: Tensor | None = None) -> None:
+    def tally_synapses(
+        self, chunk: Chunk, events: Tensor | None, fan_out: int, changed: tuple[Tensor, int] | None = None
+    ) -> None:
         """Count one chunk in which each of ``events`` (``None`` where the operand is analog) met ``fan_out`` weights.
 
         ``changed`` : of an encoding layer, in a frame that is not the first, how many weights what changed of the image met,
-        over ``fan_out``
+        over ``fan_out``: terms of a sum, and how many times
         """
         dense, tally = self.dense * (chunk.samples or 0), self.own(chunk).tally
-        tally.add(dense, dense_macs=chunk.begins)
+        tally.add(self.network_macs * (chunk.samples or 0), dense_macs=chunk.begins)
         if events is not None:
             tally.add(events, synops=fan_out)
         elif changed is not None:
-            tally.add(changed, macs=fan_out)
+            tally.add(changed[0], macs=fan_out * changed[1])
         else:
             tally.add(dense, macs=int(chunk.first) if self.encoding else chunk.steps)
 
@@ -99,8 +101,7 @@ class Linear(Synapses):
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         (x,), spiking, changed = signals, self.operand_spikes[0], None
         if self.changes(chunk):
-            mask, times = number(chunk, x.reached(chunk, spiking), self.operand_shapes[0])
-            changed = mask.sum() * times
+            changed = number(chunk, x.reached(chunk, spiking), self.operand_shapes[0])
         self.tally_synapses(chunk, x.event_count(chunk) if spiking else None, len(self.weight), changed)
         return self.marked(chunk, signal, x.rows(chunk, spiking))
 
@@ -157,6 +158,6 @@ class Conv(Synapses):
             return None
         full = x.reached(chunk, spiking).expand(chunk.steps, chunk.batch, *self.operand_shapes[0])
         taps = self._taps(fold(full)).unflatten(0, full.shape[:2])
-        met = counted(chunk, taps).sum(dtype=torch.float64).round().long()
-        self.tally_synapses(chunk, met if spiking else None, self.outputs_per_group, met if self.changes(chunk) else None)
+        met = counted(chunk, taps).flatten(1).sum(dim=1, dtype=torch.float64).round().long()
+        self.tally_synapses(chunk, met if spiking else None, self.outputs_per_group, (met, 1) if self.changes(chunk) else None)
         return self.marked(chunk, signal, taps.repeat_interleave(self.outputs_per_group, dim=2) > 0)

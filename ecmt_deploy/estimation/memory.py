@@ -185,7 +185,8 @@ def _row(name: str, node: Op, counts: Counts, activity: Activity, program: Progr
         widths = payloads[0], int(getattr(node.format, "weight_bits", model.weight_bits)), state_bits
         costs = _of_weights(node.weight.size, operands[0], widths, ann_widths[0], model)
     ann_bits = max(ann_widths)
-    output = {"output_memory": outputs * model.read(outputs, ann_bits)}
+    of_network = outputs * (dense / program.work(name).dense_macs)  # rows of the node's own are not the network's
+    output = {"output_memory": of_network * model.read(of_network, ann_bits)}
     ann = sums([_times(costs.ann, dense), output])
     if encoding:  # the same in both, of a stream as far as the frame changed
         changed = sums([_times(costs.ann, macs), _times(output, macs / dense)])

@@ -53,9 +53,7 @@ class TokenGate:
     def __init__(self, program: Program, gates: Mapping[str, Gate], thresholds: Tensor) -> None:
         self.program, self.gates, self.thresholds = program, gates, thresholds.double()
         self.layers = {
-            name: program.work(name).dense_macs
-            for name in program.of_role("synapse", "product")
-            if name not in program.encoding
+            name: program.network_macs(name) for name in program.of_role("synapse", "product") if name not in program.encoding
         }
         if not any(self.layers.values()):
             raise ConfigError(

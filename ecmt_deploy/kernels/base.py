@@ -29,6 +29,7 @@ class Site:
     encoding : whether the node is an encoding layer
     finite : whether the run ends where an operand is infinite or no number
     name : the node's, for errors
+    network_macs : multiply-accumulates that the network spends on the node, where they are not all of the node's
     """
 
     operand_shapes: tuple[tuple[int, ...], ...]
@@ -37,6 +38,7 @@ class Site:
     encoding: bool
     finite: tuple[bool, ...] = ()
     name: str = ""
+    network_macs: int | None = None
 
     @classmethod
     def of(cls, program: Program, name: str) -> Site:
@@ -49,6 +51,7 @@ class Site:
             encoding=name in program.encoding,
             finite=tuple(source in program.must_be_finite(name) for source in sources),
             name=name,
+            network_macs=(program.provenance.network_macs or {}).get(name),
         )
 
 
@@ -95,7 +98,7 @@ class Kernel(ABC):
 
     def begin(self) -> None:
         """Count what the network spends on a frame that begins; of an inference, and of a first frame, step 1 does."""
-        self.tally["dense_macs"] += self.dense_macs
+        self.tally["dense_macs"] += self.dense_macs if self.site.network_macs is None else self.site.network_macs
 
     def step(self, t: int, *operands: Stream) -> Stream:
         """Advance to step ``t`` (1, 2, ..) and return the output stream, counting what happened.

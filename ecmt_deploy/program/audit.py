@@ -77,7 +77,7 @@ class _Site:
         self.read = sum(prod(program.shapes[source]) for source in self.sources)
         self.samples, self.steps = activity.n_samples, activity.n_samples * activity.timesteps
         self.begun = activity.n_samples - activity.continued  # of which everything is news at t = 1
-        self.spikes, self.encoding = spikes, name in program.encoding
+        self.spikes, self.encoding, self.network = spikes, name in program.encoding, program.network_macs(name)
         self.analog = [source for source in self.sources if source not in program.spiking]
 
     def claims(self, counts: Counts) -> Iterator[tuple[str, int, Range]]:
@@ -116,7 +116,7 @@ class _Site:
                 accesses += self.spikes[source].times(*fan_out)
         most = dense * self.steps * (len(self.sources) - len(self.analog))
         return {
-            **sent, "macs": macs, "dense_macs": Range(dense * self.samples, dense * self.samples),
+            **sent, "macs": macs, "dense_macs": Range(self.network * self.samples, self.network * self.samples),
             "synops": Range(accesses.least, min(accesses.most, most)),
         }  # fmt: skip
 

@@ -129,6 +129,10 @@ class Program:
         """What node ``name`` computes for one sample."""
         return self.nodes[name].work(self.shapes[name], *(self.shapes[source] for source in self.operands[name]))
 
+    def network_macs(self, name: str) -> int:
+        """Multiply-accumulates that the network spends on node ``name`` for one sample: what its events are compared with."""
+        return (self.provenance.network_macs or {}).get(name, self.work(name).dense_macs)
+
     def state(self, name: str) -> dict[str, tuple[int, ...]]:
         """Shape of all that node ``name`` remembers from step to step, by name."""
         return self.nodes[name].state(self.shapes[name], *(self.shapes[source] for source in self.operands[name]))

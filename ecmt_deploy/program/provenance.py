@@ -107,6 +107,9 @@ class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         What inputs must go through, and for each of its fields who said so.
     class_names, class_ids
         What the outputs stand for, in words for people, and what datasets call them where that is something else.
+    network_macs
+        Multiply-accumulates that the network spends on a node for one sample, where the node has rows of its own besides the
+        network's; ``None`` where no node has.
     ranges
         The largest magnitude of every analog stream of the analog program over the calibration samples, infinities left out;
         fixed-point formats follow from it.
@@ -127,6 +130,7 @@ class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weights_key: str | None = None
     preprocessing_origin: dict[str, str] | None = None
     class_ids: tuple[str, ...] | None = None
+    network_macs: dict[str, int] | None = None
 
     def check(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> None:
         """Refuse what cannot be said of a program of these shapes.

@@ -60,6 +60,10 @@ def verify(nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]], p
         exponents=_exponents(ours, operands, shapes, order, spiking) if integer else {},
     )
     provenance.check(program.input_shape, program.output_shape)
+    for name, macs in (provenance.network_macs or {}).items():
+        most = program.work(name).dense_macs if name in program.nodes else 0
+        if not 0 < macs <= most:
+            raise ProgramError(f"provenance: network_macs of {name!r} is {macs}, expected 1 to the node's own {most}")
     return program
 
 

@@ -86,10 +86,10 @@ def classes(rows: Sequence[FrameRow]) -> Table:
 
 
 def shown_classes(table: Table) -> list[str]:
-    """Classes by how often they occur, the rarest as :data:`OTHER`."""
+    """Classes by name; where there are many the most frequent, and the rest as :data:`OTHER`."""
     cells = [cell for name in ("class", "network_class", "label") for cell in table.column(name) if isinstance(cell, str)]
     found = sorted(dict.fromkeys(cells), key=lambda name: -cells.count(name))
-    return found if len(found) <= CLASSES else [*found[: CLASSES - 1], OTHER]
+    return sorted(found) if len(found) <= CLASSES else [*sorted(found[: CLASSES - 1]), OTHER]
 
 
 def film(pictures: Sequence[Picture]) -> Table:

@@ -33,11 +33,11 @@ def findings(clip: ClipRecord, rows: Sequence[FrameRow]) -> list[Finding]:
     events = [row.events_per_mac for row in rows if row.events_per_mac is not None]
     found = [_every_frame(clip, own, spent, fmean(events) if events else None)]
     if own is None:
-        missing = "not measured; `ecmt-deploy stream ... --compare` runs them on the same frames."
-        found.append(Finding("the network on fewer frames, token gating, a reset for every frame", None, missing))
+        missing = "not measured; the option --compare of ecmt-deploy stream runs them on the same frames."
+        found.append(Finding("the network on fewer frames, token gating and a reset for every frame", None, missing))
     else:
         found += [_fewer_frames(clip, own, spent), _gating(clip, own, spent)]
-        found += [*_reset(clip, own, spent), *_first_answer(clip, own)]
+        found += _reset(clip, own, spent)
     return [*found, *_where(clip, rows)]
 
 
@@ -96,8 +96,12 @@ def _fewer_frames(clip: ClipRecord, own: Alternative, spent: float) -> Finding:
         pj, best = min(good, key=lambda each: each[0])
         return Finding(name, spent < pj, f"{_against(spent, pj)} of {best.name}, which is as close ({_close(best)}).")
     closest, pj = max(those, key=lambda each: (each[0].cosine or 0.0, each[0].agreement or 0.0))
-    why = f"none of it is as close; the closest, {closest.name}, takes {units.energy(pj)} a frame at {_close(closest)}"
-    return Finding(name, True, f"{why}, this stream {units.energy(spent)} at {_close(own)}.")
+    why = (
+        f"the closest, {closest.name}, takes {units.energy(pj)} a frame at {_close(closest)}, this stream {units.energy(spent)}"
+    )
+    if spent < clip.ann_pj:
+        return Finding(name, True, f"none of it is as close; {why} at {_close(own)}.")
+    return Finding(name, False, f"none of it is as close, but on every frame the network takes less than this stream; {why}.")
 
 
 def _gating(clip: ClipRecord, own: Alternative, spent: float) -> Finding:
@@ -118,14 +122,6 @@ def _reset(clip: ClipRecord, own: Alternative, spent: float) -> Iterator[Finding
             )  # fmt: skip
 
 
-def _first_answer(clip: ClipRecord, own: Alternative) -> Iterator[Finding]:
-    """Where the answer to the first frame is right as often, the clip does not tell what follows it from what does not."""
-    for row in clip.alternatives:
-        if row.kind == "frozen" and row.agreement is not None and row.agreement >= (own.agreement or 0.0):
-            why = f"kept for ever, it has the network's class in {units.percent(row.agreement)} of the frames."
-            yield Finding("the network's first answer", False, why)
-
-
 def _where(clip: ClipRecord, rows: Sequence[FrameRow]) -> Iterator[Finding]:
     """Frames in which it does not pay, and why."""
     dear = [row.frame for row in rows if row.snn_pj >= clip.ann_pj]
@@ -139,21 +135,25 @@ def _where(clip: ClipRecord, rows: Sequence[FrameRow]) -> Iterator[Finding]:
     others = sorted(set(dear) - {row.frame for row in rows if row.begun})
     if others:
         share = units.percent(len(others) / len(steady))
-        yield Finding(
-            f"in {share} of the other frames ({_numbers(others)})", False, "each of them takes more than the network on it."
-        )
+        where = "in every frame" if len(others) == len(steady) else f"in {share} of the frames between ({_numbers(others)})"
+        yield Finding(where, False, "each takes more than the network on it.")
 
 
-def remark(rows: Sequence[FrameRow]) -> str | None:
-    """What is to be said of a clip that changes everywhere, where this one does."""
+def remarks(clip: ClipRecord, rows: Sequence[FrameRow]) -> Iterator[str]:
+    """What is to be known of the clip itself, a paragraph each."""
     steady = [row.patches_sent for row in rows if not row.begun]
-    if not steady or median(steady) <= MOST:
-        return None
-    return (
-        f"Most of the picture changes in most frames (median {units.percent(median(steady))} of the patches are sent), as on a "
-        "pan or with the noise of a sensor: there is little to save from keeping the state. A gate (--gate X) keeps noise "
-        "out; against motion it hardly helps."
-    )
+    if steady and median(steady) > MOST:
+        yield (
+            f"Most of the picture changes in most frames (median {units.percent(median(steady))} of the patches are sent), as "
+            "on a pan or with the noise of a sensor: there is little to save from keeping the state. A gate (--gate X) keeps "
+            "noise out; against motion it hardly helps."
+        )
+    for row in clip.alternatives:
+        if row.kind == "frozen" and row.agreement == 1:
+            yield (
+                "The network's first answer, kept for ever, has the network's class in every frame: the classes of this clip "
+                "do not tell what follows it from what stands still. The cosine does."
+            )
 
 
 def _against(spent: float, other: float) -> str:

@@ -32,8 +32,8 @@ MODEL, DATA = "zoo:vit_digits", "digits"
 #: what a demo leaves in its directory
 FILES = ("program.nir", "eval.json", "run", "energy.json", "energy.csv", "trace.json", "report.json", "report.html")
 TIMESTEPS, LAVA_TIMESTEPS, LAVA_SAMPLES = 8, 4, 32
-#: of the stream: digits that move over a still, noisy ground; what a patch of it has to differ by; the chip
-CLIP, GATE, STREAM_CHIP = "made:digits", 0.05, "loihi2"
+#: of the stream: digits that move over a still, noisy ground, others that it is tuned on, to how many events a frame; the chip
+CLIP, TUNING_CLIP, BUDGET, STREAM_CHIP = "made:digits", "made:digits,seed=5", 0.1, "loihi2"
 #: what a demo of a stream leaves in its directory
 STREAM_FILES = ("program.nir", "run", "report.json", "report.html")
 
@@ -89,10 +89,8 @@ def _on_one_thread(road: Callable[[Path, Console], None], out: Path, console: Co
 
 def _demo_stream(out: Path, console: Console) -> None:
     program = out / "program.nir"
-    convert(MODEL, DATA, ConvertConfig(preset="graded"), out=program)
-    job = StreamJob(
-        program=program, clip=CLIP, out=out / "run", gate=GATE, hardware=(STREAM_CHIP,), compare=True, overwrite=True
-    )  # fmt: skip
+    convert(MODEL, DATA, ConvertConfig(preset="graded", budget=BUDGET), stream=TUNING_CLIP, out=program)
+    job = StreamJob(program=program, clip=CLIP, out=out / "run", hardware=(STREAM_CHIP,), compare=True, overwrite=True)
     result = stream_file(job)
     report = report_on(out / "run")
     for name in ("report.json", "report.html"):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -70,26 +71,43 @@ class TorchTarget:
         import torch
 
         from ecmt_deploy.engine import SpikingModel
+        from ecmt_deploy.engine.streaming import MOST_AT_ONCE
 
         model = SpikingModel(program).to(getattr(torch, np.dtype(dtype).name))
-        places, fan_outs = rows_of_patches(program), program.fan_outs
-        heat = np.zeros(1 + int(patches(program).max()))
+        places, fan_outs, number = rows_of_patches(program), program.fan_outs, 1 + int(patches(program).max())
+        series: dict[Probe, list[np.ndarray]] = {probe: [] for probe in probes}
+        heat: dict[str, list[np.ndarray]] = {}  # of each neuron, by step and patch
+
+        def observe(name: str, value: torch.Tensor) -> None:
+            if (probe := Probe(name)) in series:
+                series[probe].append(value[0].numpy())
 
         def fell(name: str, events: torch.Tensor) -> None:
             if (rows := places.get(name)) is not None:
-                of_rows = events[..., 0].sum(dim=(0, 1)).double().numpy() * fan_outs[name]
-                heat[:] += np.bincount(rows[rows >= 0], of_rows[rows >= 0], len(heat))
+                of_rows = events[..., 0].sum(dim=1).double().numpy() * fan_outs[name]
+                by_patch = np.stack([np.bincount(rows[rows >= 0], step[rows >= 0], number) for step in of_rows])
+                heat.setdefault(name, []).append(by_patch)
 
-        with model.stream(timesteps, keep=1) as stream:
-            for frame in frames:
-                heat[:] = 0
-                series: dict[Probe, list[np.ndarray]] = {probe: [] for probe in probes}
+        with model.stream(timesteps, keep=MOST_AT_ONCE) as stream:
+            for batch in batched(frames, MOST_AT_ONCE):
+                sent = [Sent(frame.held[None], frame.sent[None], frame.begins) for frame in batch]
+                for part in [[each] for each in sent] if probes else [sent]:
+                    outputs = stream.advance(part, observe if probes else None, fell)[:, :, 0].numpy()
+                    everywhere = [np.concatenate(steps) for steps in heat.values()]
+                    fallen: Any = [None] * len(part)
+                    if everywhere:
+                        fallen = np.sum(everywhere, axis=0).reshape(len(part), timesteps, -1).sum(axis=1)
+                    recorded = {probe: np.stack(steps) for probe, steps in series.items()}
+                    rows = stream.activity.rows[-len(part) :]
+                    for each, readouts, counted, where in zip(part, outputs, rows, fallen, strict=True):
+                        yield FrameRun(readouts, counted, each.begins, recorded, where)
+                    heat.clear()
+                    for kept in series.values():
+                        kept.clear()
 
-                def observe(name: str, value: torch.Tensor, series: dict[Probe, list[np.ndarray]] = series) -> None:
-                    if (probe := Probe(name)) in series:
-                        series[probe].append(value[0].numpy())
 
-                sent = Sent(frame.held[None], frame.sent[None], frame.begins)
-                outputs = stream.advance(sent, observe if probes else None, fell)
-                recorded = {probe: np.stack(steps) for probe, steps in series.items()}
-                yield FrameRun(outputs[:, 0].numpy(), stream.activity.rows[-1], frame.begins, recorded, heat.copy())
+def batched(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
+    """Frames, so many at a time."""
+    source = iter(frames)
+    while batch := list(islice(source, size)):
+        yield batch

@@ -92,3 +92,16 @@ def test_what_is_no_clip_to_tune_on(digits, pictures, preset, clip, error, said)
     shown = clip(frames(digits, "made:digits"))
     with pytest.raises(error, match=said):
         ecmt.convert(digits.module, pictures[:8], ecmt.ConvertConfig(preset), stream=shown)
+
+
+def test_the_network_is_what_events_are_compared_with_however_a_program_is_written(digits, pictures, tuned):
+    """Rows that a program has of its own, as the mean of others, are none of the network's multiply-accumulates."""
+    plain = ecmt.convert(digits.module, pictures[:8], ecmt.ConvertConfig("paper"))
+    assert tuned.program.provenance.network_macs
+    own = [sum(tuned.program.work(name).dense_macs for name in tuned.program.nodes)]
+    for model in (plain, tuned):
+        _, activity = model.count(torch.from_numpy(pictures[:2]), 1)
+        own.append(sum(counts.dense_macs for _, counts in activity.items()) // 2)
+    assert own[0] > own[1] == own[2]
+    run = ecmt.stream(tuned, pictures[:3], "reference")
+    assert sum(counts.dense_macs for _, counts in run.activity.items()) == 3 * own[1]

@@ -9,13 +9,11 @@ from torch import nn
 
 from ecmt_deploy.conversion.calibration.tools.rotation import rotated
 from ecmt_deploy.conversion.calibration.tools.spaces import residual_spaces
-from ecmt_deploy.conversion.capture import capture
-from ecmt_deploy.conversion.lowering import lower
 from ecmt_deploy.engine import SpikingModel
-from ecmt_deploy.program import Provenance, read, write
 from ecmt_deploy.program.graph import parameters
 from tests.support.families import _SWIN, _VIT, FAMILIES, LONG, Family, _timm, inputs, randomised
 from tests.support.residual import RMS, Between, Elsewhere, Gated, Joined, Padded, ReadsAndWrites, Residual, mlp, shaken
+from tests.support.rewritten import lowered, require_the_same
 
 #: by family, how many norms read the spaces that are written anew; families that are not here stay as they are
 FOUND = {
@@ -36,25 +34,8 @@ MORE = {
 }
 
 
-#: between the norms: attention is the same however it is written, and EVA-02 has gates too
-ALIKE = {"ViT, class token, fused attention", "ViT, SwiGLU"}
-
-
-def lowered(model, x):
-    return lower(capture(model, x), "differential", x.dtype, Provenance(tool_version="test"), False)
-
-
-def require_the_same(before, after, x, tmp_path, tolerance=1e-12):
-    """The same answers, by a program that is valid with all that goes with it, from a file too."""
-    expected, found = (SpikingModel(each.program).analog(x) for each in (before, after))
-    assert float((found - expected).abs().max()) <= tolerance * float(expected.abs().max())
-    assert set(after.channel_axes) == set(after.program.neurons)
-    for name, axis in after.channel_axes.items():
-        assert axis is None or 0 <= axis < len(after.program.shapes[name])
-    write(after.program, tmp_path / "program.nir")
-    loaded = read(tmp_path / "program.nir")
-    assert list(loaded.nodes) == list(after.program.nodes)
-    assert torch.equal(SpikingModel(loaded).analog(x), found)
+#: attention is the same between the norms, however it is written
+ALIKE = {"ViT, class token, fused attention"}
 
 
 def norms_changed(before, after):

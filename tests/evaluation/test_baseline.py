@@ -31,6 +31,10 @@ def program(request, tmp_path_factory):
     return path, convert("zoo:vit_digits", "digits", config, calibration_samples=32, out=path)
 
 
+#: what does not look into the program is the same for every preset
+of_any_preset = pytest.mark.parametrize("program", ["accurate", pytest.param("paper", marks=pytest.mark.slow)], indirect=True)
+
+
 @pytest.fixture(scope="module")
 def turned(tmp_path_factory):
     """The same model in another basis, in a file and in memory."""
@@ -65,6 +69,7 @@ def test_is_a_program_of_graded_neurons_that_expect_nothing(program, samples, ca
     assert (apart < 0.5 * error).float().mean() > 0.9  # a value on a tie may go the other way
 
 
+@of_any_preset
 def test_a_program_in_another_basis_needs_one_in_its_own(program, turned):
     """What it takes is the other program's network: the same one, quantised in the basis that it has."""
     (path, model), (file, turned) = program, turned
@@ -95,6 +100,7 @@ def test_without_rounding_it_is_the_analog_network(program, samples):
     assert seen == set(model.program.neurons)
 
 
+@of_any_preset
 def test_from_file_and_in_memory_with_as_few_bits_as_it_takes(program, tmp_path):
     path, model = program
     out = tmp_path / "eval.json"
@@ -111,6 +117,7 @@ def test_from_file_and_in_memory_with_as_few_bits_as_it_takes(program, tmp_path)
     assert f"--ann-bits {found.bits}" in tables.quantized(result)
 
 
+@of_any_preset
 def test_processes_add_up(program, samples):
     """Each counts its own batches; all together decide when it is enough."""
     _, model = program
@@ -132,6 +139,7 @@ def test_processes_add_up(program, samples):
     assert fewest_bits(model, lambda: batches[:1], samples[:32], agreeing, 96, gather) == whole
 
 
+@of_any_preset
 def test_where_no_width_is_enough(program, samples):
     _, model = program
     found = fewest_bits(model, lambda: [samples], samples[:8], len(samples) + 1, len(samples))
@@ -151,6 +159,7 @@ def test_rounding(values, clip, bits):
     assert len(q.unique()) <= 2 * most + 1
 
 
+@of_any_preset
 def test_what_cannot_be_measured(program, tmp_path):
     path, model = program
     with pytest.raises(ConfigError, match="leave it out with --shard"):

@@ -2,12 +2,14 @@
 
 import csv
 import logging
+from dataclasses import replace
 
+import msgspec
 import pytest
 
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.errors import ConversionError, RunError
-from ecmt_deploy.program import read
+from ecmt_deploy.program import read, write
 from ecmt_deploy.runs.presets import configs, parse_budgets
 from ecmt_deploy.runs.sweep import RECORD
 from ecmt_deploy.verbs import convert as converting
@@ -20,7 +22,7 @@ MODEL, DATA = "zoo:vit_digits", "digits"
 
 @pytest.fixture(scope="module")
 def converted() -> dict[str, bytes]:
-    """Files of programs, by configuration: several tests sweep the same ones."""
+    """Files of programs, by preset: what is swept need not be tuned for every budget."""
     return {}
 
 
@@ -33,11 +35,14 @@ def made(monkeypatch, converted) -> list:
     def counted(model, data, config, *, calibration_samples, out):
         assert (model, data, calibration_samples) == (MODEL, DATA, 8)
         calls.append(config)
-        if (key := str(config.record())) in converted:
-            out.write_bytes(converted[key])
-        else:
+        if config.name not in converted:
             real(model, data, config, calibration_samples=calibration_samples, out=out)
-            converted[key] = out.read_bytes()
+            converted[config.name] = out.read_bytes()
+            return
+        out.write_bytes(converted[config.name])
+        program = read(out)
+        provenance = msgspec.structs.replace(program.provenance, config=config.record())
+        write(replace(program, provenance=provenance), out)
 
     monkeypatch.setattr(converting, "convert", counted)
     return calls
@@ -62,6 +67,7 @@ def test_presets_in_one_table_and_no_program_twice(made, tmp_path, caplog):
     out = tmp_path / "out"
     compared = swept(out, budgets=[0.02, 0.6])
     assert [config.name for config in made] == ["paper", "graded", "graded"]
+    assert [config.budget for config in made if config.name == "graded"] == [0.02, 0.6]
     rows = list(csv.DictReader((out / "summary.csv").open()))
     steps = {row["preset"]: (row["timesteps"], row["payload_bits"]) for row in rows}
     assert steps["paper"] == ("4", "5.0")

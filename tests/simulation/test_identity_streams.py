@@ -37,8 +37,8 @@ def by_torch(program: Program, frames: list[np.ndarray], steps: int, dtype: str)
     with torch.no_grad():
         for number, frame in enumerate(frames):
             sent = gate.send(frame[None])
-            held, where = torch.from_numpy(sent.held).to(model.like), torch.from_numpy(sent.sent)
-            answers.append(model.runner.frame(held, where, 1 + number * steps, steps, run)[-1, 0].numpy())
+            held, where = torch.from_numpy(sent.held[None]).to(model.like), torch.from_numpy(sent.sent[None])
+            answers.append(model.runner.frames(held, where, 1 + number * steps, steps, run)[-1, 0].numpy())
     return np.stack(answers)
 
 

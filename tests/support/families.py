@@ -255,7 +255,7 @@ def rows() -> list[str]:
 
 
 #: these take longest, or have no block that no other has: DeiT those of ViT, EVA's attention and MLP are in EVA-02 and ViT,
-#: registers and layer scale in DINOv2, CLIP's norm before the blocks in "ViT, pre-norm"
+#: registers and layer scale in DINOv2, gates in EVA-02, CLIP's norm before the blocks in "ViT, pre-norm"
 LONG = {
     *(
         "MobileViT v2",
@@ -267,7 +267,7 @@ LONG = {
         "XCiT",
         "CaiT",
     ),
-    *("DeiT", "EVA", "ViT, register tokens", "ViT, layer scale", "CLIP image tower"),
+    *("DeiT", "EVA", "ViT, register tokens", "ViT, layer scale", "ViT, SwiGLU", "CLIP image tower"),
     *("SigLIP (attention pooling)", "SigLIP, fused attention", "ConvNeXt", "torch.nn.TransformerEncoder, sequence first"),
 }
 

@@ -73,14 +73,16 @@ class Graded(Preset, frozen=True, kw_only=True):
         import torch
 
         from ecmt_deploy.conversion.calibration.tools.clips import tuned_program
+        from ecmt_deploy.conversion.calibration.tools.common import with_rows_apart
+        from ecmt_deploy.conversion.calibration.tools.heads import in_head_bases
         from ecmt_deploy.conversion.calibration.tools.rotation import rotated
 
         if not lowered.program.neurons:  # nothing but encoding layers
             return lowered.program
         x = torch.cat(batches)
-        turned = rotated(lowered, x)
-        made = tuned_program(turned, x, frames, self, self.budget, progress)
-        if turned is lowered:
+        rewritten = with_rows_apart(in_head_bases(rotated(lowered, x), x), x)
+        made = tuned_program(rewritten, x, frames, self, self.budget, progress)
+        if rewritten is lowered:
             return made
         config = dict(made.provenance.config or {}) | {"basis": "principal components"}
         return replace(made, provenance=msgspec.structs.replace(made.provenance, config=config))

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: from how many frames on that begin anew they are no longer marked from top to bottom
+_CROWDED = 20
 #: pictures beside one another
 _COLUMNS = 4
 _DASHES: tuple[Any, ...] = ("--", "-.", ":", (0, (6, 1.5)), (0, (1, 3)))
@@ -27,9 +29,10 @@ _KINDS = {"network": VERMILION, "held": VERMILION, "gating": GREEN, "reset": PUR
 
 
 def _cuts(axes: Axes, frames: Sequence[int], label: str = "_") -> None:
-    """A line before every frame with which the stream begins anew, the first left out."""
+    """A line at every frame with which the stream begins anew; where there are many, at the upper edge alone."""
+    top = 0.92 if len(frames) > _CROWDED else 0
     for i, frame in enumerate(frames):
-        axes.axvline(frame, color=SOFT, linewidth=0.7, linestyle=(0, (1, 2)), label=label if i == 0 else "_", zorder=0)
+        axes.axvline(frame, ymin=top, color=SOFT, linewidth=0.7, linestyle=(0, (1, 2)), label="_" if i else label, zorder=0)
 
 
 def _along(axes: Axes, first: float, last: float) -> None:
@@ -174,6 +177,7 @@ def film(pictures: Sequence[Picture], begun: Sequence[int]) -> tuple[Figure, Tab
     from matplotlib.colors import PowerNorm
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
+    from matplotlib.ticker import MaxNLocator
 
     table = stream_data.film(pictures)
     heats = [np.asarray(picture.heat) for picture in pictures if picture.heat is not None]
@@ -199,6 +203,7 @@ def film(pictures: Sequence[Picture], begun: Sequence[int]) -> tuple[Figure, Tab
         drawn = axes.imshow(np.asarray(picture.heat), cmap="OrRd", norm=norm, interpolation="none", aspect="auto")
     if drawn is not None:
         bar = made.colorbar(drawn, ax=list(places.ravel()), location="bottom", aspect=40, pad=0.01)
+        bar.locator = MaxNLocator(3)
         bar.set_label("synaptic events from a patch in a frame", fontsize=8)
         bar.ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if largest >= 10 else units.tick(value))
         bar.ax.tick_params(labelsize=8)

@@ -20,7 +20,7 @@ from ecmt_deploy.report.facts import facts
 from ecmt_deploy.report.html.environment import environment
 from ecmt_deploy.report.model import Report
 from ecmt_deploy.report.stream import StreamReport
-from ecmt_deploy.report.stream_verdict import findings, headline, judged, remark
+from ecmt_deploy.report.stream_verdict import findings, headline, judged, remarks
 from ecmt_deploy.report.tables.streams import sentence
 from ecmt_deploy.report.verdict import pays
 
@@ -131,7 +131,7 @@ def _about_stream(report: StreamReport) -> dict[str, Any]:
         "facts": facts(record.provenance),
         "headline": headline(found),
         "findings": found,
-        "remark": remark(rows),
+        "said": list(remarks(clip, rows)),
         "sentence": sentence(record, rows),
         "own": own,
         "spent": fmean(row.snn_pj for row in rows),

@@ -27,6 +27,9 @@ from ecmt_deploy.program.gate import Gate
 
 #: frames of a clip that are used, at most, and of each of the streams that it is cut into, at least
 MOST_FRAMES, LEAST_FRAMES = 64, 16
+#: how far answers may be off behind the gate, of how far they are without it: what it changes adds up in squares, and so it is
+#: about a third of what dead zones do
+HARDLY = 1.05
 #: thresholds of the gate that are told apart
 THRESHOLDS = 16
 
@@ -117,16 +120,17 @@ class ClipTrials(Trials):
             return torch.stack(answers).double(), stream.activity.since(1).events_per_mac(model.program.encoding) or 0.0
 
     def gate(self, model: SpikingModel) -> float:
-        """The largest threshold at the input that changes the answers no more than the dead zones do; 0 where none does."""
+        """The largest threshold at the input with which the answers are hardly further from the network's than by dead zones
+        alone; 0 where there is none."""
         own, _ = self._streamed(model, 0.0)
         expected = self.answers.readouts.unflatten(0, self.segments.shape[:2])
-        allowed = _apart(own, expected)
+        allowed = HARDLY * _apart(own, expected)
         candidates = _thresholds(model.program, self.segments.numpy())
         low, high = -1, len(candidates)  # the last that was found good, the first that was not
         while high - low > 1:
             middle = (low + high) // 2
             answers, _ = self._streamed(model, float(candidates[middle]))
-            low, high = (middle, high) if _apart(answers, own) <= allowed else (low, middle)
+            low, high = (middle, high) if _apart(answers, expected) <= allowed else (low, middle)
         return float(candidates[low]) if low >= 0 else 0.0
 
 

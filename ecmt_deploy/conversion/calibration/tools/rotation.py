@@ -57,17 +57,23 @@ def rotated(lowered: Lowered, x: Tensor) -> Lowered:
         # looked for anew: a layer that reads the space before may write to this one, and have a bias since
         space = next(space for space in residual_spaces(made.program) if space.norms == found.norms)
         made = _in_basis(made, space, basis)
+    return made if same_answers(lowered, made, x) else lowered
+
+
+def same_answers(lowered: Lowered, made: Lowered, x: Tensor) -> bool:
+    """Whether a program rewritten in other bases differs by rounding alone, and hardly; warns where it does not."""
+    program = lowered.program
     few = x[: samples_at_once(program)]
     before, after = (SpikingModel(each.program).analog(few) for each in (lowered, made))
     error = float((before - after).abs().max() / before.abs().max().clamp(min=1e-30))
-    if not error <= TOLERANCES[program.dtype.name]:
+    same = error <= TOLERANCES[program.dtype.name]
+    if not same:
         log.warning(
             "in the basis of its principal components the program would differ from the model by %.1e of its largest output, by"
             " rounding alone; it stays in the basis of the model and takes more events (convert model.double() for fewer)",
             error,
         )
-        return lowered
-    return made
+    return same
 
 
 def _is_worthwhile(program: Program, space: Space) -> bool:
