@@ -26,7 +26,6 @@ from ecmt_deploy.evaluation.alternative import Alternative
 from ecmt_deploy.evaluation.alternatives import alternatives, rated
 from ecmt_deploy.evaluation.streams import fidelity
 from ecmt_deploy.files import sha256
-from ecmt_deploy.interrupts import postponed
 from ecmt_deploy.program import Program, read
 from ecmt_deploy.program.frames import FrameCounts
 from ecmt_deploy.program.gate import Gate
@@ -34,6 +33,7 @@ from ecmt_deploy.program.patches import patches
 from ecmt_deploy.progress import progress
 from ecmt_deploy.runs.directory import StoredRun, require_writable, save_run
 from ecmt_deploy.runs.frames import ClipRecord, FrameRow, Pictures, files
+from ecmt_deploy.runs.interrupts import postponed
 from ecmt_deploy.runs.record import RunRecord
 from ecmt_deploy.simulation.streams import frame_runs, prepared
 from ecmt_deploy.simulation.target import FrameRun, Run
@@ -103,12 +103,12 @@ def stream_file(job: StreamJob, say: Callable[[str], None] = lambda line: None) 
     program = prepared(source, job.precision, job.hardware[0] if job.hardware else None, job.steps_per_frame, job.allow_misfit)
     preprocessing = source.provenance.preprocessing
     clip = open_clip(job.clip, preprocessing, job.limit, shape=source.input_shape)
-    worker = _Worker(job, source, program, clip)
+    worker = Worker(job, source, program, clip)
     worker.run(say)
     return worker.result(sha256(job.program), say)
 
 
-class _Worker:
+class Worker:
     """One stream while it runs: what is kept of its frames."""
 
     def __init__(self, job: StreamJob, source: Program, program: Program, clip: Clip) -> None:
@@ -147,7 +147,7 @@ class _Worker:
                         break
                     self.busy += time.perf_counter() - begun
                     with postponed():
-                        self._keep(run)
+                        self.keep(run)
                     bar(len(self.rows))
             except KeyboardInterrupt:
                 if not self.rows:
@@ -170,7 +170,7 @@ class _Worker:
             self.shown.append(frame)
             yield frame.pixels
 
-    def _keep(self, run: FrameRun) -> None:
+    def keep(self, run: FrameRun) -> None:
         """The row of a frame that is done; and the network's answer to it, where that is asked for."""
         number = len(self.rows)
         frame = self.shown[number] if self.job.compare else self.shown.pop(0)

@@ -153,7 +153,7 @@ def test_a_run_is_replaced_only_where_that_is_said(programs, tmp_path, capsys, m
 
 def interrupting(monkeypatch, frame: int, where: str) -> None:
     """Have Ctrl-C come while frame ``frame`` is computed, or while its row is kept."""
-    original = running.frame_runs if where == "computed" else running._Worker._keep
+    original = running.frame_runs if where == "computed" else running.Worker.keep
 
     def computed(*args, **kwargs):
         for number, each in enumerate(original(*args, **kwargs)):
@@ -169,7 +169,7 @@ def interrupting(monkeypatch, frame: int, where: str) -> None:
     if where == "computed":
         monkeypatch.setattr(running, "frame_runs", computed)
     else:
-        monkeypatch.setattr(running._Worker, "_keep", kept)
+        monkeypatch.setattr(running.Worker, "keep", kept)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from ecmt_deploy.program.ops.add import most_remainder_bits
 from ecmt_deploy.program.verification import infer
 from ecmt_deploy.quantization import quantize
 from ecmt_deploy.testing import case, integer_program
+from tests.support.ranges import ranged
 
 INT64 = np.dtype(np.int64)
 STEPS = 3000
@@ -189,7 +190,6 @@ def test_no_node_of_a_program_drifts(name):
 
 @pytest.mark.parametrize("name", ["every node, rate", "transformer, accurate", "transformer, paper", "transformer, graded"])
 def test_quantisation_carries_increments_and_nothing_else(name, all_programs):
-    from tests.quantization.test_fixed import ranged
 
     float_program = all_programs[name]
     program = quantize(float_program if float_program.provenance.ranges else ranged(float_program))

@@ -32,6 +32,7 @@ from ecmt_deploy.simulation.run import integers, simulate
 from ecmt_deploy.testing import integer_program
 from ecmt_deploy.testing.handmade import PROVENANCE, images
 from tests.support.families import FAMILIES, inputs, randomised
+from tests.support.ranges import ranged
 
 SEEDS = st.integers(0, 10**6)
 
@@ -180,11 +181,6 @@ def test_a_multiplier_has_fifteen_bits(ratio):
     multiplier, shift = multiplier_and_shift(ratio)
     assert 2**14 <= multiplier < 2**15
     assert abs(multiplier / 2.0**shift / ratio - 1) <= 2**-15
-
-
-def ranged(program: Program) -> Program:
-    """A program made by hand, with ranges as a conversion records them."""
-    return with_ranges(SpikingModel(program), [torch.from_numpy(images(8, seed=1))]).program
 
 
 def test_every_program_quantises_and_answers_alike(program: Program):
