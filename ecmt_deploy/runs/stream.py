@@ -26,7 +26,6 @@ from ecmt_deploy.evaluation.alternative import Alternative
 from ecmt_deploy.evaluation.alternatives import alternatives, rated
 from ecmt_deploy.evaluation.streams import fidelity
 from ecmt_deploy.files import sha256
-from ecmt_deploy.interrupts import postponed
 from ecmt_deploy.program import Program, read
 from ecmt_deploy.program.frames import FrameCounts
 from ecmt_deploy.program.gate import Gate
@@ -34,6 +33,7 @@ from ecmt_deploy.program.patches import patches
 from ecmt_deploy.progress import progress
 from ecmt_deploy.runs.directory import StoredRun, require_writable, save_run
 from ecmt_deploy.runs.frames import ClipRecord, FrameRow, Pictures, files
+from ecmt_deploy.runs.interrupts import postponed
 from ecmt_deploy.runs.record import RunRecord
 from ecmt_deploy.simulation.streams import frame_runs, prepared
 from ecmt_deploy.simulation.target import FrameRun, Run
