@@ -112,11 +112,14 @@ A_CHANNEL = seen(lambda s: pooled(s, (-1,)))
 UNROTATED, UNCORRECTED = (rotation, "rotated", lambda lowered, x: lowered), (Graded, "corrects", False)
 HEADS, WHOLE = (heads, "in_head_bases", lambda lowered, x: lowered), (common, "with_rows_apart", lambda lowered, x: lowered)
 
+BY_ITSELF = (trials, "together", lambda model, x, timesteps, progress: dict.fromkeys(model.program.neurons, 1.0))
+
 #: the preset itself decides whether there is a correction
 MAY_BE_LEFT_OUT = "no correction"
 
 ACCURATE: dict[str, Variant] = {
     AS_IT_IS: Variant(),
+    "errors each by itself": Variant(changes=(BY_ITSELF,)),
     "no expectation": Variant(changes=(seen(unexpected),)),
     "expectation a channel, not a token": Variant(changes=(seen(one_expectation),)),
     "sensitivity a channel, not a token": Variant(changes=(A_CHANNEL,)),
@@ -129,6 +132,7 @@ ACCURATE: dict[str, Variant] = {
 }
 GRADED: dict[str, Variant] = {
     AS_IT_IS: Variant(),
+    "errors each by itself": Variant(changes=(BY_ITSELF,)),
     "no rotation": Variant(changes=(UNROTATED,)),
     MAY_BE_LEFT_OUT: Variant(changes=(UNCORRECTED,)),
     "neither": Variant(changes=(UNROTATED, UNCORRECTED)),

@@ -25,6 +25,7 @@ from ecmt_deploy.conversion.calibration.tools.expectation import with_expectatio
 from ecmt_deploy.conversion.calibration.tools.misleading import misled, underrated
 from ecmt_deploy.conversion.calibration.tools.neurons import with_nodes
 from ecmt_deploy.conversion.calibration.tools.survey import Survey, survey
+from ecmt_deploy.conversion.calibration.tools.together import together
 from ecmt_deploy.conversion.lowering import Lowered
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.program import Program, ops
@@ -33,7 +34,7 @@ from ecmt_deploy.program import Program, ops
 FIRST_ERROR = 5e-5
 #: a price in the middle of what budgets come to, in first guesses
 MIDDLING = 30.0
-#: a distance from which on corrections can be told apart, and the factor between prices that are tried for it
+#: a distance from which on what neurons keep back can be told apart, and the factor between prices that are tried for it
 TELLING, FURTHER = 0.03, 5.0
 #: samples on which programs are measured, at most
 MANY = 64
@@ -127,7 +128,13 @@ class Trials:
         self.base = with_expectations(program, neurons)
         dense = sum(fan * prod(program.shapes[name]) for name, fan in self.fan_outs.items())
         self.first_price = FIRST_ERROR / max(dense, 1.0)
-        self.ridge = self._best_ridge() if len(self.examples) else inf
+        self.ridge = inf
+        made = SpikingModel(self.uncorrected(self._telling_price()))
+        found = together(made, self._x[:MANY], preset.timesteps, lambda samples: progress("calibrate", samples))
+        surveys = self.surveys.items()
+        self.use({name: replace(seen, sensitivity=seen.sensitivity * found[name]) for name, seen in surveys})
+        if len(self.examples):
+            self.ridge = self._best_ridge()
 
     def judged(self, engine: SpikingModel, x: Tensor, variance: float) -> Answers:
         """What programs are measured on: samples x, with the answers of the analog ``engine``."""
@@ -152,12 +159,16 @@ class Trials:
         # of more samples less is luck: the same ridge is a smaller one beside what they add up to
         return corrected(program, examples, self.preset.timesteps, self.ridge * len(self.examples) / len(examples))
 
-    def _best_ridge(self) -> float:
-        """The ridge whose corrections come nearest, at a price at which enough is kept back for them to matter."""
-        self.ridge, price = inf, MIDDLING * self.first_price
-        while self._apart(price) < TELLING and price < silent_price(self.surveys, self.fan_outs):
+    def _telling_price(self) -> float:
+        """A price at which enough is kept back to be told apart."""
+        price = MIDDLING * self.first_price
+        while self._apart(price) < max(TELLING, self.good) and price < silent_price(self.surveys, self.fan_outs):
             price *= FURTHER
-        distances = {}
+        return price
+
+    def _best_ridge(self) -> float:
+        """The ridge whose corrections come nearest, at a price at which they matter."""
+        price, distances = self._telling_price(), {}
         for self.ridge in RIDGES:
             distances[self.ridge] = self._apart(price)
         return min(distances, key=distances.__getitem__)
