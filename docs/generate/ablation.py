@@ -119,7 +119,6 @@ MAY_BE_LEFT_OUT = "no correction"
 
 ACCURATE: dict[str, Variant] = {
     AS_IT_IS: Variant(),
-    "errors each by itself": Variant(changes=(BY_ITSELF,)),
     "no expectation": Variant(changes=(seen(unexpected),)),
     "expectation a channel, not a token": Variant(changes=(seen(one_expectation),)),
     "sensitivity a channel, not a token": Variant(changes=(A_CHANNEL,)),

@@ -54,7 +54,7 @@ class Tuned(Protocol):
 
     @property
     def corrects(self) -> bool:
-        """Whether weights make up for what dead zones keep back."""
+        """Whether what dead zones keep back is made up for: in what sensitivities say of a node as a whole, and by weights."""
 
     def neuron(self, seen: Survey, fan_out: float, price: float, channel_axis: int | None, initial: np.ndarray) -> ops.Op:
         """The neuron for a price per synaptic event; parameters as of :func:`.allocation.level_neuron`."""
@@ -129,12 +129,16 @@ class Trials:
         dense = sum(fan * prod(program.shapes[name]) for name, fan in self.fan_outs.items())
         self.first_price = FIRST_ERROR / max(dense, 1.0)
         self.ridge = inf
-        made = SpikingModel(self.uncorrected(self._telling_price()))
-        found = together(made, self._x[:MANY], preset.timesteps, lambda samples: progress("calibrate", samples))
-        surveys = self.surveys.items()
-        self.use({name: replace(seen, sensitivity=seen.sensitivity * found[name]) for name, seen in surveys})
+        if preset.corrects:
+            self._see_together()
         if len(self.examples):
             self.ridge = self._best_ridge()
+
+    def _see_together(self) -> None:
+        """Raise sensitivities by how much more the answer minds what the neurons of a node keep back together."""
+        made, surveys = SpikingModel(self.uncorrected(self._telling_price())), self.surveys.items()
+        found = together(made, self._x[:MANY], self.preset.timesteps, lambda samples: self._progress("calibrate", samples))
+        self.use({name: replace(seen, sensitivity=seen.sensitivity * found[name]) for name, seen in surveys})
 
     def judged(self, engine: SpikingModel, x: Tensor, variance: float) -> Answers:
         """What programs are measured on: samples x, with the answers of the analog ``engine``."""
