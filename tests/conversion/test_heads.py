@@ -10,7 +10,7 @@ from torch import nn
 from ecmt_deploy.conversion.calibration.tools.heads import head_spaces, in_head_bases
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.program.graph import parameters
-from tests.support.families import FAMILIES, LONG, inputs, randomised
+from tests.support.families import FAMILIES, KINDS_OF_ATTENTION, inputs, randomised
 from tests.support.rewritten import lowered, require_the_same
 
 #: by family, spaces of channels that products sum over, and that they average; others have as many as ViTs of two blocks
@@ -32,7 +32,8 @@ FOUND = {
 
 
 @pytest.mark.parametrize(
-    "family", [pytest.param(f, id=f.name, marks=[pytest.mark.slow] if f.name in LONG else []) for f in FAMILIES]
+    "family",
+    [pytest.param(f, id=f.name, marks=[pytest.mark.slow] if f.name not in KINDS_OF_ATTENTION else []) for f in FAMILIES],
 )
 def test_a_family_keeps_its_answers_in_other_bases(family, tmp_path):
     model, x = randomised(family).double(), inputs(family, 6, 3).double()
@@ -86,7 +87,7 @@ KINDS = {
 }
 
 
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(
     kind=st.sampled_from(list(KINDS)), heads=st.sampled_from([2, 3]), size=st.sampled_from([2, 4]), bias=st.booleans(),
     seed=st.integers(0, 9),

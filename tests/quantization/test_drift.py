@@ -28,7 +28,7 @@ from ecmt_deploy.testing import case, integer_program
 from tests.support.ranges import ranged
 
 INT64 = np.dtype(np.int64)
-STEPS = 3000
+STEPS = 1500
 #: kinds of node that round what they send
 KINDS = ("linear", "conv1d", "conv2d", "scale", "mean", "add")
 WIDE = {"exponent": -10, "state_bits": 32}

@@ -256,6 +256,11 @@ def rows() -> list[str]:
 
 #: these take longest, or have no block that no other has: DeiT those of ViT, EVA's attention and MLP are in EVA-02 and ViT,
 #: registers and layer scale in DINOv2, gates in EVA-02, CLIP's norm before the blocks in "ViT, pre-norm"
+#: a family for each kind of attention: plain, with norms and with rotary positions of queries and keys, in windows, masked
+KINDS_OF_ATTENTION = {
+    "ViT, class token", "ViT, qk-norm", "EVA-02 (rope, SwiGLU, sub-norm)", "Swin",
+    "torch.nn.TransformerEncoder, causal mask, pre-norm",
+}  # fmt: skip
 LONG = {
     *(
         "MobileViT v2",
