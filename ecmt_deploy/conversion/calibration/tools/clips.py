@@ -30,6 +30,8 @@ MOST_FRAMES, LEAST_FRAMES = 64, 16
 #: how far answers may be off behind the gate, of how far they are without it: what it changes adds up in squares, and so it is
 #: about a third of what dead zones do
 HARDLY = 1.05
+#: a sensor's noise hardly ever makes a patch differ by this many times what it mostly does
+NOISE = 2.0
 #: thresholds of the gate that are told apart
 THRESHOLDS = 16
 
@@ -121,7 +123,11 @@ class ClipTrials(Trials):
 
     def gate(self, model: SpikingModel) -> float:
         """The largest threshold at the input with which the answers are hardly further from the network's than by dead zones
-        alone; 0 where there is none."""
+        alone; or what keeps the clip's noise out, where that is more and changes the answers by no more than what is good, or
+        than dead zones do. 0 where there is none of either.
+
+        Noise is what most patches differ by from frame to frame, where something moves in few of them.
+        """
         own, _ = self._streamed(model, 0.0)
         expected = self.answers.readouts.unflatten(0, self.segments.shape[:2])
         allowed = HARDLY * _apart(own, expected)
@@ -131,7 +137,13 @@ class ClipTrials(Trials):
             middle = (low + high) // 2
             answers, _ = self._streamed(model, float(candidates[middle]))
             low, high = (middle, high) if _apart(answers, expected) <= allowed else (low, middle)
-        return float(candidates[low]) if low >= 0 else 0.0
+        found = float(candidates[low]) if low >= 0 else 0.0
+        noise = NOISE * float(np.median(_differences(model.program, self.segments.numpy())))
+        if noise > found:
+            answers, _ = self._streamed(model, noise)
+            if _apart(answers, own) <= max(_apart(own, expected), self.good * self.answers.variance**0.5):
+                return noise
+        return found
 
 
 def _apart(answers: Tensor, others: Tensor) -> float:
@@ -139,9 +151,14 @@ def _apart(answers: Tensor, others: Tensor) -> float:
     return float((answers - others)[1:].flatten(2).norm(dim=2).mean())
 
 
+def _differences(program: Program, segments: np.ndarray) -> np.ndarray:
+    """What every patch differs by between two frames, root mean square."""
+    gate = Gate(program, 0.0, cuts=False)
+    return np.concatenate([gate.differences(after, before).ravel() for before, after in pairwise(segments)])
+
+
 def _thresholds(program: Program, segments: np.ndarray) -> np.ndarray:
     """Thresholds from below the smallest to above most of the differences of a patch between two frames."""
-    gate = Gate(program, 0.0, cuts=False)
-    found = np.concatenate([gate.differences(after, before).ravel() for before, after in pairwise(segments)])
+    found = _differences(program, segments)
     found = found[found > 0]
     return np.geomspace(found.min() / 2, 2 * np.quantile(found, 0.9), THRESHOLDS) if found.size else np.zeros(0)
