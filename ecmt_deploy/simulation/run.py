@@ -46,6 +46,21 @@ def fitted(program: Program, chip: Hardware, allow_misfit: bool = False) -> Plac
     return placement
 
 
+def in_precision(program: Program, precision: str, chip: Hardware | None, steps: int) -> Program:
+    """The program in the arithmetic it is to run in, quantised to the chip's widths where that is fixed point.
+
+    Raises
+    ------
+    ConfigError
+        if there is no such precision, or an integer program is to run in float.
+    """
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision is {precision!r}; choose one of {', '.join(PRECISIONS)}")
+    if precision == "float" and program.integer:
+        raise ConfigError("the program is an integer program; run it with --precision fixed")
+    return quantize(program, chip, steps) if precision == "fixed" and not program.integer else program
+
+
 def simulate(
     program: ProgramLike,
     x: Any,
@@ -62,12 +77,7 @@ def simulate(
     checked = as_program(program)
     chip = None if hardware is None else as_chip(hardware)
     steps = as_steps(timesteps, checked)
-    if precision not in PRECISIONS:
-        raise ConfigError(f"precision is {precision!r}; choose one of {', '.join(PRECISIONS)}")
-    if precision == "float" and checked.integer:
-        raise ConfigError("the program is an integer program; run it with --precision fixed")
-    if precision == "fixed" and not checked.integer:
-        checked = quantize(checked, chip, steps)
+    checked = in_precision(checked, precision, chip, steps)
     if dtype not in ("float32", "float64"):
         raise ConfigError(f"dtype is {dtype!r}; choose float32 or float64")
     checked.require_range(np.dtype(dtype))

@@ -16,9 +16,8 @@ from ecmt_deploy.program import Program
 from ecmt_deploy.program.audit import impossible
 from ecmt_deploy.program.frames import COLUMNS, FrameCounts
 from ecmt_deploy.program.gate import Gate, require_differential
-from ecmt_deploy.quantization import quantize
 from ecmt_deploy.simulation.probes import parse_probes
-from ecmt_deploy.simulation.run import PRECISIONS, fitted, integers
+from ecmt_deploy.simulation.run import fitted, in_precision, integers
 from ecmt_deploy.simulation.target import Frame, FrameRun, Probe, Run, StreamingTarget, Target, find, require_runnable
 
 
@@ -34,12 +33,7 @@ def prepared(program: ProgramLike, precision: str, hardware: ChipLike | None, st
     require_timesteps(steps, "steps_per_frame")
     require_differential(checked)
     chip = None if hardware is None else as_chip(hardware)
-    if precision not in PRECISIONS:
-        raise ConfigError(f"precision is {precision!r}; choose one of {', '.join(PRECISIONS)}")
-    if precision == "float" and checked.integer:
-        raise ConfigError("the program is an integer program; run it with --precision fixed")
-    if precision == "fixed" and not checked.integer:
-        checked = quantize(checked, chip, steps)
+    checked = in_precision(checked, precision, chip, steps)
     if chip is not None and not allow_misfit:
         fitted(checked, chip)
     return checked
