@@ -161,36 +161,32 @@ def _apart(lowered: Lowered, operand: Operand) -> Lowered:
     nodes, made = dict(program.nodes), dict(program.operands)
     (source,), shape = program.operands[name], program.shapes[name]
 
-    def add(suffix: str, node: Op, *sources: str) -> str:
-        nodes[f"{name}.{suffix}"], made[f"{name}.{suffix}"] = node, sources
-        return f"{name}.{suffix}"
+    def add(of: str, suffix: str, node: Op, *sources: str) -> str:
+        made_name = f"{of}.{suffix}"
+        nodes[made_name], made[made_name] = node, sources
+        return made_name
 
-    mean = add("mean", ops.Mean(np.array([axis]), True), source)
-    negative = add("less", ops.BroadcastScale(np.array(-1.0, program.dtype)), mean)
-    less = add("less_all", ops.Expand(np.array(shape)), negative)
-    own = add("own", ops.Add((source, less)), source, less)
+    mean = add(name, "mean", ops.Mean(np.array([axis]), True), source)
+    negative = add(name, "less", ops.BroadcastScale(np.array(-1.0, program.dtype)), mean)
+    less = add(name, "less_all", ops.Expand(np.array(shape)), negative)
+    own = add(name, "own", ops.Add((source, less)), source, less)
     if operand.given_back == "row":
-        own = add("rows", ops.Concat((mean, own), axis), mean, own)
+        own = add(name, "rows", ops.Concat((mean, own), axis), mean, own)
     reconnect(nodes, made, source, own, [name])
     for taker in program.takers[name] if operand.given_back != "none" else []:
         out = program.shapes[taker]
         outside = program.takers[taker]
         if operand.given_back == "row":
             rows = len(out) - 2
-            each = _behind(nodes, made, taker, "each", ops.Slice(rows, 1, out[rows] + 1, 1), taker)
-            common = _behind(nodes, made, taker, "common", ops.Slice(rows, 0, 1, 1), taker)
+            each = add(taker, "each", ops.Slice(rows, 1, out[rows] + 1, 1), taker)
+            common = add(taker, "common", ops.Slice(rows, 0, 1, 1), taker)
         else:
             each, common = taker, mean
-        spread = _behind(nodes, made, taker, f"{operand.given_back}_all", ops.Expand(np.array(out)), common)
-        whole = _behind(nodes, made, taker, f"{operand.given_back}_sum", ops.Add((each, spread)), each, spread)
+        spread = add(taker, f"{operand.given_back}_all", ops.Expand(np.array(out)), common)
+        whole = add(taker, f"{operand.given_back}_sum", ops.Add((each, spread)), each, spread)
         reconnect(nodes, made, taker, whole, outside)
     known = dict(program.provenance.network_macs or {})
     if operand.given_back == "row":  # the row in front is none of the network's
         known |= {taker: program.network_macs(taker) for taker in program.takers[name]}
     provenance = msgspec.structs.replace(program.provenance, network_macs=known or None)
     return replace(lowered, program=verify(nodes, edges(made), provenance))
-
-
-def _behind(nodes: dict[str, Op], made: dict[str, tuple[str, ...]], name: str, suffix: str, node: Op, *sources: str) -> str:
-    nodes[f"{name}.{suffix}"], made[f"{name}.{suffix}"] = node, sources
-    return f"{name}.{suffix}"
