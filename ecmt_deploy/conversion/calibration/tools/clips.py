@@ -131,14 +131,15 @@ class ClipTrials(Trials):
         own, _ = self._streamed(model, 0.0)
         expected = self.answers.readouts.unflatten(0, self.segments.shape[:2])
         allowed = HARDLY * _apart(own, expected)
-        candidates = _thresholds(model.program, self.segments.numpy())
+        differences = _differences(model.program, self.segments.numpy())
+        candidates = _thresholds(differences)
         low, high = -1, len(candidates)  # the last that was found good, the first that was not
         while high - low > 1:
             middle = (low + high) // 2
             answers, _ = self._streamed(model, float(candidates[middle]))
             low, high = (middle, high) if _apart(answers, expected) <= allowed else (low, middle)
         found = float(candidates[low]) if low >= 0 else 0.0
-        noise = NOISE * float(np.median(_differences(model.program, self.segments.numpy())))
+        noise = NOISE * float(np.median(differences))
         if noise > found:
             answers, _ = self._streamed(model, noise)
             if _apart(answers, own) <= max(_apart(own, expected), self.good * self.answers.variance**0.5):
@@ -157,8 +158,7 @@ def _differences(program: Program, segments: np.ndarray) -> np.ndarray:
     return np.concatenate([gate.differences(after, before).ravel() for before, after in pairwise(segments)])
 
 
-def _thresholds(program: Program, segments: np.ndarray) -> np.ndarray:
+def _thresholds(differences: np.ndarray) -> np.ndarray:
     """Thresholds from below the smallest to above most of the differences of a patch between two frames."""
-    found = _differences(program, segments)
-    found = found[found > 0]
+    found = differences[differences > 0]
     return np.geomspace(found.min() / 2, 2 * np.quantile(found, 0.9), THRESHOLDS) if found.size else np.zeros(0)
