@@ -13,12 +13,16 @@ from ecmt_deploy.chips.schema import OPERATIONS, Figure, Hardware, Limits, Price
 from ecmt_deploy.errors import HardwareError
 
 _UNITS = {
-    "cores_per_chip": "cores", "chips": "chips", "tile_columns": "tiles", "tile_rows": "tiles", "cores_per_tile": "cores",
+    "cores_per_chip": "cores", "chips": "chips", "chip_columns": "chips", "tile_columns": "tiles", "tile_rows": "tiles",
+    "cores_per_tile": "cores",
     "neurons_per_core": "neurons", "fan_in_per_neuron": "synapses", "synaptic_memory_bytes_per_core": "byte",
+    "synaptic_entry_bits": "bit", "weights_per_entry_convolution": "weights", "weights_per_entry_dense": "weights",
     "state_memory_bytes_per_core": "byte", "memory_bytes_per_core": "byte", "input_axons_per_core": "axons",
     "output_axons_per_core": "axons", "weight_bits": "bit", "state_bits": "bit", "graded_payload_bits": "bit",
     "payload_bits_per_packet": "bit", "access_bits": "bit", "barrier": "ns",
 }  # fmt: skip
+#: limits that are averages, so not whole
+_AVERAGES = ("weights_per_entry_convolution", "weights_per_entry_dense")
 #: by the end of a name
 _ENDS = {"_mw": "mW", "_ns": "ns"}
 #: of components: none that tables have another column for
@@ -44,6 +48,7 @@ def check(where: str, described: Hardware) -> None:
     _check_order(where, "barrier", [point.tiles for point in described.barrier])
     _check_order(where, "sram", [point.bytes for point in described.memory.sram] if described.memory else [])
     _check_mesh(where, described.limits)
+    _check_entries(where, described.limits)
 
 
 def _check_table(where: str, table: Mapping[str, Price], usual: Collection[str]) -> None:
@@ -87,6 +92,20 @@ def _check_mesh(where: str, limits: Limits) -> None:
             )
 
 
+def _check_entries(where: str, limits: Limits) -> None:
+    """Entries of the memory of weights, and what they hold, are told together, and no more weights than an entry has bits."""
+    for name in _AVERAGES:
+        packed = getattr(limits, name)
+        if packed is None:
+            continue
+        if limits.synaptic_entry_bits is None or limits.weight_bits is None:
+            raise HardwareError(f"{where}: {name} is given, expected synaptic_entry_bits and weight_bits with it")
+        most = limits.synaptic_entry_bits.value / limits.weight_bits.value
+        if max(packed.value, packed.high or 0) > most:
+            found = f"{where}: {name} is {packed.value:g}, up to {packed.high or packed.value:g}"
+            raise HardwareError(f"{found}, expected at most synaptic_entry_bits / weight_bits = {most:g}")
+
+
 def _check_statement(where: str, name: str, statement: Sourced, described: Hardware) -> None:
     for key in statement.source:
         if key not in described.sources:
@@ -107,5 +126,10 @@ def _check_statement(where: str, name: str, statement: Sourced, described: Hardw
             raise HardwareError(f"{where}: value is {value}, expected a number that is not negative")
     if not low <= statement.value <= high:
         raise HardwareError(f"{where}: value {statement.value} is outside its range, {low} to {high}")
-    if unit not in ("pJ", "ns", "mW") and (statement.value < 1 or statement.value != int(statement.value)):
-        raise HardwareError(f"{where}: value is {statement.value}, expected a whole number of {unit}, at least 1")
+    if name in _AVERAGES:
+        if not low:
+            raise HardwareError(f"{where}: value is {low}, expected more than 0 {unit}")
+    elif unit not in ("pJ", "ns", "mW"):
+        for value in (low, statement.value, high):
+            if value < 1 or value != int(value):
+                raise HardwareError(f"{where}: value is {value}, expected a whole number of {unit}, at least 1")

@@ -105,7 +105,12 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ----------
     chips : chips of the largest system there is
     memory_bytes_per_core : memory that weights and state share, where they do
+    synaptic_entry_bits : width of one entry of the memory of weights, where weights are packed into such
+    weights_per_entry_convolution, weights_per_entry_dense : weights that an entry holds on average, addresses and all, of
+        connections whose weights are shared (convolutions, token-wise layers) and of those with a weight for every pair; at
+        ``weight_bits``, and in proportion at other widths. Not given: weights lie side by side, without anything else
     fan_in_per_neuron : synapses of one neuron
+    chip_columns : chips side by side on a board; the next row of chips goes on below, to and fro
     tile_columns, tile_rows, cores_per_tile : the mesh of a chip
     weight_bits, state_bits, graded_payload_bits : widths; a payload of 1 is a binary spike
     payload_bits_per_packet : payload one packet carries
@@ -113,12 +118,16 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     cores_per_chip: Figure | None = None
     chips: Figure | None = None
+    chip_columns: Figure | None = None
     tile_columns: Figure | None = None
     tile_rows: Figure | None = None
     cores_per_tile: Figure | None = None
     neurons_per_core: Figure | None = None
     fan_in_per_neuron: Figure | None = None
     synaptic_memory_bytes_per_core: Figure | None = None
+    synaptic_entry_bits: Figure | None = None
+    weights_per_entry_convolution: Figure | None = None
+    weights_per_entry_dense: Figure | None = None
     state_memory_bytes_per_core: Figure | None = None
     memory_bytes_per_core: Figure | None = None
     input_axons_per_core: Figure | None = None
@@ -135,13 +144,24 @@ class Abilities(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     weight_sharing : rows of a token-wise layer, and positions of a convolution, share one copy of the weights on a core
+    axon_sharing : they share an input axon for each channel too, the row or position being in the message
+    halved_layers : the chip's tools divide a layer in halves until its parts fit, so that a part is a power of two of rows, or
+        1/2, 1/4, .. of the columns; otherwise the parts are as few, and as even, as can be
     programmable_neurons : neurons run code (multi-threshold neurons, expectation compensation)
     dense_connections : layers other than convolutions
+    stream_products : two streams are multiplied by each other (attention products, gates), where a synapse multiplies by a
+        stored weight
+    row_reductions : cores sum over the elements of a row by code; where they do not, only synapses sum, which takes extra
+        events, messages and steps
     """
 
     weight_sharing: Ability | None = None
+    axon_sharing: Ability | None = None
+    halved_layers: Ability | None = None
     programmable_neurons: Ability | None = None
     dense_connections: Ability | None = None
+    stream_products: Ability | None = None
+    row_reductions: Ability | None = None
 
 
 class Barrier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -29,6 +29,7 @@ class Unit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     use : by resource (``neurons``, ``synaptic_memory_bytes``, ``state_memory_bytes``, ``memory_bytes``, ``input_axons``,
         ``output_axons``, ``fan_in``)
     binding : the resource that decides the number of cores; ``None`` where one core holds it all, or no limit is known
+    extra_steps : steps of the chip that sums over its rows add to its place in the pipeline, where only synapses sum
     """
 
     name: str
@@ -39,6 +40,7 @@ class Unit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     columns_per_core: int
     use: dict[str, Use]
     binding: str | None
+    extra_steps: int = 0
 
 
 class Obstacle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

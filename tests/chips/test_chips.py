@@ -83,6 +83,16 @@ def test_every_kind_of_elementwise_work_has_a_price_at_45_nm():
     assert {prices[name].method for name in actions.FUNCTION_PRICES} == {"derived"}
 
 
+def test_sums_over_rows_are_told_of_functions_that_couple_them():
+    """Softmax takes the maximum and the sum; norms a mean and a mean square, or the one; elementwise functions none."""
+    assert {name: function.reductions for name, function in FUNCTIONS.items() if function.reductions} == {
+        "softmax": 2, "layer_norm": 2, "group_norm": 2, "rms_norm": 1, "l2_norm": 1,
+    }  # fmt: skip
+    for name, function in FUNCTIONS.items():
+        couples = bool(function.axes(function.example, 3))
+        assert bool(function.reductions) == couples, name
+
+
 def test_what_placement_relies_on():
     """The abilities and limits that decide whether a transformer can be placed."""
     for name in ("loihi1", "loihi1_sanafe", "truenorth", "odin", "dynapcnn"):
@@ -305,6 +315,7 @@ def points(group: str, size: str, named: str, unit: str, sizes: list[int]) -> st
 
 PRICES = "[limits]\n[prices]\n"
 COUNT = {"unit": '"neurons"'}
+WEIGHTS, BITS = {"unit": '"weights"'}, {"unit": '"bit"'}
 MEMORY = f"{PRICES}[memory]\naccess_bits = {figure(unit=chr(34) + 'bit' + chr(34), value='64')}\n"
 
 
@@ -313,6 +324,14 @@ MEMORY = f"{PRICES}[memory]\naccess_bits = {figure(unit=chr(34) + 'bit' + chr(34
     [
         (f"[limits]\nneurons_per_core = {figure(value='1.5', **COUNT)}\n[prices]\n", "expected a whole number of neurons"),
         (f"[limits]\nneurons_per_core = {figure(value='0', **COUNT)}\n[prices]\n", "at least 1"),
+        (f"[limits]\nneurons_per_core = {figure(value='9', low='8.5', **COUNT)}\n[prices]\n", "value is 8.5, expected a whole"),
+        (f"[limits]\nweights_per_entry_dense = {figure(**WEIGHTS)}\n[prices]\n", "expected synaptic_entry_bits and"),
+        (f"[limits]\nweights_per_entry_dense = {figure(low='0', **WEIGHTS)}\n[prices]\n", "value is 0.0, expected more than 0"),
+        (
+            f"[limits]\nweights_per_entry_convolution = {figure(value='8', high='9', **WEIGHTS)}\n"
+            f"synaptic_entry_bits = {figure(value='64', **BITS)}\nweight_bits = {figure(value='8', **BITS)}\n[prices]\n",
+            "weights_per_entry_convolution is 8, up to 9, expected at most synaptic_entry_bits / weight_bits = 8",
+        ),
         (f"[limits]\nneurons = {figure(**COUNT)}\n[prices]\n", "unknown field `neurons`"),
         ("[limits]\n", "missing required field `prices`"),
         ("[prices]\n", "missing required field `limits`"),

@@ -35,5 +35,5 @@ register(Function(
     "x (C, ...) in groups of C / groups channels: (x - mean) / sqrt(var + eps) each, then weight, bias per channel",
     _numpy, integer_norm(_integer, "groups", 2**20, lambda p, shape: int(np.prod(shape)) // int(p["groups"])),
     parameters=(_GROUPS, EPS, *(one_per(name, "channel", lambda shape, p: shape[:1]) for name in ("weight", "bias"))),
-    axes=lambda p, ndim: tuple(range(ndim)), example={"eps": 1e-5, "groups": 1},
+    axes=lambda p, ndim: tuple(range(ndim)), reductions=2, example={"eps": 1e-5, "groups": 1},
 ))  # fmt: skip

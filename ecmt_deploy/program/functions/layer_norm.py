@@ -25,5 +25,5 @@ register(Function(
     lambda p, x: norms.affine(p, norms.standardise(x, norms.trailing(p, x.ndim), float(p["eps"]))),
     norms.integer_norm(_integer, "normalized_axes", SMALL, _size),
     parameters=(norms.NORMALIZED_AXES, EPS, norms.WEIGHT, norms.BIAS), axes=norms.trailing,
-    example={"eps": 1e-6, "normalized_axes": 1},
+    reductions=2, example={"eps": 1e-6, "normalized_axes": 1},
 ))  # fmt: skip

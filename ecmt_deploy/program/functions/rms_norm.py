@@ -24,5 +24,6 @@ register(Function(
         lambda p, bits, x: norms.integer_affine(p, norms.normalised(p, x, norms.trailing(p, x.ndim), _size(p, x.shape))),
         "normalized_axes", SMALL, _size,
     ),
-    parameters=(norms.NORMALIZED_AXES, EPS, norms.WEIGHT), axes=norms.trailing, example={"eps": 1e-5, "normalized_axes": 1},
+    parameters=(norms.NORMALIZED_AXES, EPS, norms.WEIGHT), axes=norms.trailing, reductions=1,
+    example={"eps": 1e-5, "normalized_axes": 1},
 ))  # fmt: skip

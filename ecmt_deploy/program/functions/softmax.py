@@ -49,5 +49,5 @@ register(Function(
         "axis": integer.SMALL, "multiplier": integer.WORD, "shift": integer.SHIFT, "mantissa": (2**21, 257),
         "result_shift": integer.SHIFT,
     }, check=_rising),
-    parameters=(AXIS,), axes=along_axis, finite=True, example={"axis": -1},
+    parameters=(AXIS,), axes=along_axis, reductions=2, finite=True, example={"axis": -1},
 ))  # fmt: skip
