@@ -29,6 +29,7 @@ class Site:
     encoding : whether the node is an encoding layer
     finite : whether the run ends where an operand is infinite or no number
     name : the node's, for errors
+    counted : of an operand that several cores keep a copy of, the elements that this core counts; none or ``None``: all
     network_macs : multiply-accumulates that the network spends on the node, where they are not all of the node's
     """
 
@@ -39,6 +40,7 @@ class Site:
     finite: tuple[bool, ...] = ()
     name: str = ""
     network_macs: int | None = None
+    counted: tuple[np.ndarray | None, ...] = ()
 
     @classmethod
     def of(cls, program: Program, name: str) -> Site:

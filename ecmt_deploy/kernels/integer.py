@@ -12,27 +12,38 @@ from ecmt_deploy.kernels.streams import WHOLE, Part, Stream, rows
 
 
 class Integer(Kernel):
-    """Mixed into a kernel: its state and arithmetic are int64 arrays that hold no more than the node declares."""
+    """Mixed into a kernel: its state and arithmetic are int64 arrays that hold no more than the node declares.
+
+    Attributes
+    ----------
+    clipped : whether anything did not fit, since whoever asks set it to false
+    """
+
+    clipped = False
 
     def __init__(self, node: Any, site: Site, dtype: np.dtype) -> None:
         super().__init__(node, site, np.dtype(np.int64))
         self.largest = limit(node.format.state_bits)
         self.masked = minus_infinity(node.format.state_bits)
 
-    def saturated(self, x: np.ndarray, largest: int | None = None) -> np.ndarray:
-        """``x`` within +-``largest`` (by default what the node's state holds); every element that was not is counted."""
+    def saturated(self, x: np.ndarray, largest: int | None = None, operand: int | None = None) -> np.ndarray:
+        """``x`` within +-``largest`` (by default what the node's state holds); every element that was not is counted, of what
+        is kept of an operand (its number) where :attr:`Site.counted` says so."""
         bound = self.largest if largest is None else largest
         if x.size and (x.max() > bound or x.min() < -bound):
-            self.tally["saturations"] += int(np.count_nonzero((x > bound) | (x < -bound)))
+            beyond = (x > bound) | (x < -bound)
+            counted = self.site.counted[operand] if operand is not None and self.site.counted else None
+            self.tally["saturations"] += int(np.count_nonzero(beyond if counted is None else beyond & counted))
+            self.clipped = True
             return np.clip(x, -bound, bound)
         return x
 
-    def accumulated(self, total: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """``total + x``, saturated; minus infinity stays what it is."""
+    def accumulated(self, operand: int, total: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """``total + x`` of an operand, saturated; minus infinity stays what it is."""
         masked = (total == self.masked) | (x == self.masked)
         if not masked.any():
-            return self.saturated(total + x)
-        return np.where(masked, self.masked, self.saturated(np.where(masked, 0, total + x)))
+            return self.saturated(total + x, operand=operand)
+        return np.where(masked, self.masked, self.saturated(np.where(masked, 0, total + x), operand=operand))
 
 
 class Following(Integer):
@@ -51,9 +62,9 @@ class Following(Integer):
         self.restless = False
 
     def advance(self, t: int, *operands: Stream) -> Stream:
-        follows, clipped = self.restless, self.tally["saturations"]
+        follows, self.clipped = self.restless, False
         value, changed = super().advance(t, *operands)  # type: ignore[safe-super]
-        self.restless = self.tally["saturations"] > clipped
+        self.restless = self.clipped
         return Stream(value, changed | rows(value != 0) if follows else changed)
 
     def update(self, term: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ecmt_deploy.placement.tiles import Grid, Tile
 from ecmt_deploy.program.ops import Op, convolution
+from ecmt_deploy.program.ops.convolution import windows
 
 Shape = tuple[int, ...]
 
@@ -107,7 +108,7 @@ class Convolution(Layer):
         self.groups = convolution(node)["groups"]
         self.channels = operand[0] // self.groups  # of the operand, that one output sees
         self.fan_in = prod(node.weight.shape[1:]) * axons[0]
-        self.windows = _windows(node, operand[1:], shape[1:])
+        self.windows = windows(node, operand[1:], shape[1:])
         self.positions = cache(self._positions)  # by rows of a tile
 
     def _positions(self, tile: Tile) -> np.ndarray:
@@ -225,17 +226,3 @@ def layer(node: Op, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int,
     axons : axons of one element of each operand
     """
     return _LAYERS[node.layer](node, shape, operands, axons)
-
-
-def _windows(node: Any, operand: Shape, shape: Shape) -> np.ndarray:
-    """Position of the operand under each tap of each position's window, flat, -1 in the padding: (positions, taps)."""
-    p = convolution(node)
-    places = np.zeros((1, 1), np.int64)
-    inside = np.ones((1, 1), bool)
-    for axis, (size, out, kernel) in enumerate(zip(operand, shape, node.weight.shape[2:], strict=True)):
-        start = np.arange(out) * p["stride"][axis] - p["padding"][axis]
-        at = start[:, None] + np.arange(kernel) * p["dilation"][axis]  # (positions, taps) along this axis
-        valid = (at >= 0) & (at < size)
-        places = (places[:, None, :, None] * size + at[None, :, None, :]).reshape(len(places) * out, -1)
-        inside = (inside[:, None, :, None] & valid[None, :, None, :]).reshape(len(inside) * out, -1)
-    return np.where(inside, places, -1)

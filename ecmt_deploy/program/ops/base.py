@@ -17,6 +17,7 @@ import numpy as np
 
 from ecmt_deploy.errors import ProgramError
 from ecmt_deploy.program.ops.format import NumberFormat
+from ecmt_deploy.program.ops.share import Share, elementwise
 
 Shape = tuple[int, ...]
 #: called with a condition, and for when it does not hold: field, what was found, what was expected
@@ -144,6 +145,8 @@ class Op(nir.NIRNode):
     graded: ClassVar[bool] = False
     #: how outputs and cores go together: ``linear``, ``convolution``, ``matmul``, ``mean``, or element by element
     layer: ClassVar[Any] = "elements"
+    #: fields that broadcast to its stream, element by element
+    per_element: ClassVar[tuple[str, ...]] = ()
     #: when it sends analog values: ``once``, ``always``, or where something changed
     sends: ClassVar[Any] = "changed"
 
@@ -216,6 +219,17 @@ class Op(nir.NIRNode):
     def coupling(self, ndim: int) -> tuple[int, ...]:
         """Axes of the operand that one output element depends on; none where the node is elementwise."""
         return ()
+
+    def together(self, operand: int | None, ndim: int) -> tuple[int, ...]:
+        """Axes, counted from the end, over which one event counts for all elements: of an operand, or of its own stream of
+        ``ndim`` axes (``None``)."""
+        return ()
+
+    def share(self, elements: np.ndarray, shape: Shape, *operands: Shape) -> Share:
+        """What a core computes of it that computes ``elements`` of its stream (flat, ascending)."""
+        if self.coupling(max(map(len, operands), default=0)) or self.layer != "elements":
+            missing(self, "share", "what one core computes of it")
+        return elementwise(self, elements, shape, operands)
 
     def words(self, shape: Shape, *operands: Shape) -> int:
         """Words that it remembers for one element of its stream."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, gcd
+from math import ceil, gcd, prod
 from typing import Any, ClassVar
 
 import nir
@@ -13,7 +13,9 @@ from ecmt_deploy.kernels.base import Site, cast
 from ecmt_deploy.kernels.integers import within
 from ecmt_deploy.kernels.streams import MACS_PER_ELEMENT, WHOLE, Part, Stream
 from ecmt_deploy.program.ops.base import Require, Shape, Work, fits, register
+from ecmt_deploy.program.ops.format import Weighted
 from ecmt_deploy.program.ops.linear import IntegerSynapses, SynapseKernel, Synapses
+from ecmt_deploy.program.ops.share import Share, box
 
 
 def convolution(node: Any) -> dict[str, Any]:
@@ -79,6 +81,72 @@ class ConvKernel(SynapseKernel):
 
 class IntegerConvKernel(IntegerSynapses, ConvKernel):
     """Integer kernels; multiplier and shift (out channels,)."""
+
+
+def windows(node: Any, operand: Shape, shape: Shape) -> np.ndarray:
+    """Position of the operand under each tap of each position's window, flat, -1 in the padding: (positions, taps).
+
+    Parameters
+    ----------
+    operand, shape : spatial axes of the operand and of the stream
+    """
+    p = convolution(node)
+    places = np.zeros((1, 1), np.int64)
+    inside = np.ones((1, 1), bool)
+    for axis, (size, out, kernel) in enumerate(zip(operand, shape, node.weight.shape[2:], strict=True)):
+        start = np.arange(out) * p["stride"][axis] - p["padding"][axis]
+        at = start[:, None] + np.arange(kernel) * p["dilation"][axis]  # (positions, taps) along this axis
+        valid = (at >= 0) & (at < size)
+        places = (places[:, None, :, None] * size + at[None, :, None, :]).reshape(len(places) * out, -1)
+        inside = (inside[:, None, :, None] & valid[None, :, None, :]).reshape(len(inside) * out, -1)
+    return np.where(inside, places, -1)
+
+
+class IntegerWindowsKernel(IntegerConvKernel):
+    """Windows that are listed instead of a plane they slide over."""
+
+    def _windows(self, x: np.ndarray) -> np.ndarray:
+        taken: np.ndarray = np.append(x.ravel(), x.dtype.type(0))[self.node.windows]
+        return taken
+
+
+@dataclass(eq=False)
+class Windows(Synapses):
+    """A core's share of a convolution: some output channels at some positions.
+
+    Attributes
+    ----------
+    weight : (out, channels of a group, 1, taps)
+    windows : which element of the operand (flat) stands under each tap of each window, -1 in the padding:
+        (channels, 1, positions, 1, taps)
+    groups : groups of channels, all of as many outputs
+    """
+
+    weight: np.ndarray
+    windows: np.ndarray
+    groups: int
+
+    fields = {"weight": "floats", "windows": "ints", "groups": "int"}
+    layer = "convolution"
+    integer_kernel = IntegerWindowsKernel
+    stride = dilation = 1
+    padding = 0
+
+    def check_format(self, require: Require) -> None:
+        weight, taken, groups = self.weight, self.windows, self.groups
+        sound = weight.ndim == 4 and weight.shape[2] == 1 and 1 <= groups <= len(weight) and len(weight) % groups == 0
+        require(sound, "weight", f"of shape {weight.shape} in {groups} groups", "(out, channels of a group, 1, taps)")
+        expected = (weight.shape[1] * groups, 1, taken.shape[2] if taken.ndim == 5 else 0, 1, weight.shape[3])
+        require(taken.shape == expected and taken.size > 0, "windows", f"of shape {taken.shape}", f"{expected}")
+        super().check_format(require)
+
+    def infer(self, x: Shape) -> Shape:
+        least, most = int(self.windows.min()), int(self.windows.max())
+        fits(least >= -1 and most < prod(x), f"windows name elements {least} to {most} of an operand of {prod(x)}")
+        return (len(self.weight), 1, self.windows.shape[2])
+
+    def work(self, shape: Shape, x: Shape) -> Work:
+        return Work(int(np.count_nonzero(self.windows >= 0)) * (len(self.weight) // self.groups), ((0, prod(shape)),))
 
 
 @dataclass(eq=False)
@@ -151,6 +219,27 @@ class Convolution(Synapses):
             out.append((size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1)
         fits(all(size > 0 for size in out), f"operand {x} is smaller than the kernel")
         return (node.weight.shape[0], *out)
+
+    def share(self, elements: np.ndarray, shape: Shape, *operands: Shape) -> Share:
+        """What lies under the windows of its positions, and the weights of its channels."""
+        node: Any = self
+        form: Weighted = self.format
+        (operand,), out = operands, len(node.weight)
+        channels, positions = box(elements, out, prod(shape[1:]))
+        groups = int(node.groups)
+        of_group = channels // (out // groups)
+        here, counts = np.unique(of_group, return_counts=True)
+        blocks = here if (counts == counts[0]).all() else of_group  # otherwise each output is a group of its own
+        taken = node.weight.shape[1]
+        reads = (blocks[:, None] * taken + np.arange(taken)).ravel()  # channel of the operand, block after block
+        under = windows(node, operand[1:], shape[1:])[positions]
+        seen, kept = np.unique(under[under >= 0]), np.unique(reads)
+        column = np.where(under >= 0, np.searchsorted(seen, under), -1)
+        index = np.where(column >= 0, np.searchsorted(kept, reads)[:, None, None] * len(seen) + column, -1)
+        weight = node.weight[channels].reshape(len(channels), taken, 1, -1)
+        part = Windows(weight, index[:, None, :, None, :], len(blocks), format=form.of(channels))
+        made = channels[:, None, None] * prod(shape[1:]) + positions
+        return Share(part, made, (kept[:, None] * prod(operand[1:]) + seen,))
 
     def work(self, shape: Shape, x: Shape) -> Work:
         node: Any = self

@@ -7,7 +7,7 @@ coding; its increments for ``differential`` coding.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, ClassVar
 
@@ -22,6 +22,7 @@ from ecmt_deploy.program.functions.integer import IntegerForm
 from ecmt_deploy.program.ops.base import CODINGS, Op, Require, Shape, Work, broadcasts, fits, register
 from ecmt_deploy.program.ops.format import Aligned
 from ecmt_deploy.program.ops.movement import axis_of, from_front
+from ecmt_deploy.program.ops.share import Share, elementwise, moved, picked
 
 
 class ECMKernel(Kernel):
@@ -60,7 +61,8 @@ class ECMKernel(Kernel):
         part = WHOLE if t == 1 or self.restless or self.node.coding == "rate" else Part(evaluated, width(self.broadcast))
         if part.empty:
             return Stream(self.zeros(self.site.shape), changed)
-        self.accumulators = [self.accumulated(total, x.value) for total, x in zip(self.accumulators, operands, strict=True)]
+        arrived = zip(self.accumulators, operands, strict=True)
+        self.accumulators = [self.accumulated(k, total, x.value) for k, (total, x) in enumerate(arrived)]
         totals = [part.of(total, self.broadcast) for total in self.accumulators]
         if part.rows is not None:  # axes are counted from the front
             totals = [total.reshape(-1, *[1] * (len(self.broadcast) - 2), self.broadcast[-1]) for total in totals]
@@ -69,8 +71,8 @@ class ECMKernel(Kernel):
         self.previous = part.renewed(self.previous, now)
         return Stream(part.spread(value, self.site.shape), changed)
 
-    def accumulated(self, total: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """An accumulator when the step's operand has arrived."""
+    def accumulated(self, operand: int, total: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """The accumulator of an operand when what the step brings of it has arrived."""
         return total + x
 
     def term(self, t: int, totals: list[np.ndarray]) -> np.ndarray:
@@ -247,8 +249,40 @@ class ECM(Op):
         names = ["accumulator"] if len(operands) == 1 else [f"accumulator_{i}" for i in range(len(operands))]
         return {**dict(zip(names, operands, strict=True)), "previous": shape}
 
+    def together(self, operand: int | None, ndim: int) -> tuple[int, ...]:
+        if operand is None:
+            return (-1,)
+        return tuple(axis - ndim for axis in self.definition.coupled_axes(self.parameters, ndim))
+
+    def share(self, elements: np.ndarray, shape: Shape, *operands: Shape) -> Share:
+        """Whole rows: those elements of the operand that one result depends on, one row after another."""
+        axes = self.coupling(len(operands[0]))
+        if not axes:
+            return elementwise(self, elements, shape, operands)
+        whole = np.arange(prod(shape)).reshape(shape)
+        if len(axes) == len(shape):  # one row
+            return Share(self, whole, (np.arange(prod(operands[0])).reshape(operands[0]),))
+        taken, made = moved(operands[0], axes), moved(shape, axes)
+        rows = np.flatnonzero(np.isin(made[:, 0], elements))
+        fits(made[rows].size == elements.size, f"{elements.size} elements are no whole rows of {shape}")
+        return Share(replace(self, parameters=_of_rows(self, operands[0], taken[rows])), made[rows], (taken[rows],))
+
     def coupling(self, ndim: int) -> tuple[int, ...]:
         return tuple(sorted(self.definition.axes(self.parameters, ndim)))
+
+
+def _of_rows(node: ECM, operand: Shape, taken: np.ndarray) -> dict[str, Any]:
+    """The parameters of a function of whole rows where its rows are those of the matrix ``taken``."""
+    found, axes = node.parameters, node.coupling(len(operand))
+    trailing = operand[len(operand) - len(axes) :] if axes[0] == len(operand) - len(axes) else None
+    made: dict[str, Any] = {name: np.asarray(1) for name in ("axis", "normalized_axes") if name in found}
+    for name in _PER_CHANNEL:
+        array = np.asarray(found.get(name, 0))
+        if array.ndim and trailing and array.ndim <= len(trailing):  # the same for every row
+            made[name] = np.broadcast_to(array, trailing).ravel()
+        elif array.ndim:
+            made[name] = picked(array, operand, taken)
+    return {**found, **made}
 
 
 def _check_parameter(key: str, value: np.ndarray, bound: Any, require: Require) -> None:

@@ -7,7 +7,7 @@ constants of the arithmetic. ``docs/fixed_point.md`` specifies every operation.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -31,6 +31,8 @@ class NumberFormat:
     exponent: int
     state_bits: int
 
+    #: fields that broadcast to the stream, element by element
+    per_element: ClassVar[tuple[str, ...]] = ()
     #: kinds of its fields, as those of an op
     fields: ClassVar[Mapping[str, str]] = {"exponent": "int", "state_bits": "int"}
 
@@ -59,6 +61,7 @@ class Shifted(NumberFormat):
     carries: bool = False
 
     fields: ClassVar[Mapping[str, str]] = {"shift": "integers", "carries": "bool", **NumberFormat.fields}
+    per_element: ClassVar[tuple[str, ...]] = ("shift",)
 
     @property
     def remainder_bits(self) -> int:
@@ -72,6 +75,7 @@ class Requantised(Shifted):
     multiplier: np.ndarray
 
     fields: ClassVar[Mapping[str, str]] = {"multiplier": "integers", **Shifted.fields}
+    per_element = ()  # one per output, or one alone
 
     def check(self, require: Callable[[bool, str, object, str], None]) -> None:
         super().check(require)
@@ -85,6 +89,10 @@ class Weighted(Requantised):
     weight_bits: int
 
     fields: ClassVar[Mapping[str, str]] = {"weight_bits": "int", **Requantised.fields}
+
+    def of(self, outputs: np.ndarray) -> Weighted:
+        """The format of some outputs alone."""
+        return replace(self, multiplier=self.multiplier[outputs], shift=self.shift[outputs])
 
     def check(self, require: Callable[[bool, str, object, str], None]) -> None:
         super().check(require)

@@ -89,6 +89,7 @@ class Graded(Op):
 
     role = "neuron"
     fields = {"base": "floats", "payload_bits": "int", "least": "integers", "initial_membrane": "floats"}
+    per_element = ("base", "least", "initial_membrane")
     needs_code = "graded neuron"
     format_type = NumberFormat
     kernel, integer_kernel = GradedKernel, IntegerGradedKernel
@@ -128,6 +129,9 @@ class Graded(Op):
 
     def work(self, shape: Shape, x: Shape) -> Work:
         return Work()
+
+    def together(self, operand: int | None, ndim: int) -> tuple[int, ...]:
+        return () if operand is None else (-1,)
 
     def state(self, shape: Shape, *operands: Shape) -> dict[str, Shape]:
         return {"v": shape}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, log2, prod
 from typing import Any, ClassVar
 
@@ -15,6 +15,7 @@ from ecmt_deploy.kernels.integers import EXACT_BITS, MULTIPLIER_BITS, limit, min
 from ecmt_deploy.kernels.streams import MACS_PER_ELEMENT, Part, Stream, row_by_row
 from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, finite, fits, register
 from ecmt_deploy.program.ops.format import Weighted
+from ecmt_deploy.program.ops.share import Share, box
 
 
 class SynapseKernel(Kernel):
@@ -142,6 +143,13 @@ class LastAxisLinear(Synapses):
         fits(self.weight.ndim == 2, f"weight of shape {self.weight.shape}, expected (out, in)")
         fits(len(x) > 0 and x[-1] == self.weight.shape[1], f"operand {x}, weight {self.weight.shape}: last axis differs")
         return (*x[:-1], self.weight.shape[0])
+
+    def share(self, elements: np.ndarray, shape: Shape, *operands: Shape) -> Share:
+        """Whole rows of the operand, and the weights of its columns."""
+        out, taken = self.weight.shape
+        rows, columns = box(elements, prod(shape[:-1]), out)
+        node = replace(self, weight=self.weight[columns], format=self.format.of(columns))
+        return Share(node, rows[:, None] * out + columns, (rows[:, None] * taken + np.arange(taken),))
 
     def work(self, shape: Shape, x: Shape) -> Work:
         out = self.weight.shape[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -13,6 +13,7 @@ from ecmt_deploy.kernels.streams import Stream, rows
 from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, fits, register
 from ecmt_deploy.program.ops.format import Requantised
 from ecmt_deploy.program.ops.movement import axis_of, from_front
+from ecmt_deploy.program.ops.share import Share, moved
 
 
 class MeanKernel(Kernel):
@@ -70,6 +71,15 @@ class Mean(Op):
 
     def work(self, shape: Shape, x: Shape) -> Work:
         return Work(kind="mean", elements=prod(x))
+
+    def together(self, operand: int | None, ndim: int) -> tuple[int, ...]:
+        return (-1,)
+
+    def share(self, elements: np.ndarray, shape: Shape, *operands: Shape) -> Share:
+        """All that is averaged into its results."""
+        (operand,) = operands
+        averaged = moved(operand, self.coupling(len(operand)))[elements]
+        return Share(replace(self, axes=np.array([1]), keepdims=True), elements[:, None, None], (averaged[:, :, None],))
 
     def coupling(self, ndim: int) -> tuple[int, ...]:
         return tuple(sorted(int(axis) % ndim for axis in self.axes))

@@ -104,6 +104,7 @@ class Payload(NumberFormat):
     payload_bits: int
 
     fields = {"unit": "integers", "payload_bits": "int", **NumberFormat.fields}
+    per_element = ("unit",)
 
     def check(self, require: Require) -> None:
         super().check(require)
@@ -137,6 +138,7 @@ class MultiThreshold(Op):
         "positive_base": "floats", "negative_base": "floats", "levels": "int", "rule": "string", "fraction": "float",
         "lowest_level": "integers", "initial_membrane": "floats",
     }  # fmt: skip
+    per_element = ("positive_base", "negative_base", "lowest_level", "initial_membrane")
     needs_code = "multi-threshold neuron"
     format_type = Payload
     kernel, integer_kernel = NeuronKernel, IntegerNeuronKernel
@@ -222,6 +224,9 @@ class MultiThreshold(Op):
         bases = (self.positive_base, self.negative_base)
         most = float(max(base.max() for base in bases)) * 2.0 ** (self.levels - 1)
         return float(min(base.min() for base in bases)), most
+
+    def together(self, operand: int | None, ndim: int) -> tuple[int, ...]:
+        return () if operand is None else (-1,)
 
     def state(self, shape: Shape, *operands: Shape) -> dict[str, Shape]:
         return {"v": shape}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, ClassVar
 
@@ -14,6 +14,7 @@ from ecmt_deploy.kernels.integers import EXACT_BITS, divided, limit, shifted, wi
 from ecmt_deploy.kernels.streams import MACS_PER_ELEMENT, Part, Stream, row_by_row, rows, width
 from ecmt_deploy.program.ops.base import CODINGS, NOTHING, Op, Require, Shape, Work, broadcasts, finite, fits, register
 from ecmt_deploy.program.ops.format import MOST_SHIFT, NumberFormat
+from ecmt_deploy.program.ops.share import Share, beside, box, picked
 
 PRODUCTS = ("matmul", "multiply")
 
@@ -115,19 +116,19 @@ class IntegerProductKernel(Following, ProductKernel):
         self.factors = self.a, self.b
         self.left_unit, self.right_unit = (np.asarray(u, np.int64) for u in (form.left_unit, form.right_unit))
 
-    def operand(self, total: np.ndarray, steps: int, shift: int) -> np.ndarray:
+    def factor(self, operand: int, total: np.ndarray, steps: int, shift: int) -> np.ndarray:
         """A running sum, as the multiplier takes it: in double precision, in which these products are exact."""
         narrowed = shifted(divided(total, steps), int(shift))
-        return self.saturated(narrowed, limit(self.node.format.operand_bits)).astype(np.float64)
+        return self.saturated(narrowed, limit(self.node.format.operand_bits), operand).astype(np.float64)
 
     def result(self, t: int, x: Stream, y: Stream) -> np.ndarray:
         form, anew = self.node.format, t == 1 or self.node.coding == "rate"
         if not (anew or self.restless or x.changed.any() or y.changed.any()):
             return self.zeros(self.site.shape)
-        self.a = self.saturated(self.a + x.value * self.left_unit)
-        self.b = self.saturated(self.b + y.value * self.right_unit)
+        self.a = self.saturated(self.a + x.value * self.left_unit, operand=0)
+        self.b = self.saturated(self.b + y.value * self.right_unit, operand=1)
         steps = t if self.node.coding == "rate" else 1
-        left, right = self.operand(self.a, steps, form.left_shift), self.operand(self.b, steps, form.right_shift)
+        left, right = self.factor(0, self.a, steps, form.left_shift), self.factor(1, self.b, steps, form.right_shift)
         if anew:
             self.product = self.multiply(left, right)
         else:
@@ -211,6 +212,35 @@ class ECMProduct(Op):
     @property
     def every_step(self) -> bool:
         return self.coding == "rate"
+
+    def together(self, operand: int | None, ndim: int) -> tuple[int, ...]:
+        """An event in any row of the right operand of a product of matrices reaches every row of the result."""
+        if self.product == "matmul":
+            return ((), (-2, -1))[operand] if operand is not None else (-1,)
+        return (-1,)
+
+    def share(self, elements: np.ndarray, shape: Shape, *operands: Shape) -> Share:
+        """Of matrices, whole rows of the left and whole columns of the right, of some heads."""
+        a, b = operands
+        if self.product == "matmul":
+            *batch, n, m = shape
+            heads, rows, columns = box(elements, prod(batch), n, m)
+            inner = np.arange(a[-1])
+            left = (heads[:, None, None] * n + rows[:, None]) * a[-1] + inner
+            right = (heads[:, None, None] * a[-1] + inner[:, None]) * m + columns
+            made = (heads[:, None, None] * n + rows[:, None]) * m + columns
+            taken = beside(left, (*batch, n, a[-1]), a), beside(right, (*batch, a[-1], m), b)
+        else:
+            made = elements[:, None]
+            taken = beside(made, shape, a), beside(made, shape, b)
+        form: Multiplied = self.format
+        node = replace(
+            self, left_initial=picked(self.left_initial, a, taken[0]), right_initial=picked(self.right_initial, b, taken[1]),
+            format=replace(
+                form, left_unit=picked(form.left_unit, a, taken[0]), right_unit=picked(form.right_unit, b, taken[1])
+            ),
+        )  # fmt: skip
+        return Share(node, made, taken)
 
     def _check_words(self, require: Require) -> None:
         require(self.coding in CODINGS, "coding", repr(self.coding), f"one of {CODINGS}")

@@ -60,6 +60,9 @@ class Readout(RunningSum):
     def every_step(self) -> bool:
         return self.coding == "rate"
 
+    def together(self, operand: int | None, ndim: int) -> tuple[int, ...]:
+        return () if operand is None else (-1,)
+
     def check(self, require: Require) -> None:
         require(self.coding in CODINGS, "coding", repr(self.coding), f"one of {CODINGS}")
 

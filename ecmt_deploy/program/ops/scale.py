@@ -56,6 +56,7 @@ class BroadcastScale(Op):
 
     role = "arithmetic"
     fields = {"scale": "floats"}
+    per_element = ("scale",)
     passes_image = True
     format_type = Shifted
     kernel, integer_kernel = ScaleKernel, IntegerScaleKernel
