@@ -20,12 +20,17 @@ class Operand:
     shape : its shape
     sources : by name of the node that emits, which of its elements stands where: flat indices in the operand's ``shape``,
         -1 where the element is not from that node; ``None`` where the operand is that stream as it is
-    from_input : whether elements of the analog image are among its own
+    image : the same of the analog image, by the name of the program's input; empty where nothing of it is there
     """
 
     shape: tuple[int, ...]
     sources: Mapping[str, np.ndarray | None]
-    from_input: bool
+    image: Mapping[str, np.ndarray | None]
+
+    @property
+    def from_input(self) -> bool:
+        """Whether elements of the analog image are among its own."""
+        return bool(self.image)
 
 
 def operands(program: Program) -> dict[str, tuple[Operand, ...]]:
@@ -61,6 +66,5 @@ def _operand(program: Program, source: str, wired: dict[str, dict[str, np.ndarra
     sources: dict[str, np.ndarray | None] = {source: None}
     if source in wired:
         sources = {emitter: places - 1 for emitter, places in wired[source].items() if places.any()}
-    from_input = program.input_name in sources
-    sources.pop(program.input_name, None)
-    return Operand(program.shapes[source], sources, from_input)
+    image = {name: sources.pop(name) for name in (program.input_name,) if name in sources}
+    return Operand(program.shapes[source], sources, image)
