@@ -145,8 +145,8 @@ class Abilities(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ----------
     weight_sharing : rows of a token-wise layer, and positions of a convolution, share one copy of the weights on a core
     axon_sharing : they share an input axon for each channel too, the row or position being in the message
-    halved_layers : the chip's tools divide a layer in halves until its parts fit, so that a part is a power of two of rows, or
-        1/2, 1/4, .. of the columns; otherwise the parts are as few, and as even, as can be
+    halved_layers : the chip's tools halve a layer until its parts fit, first its rows (of an image its columns), of which a
+        part has room for a power of two, then its channels; otherwise the parts are as few, and as even, as can be
     programmable_neurons : neurons run code (multi-threshold neurons, expectation compensation)
     dense_connections : layers other than convolutions
     stream_products : two streams are multiplied by each other (attention products, gates), where a synapse multiplies by a

@@ -79,7 +79,7 @@ def _unit(draft: Draft, leaving: np.ndarray, terms: Terms) -> Unit:
         nodes=tuple(draft.names),
         first_core=draft.first_core,
         cores=draft.cores,
-        rows_per_core=tile.rows,
+        rows_per_core=min(tile.rows, tile.grid.rows),
         columns_per_core=tile.columns,
         use={name: Use(amount, terms.limits.get(name)) for name, amount in used.items()},
         binding=binding(draft.demand, terms, tile, used) if draft.tile else None,

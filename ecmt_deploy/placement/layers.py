@@ -53,19 +53,21 @@ class Layer(ABC):
     fan_in : axons that reach one output
     whole : whether a row may not be divided
     synapses : whether it stores a weight for each axon that reaches an output
+    repeats : whether its rows or positions have the same weights
     axons : axons of one element of each operand (0: constants alone)
     """
 
     fan_in = 0
     whole = False
     synapses = False
+    repeats = False
 
     def __init__(self, grid: Grid, axons: tuple[int, ...]) -> None:
         self.grid, self.axons = grid, axons
 
     @abstractmethod
-    def input_axons(self, tile: Tile) -> int:
-        """Axons that reach the tile with the most."""
+    def input_axons(self, tile: Tile, sharing: bool) -> int:
+        """Axons that reach the tile with the most; ``sharing``: rows and positions share those of a channel."""
 
     def weights(self, tile: Tile, sharing: bool) -> int:
         """Weights stored by a tile: one copy for all its rows, or a copy for each."""
@@ -85,12 +87,15 @@ class Linear(Layer):
 
     synapses = True
 
-    def __init__(self, node: Any, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...]) -> None:
+    def __init__(
+        self, node: Any, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...], halving: bool = False
+    ) -> None:
         super().__init__(Grid.of(shape, tuple(range(len(shape) - 1))), axons)
         self.fan_in = node.weight.shape[1] * axons[0]
+        self.repeats = self.grid.rows > 1
 
-    def input_axons(self, tile: Tile) -> int:
-        return tile.rows * self.fan_in
+    def input_axons(self, tile: Tile, sharing: bool) -> int:
+        return self.fan_in if sharing else tile.rows * self.fan_in
 
     def reach(self, tile: Tile, operand: int) -> Reach:
         return Reach.rows(tile)
@@ -100,15 +105,23 @@ class Convolution(Layer):
     """A convolution: rows are positions; a core takes the windows of its positions."""
 
     synapses = True
+    repeats = True
 
-    def __init__(self, node: Any, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...]) -> None:
-        super().__init__(Grid.of(shape, tuple(range(1, len(shape)))), axons)
+    def __init__(
+        self, node: Any, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...], halving: bool = False
+    ) -> None:
+        # halves of an image are made of its columns, whole, so that these come one after the other
+        turned = halving and len(shape) > 2
+        axes = (len(shape) - 1, *range(1, len(shape) - 1)) if turned else tuple(range(1, len(shape)))
+        super().__init__(Grid.of(shape, axes, slab=prod(shape[1:-1]) if turned else 1), axons)
         (operand,) = operands
         self.operand = operand
         self.groups = convolution(node)["groups"]
         self.channels = operand[0] // self.groups  # of the operand, that one output sees
         self.fan_in = prod(node.weight.shape[1:]) * axons[0]
         self.windows = windows(node, operand[1:], shape[1:])
+        if turned:
+            self.windows = np.moveaxis(self.windows.reshape((*shape[1:], -1)), -2, 0).reshape(self.windows.shape)
         self.positions = cache(self._positions)  # by rows of a tile
 
     def _positions(self, tile: Tile) -> np.ndarray:
@@ -124,10 +137,12 @@ class Convolution(Layer):
         last = np.minimum(first + tile.columns, self.grid.columns) - 1
         return first // per_group, last // per_group
 
-    def input_axons(self, tile: Tile) -> int:
-        positions = self.positions(Tile(self.grid, tile.rows, self.grid.columns))
+    def input_axons(self, tile: Tile, sharing: bool) -> int:
         first, last = self._groups_seen(tile)
         channels = int((last - first).max() + 1) * self.channels
+        if sharing:
+            return channels * self.axons[0]
+        positions = self.positions(Tile(self.grid, tile.rows, self.grid.columns))
         return int(np.bincount(positions[:, 1]).max(initial=0)) * channels * self.axons[0]
 
     def reach(self, tile: Tile, operand: int) -> Reach:
@@ -151,16 +166,21 @@ class Convolution(Layer):
 class Product(Layer):
     """``ECMProduct`` of matrices: the running sums of both operands are its weights."""
 
-    def __init__(self, node: Any, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...]) -> None:
+    def __init__(
+        self, node: Op, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...], halving: bool = False
+    ) -> None:
         super().__init__(Grid.of(shape, tuple(range(len(shape) - 1)), block=shape[-2]), axons)
         self.inner = operands[0][-1]
         self.fan_in = self.inner * (axons[0] + axons[1])
+        #: words of each operand: its sum, and what a reset needs again
+        self.kept = tuple(1 + varies(initial) for initial in node.initials)
 
-    def input_axons(self, tile: Tile) -> int:
+    def input_axons(self, tile: Tile, sharing: bool) -> int:
         return self.inner * (tile.rows * self.axons[0] + tile.blocks * tile.columns * self.axons[1])
 
     def sums(self, tile: Tile) -> int:
-        return self.inner * (tile.rows + tile.blocks * tile.columns)
+        left, right = self.kept
+        return self.inner * (tile.rows * left + tile.blocks * tile.columns * right)
 
     def reach(self, tile: Tile, operand: int) -> Reach:
         *batch, rows, _ = self.grid.shape
@@ -176,7 +196,9 @@ class Product(Layer):
 class Elements(Layer):
     """Everything else: functions of whole rows, means, and elementwise nodes whose operands come from several units."""
 
-    def __init__(self, node: Op, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...]) -> None:
+    def __init__(
+        self, node: Op, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...], halving: bool = False
+    ) -> None:
         axes = node.coupling(len(operands[0]))
         self.whole = bool(axes) and shape == operands[0]
         row_axes = tuple(axis for axis in range(len(shape)) if axis not in axes) if self.whole else tuple(range(len(shape) - 1))
@@ -185,7 +207,7 @@ class Elements(Layer):
         #: axons that reach one output
         self.each = sum(max(prod(o) // prod(shape), 1) * a for o, a in zip(operands, axons, strict=True))
 
-    def input_axons(self, tile: Tile) -> int:
+    def input_axons(self, tile: Tile, sharing: bool) -> int:
         return tile.rows * tile.columns * self.each
 
     def reach(self, tile: Tile, operand: int) -> Reach:
@@ -195,7 +217,9 @@ class Elements(Layer):
 class Mean(Elements):
     """A mean is synapses of one weight."""
 
-    def __init__(self, node: Op, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...]) -> None:
+    def __init__(
+        self, node: Op, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...], halving: bool = False
+    ) -> None:
         super().__init__(node, shape, operands, axons)
         self.fan_in = self.each
 
@@ -217,12 +241,18 @@ _LAYERS: dict[str, Callable[..., Layer]] = {
 }  # fmt: skip
 
 
-def layer(node: Op, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...]) -> Layer:
+def varies(initial: np.ndarray) -> bool:
+    """Whether a state before the first step differs from element to element, so that it is kept beside the state."""
+    return bool(np.min(initial) != np.max(initial))
+
+
+def layer(node: Op, shape: Shape, operands: tuple[Shape, ...], axons: tuple[int, ...], halving: bool = False) -> Layer:
     """The layer of a unit's first node.
 
     Parameters
     ----------
     shape, operands : of its stream and its operands
     axons : axons of one element of each operand
+    halving : whether the chip's tools divide it in halves
     """
-    return _LAYERS[node.layer](node, shape, operands, axons)
+    return _LAYERS[node.layer](node, shape, operands, axons, halving)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import NamedTuple
 
-from ecmt_deploy.chips import Ability, Figure, Hardware
+from ecmt_deploy.chips import Ability, Figure, Hardware, Limits
 from ecmt_deploy.errors import HardwareError
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.ops import Op
@@ -41,15 +41,24 @@ class Terms:
     ----------
     limits : by resource, for those that are known
     sharing : whether weights of rows and positions on one core are stored once
+    axon_sharing : whether those share the input axon of a channel too
+    halving : whether layers are divided in halves until their parts fit
+    overhead_shared, overhead_dense : memory that a weight takes, over its own bits: of weights that rows or positions share,
+        and of those with a weight for every pair; 1 where the chip says nothing
     binary : whether a spike has no payload, so that each level of a neuron, of either sign, is a neuron and an axon
     sums_as_states : whether the running sums of a product's operands stand where states do: there is a memory for those
         (or one for both); otherwise where weights do
     weight_bits, state_bits : widths of a float program's weights and state
     cores_per_chip, chips, mesh : ``None`` where unknown
+    chip_columns : chips side by side on a board; ``None`` where unknown, and then they stand in one row
     """
 
     limits: dict[str, int]
     sharing: bool
+    axon_sharing: bool
+    halving: bool
+    overhead_shared: float
+    overhead_dense: float
     binary: bool
     sums_as_states: bool
     weight_bits: int
@@ -57,6 +66,7 @@ class Terms:
     cores_per_chip: int | None
     chips: int | None
     mesh: Mesh | None
+    chip_columns: int | None
 
     @classmethod
     def of(cls, hardware: Hardware) -> Terms:
@@ -80,6 +90,10 @@ class Terms:
         return cls(
             limits={resource: value for resource, value in known.items() if value is not None},
             sharing=_yes(hardware.abilities.weight_sharing),
+            axon_sharing=_yes(hardware.abilities.axon_sharing),
+            halving=_yes(hardware.abilities.halved_layers),
+            overhead_shared=_overhead(limits, limits.weights_per_entry_convolution),
+            overhead_dense=_overhead(limits, limits.weights_per_entry_dense),
             binary=_whole(limits.graded_payload_bits) == 1,
             sums_as_states=known["state_memory_bytes"] is not None or known["memory_bytes"] is not None,
             weight_bits=_whole(limits.weight_bits) or ASSUMED_WEIGHT_BITS,
@@ -87,6 +101,7 @@ class Terms:
             cores_per_chip=per_chip or (prod(mesh) if mesh else None),
             chips=_whole(limits.chips),
             mesh=mesh,
+            chip_columns=_whole(limits.chip_columns),
         )
 
     def weight_bits_of(self, node: Op) -> int:
@@ -136,6 +151,13 @@ def _width(what: str, bits: int, figure: Figure | None) -> str:
 
 def _whole(figure: Figure | None) -> int | None:
     return None if figure is None else int(figure.value)
+
+
+def _overhead(limits: Limits, packed: Figure | None) -> float:
+    """Bits of an entry over those of the weights it holds."""
+    if packed is None or limits.synaptic_entry_bits is None or limits.weight_bits is None:
+        return 1.0
+    return limits.synaptic_entry_bits.value / (packed.value * limits.weight_bits.value)
 
 
 def _yes(ability: Ability | None) -> bool:

@@ -18,19 +18,21 @@ class Grid:
     axes : its axes, those of the rows first
     columns : size of a row: channels, key columns, the coupled elements
     block : rows that share a right operand (the query rows of a head); otherwise all rows
+    slab : rows that halving keeps together as long as it can: a column of an image; otherwise one
     """
 
     shape: tuple[int, ...]
     axes: tuple[int, ...]
     columns: int
     block: int
+    slab: int = 1
 
     @classmethod
-    def of(cls, shape: tuple[int, ...], row_axes: tuple[int, ...], block: int | None = None) -> Grid:
-        """A grid whose rows are made by ``row_axes`` and whose columns by the other axes, in their order."""
+    def of(cls, shape: tuple[int, ...], row_axes: tuple[int, ...], block: int | None = None, slab: int = 1) -> Grid:
+        """A grid whose rows are made by ``row_axes``, in this order, and whose columns by the other axes, in theirs."""
         column_axes = tuple(axis for axis in range(len(shape)) if axis not in row_axes)
         rows = prod(shape[axis] for axis in row_axes)
-        return cls(shape, row_axes + column_axes, prod(shape[axis] for axis in column_axes), block or rows)
+        return cls(shape, row_axes + column_axes, prod(shape[axis] for axis in column_axes), block or rows, slab)
 
     @property
     def rows(self) -> int:
@@ -97,6 +99,23 @@ def row_choices(grid: Grid) -> list[int]:
     """Rows a tile may have, the most first: blocks, or parts of a block, as evenly as can be."""
     blocks = _even(grid.rows // grid.block)
     return [size * grid.block for size in blocks] + [size for size in _even(grid.block) if size < grid.block]
+
+
+def halved_rows(grid: Grid) -> list[int]:
+    """Rows a tile may have where layers are halved, the most first: a power of two of slabs, or less than one; whole blocks, or
+    such a part of one. The room for all of them is set aside, even where fewer are left."""
+    within = [
+        *(slabs * grid.slab for slabs in _powers(grid.block // grid.slab)),
+        *(r for r in _powers(grid.slab) if r < grid.slab),
+    ]
+    if grid.rows == grid.block:
+        return within
+    return [*(blocks * grid.block for blocks in _powers(grid.rows // grid.block)), *(r for r in within if r < grid.block)]
+
+
+def _powers(size: int) -> list[int]:
+    """Powers of two, descending, from the first that holds all of it."""
+    return [2**k for k in range((size - 1).bit_length(), -1, -1)]
 
 
 def _even(size: int) -> list[int]:

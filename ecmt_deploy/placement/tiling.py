@@ -9,10 +9,10 @@ from math import ceil, prod
 
 import numpy as np
 
-from ecmt_deploy.placement.layers import Layer, layer
+from ecmt_deploy.placement.layers import Layer, layer, varies
 from ecmt_deploy.placement.streams import Operand
 from ecmt_deploy.placement.terms import Terms
-from ecmt_deploy.placement.tiles import Load, Tile, row_choices
+from ecmt_deploy.placement.tiles import Load, Tile, halved_rows, row_choices
 from ecmt_deploy.placement.units import Drafts, inherited
 from ecmt_deploy.program import Program
 
@@ -40,7 +40,8 @@ class Demand:
 
     def use(self, tile: Tile, terms: Terms) -> dict[str, int]:
         """Need of the fullest core, by resource."""
-        weights = self.layer.weights(tile, terms.sharing) * self.weight_bits
+        weights: float = self.layer.weights(tile, terms.sharing) * self.weight_bits
+        weights *= terms.overhead_shared if terms.sharing and self.layer.repeats else terms.overhead_dense
         states, sums = self.state_bits.most(tile), self.layer.sums(tile) * self.sum_bits
         if terms.sums_as_states:
             states += sums
@@ -50,7 +51,7 @@ class Demand:
             "neurons": self.neurons.most(tile),
             "synaptic_memory_bytes": ceil(weights / 8),
             "state_memory_bytes": ceil(states / 8),
-            "input_axons": self.layer.input_axons(tile) + self.input_axons.most(tile),
+            "input_axons": self.layer.input_axons(tile, terms.axon_sharing) + self.input_axons.most(tile),
             "output_axons": self.output_axons.most(tile),
             "fan_in": self.layer.fan_in,
         }
@@ -64,7 +65,7 @@ def demand(drafts: Drafts, names: list[str], terms: Terms, leaving: np.ndarray |
     program, first = drafts.program, names[0]
     axons = tuple(operand_axons(program, operand, terms) for operand in drafts.read[first])
     shapes = tuple(operand.shape for operand in drafts.read[first])
-    made = layer(program.nodes[first], program.shapes[first], shapes, axons)
+    made = layer(program.nodes[first], program.shapes[first], shapes, axons, terms.halving)
     origins = {id(drafts.origin[name]): drafts.origin[name] for name in names}  # nodes that follow one another share it
     by_origin = {key: _count(origin, prod(made.grid.shape)) for key, origin in origins.items()}
     count = {name: by_origin[id(drafts.origin[name])] for name in names}
@@ -93,9 +94,12 @@ def _count(origin: np.ndarray | None, size: int) -> np.ndarray | int:
 
 
 def _state_bits(drafts: Drafts, name: str, terms: Terms) -> int:
-    """Bits of state of one element of a node."""
+    """Bits of state of one element of a node, and of what it holds before the first step where that differs from element to
+    element: a reset needs it again. Running sums of a product of matrices are the layer's."""
     node, shapes = drafts.program.nodes[name], (operand.shape for operand in drafts.read[name])
-    return int(node.words(drafts.program.shapes[name], *shapes) * terms.levels_of(node) * terms.state_bits_of(node))
+    kept = 0 if node.layer == "matmul" else sum(map(varies, node.initials))
+    words = node.words(drafts.program.shapes[name], *shapes) + kept
+    return int(words * terms.levels_of(node) * terms.state_bits_of(node))
 
 
 def _arriving(drafts: Drafts, name: str, terms: Terms) -> int:
@@ -135,18 +139,37 @@ def fewest_cores(demand: Demand, terms: Terms, resources: Collection[str] | None
     """The tile that takes the fewest cores under the limits of ``resources`` (all); ``None`` where not even the smallest fits.
 
     Of those with equally few, one with whole rows if nodes joined that need them; then the one with the smallest sum of rows
-    and columns; then the one with more rows.
+    and columns; then the one with more rows. Where layers are halved, the first that fits.
     """
+    resources = terms.limits if resources is None else resources
+    if terms.halving:
+        return _halved(demand, terms, resources)
     grid, best = demand.layer.grid, None
     for rows in row_choices(grid):
         row_tiles = Tile(grid, rows, grid.columns).row_tiles
         if best is not None and row_tiles > best.cores:
             break  # the fewer rows a tile has, the more of them there are
         most = grid.columns if best is None else min(best.cores // row_tiles, grid.columns)
-        tile = _widest(demand, terms, terms.limits if resources is None else resources, rows, most)
+        tile = _widest(demand, terms, resources, rows, most)
         if tile is not None and (best is None or _rank(demand, tile) < _rank(demand, best)):
             best = tile
     return best
+
+
+def _halved(demand: Demand, terms: Terms, resources: Collection[str]) -> Tile | None:
+    """Rows are halved as long as that helps; where not even one fits, the columns too."""
+    grid = demand.layer.grid
+    for halves in range(1 if demand.layer.whole else (grid.columns - 1).bit_length() + 1):
+        for rows in halved_rows(grid):
+            tile = Tile(grid, rows, ceil(grid.columns / 2**halves))
+            if _fits(demand, terms, resources, tile):
+                return tile
+    return None
+
+
+def _fits(demand: Demand, terms: Terms, resources: Collection[str], tile: Tile) -> bool:
+    used = demand.use(tile, terms)
+    return all(used[resource] <= terms.limits[resource] for resource in resources)
 
 
 def _rank(demand: Demand, tile: Tile) -> tuple[int, int, int, int]:
@@ -159,8 +182,7 @@ def _widest(demand: Demand, terms: Terms, resources: Collection[str], rows: int,
 
     def fitting(column_tiles: int) -> Tile | None:
         tile = Tile(grid, rows, ceil(grid.columns / column_tiles))
-        used = demand.use(tile, terms)
-        return tile if all(used[resource] <= terms.limits[resource] for resource in resources) else None
+        return tile if _fits(demand, terms, resources, tile) else None
 
     found = fitting(1)
     if found is not None or demand.layer.whole or fitting(most) is None:

@@ -157,6 +157,79 @@ def test_weights_are_shared_by_rows_or_stored_for_each():
         assert any("shared is unknown" in said for said in copied.assumptions) == (not abilities)
 
 
+def test_weights_are_packed_into_entries():
+    """Entries of 32 bits hold 2 weights of 8 bits where tokens share them, and 1 where each pair has its own: 16 and 32 bits a
+    weight. At half the width half of that. A layer of 8 tokens, 6 -> 4: 24 weights; of one token, stored as dense ones are."""
+    packed = {"synaptic_entry_bits": 32, "weights_per_entry_convolution": 2, "weights_per_entry_dense": 1}
+
+    def bytes_of(tokens: int, abilities: dict[str, bool]) -> int:
+        program = chain(("layer", linear(4, 6)), shape=(tokens, 6), out=(tokens, 4))
+        return used(place(program, chip(abilities, **packed)), "layer")["synaptic_memory_bytes"]
+
+    assert bytes_of(8, SHARING) == 24 * 2
+    assert bytes_of(8, {}) == 8 * 24 * 4
+    assert bytes_of(1, SHARING) == 24 * 4
+
+
+def test_rows_and_positions_share_axons_where_a_chip_can():
+    """6 channels to 8 tokens: 6 axons in place of 48; 1 channel under 3 x 3 windows: one axon. A single row shares nothing."""
+    shared = {"weight_sharing": True, "axon_sharing": True}
+    program = chain(("layer", linear(4, 6)), shape=(8, 6), out=(8, 4))
+    assert used(place(program, chip(shared)), "layer")["input_axons"] == 6
+    assert used(place(program, chip({**shared, "axon_sharing": False})), "layer")["input_axons"] == 48
+    node = nir.Conv2d((6, 6), np.ones((2, 1, 3, 3)), (1, 1), (0, 0), (1, 1), 1, np.zeros(2))
+    image = chain(("conv", node), shape=(1, 6, 6), out=(2, 4, 4))
+    assert used(place(image, chip(shared)), "conv")["input_axons"] == 1
+    assert used(place(image, chip(SHARING)), "conv")["input_axons"] == 36
+
+
+def test_layers_that_are_halved():
+    """11 tokens of 6 channels, 20 neurons a core. In halves: room for 2 rows (2 x 6 = 12; 4 x 6 are too many), so 6 cores; as
+    even as can be: 6 rows of 3 channels, 4 cores. With 5 neurons a core not even one row of 6 fits: 1 row of 3, 22 cores.
+
+    A convolution of 4 x 5 positions (height x width) of 2 channels, 20 neurons a core: 2 columns of the image, 2 x 4 x 2 = 16,
+    so 3 cores, the last with one column.
+    """
+    program, halving = chain(("layer", linear(6, 3)), shape=(11, 3), out=(11, 6)), {**SHARING, "halved_layers": True}
+    assert tiles(place(program, chip(halving, neurons_per_core=20)))["layer"] == (0, 6, 2, 6)
+    assert tiles(place(program, chip(SHARING, neurons_per_core=20)))["layer"] == (0, 4, 6, 3)
+    assert tiles(place(program, chip(halving, neurons_per_core=5)))["layer"] == (0, 22, 1, 3)
+    # room for 16 rows is set aside for 11: 96 neurons
+    assert used(place(program, chip(halving)), "layer")["neurons"] == 96
+    assert tiles(place(program, chip(halving, neurons_per_core=95)))["layer"][1] == 2
+    node = nir.Conv2d((6, 7), np.ones((2, 1, 3, 3)), (1, 1), (0, 0), (1, 1), 1, np.zeros(2))
+    first = nir.Conv2d((6, 7), np.ones((1, 1, 1, 1)), (1, 1), (0, 0), (1, 1), 1, np.zeros(1))
+    image = chain(("encode", first), ("neuron", neuron()), ("conv", node), shape=(1, 6, 7), out=(2, 4, 5))
+    placed = place(image, chip(halving, neurons_per_core=20))
+    assert tiles(placed)["conv"][1:] == (3, 8, 2)
+    # the two columns of a core see 4 x 6 places
+    assert used(placed, "conv")["input_axons"] == 24
+
+
+def test_what_a_reset_needs_again_takes_memory():
+    """Membranes that begin alike are a constant; where they differ, each is a word more. Of 8 membranes of 24 bits."""
+
+    def bytes_of(initial: np.ndarray) -> int:
+        graded = ops.Graded(np.array(0.1), 8, initial_membrane=initial)
+        placed = place(
+            chain(("first", linear(2, 3)), ("neuron", graded), ("second", linear(4, 2)), shape=(4, 3), out=(4, 4)), chip()
+        )
+        return used(placed, "first")["state_memory_bytes"]
+
+    assert bytes_of(np.array(0.05)) == bytes_of(np.full(2, 0.05)) == 8 * 3
+    assert bytes_of(np.array([0.01, 0.02])) == 2 * 8 * 3
+    product = ops.ECMProduct(("an", "bn"), "matmul", "differential", np.array([[0.0, 1.0, 2.0]]), np.array(0.5))
+    nodes = {"input": nir.Input(input_type={"input": np.array([4, 3])}), "a": linear(3, 3), "an": neuron(), "b": linear(3, 3),
+             "bt": ops.Permute(np.array([1, 0])), "bn": neuron(), "scores": product,
+             "readout": ops.Readout("differential"),
+             "output": nir.Output(output_type={"output": np.array([4, 4])})}  # fmt: skip
+    edges = [("input", "a"), ("a", "an"), ("an", "scores"), ("input", "b"), ("b", "bt"), ("bt", "bn"), ("bn", "scores"),
+             ("scores", "readout"), ("readout", "output")]  # fmt: skip
+    placed = place(verified(nodes, edges), chip())
+    # the left sums differ, so that each is there twice: (2 x 4 + 4) x 3 words; the right ones do not
+    assert used(placed, "scores")["synaptic_memory_bytes"] == (2 * 4 + 4) * 3 * 3
+
+
 def test_a_convolution_shares_weights_and_takes_the_windows_of_its_positions():
     """3 x 3 windows over 6 x 6 without padding: 4 x 4 positions of 2 channels. 8 neurons a core: 4 cores. Of 4 x 2 (a row of
     positions), 8 x 1: the first. A row of 4 positions sees 3 x 6 places of 1 channel: 18 axons."""

@@ -239,6 +239,13 @@ class Op(nir.NIRNode):
         return sum(ceil(prod(size) / prod(shape)) * wide.get(name, 1) for name, size in kept)
 
     @property
+    def initials(self) -> tuple[np.ndarray, ...]:
+        """What its memories hold before the first step: of a neuron its membrane, of a product both running sums."""
+        if self.role == "product":
+            missing(self, "initials", "what its running sums hold before the first step")
+        return (self.initial,) if self.role == "neuron" else ()
+
+    @property
     def spikes_per_element(self) -> int:
         """Neurons, and axons, that one element takes on a chip whose spikes carry no payload."""
         return 1 if self.emits != "spikes" else missing(self, "spikes_per_element", "neurons that a binary chip needs for it")

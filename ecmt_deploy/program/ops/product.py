@@ -210,6 +210,10 @@ class ECMProduct(Op):
         return "matmul" if self.product == "matmul" else "elements"
 
     @property
+    def initials(self) -> tuple[np.ndarray, ...]:
+        return self.left_initial, self.right_initial
+
+    @property
     def every_step(self) -> bool:
         return self.coding == "rate"
 
