@@ -547,9 +547,9 @@ limits = st.fixed_dictionaries({}, optional={
 
 
 @settings(max_examples=60)
-@given(seed=st.integers(0, 40), sharing=st.booleans(), given_limits=limits)
-def test_properties_of_random_integer_programs(seed, sharing, given_limits):
-    check(integer_program(seed)[0], chip({"weight_sharing": sharing}, **given_limits))
+@given(seed=st.integers(0, 40), sharing=st.booleans(), halving=st.booleans(), given_limits=limits)
+def test_properties_of_random_integer_programs(seed, sharing, halving, given_limits):
+    check(integer_program(seed)[0], chip({"weight_sharing": sharing, "halved_layers": halving}, **given_limits))
 
 
 def dependencies(program: Program, name: str) -> list[np.ndarray]:
@@ -580,11 +580,11 @@ def tried() -> tuple[Program, dict[str, list[np.ndarray]]]:
 
 
 @settings(max_examples=40)
-@given(sharing=st.booleans(), given_limits=limits)
-def test_messages_go_where_results_depend_on_them(sharing, given_limits):
+@given(sharing=st.booleans(), halving=st.booleans(), given_limits=limits)
+def test_messages_go_where_results_depend_on_them(sharing, halving, given_limits):
     """Packets, axons and cores against the kernels: a value goes to every core that has a result which it moves."""
     program, moves = tried()
-    hardware = chip({"weight_sharing": sharing}, **given_limits)
+    hardware = chip({"weight_sharing": sharing, "halved_layers": halving}, **given_limits)
     placed, terms = check(program, hardware), Terms.of(hardware)
     drafts = settle(program, operands(program), terms)
     where = {}
