@@ -20,6 +20,7 @@ _UNITS = {
     "state_memory_bytes_per_core": "byte", "memory_bytes_per_core": "byte", "input_axons_per_core": "axons",
     "output_axons_per_core": "axons", "weight_bits": "bit", "state_bits": "bit", "graded_payload_bits": "bit",
     "payload_bits_per_packet": "bit", "access_bits": "bit", "barrier": "ns",
+    "node_nm": "nm", "supply_v": "V",
 }  # fmt: skip
 #: limits that are averages, so not whole
 _AVERAGES = ("weights_per_entry_convolution", "weights_per_entry_dense")
@@ -129,7 +130,7 @@ def _check_statement(where: str, name: str, statement: Sourced, described: Hardw
     if name in _AVERAGES:
         if not low:
             raise HardwareError(f"{where}: value is {low}, expected more than 0 {unit}")
-    elif unit not in ("pJ", "ns", "mW"):
+    elif unit not in ("pJ", "ns", "mW", "V"):
         for value in (low, statement.value, high):
             if value < 1 or value != int(value):
                 raise HardwareError(f"{where}: value is {value}, expected a whole number of {unit}, at least 1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ecmt_deploy.chips.actions import ACTIONS, COMPONENTS, FUNCTION_PRICES
+from ecmt_deploy.chips.recipes import function_prices
 from ecmt_deploy.chips.schema import Hardware, component_of, covered
 
 #: components in words
@@ -13,7 +14,7 @@ _TIMES = ("synop_ns", "neuron_update_active_ns", "neuron_update_idle_ns")
 
 def priced(chip: Hardware) -> list[str]:
     """What the chip's file has prices, times or memories for, in words; ``(part)`` where some are missing."""
-    known = chip.prices.keys() | covered(chip.prices)
+    known = chip.prices.keys() | covered(chip.prices).keys() | function_prices(chip).keys()
     answers: dict[str, list[bool]] = {}
     for component in ("synapse", "neuron", "routing", "chip_crossing", "static"):
         usual = [entry.price for name, entry in ACTIONS.items() if entry.component == component and "." not in name]

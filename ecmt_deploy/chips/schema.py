@@ -12,7 +12,9 @@ from ecmt_deploy.chips.actions import FUNCTION_PRICES, PRICES, TIMES, belongs
 
 #: arithmetic that can be priced
 OPERATIONS = tuple(
-    f"{width}_{operation}_pj" for width in ("int8", "int16", "int32", "fp16", "fp32") for operation in ("add", "mul", "div")
+    f"{width}_{operation}_pj"
+    for width in ("int8", "int16", "int32", "fp16", "fp32")
+    for operation in ("add", "mul", "div", "compare", "load", "store")
 )
 
 Method = Literal["measured", "simulated", "published", "derived", "assumed"]
@@ -202,8 +204,9 @@ class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ``ecm_op_pj.gelu``, ..) and components of the chip's own
     times : time per action on one core in ns, likewise; ``step_ns`` is a step of chips with a clock tick of their own
     barrier : end of a step on other chips, by tiles in ascending order; between two, interpolated linearly
-    operations : energy of arithmetic, in pJ, by name (those of :data:`OPERATIONS`): what derived prices and the quantised ANN
-        are made of
+    operations : energy of arithmetic and of accesses to a core's memory, in pJ, by name (those of :data:`OPERATIONS`): what
+        prices of functions (:mod:`~ecmt_deploy.chips.recipes`) and the quantised ANN are made of
+    node_nm, supply_v : process, and voltage at which the prices hold
     sources : by key
     """
 
@@ -218,6 +221,8 @@ class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     barrier: tuple[Barrier, ...] = msgspec.field(default=(), name="times.barrier")
     memory: Memory | None = None
     operations: dict[str, Figure] = {}
+    node_nm: Figure | None = None
+    supply_v: Figure | None = None
 
     def __repr__(self) -> str:
         return f"Hardware({self.name!r}, {self.title!r}, {len(figures(self))} figures from {len(self.sources)} sources)"
@@ -225,6 +230,7 @@ class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def statements(described: Hardware) -> Iterator[tuple[str, Sourced]]:
     """Every figure and ability of a chip with its name (``ecm_op_pj.gelu``, ``barrier.32``, ``sram.8192``)."""
+    yield from ((name, value) for name in ("node_nm", "supply_v") if (value := getattr(described, name)) is not None)
     for part in (described.limits, described.abilities):
         yield from ((name, value) for name in part.__struct_fields__ if (value := getattr(part, name)) is not None)
     yield from described.prices.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ecmt_deploy.chips import Hardware, Price, covered
+from ecmt_deploy.chips.recipes import function_prices
 from ecmt_deploy.estimation.amounts import amounts
 from ecmt_deploy.estimation.bill import Bill, Tariff
 from ecmt_deploy.estimation.result import Band, Row, Timing
@@ -12,7 +13,6 @@ from ecmt_deploy.estimation.routing import binary, routed
 from ecmt_deploy.placement.result import Placement
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
-from ecmt_deploy.program.functions import FUNCTIONS
 
 
 def tariff(hardware: Hardware, static: bool = True) -> Tariff:
@@ -31,25 +31,7 @@ def tariff(hardware: Hardware, static: bool = True) -> Tariff:
         if other in prices:
             prices[name] = prices[other]
         contained = contained - {name} | ({name} if other in contained else set())
-    return Tariff(_functions(hardware) | prices, contained)
-
-
-def _functions(hardware: Hardware) -> dict[str, Price]:
-    """Prices of functions from the arithmetic of one element, fp32 and look-ups in the smallest memory, where a file prices
-    that."""
-    known = {name.split("_")[1]: figure for name, figure in hardware.operations.items() if name.startswith("fp32_")}
-    if hardware.memory is not None:
-        known["table"] = hardware.memory.sram[0].access
-    found = {}
-    for name, function in FUNCTIONS.items():
-        if function.primitives and function.primitives.keys() <= known.keys():
-            value = sum(times * known[kind].value for kind, times in function.primitives.items())
-            source = tuple(dict.fromkeys(key for kind in function.primitives for key in known[kind].source))
-            found[f"ecm_op_pj.{name}"] = Price(
-                source=source, method="derived", grade="C", value=value, unit="pJ", bound="lower",
-                derivation=" + ".join(f"{times} {kind}" for kind, times in function.primitives.items()),
-            )  # fmt: skip
-    return found
+    return Tariff(function_prices(hardware) | prices, contained)
 
 
 def chip_rows(

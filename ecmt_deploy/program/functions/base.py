@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ecmt_deploy.program.functions.integer import IntegerForm
+from ecmt_deploy.program.primitives import Primitives, Recipe, compensated
 
 Array = np.ndarray
 Parameters = Mapping[str, Any]
@@ -53,7 +54,8 @@ class Function:
     stands_for : a Python function of torch, by its path, that is captured as this function instead of the operations it is
         made of; it takes one tensor, and the function is elementwise
     elementary : whether it is arithmetic that modules write out, so that none of them is this function alone
-    primitives : arithmetic of one element, by name (``add``, ``mul``, ``table``: a look-up), for chips that price it
+    primitives, row_primitives : arithmetic and accesses of one element, and those that occur once per row, by the names of
+        :mod:`~ecmt_deploy.program.primitives`, for chips that price these; empty where nobody has counted them
     example : parameters at which it is tested and shown
     """
 
@@ -70,8 +72,14 @@ class Function:
     aten: tuple[str, ...] = ()
     stands_for: str | None = None
     elementary: bool = False
-    primitives: Mapping[str, int] = field(default_factory=dict)
+    primitives: Primitives = field(default_factory=dict)
+    row_primitives: Primitives = field(default_factory=dict)
     example: Parameters = field(default_factory=dict)
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """What one element costs an ECM that holds the function; ``None`` where its primitives are not counted."""
+        return compensated(self.primitives, self.row_primitives, self.operands) if self.primitives else None
 
     def evaluate(self, parameters: Parameters, *operands: Array) -> Array:
         """Value at ``operands``, in their dtype; infinities are legal in masks, so no warnings."""

@@ -25,5 +25,6 @@ register(Function(
     IntegerForm(
         lambda p, bits, x: np.clip(x, int(p["low"]), int(p["high"])), _make, {"low": 2**31, "high": 2**31}, keeps_format=True
     ),
-    parameters=(number("low"), _HIGH), finite=True, example={"low": -0.5, "high": 1.0},
+    parameters=(number("low"), _HIGH), finite=True, primitives={"compare": 2},
+    example={"low": -0.5, "high": 1.0},
 ))  # fmt: skip

@@ -23,5 +23,5 @@ def _make(given: Parameters, formats: Formats) -> dict[str, Any]:
 
 register(Function(
     "divide", "x / y", lambda p, x, y: x / y, IntegerForm(_integer, _make, {"mantissa": MANTISSA, "result_shift": 127}),
-    operands=2, elementary=True,
+    operands=2, elementary=True, primitives={"table": 1, "mul": 2, "add": 1, "compare": 1},
 ))  # fmt: skip

@@ -28,5 +28,5 @@ register(Function(
     integer.IntegerForm(_integer, _make, {
         "multiplier": integer.WORD, "shift": integer.SHIFT, "mantissa": integer.MANTISSA, "result_shift": 127,
     }),
-    aten=("exp",), elementary=True,
+    aten=("exp",), elementary=True, primitives={"table": 1, "mul": 1, "add": 1},
 ))  # fmt: skip

@@ -14,5 +14,12 @@ def _numpy(p: Parameters, x: Array) -> Array:
 
 
 register(
-    Function("gelu_tanh", "x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2", _numpy, table(_numpy, 6.0, 0, 1), finite=True)
+    Function(
+        "gelu_tanh",
+        "x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2",
+        _numpy,
+        table(_numpy, 6.0, 0, 1),
+        finite=True,
+        primitives={"table": 1, "mul": 2, "add": 1},
+    )
 )

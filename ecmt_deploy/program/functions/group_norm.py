@@ -6,7 +6,7 @@ import numpy as np
 
 from ecmt_deploy.kernels.integers import divided
 from ecmt_deploy.program.functions.base import EPS, Array, Function, Parameter, Parameters, Shape, is_integer, one_per, register
-from ecmt_deploy.program.functions.norms import affine, integer_affine, integer_norm, normalised, standardise
+from ecmt_deploy.program.functions.norms import ROOT, affine, integer_affine, integer_norm, normalised, standardise
 
 _GROUPS = Parameter(
     "groups", "a divisor of the number of channels (the operand's first axis)",
@@ -35,5 +35,7 @@ register(Function(
     "x (C, ...) in groups of C / groups channels: (x - mean) / sqrt(var + eps) each, then weight, bias per channel",
     _numpy, integer_norm(_integer, "groups", 2**20, lambda p, shape: int(np.prod(shape)) // int(p["groups"])),
     parameters=(_GROUPS, EPS, *(one_per(name, "channel", lambda shape, p: shape[:1]) for name in ("weight", "bias"))),
+    # sum; difference to the mean, its square, sum of squares; times root, weight, plus bias: two more passes over the row
+    primitives={"add": 4, "mul": 3, "load": 4, "store": 1}, row_primitives=ROOT,
     axes=lambda p, ndim: tuple(range(ndim)), reductions=2, example={"eps": 1e-5, "groups": 1},
 ))  # fmt: skip

@@ -13,5 +13,13 @@ def _numpy(p: Parameters, x: Array) -> Array:
 
 
 register(
-    Function("hard_sigmoid", "min(max(x + 3, 0), 6) / 6", _numpy, table(_numpy, 3.0, 0, 0), finite=True, aten=("hardsigmoid",))
+    Function(
+        "hard_sigmoid",
+        "min(max(x + 3, 0), 6) / 6",
+        _numpy,
+        table(_numpy, 3.0, 0, 0),
+        finite=True,
+        aten=("hardsigmoid",),
+        primitives={"add": 1, "compare": 2, "mul": 1},
+    )
 )

@@ -12,4 +12,13 @@ def _numpy(p: Parameters, x: Array) -> Array:
     return x * (np.minimum(np.maximum(x + 3, 0), 6) / 6)
 
 
-register(Function("hard_swish", "x min(max(x + 3, 0), 6) / 6", _numpy, table(_numpy, 3.0, 0, 1), aten=("hardswish",)))
+register(
+    Function(
+        "hard_swish",
+        "x min(max(x + 3, 0), 6) / 6",
+        _numpy,
+        table(_numpy, 3.0, 0, 1),
+        aten=("hardswish",),
+        primitives={"add": 1, "compare": 2, "mul": 2},
+    )
+)

@@ -33,6 +33,8 @@ MANTISSA_BITS = 15
 WORD, SHIFT, SMALL, WIDE = 2**15, 62, 2**10, 2**48
 #: a table of one octave: magnitude and number of entries
 MANTISSA = (2**17, 257)
+#: a power by its table: read and interpolated, then requantised by the multiplier of its octave, read from a second one
+POWER = {"table": 2, "mul": 2, "add": 1}
 #: results are clipped by the caller; shifts beyond these would only leave zero, or overflow
 MOST_RIGHT, MOST_LEFT = 62, 18
 

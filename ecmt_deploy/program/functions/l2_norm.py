@@ -30,5 +30,6 @@ register(Function(
     "l2_norm", "sqrt(sum x^2) over axis, kept as size 1",
     lambda p, x: np.sqrt(np.sum(x * x, axis=int(p["axis"]), keepdims=True)),
     integer.IntegerForm(_integer, _make, {"axis": integer.SMALL, "mantissa": integer.TWO_OCTAVES, "result_shift": 127}),
-    parameters=(AXIS,), axes=along_axis, reductions=1, reduces="axis", elementary=True, example={"axis": -1},
+    parameters=(AXIS,), axes=along_axis, reductions=1, reduces="axis", elementary=True,
+    primitives={"mul": 1, "add": 1}, row_primitives=integer.POWER, example={"axis": -1},
 ))  # fmt: skip

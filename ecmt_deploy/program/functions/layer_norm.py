@@ -25,5 +25,7 @@ register(Function(
     lambda p, x: norms.affine(p, norms.standardise(x, norms.trailing(p, x.ndim), float(p["eps"]))),
     norms.integer_norm(_integer, "normalized_axes", SMALL, _size),
     parameters=(norms.NORMALIZED_AXES, EPS, norms.WEIGHT, norms.BIAS), axes=norms.trailing,
+    # sum; difference to the mean, its square, sum of squares; times root, weight, plus bias: two more passes over the row
+    primitives={"add": 4, "mul": 3, "load": 4, "store": 1}, row_primitives=norms.ROOT,
     reductions=2, example={"eps": 1e-6, "normalized_axes": 1},
 ))  # fmt: skip

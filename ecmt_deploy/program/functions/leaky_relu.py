@@ -23,5 +23,5 @@ register(Function(
         lambda p, bits, x: np.where(x > 0, x, requantised(x, int(p["multiplier"]), int(p["shift"]))), _make,
         {"multiplier": WORD, "shift": SHIFT}, keeps_format=True,
     ),
-    parameters=(number("slope"),), example={"slope": 0.1},
+    parameters=(number("slope"),), primitives={"compare": 1, "mul": 1}, example={"slope": 0.1},
 ))  # fmt: skip

@@ -12,6 +12,7 @@ from ecmt_deploy.kernels.formats import multipliers_and_shifts, to_integers
 from ecmt_deploy.kernels.integers import FRACTION_BITS, divided, requantised, shifted
 from ecmt_deploy.program.functions import integer
 from ecmt_deploy.program.functions.base import Parameter, Shape, is_integer, one_per
+from ecmt_deploy.program.primitives import together
 
 NORMALIZED_AXES = Parameter(
     "normalized_axes", "1 to the number of the operand's axes", lambda value, shape, p: is_integer(value, 1, len(shape))
@@ -20,6 +21,9 @@ WEIGHT, BIAS = (
     one_per(name, "element of the normalized axes", lambda shape, p: shape[len(shape) - int(p["normalized_axes"]) :])
     for name in ("weight", "bias")
 )
+
+#: once per row: the mean of squares (and of elements), epsilon, and the reciprocal root
+ROOT = together(integer.POWER, {"mul": 2, "add": 1})
 
 
 def trailing(p: integer.Parameters, ndim: int) -> tuple[int, ...]:

@@ -25,5 +25,6 @@ register(Function(
         "normalized_axes", SMALL, _size,
     ),
     parameters=(norms.NORMALIZED_AXES, EPS, norms.WEIGHT), axes=norms.trailing, reductions=1,
-    example={"eps": 1e-5, "normalized_axes": 1},
+    # square, sum of squares; times root and weight: one more pass over the row
+    primitives={"add": 1, "mul": 3, "load": 2}, row_primitives=norms.ROOT, example={"eps": 1e-5, "normalized_axes": 1},
 ))  # fmt: skip

@@ -12,4 +12,14 @@ def _numpy(p: Parameters, x: Array) -> Array:
     return expit(x)
 
 
-register(Function("sigmoid", "1 / (1 + exp(-x))", _numpy, table(_numpy, 16.0, 0, 0), finite=True, aten=("sigmoid",)))
+register(
+    Function(
+        "sigmoid",
+        "1 / (1 + exp(-x))",
+        _numpy,
+        table(_numpy, 16.0, 0, 0),
+        finite=True,
+        aten=("sigmoid",),
+        primitives={"table": 1, "mul": 1, "add": 1},
+    )
+)

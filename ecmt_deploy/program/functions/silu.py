@@ -12,4 +12,14 @@ def _numpy(p: Parameters, x: Array) -> Array:
     return x * expit(x)
 
 
-register(Function("silu", "x / (1 + exp(-x))", _numpy, table(_numpy, 16.0, 0, 1), finite=True, aten=("silu",)))
+register(
+    Function(
+        "silu",
+        "x / (1 + exp(-x))",
+        _numpy,
+        table(_numpy, 16.0, 0, 1),
+        finite=True,
+        aten=("silu",),
+        primitives={"table": 1, "mul": 2, "add": 1},
+    )
+)

@@ -12,4 +12,14 @@ def _numpy(p: Parameters, x: Array) -> Array:
     return np.tanh(x)
 
 
-register(Function("tanh", "tanh x", _numpy, table(_numpy, 8.0, 0, 0), finite=True, aten=("tanh",)))
+register(
+    Function(
+        "tanh",
+        "tanh x",
+        _numpy,
+        table(_numpy, 8.0, 0, 0),
+        finite=True,
+        aten=("tanh",),
+        primitives={"table": 1, "mul": 1, "add": 1},
+    )
+)

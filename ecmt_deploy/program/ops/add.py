@@ -15,6 +15,7 @@ from ecmt_deploy.kernels.integers import MOST_LEFT_SHIFT, shifted
 from ecmt_deploy.kernels.streams import Stream
 from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, fits, register
 from ecmt_deploy.program.ops.format import Aligned
+from ecmt_deploy.program.primitives import Recipe
 
 
 class AddKernel(Kernel):
@@ -99,6 +100,7 @@ class Add(Op):
     carries_masks = passes_image = True
     format_type = Summed
     kernel, integer_kernel = AddKernel, IntegerAddKernel
+    recipe = Recipe({"add": 1, "load": 2, "store": 1})
 
     def check_format(self, require: Require) -> None:
         form = self.format

@@ -12,6 +12,7 @@ from ecmt_deploy.kernels.integer import Integer
 from ecmt_deploy.kernels.streams import Stream
 from ecmt_deploy.program.ops.base import Op, Shape, Work, register
 from ecmt_deploy.program.ops.format import NumberFormat
+from ecmt_deploy.program.primitives import Recipe
 
 
 class HoldKernel(Kernel):
@@ -65,6 +66,7 @@ class Hold(RunningSum):
     sends = "always"
     every_step = True
     kernel, integer_kernel = HoldKernel, IntegerHoldKernel
+    recipe = Recipe({"add": 1, "load": 2, "store": 1})
 
     def work(self, shape: Shape, x: Shape) -> Work:
         return Work(kind="hold", elements=prod(x))

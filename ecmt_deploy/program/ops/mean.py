@@ -14,6 +14,7 @@ from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, fits, registe
 from ecmt_deploy.program.ops.format import Requantised
 from ecmt_deploy.program.ops.movement import axis_of, from_front
 from ecmt_deploy.program.ops.share import Share, moved
+from ecmt_deploy.program.primitives import Recipe
 
 
 class MeanKernel(Kernel):
@@ -56,6 +57,7 @@ class Mean(Op):
     layer = "mean"
     format_type = Requantised
     kernel, integer_kernel = MeanKernel, IntegerMeanKernel
+    recipe = Recipe({"add": 1, "load": 1}, row={"mul": 1, "store": 1})
 
     def fit(self, shape: Shape) -> None:
         self.axes = np.array(sorted(from_front(axis, len(shape)) for axis in self.axes.ravel().tolist()), np.int64)

@@ -15,6 +15,7 @@ from ecmt_deploy.kernels.streams import MACS_PER_ELEMENT, Part, Stream, row_by_r
 from ecmt_deploy.program.ops.base import CODINGS, NOTHING, Op, Require, Shape, Work, broadcasts, finite, fits, register
 from ecmt_deploy.program.ops.format import MOST_SHIFT, NumberFormat
 from ecmt_deploy.program.ops.share import Share, beside, box, picked
+from ecmt_deploy.program.primitives import Recipe
 
 PRODUCTS = ("matmul", "multiply")
 
@@ -199,6 +200,7 @@ class ECMProduct(Op):
     takes_spikes = True
     format_type = Multiplied
     kernel, integer_kernel = ProductKernel, IntegerProductKernel
+    recipe = Recipe({"add": 1, "load": 2, "store": 1}, rate={"mul": 1})
 
     @property
     def detail(self) -> str:

@@ -13,6 +13,7 @@ from ecmt_deploy.kernels.integers import divided
 from ecmt_deploy.kernels.streams import Stream, rows
 from ecmt_deploy.program.ops.base import CODINGS, Require, Shape, Work, register
 from ecmt_deploy.program.ops.hold import RunningSum
+from ecmt_deploy.program.primitives import Recipe
 
 
 class ReadoutKernel(Kernel):
@@ -55,6 +56,7 @@ class Readout(RunningSum):
     role = "readout"
     fields = {"coding": "string"}
     kernel, integer_kernel = ReadoutKernel, IntegerReadoutKernel
+    recipe = Recipe({"add": 1, "load": 2, "store": 1}, rate={"mul": 1})
 
     @property
     def every_step(self) -> bool:

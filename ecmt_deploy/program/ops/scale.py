@@ -14,6 +14,7 @@ from ecmt_deploy.kernels.integer import Rounding
 from ecmt_deploy.kernels.streams import Part, Stream, row_by_row, width
 from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, broadcasts, finite, fits, register
 from ecmt_deploy.program.ops.format import Shifted, require_requantisation
+from ecmt_deploy.program.primitives import Recipe
 
 
 class ScaleKernel(Kernel):
@@ -60,6 +61,7 @@ class BroadcastScale(Op):
     passes_image = True
     format_type = Shifted
     kernel, integer_kernel = ScaleKernel, IntegerScaleKernel
+    recipe = Recipe({"mul": 1, "load": 2, "store": 1})
 
     def check(self, require: Require) -> None:
         finite(self, "scale", require)

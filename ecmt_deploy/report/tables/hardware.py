@@ -11,6 +11,7 @@ from rich.text import Text
 from ecmt_deploy.chips import Ability, Figure, Hardware, Price, Sourced, citation, covered, statements
 from ecmt_deploy.chips.actions import KINDS, PRICES, TIMES, belongs
 from ecmt_deploy.chips.overview import priced, size
+from ecmt_deploy.chips.recipes import function_prices
 from ecmt_deploy.chips.schema import Abilities, Limits, Memory
 from ecmt_deploy.report import units
 from ecmt_deploy.report.tables.plain import PlainTable
@@ -45,6 +46,7 @@ def _groups(described: Hardware) -> Iterator[tuple[str, dict[str, Sourced], list
     """Title, statements, and lines about what is contained elsewhere and what is unknown, per group."""
     given = dict(statements(described))
     groups = {
+        "Process": ["node_nm", "supply_v"],
         "Limits": Limits.__struct_fields__,
         "Abilities": Abilities.__struct_fields__,
         "Prices": [name for name in (*PRICES, *described.prices) if not belongs(name, "ecm_op_pj")],
@@ -62,7 +64,7 @@ def _groups(described: Hardware) -> Iterator[tuple[str, dict[str, Sourced], list
             known |= set(within)
         yield title, rows, lines + _unknown(name for name in fields if name not in known)
         if title == "Prices":
-            functions = {name: row for name, row in given.items() if belongs(name, "ecm_op_pj")}
+            functions = {name: row for name, row in given.items() if belongs(name, "ecm_op_pj")} | function_prices(described)
             yield "Functions, per element", functions, _unknown(kind for kind in KINDS if f"ecm_op_pj.{kind}" not in functions)
     operations = {name: row for name, row in given.items() if name.startswith("operations.")}
     if operations:
