@@ -1,17 +1,19 @@
-"""Tables that commands print, put into the documents: what chips can price (docs/chips.md), and the comparison with SANA-FE
-(docs/energy.md, where SANA-FE is installed).
+"""Tables that commands print, put into the documents: what chips can price, and functions by recipe
+(docs/chips.md), and the comparison with SANA-FE (docs/energy.md, where SANA-FE is installed).
 
     python -m docs.generate.printed
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 from docs.generate.documents import put, table
 from ecmt_deploy.chips import available, hardware
 from ecmt_deploy.chips.overview import priced, size
+from ecmt_deploy.chips.recipes import RECIPES, function_prices
 from ecmt_deploy.report import units
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -31,9 +33,27 @@ def chips() -> list[str]:
     return table(["name", "chip", "cores (x chips)", "neurons per core", "memory per core", "priced"], rows)
 
 
+def recipes() -> list[str]:
+    """The recipe of every kind of elementwise work, and its price on the chips that have the arithmetic."""
+    priced_by = {chip.name: prices for chip in map(hardware, available()) if (prices := function_prices(chip))}
+    rows = []
+    for kind, recipe in RECIPES.items():
+        if recipe is not None:
+            prices = (made[f"ecm_op_pj.{kind}"] for made in priced_by.values())
+            bands = [f"{price.low:.3g}, {price.value:.3g}, {price.high:.3g}" for price in prices]
+            rows.append([f"`{kind}`", *map(_amounts, recipe), *bands])
+    names = [f"`{name}`, pJ: low, value, high" for name in priced_by]
+    return table(["kind", "an element", "once per row", "in rate coding", *names], rows)
+
+
+def _amounts(part: Mapping[str, int]) -> str:
+    return ", ".join(f"{times} {name}" for name, times in part.items())
+
+
 def main() -> None:
-    """Write both."""
+    """Write all."""
     put(DOCS / "chips.md", "overview", chips())
+    put(DOCS / "chips.md", "recipes", recipes())
     if find_spec("sanafe") is None:
         print("docs/energy.md: the comparison stays as it is; SANA-FE is not installed (extra crosscheck)")
         return

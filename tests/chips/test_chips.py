@@ -13,9 +13,11 @@ from rich.console import Console
 
 from docs.generate.documents import block
 from docs.generate.printed import chips as overview
+from docs.generate.printed import recipes
 from ecmt_deploy import chips
 from ecmt_deploy.chips import actions, schema
 from ecmt_deploy.chips.overview import priced
+from ecmt_deploy.chips.recipes import function_prices
 from ecmt_deploy.errors import HardwareError
 from ecmt_deploy.kernels.base import Kernel
 from ecmt_deploy.program.functions import FUNCTIONS
@@ -36,7 +38,9 @@ def arithmetic(expression: str) -> float:
 
 
 def test_the_chips_of_the_issue_are_there():
-    assert ALL == ["dynapcnn", "horowitz45", "loihi1", "loihi1_sanafe", "loihi2", "odin", "spinnaker2", "truenorth"]
+    assert ALL == [
+        "dynapcnn", "horowitz45", "loihi1", "loihi1_sanafe", "loihi2", "odin", "seneca", "spinnaker2", "truenorth",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -78,19 +82,10 @@ def test_every_kind_of_elementwise_work_has_a_price_at_45_nm():
     elsewhere = {k.ecm_kind for k in every_kernel() if isinstance(k.ecm_kind, str)}
     assert {"scale", "product_readout"} < elsewhere
     assert set(actions.KINDS) == elsewhere | set(FUNCTIONS)
-    prices = chips.hardware("horowitz45").prices
-    assert {name for name in prices if name.startswith("ecm_op_pj.")} == set(actions.FUNCTION_PRICES)
-    assert {prices[name].method for name in actions.FUNCTION_PRICES} == {"derived"}
-
-
-def test_sums_over_rows_are_told_of_functions_that_couple_them():
-    """Softmax takes the maximum and the sum; norms a mean and a mean square, or the one; elementwise functions none."""
-    assert {name: function.reductions for name, function in FUNCTIONS.items() if function.reductions} == {
-        "softmax": 2, "layer_norm": 2, "group_norm": 2, "rms_norm": 1, "l2_norm": 1,
-    }  # fmt: skip
-    for name, function in FUNCTIONS.items():
-        couples = bool(function.axes(function.example, 3))
-        assert bool(function.reductions) == couples, name
+    for name in ("horowitz45", "seneca"):
+        prices = function_prices(chips.hardware(name))
+        assert set(prices) == set(actions.FUNCTION_PRICES)
+        assert {price.method for price in prices.values()} == {"derived"}
 
 
 def test_what_placement_relies_on():
@@ -101,7 +96,7 @@ def test_what_placement_relies_on():
         assert not described.abilities.programmable_neurons.value, name
     shared = {name: chips.hardware(name).abilities.weight_sharing for name in ALL}
     assert {name for name, ability in shared.items() if ability and ability.value} == {
-        "loihi1", "loihi1_sanafe", "loihi2", "spinnaker2", "dynapcnn",
+        "loihi1", "loihi1_sanafe", "loihi2", "seneca", "spinnaker2", "dynapcnn",
     }  # fmt: skip
     assert not chips.hardware("dynapcnn").abilities.dense_connections.value
     assert chips.hardware("spinnaker2").limits.memory_bytes_per_core is not None
@@ -443,6 +438,7 @@ def test_a_chip_is_shown_whole(name, width):
         assert f"] {key}: " in shown
     words = set(re.findall(r"\w+", shown))
     fields = {*schema.Limits.__struct_fields__, *schema.Abilities.__struct_fields__, *actions.TIMES, *actions.PRICES, "barrier"}
+    fields |= {"node_nm", "supply_v"}
     assert fields - {"ecm_op_pj"} <= words, "a field that is neither known nor said to be unknown"
 
 
@@ -465,6 +461,7 @@ def test_markup_in_a_users_file_is_shown_not_obeyed(tmp_path):
 def test_the_page_has_the_table_of_the_files():
     page = Path(__file__).parents[2] / "docs" / "chips.md"
     assert block(page, "overview") == overview(), "run `python -m docs.generate.printed`"
+    assert block(page, "recipes") == recipes(), "run `python -m docs.generate.printed`"
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,6 @@ from ecmt_deploy.program.ops.base import CODINGS, Op, Require, Shape, Work, broa
 from ecmt_deploy.program.ops.format import Aligned
 from ecmt_deploy.program.ops.movement import axis_of, from_front
 from ecmt_deploy.program.ops.share import Share, elementwise, moved, picked
-from ecmt_deploy.program.primitives import Recipe
 
 
 class ECMKernel(Kernel):
@@ -161,10 +160,6 @@ class ECM(Op):
     @property
     def detail(self) -> str:
         return self.function
-
-    @property
-    def recipe(self) -> Recipe | None:
-        return self.definition.recipe
 
     @property
     def keeps_format(self) -> bool:
