@@ -117,7 +117,7 @@ class Op(nir.NIRNode):
     infer = trait("shape of its stream, from those of its operands")
     work = trait("multiply-accumulates, fan-out and elements of one sample")
     kernel = trait("its kernel in NumPy")
-    #: of a node whose elements are counted under a kind, a :class:`~ecmt_deploy.program.primitives.Recipe`; a function has its own
+    #: of a node whose elements are counted under a kind (a function has its own)
     recipe = trait("arithmetic and accesses of one element that it counts")
     #: of a neuron: its membrane before t = 1; smallest base and largest level, which a dtype must hold as normal numbers
     initial = trait("membrane before the first step")
