@@ -114,15 +114,18 @@ class TorchOp(nn.Module):
         if changed is not None:
             changed = news(chunk, changed)
         if self.sends_analog:
-            value, times = self._sent(chunk, signal, changed)
-            self.own(chunk).tally.add(value, analog_messages=times)
+            self._tally_sent(chunk, signal, changed)
         return signal if changed is None else signal._replace(changed=changed)
 
-    def _sent(self, chunk: Chunk, signal: Signal, changed: Tensor | None) -> tuple[Tensor | int, int]:
+    def _tally_sent(self, chunk: Chunk, signal: Signal, changed: Tensor | None) -> None:
+        tally, size = self.own(chunk).tally, prod(self.shape) * (chunk.samples or 0)
         if changed is not None:
-            return number(chunk, changed, self.shape)
-        size = prod(self.shape) * (chunk.samples or 0)
-        return size, chunk.steps if signal.form == MEAN else int(chunk.first)
+            value, times = number(chunk, changed, self.shape)
+            tally.add(value, analog_messages=times)
+        elif signal.form == MEAN:
+            tally.add(size, analog_messages=1)
+        elif chunk.first:
+            tally.add_at_beginning(size, "analog_messages")
 
     def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
         """The node's stream over a chunk: its equation."""
@@ -172,10 +175,10 @@ class TorchOp(nn.Module):
         """Which rows of each operand an event reached."""
         return [s.rows(chunk, spikes) for s, spikes in zip(signals, self.operand_spikes, strict=True)]
 
-    def charge(self, chunk: Chunk, kind: str, mask: Tensor, shape: tuple[int, ...], times: int = 1) -> None:
+    def charge(self, chunk: Chunk, mask: Tensor, shape: tuple[int, ...], times: int = 1) -> None:
         """Count the elements evaluated."""
         value, repeated = number(chunk, mask, shape)
-        self.own(chunk).tally.add_ecm(value, **{kind: repeated * times})
+        self.own(chunk).tally.add_ecm(value, repeated * times)
 
 
 def as_tensor(array: np.ndarray) -> Tensor:

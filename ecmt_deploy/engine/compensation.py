@@ -35,7 +35,7 @@ class Hold(TorchOp):
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         always = torch.ones((1,) * signal.value.ndim, dtype=torch.bool, device=signal.value.device)
-        self.charge(chunk, "hold", always, self.shape)
+        self.charge(chunk, always, self.shape)
         return None if signal.steady else always.expand(chunk.steps, *always.shape[1:])
 
 
@@ -52,7 +52,7 @@ class Readout(TorchOp):
         else:
             changed = self.rows(chunk, signals)[0].expand(chunk.steps, *[-1] * (signal.value.ndim - 1))
         changed = news(chunk, changed)
-        self.charge(chunk, "readout", changed, self.shape)
+        self.charge(chunk, changed, self.shape)
         return changed
 
 
@@ -102,9 +102,9 @@ class ECM(TorchOp):
         return Signal(self.renewed(chunk, reached, values[0].shape, compute), self.form, steady)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
-        shape, function = self.broadcast, self.node.function
+        shape = self.broadcast
         if self.node.coding == "rate":
-            self.own(chunk).tally.add_ecm(prod(shape) * (chunk.samples or 0), **{function: chunk.steps})
+            self.own(chunk).tally.add_ecm(prod(shape) * (chunk.samples or 0))
             return everything(chunk, signal)
         ndim = len(shape)
         reached = None
@@ -114,7 +114,7 @@ class ECM(TorchOp):
         assert reached is not None
         axes = tuple(axis + 2 for axis in self.node.definition.coupled_axes(self.node.parameters, ndim))
         evaluated = any_along(reached, axes)
-        self.charge(chunk, function, evaluated, shape)
+        self.charge(chunk, evaluated, shape)
         smaller = tuple(i + 2 for i, (a, b) in enumerate(zip(shape, self.shape, strict=True)) if a != b)
         return self.marked(chunk, signal, any_along(any_along(evaluated, smaller), (-1,)))
 
@@ -163,12 +163,12 @@ class Product(TorchOp):
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor:
         samples, tally = chunk.samples or 0, self.own(chunk).tally
-        tally.add(self.network_macs * samples, dense_macs=chunk.begins)
+        tally.add_at_beginning(self.network_macs * samples, "dense_macs")
         for s, spikes, shape in zip(signals, self.operand_spikes, self.operand_shapes, strict=True):
             if spikes:
                 tally.add(s.event_count(chunk), synops=self.dense // max(prod(shape), 1))
             else:
-                tally.add(self.dense * samples, macs=chunk.steps)
+                tally.add(self.dense * samples, macs=1)
         if self.node.coding == "rate":
             changed = everything(chunk, signal)
         else:
@@ -177,7 +177,7 @@ class Product(TorchOp):
                 b = any_along(b, (-2,))
             changed = (a | b).expand(chunk.steps, *[-1] * (signal.value.ndim - 1))
         changed = news(chunk, changed)
-        self.charge(chunk, "product_readout", changed, self.shape)
+        self.charge(chunk, changed, self.shape)
         return changed
 
 

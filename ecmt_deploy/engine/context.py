@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecmt_deploy.engine.counting import Counting, Tally
+from ecmt_deploy.engine.counting import Counting, Span, Tally
 from ecmt_deploy.engine.plan import Plan
 from ecmt_deploy.errors import NotFiniteError
-from ecmt_deploy.program.activity import Counts
 
 #: called with a node's name and values (B, ...)
 Observer = Callable[[str, Tensor], None]
@@ -87,14 +86,12 @@ class RunContext:
         if not finite.all():
             raise NotFiniteError(names[finite.tolist().index(False)], lowest[0].dtype)
 
-    def sum_counts(self) -> None:
-        """Sum what was counted since the last time."""
-        self._counting.sum()
+    def sum_counts(self, span: Span) -> None:
+        """Sum what was counted of a chunk since the last time."""
+        self._counting.sum(span)
 
-    def rows(self, frames: int) -> np.ndarray:
-        """Counts of so many frames since the last time, (frames, nodes, columns); fetched from the device once."""
-        return self._counting.take_frames(frames)
-
-    def counts(self) -> dict[str, Counts]:
-        """Counts of every node since the last time; fetched from the device once."""
-        return dict(zip(self.nodes, self._counting.take(), strict=True))
+    def rows(self, start: int, steps: int) -> np.ndarray:
+        """Counts of every node at steps ``start``, ``start + 1``, .. since the last time, (steps, nodes, columns); fetched from
+        the device once.
+        """
+        return self._counting.take(start, steps)

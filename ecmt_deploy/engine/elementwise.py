@@ -29,7 +29,7 @@ class Scale(TorchOp):
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         (changed,) = self.reached(chunk, signals)
-        self.charge(chunk, "scale", changed, self.shape)
+        self.charge(chunk, changed, self.shape)
         return self.marked(chunk, signal, changed)
 
 
@@ -59,7 +59,7 @@ class Add(TorchOp):
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         changed = reduce(torch.logical_or, self.reached(chunk, signals))
-        self.charge(chunk, "add", changed, self.shape, len(signals) - 1)
+        self.charge(chunk, changed, self.shape, len(signals) - 1)
         return self.marked(chunk, signal, changed)
 
 
@@ -77,6 +77,6 @@ class Mean(TorchOp):
         return Signal(x.value.mean(dim=self.axes, keepdim=bool(self.node.keepdims)), x.form, x.steady)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
-        self.charge(chunk, "mean", self.rows(chunk, signals)[0], self.operand_shapes[0])
+        self.charge(chunk, self.rows(chunk, signals)[0], self.operand_shapes[0])
         reached = any_along(self.reached(chunk, signals)[0], self.axes)
         return self.marked(chunk, signal, any_along(reached if self.node.keepdims else reached.squeeze(self.axes), (-1,)))

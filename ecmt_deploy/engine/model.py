@@ -23,6 +23,7 @@ from ecmt_deploy.engine.streaming import KEPT_FRAMES, Stream
 from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.program import Program, write
 from ecmt_deploy.program.activity import Activity
+from ecmt_deploy.program.frames import activity_of
 from ecmt_deploy.program.graph import named_parameters
 
 
@@ -195,7 +196,7 @@ class SpikingModel(nn.Module):
         samples = len(x) if samples is None else samples
         run = self.context()
         outputs = self._run(x, timesteps, run, counted=samples)
-        return outputs, Activity(samples, timesteps, run.counts())
+        return outputs, activity_of(self.program, run.rows(1, timesteps), samples)
 
     def stream(self, steps_per_frame: int = 1, gate: float | None = None, cuts: bool = True, keep: int = KEPT_FRAMES) -> Stream:
         """A stream, or several side by side, whose state is kept from frame to frame; use it in a ``with`` block.

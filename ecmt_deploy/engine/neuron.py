@@ -48,7 +48,7 @@ class Spiking(TorchOp):
         fired, rows = signal.event_count(chunk), x.rows(chunk, self.operand_spikes[0])
         tally = self.own(chunk).tally
         tally.add(fired, spikes=1, messages=1)
-        tally.add(chunk.steps * prod(self.shape) * (chunk.samples or 0), neuron_updates_idle=1)
+        tally.add(prod(self.shape) * (chunk.samples or 0), neuron_updates_idle=1)
         reached, elements = number(chunk, rows, self.shape)
         tally.add(reached, neuron_updates_active=elements, neuron_updates_idle=-elements)
         # a row that nothing reached is active only where it fires

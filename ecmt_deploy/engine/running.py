@@ -116,7 +116,7 @@ class Runner:
                 if large or run.streaming:
                     self.count(chunk, uncounted, events)
                 if large:
-                    run.sum_counts()
+                    run.sum_counts(chunk.span)
                 if run.streaming:  # who takes it computes what an event reached
                     signals[name] = signals[name]._replace(changed=events[name].changed)
             if run.watch_streams and not (run.streaming and op.node.role != "neuron"):
@@ -124,7 +124,7 @@ class Runner:
             for finished in self.finished[name]:
                 del signals[finished]
         self.count(chunk, uncounted, events)
-        run.sum_counts()
+        run.sum_counts(chunk.span)
         run.require_finite()
         return signals[self.program.output_name].each(chunk)
 

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from ecmt_deploy.engine.context import RunContext
+from ecmt_deploy.engine.counting import Span
 
 #: what a value stands for: the sum of a stream so far, its mean so far, or (readouts) itself
 SUM, MEAN, ITSELF = "sum", "mean", "itself"
@@ -56,6 +57,11 @@ class Chunk:
     def first(self) -> bool:
         """Whether it begins at t = 1, where all state is zero and everything is news."""
         return self.start == 1
+
+    @property
+    def span(self) -> Span:
+        """Its time steps, for counting."""
+        return Span(self.start, self.steps, self.begins)
 
     @property
     def inplace(self) -> bool:
@@ -187,5 +193,4 @@ def number(chunk: Chunk, mask: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, 
     """True elements of ``mask``, broadcast to (steps, samples that count, *shape): what to sum, and how many times."""
     assert chunk.samples is not None
     own = counted(chunk, mask)
-    full = chunk.steps * chunk.samples * prod(shape)
-    return own, full // max(own.numel(), 1)
+    return own, chunk.samples * prod(shape) * len(own) // max(own.numel(), 1)

@@ -19,7 +19,7 @@ from ecmt_deploy.config import require_timesteps
 from ecmt_deploy.engine.context import Observer, RunContext
 from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.program.activity import Activity
-from ecmt_deploy.program.frames import COLUMNS, FrameCounts, counts_of
+from ecmt_deploy.program.frames import COLUMNS, FrameCounts, activity_of
 from ecmt_deploy.program.gate import Gate, Sent, require_differential
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Stream:
         require_differential(model.program)
         self.model, self.steps, self.gate = model, steps_per_frame, Gate(model.program, gate, cuts)
         self._closed, self.frames, self._inferences, self._continued = False, 0, 0, 0
-        self._sum = np.zeros((len(model.program.nodes), COLUMNS), np.int64)
+        self._sum = np.zeros((steps_per_frame, len(model.program.nodes), COLUMNS), np.int64)
         self._rows: deque[tuple[np.ndarray, bool]] = deque(maxlen=keep)
         self.reset()
 
@@ -159,7 +159,8 @@ class Stream:
         x = torch.from_numpy(np.stack([frame.held for frame in frames])).to(model.like)
         sent = torch.from_numpy(np.stack([frame.sent for frame in frames])).to(model.device)
         outputs = model.runner.frames(x, sent, self._step, self.steps, self._run)
-        rows, begun = self._run.rows(number), self._step == 1
+        rows, begun = self._run.rows(self._step, number * self.steps), self._step == 1
+        rows = rows.reshape(number, *self._sum.shape)
         self._rows += [(row, begun) for row in rows]
         self._sum += rows.sum(axis=0)
         self._inferences += number * streams
@@ -172,10 +173,7 @@ class Stream:
         """Counts of all frames so far; ``None`` before the first."""
         if not self.frames:
             return None
-        nodes = self.model.program.nodes
-        rows = zip(nodes, self._sum.tolist(), strict=True)
-        counts = {name: counts_of(row, self.model.program.work(name).kind) for name, row in rows}
-        return Activity(self._inferences, self.steps, counts, self._continued)
+        return activity_of(self.model.program, self._sum, self._inferences, self._continued)
 
     @property
     def activity(self) -> FrameCounts:

@@ -38,13 +38,15 @@ class Synapses(TorchOp):
         over ``fan_out``: terms of a sum, and how many times
         """
         dense, tally = self.dense * (chunk.samples or 0), self.own(chunk).tally
-        tally.add(self.network_macs * (chunk.samples or 0), dense_macs=chunk.begins)
+        tally.add_at_beginning(self.network_macs * (chunk.samples or 0), "dense_macs")
         if events is not None:
             tally.add(events, synops=fan_out)
         elif changed is not None:
             tally.add(changed[0], macs=fan_out * changed[1])
-        else:
-            tally.add(dense, macs=int(chunk.first) if self.encoding else chunk.steps)
+        elif not self.encoding:
+            tally.add(dense, macs=1)
+        elif chunk.first:
+            tally.add_at_beginning(dense, "macs")
 
     def changes(self, chunk: Chunk) -> bool:
         """Whether what is computed of an image is what changed since the frame before."""

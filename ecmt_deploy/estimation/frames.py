@@ -62,7 +62,7 @@ class FramePrices:
 
     def energy(self, frames: FrameCounts) -> FrameEnergy:
         """The energy of frames of this program."""
-        chip = np.einsum("fnc,nc->f", frames.rows, self._price_pj) / frames.streams
+        chip = np.einsum("fsnc,nc->f", frames.rows, self._price_pj) / frames.streams
         views = [memory_view(frames[i], self.program, self.memory, self.ann_bits) for i in range(len(frames))]
         snn = np.array([sum(view.snn_pj.values()) for view in views])
         return FrameEnergy(chip, snn, sum(views[0].ann_pj.values()) if views else 0.0)

@@ -15,7 +15,7 @@ from ecmt_deploy.errors import RunError, reading
 from ecmt_deploy.evaluation.score import LARGEST, RESOLUTION, Positive, Score, Whole, zero
 from ecmt_deploy.evaluation.shards import Shard, difference
 from ecmt_deploy.files import write_atomically
-from ecmt_deploy.program.activity import INTEGER_COUNTS
+from ecmt_deploy.program.activity import INTEGER_COUNTS, summed
 from ecmt_deploy.program.audit import MOST
 from ecmt_deploy.untrusted.text import require_plain
 
@@ -197,10 +197,15 @@ def _impossible(checkpoint: Checkpoint) -> str | None:
             return f"its cosines or errors are not of {n} samples"
         if histogram and not -1 <= min(histogram) * RESOLUTION <= max(histogram) * RESOLUTION <= LARGEST:
             return "cosines or errors that are none"
-    for name, counts in score.activity.items():
+    nodes, steps = score.activity.nodes, score.activity.steps
+    if len(steps) not in (0, origin.timesteps) or any(each.keys() != nodes.keys() for each in steps):
+        return f"counts per step that are not of its {origin.timesteps} steps and its nodes"
+    for name, counts in (item for part in (nodes, *steps) for item in part.items()):
         numbers = [*(getattr(counts, field) for field in INTEGER_COUNTS), *counts.ecm_ops.values()]
         if not 0 <= min(numbers) <= max(numbers) <= MOST:
             return f"counts of node {name} that are negative or beyond 64 bits"
+    if steps and summed(steps) != nodes:
+        return "counts per step that do not add up to its counts"
     return None
 
 

@@ -44,5 +44,10 @@ class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ops = {kind: self.ecm_ops.get(kind, 0) + other.ecm_ops.get(kind, 0) for kind in kinds}
         return Counts(**sums, ecm_ops=ops)
 
+    def differences(self, other: Counts) -> list[tuple[str, object, object]]:
+        """Name and both values of every count in which they differ; of elements evaluated, of all kinds together."""
+        pairs = ((name, getattr(self, name), getattr(other, name)) for name in Counts.__struct_fields__)
+        return [pair for pair in pairs if pair[1] != pair[2]]
+
 
 INTEGER_COUNTS = tuple(name for name in Counts.__struct_fields__ if name != "ecm_ops")

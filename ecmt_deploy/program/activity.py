@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -20,12 +20,15 @@ class Activity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timesteps : steps of an inference
     nodes : counts by node
     continued : inferences that went on from the state of the one before: all frames of a stream but the first
+    steps : the same counts at each time step t = 1..T, which add up to ``nodes``; what is counted once per inference
+        (``dense_macs``, an encoding layer's ``macs``) is of step 1. Empty where unknown, as in files of older versions
     """
 
     n_samples: int
     timesteps: int
     nodes: dict[str, Counts]
     continued: int = 0
+    steps: tuple[dict[str, Counts], ...] = ()
 
     def __repr__(self) -> str:
         sums = {kind: sum(getattr(counts, kind) for counts in self.nodes.values()) for kind in ("spikes", "synops", "macs")}
@@ -75,6 +78,8 @@ class Activity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __add__(self, other: Activity) -> Activity:
         """Sum over two disjoint sets of samples, or parts of a stream, of one program.
 
+        It has counts per step where both have.
+
         Raises
         ------
         RunError
@@ -85,21 +90,37 @@ class Activity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 f"activities do not add: {self.timesteps} and {other.timesteps} time steps, {len(self)} and {len(other)} nodes;"
                 " add only runs of one program with one number of steps"
             )
-        nodes = {name: counts + other.nodes[name] for name, counts in self.nodes.items()}
-        return Activity(self.n_samples + other.n_samples, self.timesteps, nodes, self.continued + other.continued)
+        nodes = summed((self.nodes, other.nodes))
+        steps = tuple(summed(both) for both in zip(self.steps, other.steps, strict=True)) if self.steps and other.steps else ()
+        return Activity(self.n_samples + other.n_samples, self.timesteps, nodes, self.continued + other.continued, steps)
 
     def differences(self, other: Activity) -> list[str]:
-        """One line per node and count in which two activities differ; empty where they are identical."""
-        lines = []
-        for name in sorted({*self.nodes, *other.nodes}):
-            mine, theirs = self.nodes.get(name, Counts()), other.nodes.get(name, Counts())
-            for field in Counts.__struct_fields__:
-                a, b = getattr(mine, field), getattr(theirs, field)
-                if a != b:
-                    lines.append(f"{name}.{field}: {a} against {b}")
+        """One line per node and count in which two activities differ, and where these are equal per step, if both have steps;
+        empty where they are identical.
+        """
+        lines = _differences(self.nodes, other.nodes, "")
+        if not lines and self.steps and other.steps:
+            for t, (mine, theirs) in enumerate(zip(self.steps, other.steps, strict=False), start=1):
+                lines += _differences(mine, theirs, f" at step {t}")
         return lines
+
+
+def summed(parts: Iterable[Mapping[str, Counts]]) -> dict[str, Counts]:
+    """Counts added node by node, of one part at least."""
+    first, *others = parts
+    total = dict(first)
+    for part in others:
+        total = {name: counts + part[name] for name, counts in total.items()}
+    return total
+
+
+def _differences(mine: Mapping[str, Counts], theirs: Mapping[str, Counts], when: str) -> list[str]:
+    """One line per node and count that differ."""
+    none = Counts()
+    found = {name: mine.get(name, none).differences(theirs.get(name, none)) for name in sorted({*mine, *theirs})}
+    return [f"{name}.{field}{when}: {a} against {b}" for name, differing in found.items() for field, a, b in differing]
 
 
 def empty(names: Mapping[str, object] | list[str], timesteps: int) -> Activity:
     """The activity of no samples: the neutral element of addition for a program with these node names."""
-    return Activity(0, timesteps, {name: Counts() for name in names})
+    return Activity(0, timesteps, dict.fromkeys(names, Counts()), steps=(dict.fromkeys(names, Counts()),) * timesteps)

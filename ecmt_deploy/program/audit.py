@@ -6,12 +6,12 @@ it); the others have a least and a most. Counts within all of them need not be t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
-from ecmt_deploy.program.activity import INTEGER_COUNTS, Activity, Counts
+from ecmt_deploy.program.activity import INTEGER_COUNTS, Activity, Counts, summed
 from ecmt_deploy.program.graph import Program
 
 if TYPE_CHECKING:
@@ -49,17 +49,51 @@ def impossible(program: Program, activity: Activity) -> str | None:
         return f"{activity.continued} of {activity.n_samples} samples went on from the one before"
     if activity.continued and program.coding == "rate":
         return f"{activity.continued} samples went on from the one before, which rate coding has not"
-    if strange := [name for name in activity if name not in program.nodes]:
+    n, begun = activity.n_samples, activity.n_samples - activity.continued
+    if why := _outside(program, activity.nodes, _Extent(n, begun, n * activity.timesteps)):
+        return why
+    if len(activity.steps) not in (0, activity.timesteps):
+        return f"counts at each of {len(activity.steps)} steps, expected {activity.timesteps}, or none"
+    for t, nodes in enumerate(activity.steps, start=1):
+        extent = _Extent(n, begun, n) if t == 1 else _Extent(0, 0, n)
+        if why := _outside(program, nodes, extent):
+            return f"step {t}: {why}"
+    if activity.steps:
+        for name, counts in summed(activity.steps).items():
+            for field, found, expected in counts.differences(activity[name]):
+                return f"node {name}: {field} of all steps add up to {found}, expected {expected}"
+    return None
+
+
+@dataclass(frozen=True)
+class _Extent:
+    """What part of a run counts are of.
+
+    Attributes
+    ----------
+    entered : inferences, or frames, whose first step is among them
+    begun : those of them that did not go on from the one before: at t = 1 everything is news
+    steps : steps, of all inferences together
+    """
+
+    entered: int
+    begun: int
+    steps: int
+
+
+def _outside(program: Program, nodes: Mapping[str, Counts], extent: _Extent) -> str | None:
+    """Why these cannot be the counts of a part of a run; ``None`` where they can."""
+    if strange := [name for name in nodes if name not in program.nodes]:
         return f"counts of node {strange[0]!r}, which is not in the program"
-    if missing := [name for name in program.nodes if name not in activity]:
+    if missing := [name for name in program.nodes if name not in nodes]:
         return f"no counts of node {missing[0]}, which is in the program"
     spikes: dict[str, Range] = {}  # of every spiking stream, over all samples and steps
     for name in program.nodes:
-        counts = activity[name]
+        counts = nodes[name]
         for field in INTEGER_COUNTS:
             if not 0 <= getattr(counts, field) <= MOST:
                 return f"node {name}: {field} is {getattr(counts, field)}, expected 0 to 2**63 - 1"
-        for what, found, expected in _Site(program, name, activity, spikes).claims(counts):
+        for what, found, expected in _Site(program, name, extent, spikes).claims(counts):
             if not expected.least <= found <= expected.most:
                 shown = f"{expected.least:,}" + (f" to {expected.most:,}" if expected.most > expected.least else "")
                 return f"node {name}: {what} is {found:,}, expected {shown}"
@@ -71,12 +105,11 @@ def impossible(program: Program, activity: Activity) -> str | None:
 class _Site:
     """A node in a run, with what its counts can be."""
 
-    def __init__(self, program: Program, name: str, activity: Activity, spikes: dict[str, Range]) -> None:
+    def __init__(self, program: Program, name: str, extent: _Extent, spikes: dict[str, Range]) -> None:
         self.node, self.sources = program.nodes[name], program.operands[name]
         self.size, self.work = prod(program.shapes[name]), program.work(name)
         self.read = sum(prod(program.shapes[source]) for source in self.sources)
-        self.samples, self.steps = activity.n_samples, activity.n_samples * activity.timesteps
-        self.begun = activity.n_samples - activity.continued  # of which everything is news at t = 1
+        self.samples, self.begun, self.steps = extent.entered, extent.begun, extent.steps
         self.spikes, self.encoding, self.network = spikes, name in program.encoding, program.network_macs(name)
         self.analog = [source for source in self.sources if source not in program.spiking]
 

@@ -1,4 +1,4 @@
-"""Counts of a stream, frame by frame: one array of integers, whose sum over the frames is an activity."""
+"""Counts as arrays of integers, step by step, and frame by frame of a stream: their sums are an activity."""
 
 from __future__ import annotations
 
@@ -26,6 +26,22 @@ def counts_of(row: Sequence[int], kind: str | None) -> Counts:
     return Counts(**dict(zip(INTEGER_COUNTS, integers, strict=True)), ecm_ops={kind: elements} if kind else {})
 
 
+def activity_of(program: Program, rows: np.ndarray, samples: int, continued: int = 0) -> Activity:
+    """The activity of a run.
+
+    Parameters
+    ----------
+    rows : (T, nodes, :data:`COLUMNS`) int64, counts at every step over all samples, in the order of the program's nodes
+    samples, continued : as of :class:`~ecmt_deploy.program.activity.Activity`
+    """
+    kinds = [program.work(name).kind for name in program.nodes]
+    *steps, total = (
+        dict(zip(program.nodes, map(counts_of, step, kinds), strict=True))
+        for step in np.concatenate([rows, rows.sum(axis=0, keepdims=True)]).tolist()
+    )
+    return Activity(samples, len(rows), total, continued, tuple(steps))
+
+
 @dataclass(frozen=True)
 class FrameCounts:
     """Counts of streams that ran side by side through one program, frame by frame.
@@ -34,7 +50,7 @@ class FrameCounts:
     ----------
     program : what ran
     timesteps : steps of a frame
-    rows : (F, nodes, :data:`COLUMNS`) int64, in the order of the program's nodes
+    rows : (F, S, nodes, :data:`COLUMNS`) int64: counts of every step of every frame, in the order of the program's nodes
     begun : (F,) bool, frames that began anew, as the first of a stream does; all others went on from the one before
     streams : streams that were counted together
     """
@@ -66,15 +82,13 @@ class FrameCounts:
         return self._activity(slice(frame, None))
 
     def _activity(self, frames: slice) -> Activity:
-        rows, begun, nodes = self.rows[frames], self.begun[frames], self.program.nodes
-        sums = zip(nodes, rows.sum(axis=0).tolist(), strict=True)
-        counts = {name: counts_of(row, self.program.work(name).kind) for name, row in sums}
+        rows, begun = self.rows[frames], self.begun[frames]
         continued = self.streams * int(np.count_nonzero(~begun))
-        return Activity(len(rows) * self.streams, self.timesteps, counts, continued)
+        return activity_of(self.program, rows.sum(axis=0), len(rows) * self.streams, continued)
 
     def of(self, count: str) -> np.ndarray:
         """One count, (F, nodes)."""
-        column: np.ndarray = self.rows[:, :, INTEGER_COUNTS.index(count)]
+        column: np.ndarray = self.rows[..., INTEGER_COUNTS.index(count)].sum(axis=1)
         return column
 
     @property

@@ -64,7 +64,7 @@ def frame_runs(
     kind = program.dtype if program.integer else np.dtype(dtype)
     shares: deque[float] = deque()
     for run in chosen.stream(program, _sent(program, frames, gate, shares), steps, dtype=kind, probes=probes):
-        if run.rows.shape != (len(program.nodes), COLUMNS) or run.outputs.shape != (steps, *program.output_shape):
+        if run.rows.shape != (steps, len(program.nodes), COLUMNS) or run.outputs.shape != (steps, *program.output_shape):
             raise TargetError(f"target {chosen.name} returned what is no frame of this program; mend it, or choose another")
         if program.integer:
             run = replace(run, outputs=np.ldexp(run.outputs.astype(np.float64), program.exponents[program.output_name]))

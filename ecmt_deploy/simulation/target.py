@@ -107,7 +107,8 @@ class FrameRun:
     Attributes
     ----------
     outputs : (S, classes), the readout after every step of the frame
-    rows : (nodes, counts) int64, the counts of this frame alone, as in :class:`~ecmt_deploy.program.frames.FrameCounts`
+    rows : (S, nodes, counts) int64, counts of every step of this frame, as in
+        :class:`~ecmt_deploy.program.frames.FrameCounts`
     begun : whether the stream began with it
     probes : (S, *shape) of what was probed
     heat : synaptic events that the spikes of each patch's rows cause, (patches,); ``None`` where the target does not say

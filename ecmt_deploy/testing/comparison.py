@@ -10,7 +10,6 @@ import numpy as np
 
 from ecmt_deploy.errors import EcmtError, NotFiniteError, TargetError
 from ecmt_deploy.program import Program
-from ecmt_deploy.program.activity import Counts
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.simulation.target import Probe, Run, Target, Unsupported, find
 from ecmt_deploy.testing.cases import CASES, case
@@ -132,10 +131,12 @@ def differences(program: Program, run: Run | None, expected: Run | None) -> Iter
                 sample, t, *element = where
                 values = (series[where].item() for series in (run.probes[probe], expected.probes[probe]))
                 yield f"node {name}, step {t + 1}: {probe.kind} of sample {sample}, element {element}: {_against(*values)}"
-        for count in Counts.__struct_fields__:
-            found, wanted = (getattr(each.activity[name], count) for each in (run, expected))
-            if found != wanted:
-                yield f"node {name}, step {len(expected.outputs)}: {count} so far: {_against(found, wanted)}"
+        for t, (mine, theirs) in enumerate(zip(run.activity.steps, expected.activity.steps, strict=False), start=1):
+            for count, own, wanted in mine[name].differences(theirs[name]):
+                yield f"node {name}, step {t}: {count}: {_against(own, wanted)}"
+        if not run.activity.steps:  # a target need not count every step by itself
+            for count, own, wanted in run.activity[name].differences(expected.activity[name]):
+                yield f"node {name}, step {len(expected.outputs)}: {count} so far: {_against(own, wanted)}"
     if where := _first(run.outputs, expected.outputs, program.integer):
         t, sample, *element = where
         values = (outputs[where].item() for outputs in (run.outputs, expected.outputs))

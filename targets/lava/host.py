@@ -91,16 +91,15 @@ class LavaTarget:
         if not (shown := list(frames)):
             return
         run, counts = self._run(program, np.stack([each.held for each in shown]), timesteps, dtype, None, probes, shown)
-        rows = np.diff(counts, axis=0, prepend=0)
         for i, each in enumerate(shown):
             recorded = {probe: series[i] for probe, series in run.probes.items()}
-            yield FrameRun(run.outputs[:, i], rows[i], each.begins, recorded)
+            yield FrameRun(run.outputs[:, i], counts[i], each.begins, recorded)
 
     def _run(
         self, program: Program, inputs: np.ndarray, timesteps: int, dtype: np.dtype, progress: Progress | None,
         probes: Sequence[Probe], frames: Sequence[Frame] | None = None,
     ) -> tuple[Run, np.ndarray]:  # fmt: skip
-        """The run, and the counts so far after every frame of a stream."""
+        """The run, and the counts of every frame of a stream, (F, S, nodes, counts)."""
         network = groups(program)
         require_room(program, network.values(), dtype)
         with tempfile.TemporaryDirectory(prefix="ecmt-lava-") as directory:

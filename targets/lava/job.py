@@ -67,7 +67,8 @@ class Job:
                 np.save(job.begun, np.array([frame.begins for frame in frames]))
             _reserve(job.readouts, (steps, prod(program.output_shape)), dtype)
             _reserve(job.steps, (groups,), np.dtype(np.int64))
-            _reserve(job.counts, (1 if frames is None else len(inputs), len(program.nodes), COLUMNS), np.dtype(np.int64))
+            records = 1 if frames is None else len(inputs)
+            _reserve(job.counts, (records, timesteps, len(program.nodes), COLUMNS), np.dtype(np.int64))
             for i, probe in enumerate(probes):
                 _reserve(job.recording(i), (steps, *probe_shape(program, probe)), dtype)
             settings = Settings(timesteps, np.dtype(dtype).name, os.getpid(), list(probes))

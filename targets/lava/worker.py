@@ -16,7 +16,7 @@ import numpy as np
 
 from ecmt_deploy.program import Program, read
 from ecmt_deploy.program.activity import Activity
-from ecmt_deploy.program.frames import counts_of
+from ecmt_deploy.program.frames import activity_of
 
 from . import compat
 from .groups import groups
@@ -110,9 +110,8 @@ def run(job: Job) -> None:
 
 def activity(program: Program, shared: Plan) -> Activity:
     """What the processes counted."""
-    rows = zip(program.nodes, shared.counts[-1].tolist(), strict=True)
-    counts = {name: counts_of(row, program.work(name).kind) for name, row in rows}
-    return Activity(len(shared.samples), shared.timesteps, counts, int(np.count_nonzero(np.diff(shared.begins) == 0)))
+    continued = int(np.count_nonzero(np.diff(shared.begins) == 0))
+    return activity_of(program, shared.counts.sum(axis=0), len(shared.samples), continued)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 
 from ecmt_deploy.kernels import Kernel, Stream, kernels
 from ecmt_deploy.program import Program
-from ecmt_deploy.program.activity import Activity
+from ecmt_deploy.program.frames import activity_of
 from ecmt_deploy.simulation.probes import probe_shape
 from ecmt_deploy.simulation.target import Frame, FrameRun, Probe, Progress, Run, Unsupported
 
@@ -48,6 +48,8 @@ class ReferenceTarget:
         source: Any = running[program.input_name]
         outputs = np.zeros((timesteps, len(inputs), *program.output_shape), dtype)
         recorded = {probe: np.zeros((len(inputs), timesteps, *probe_shape(program, probe)), dtype) for probe in probes}
+        before = _counted(running)
+        rows = np.zeros((timesteps, *before.shape), np.int64)
         built = time.perf_counter()
         for i, sample in enumerate(inputs):
             source.present(sample)
@@ -56,12 +58,14 @@ class ReferenceTarget:
             for t in range(1, timesteps + 1):
                 streams = _step(program, running, t)
                 outputs[t - 1, i] = streams[program.output_name].value
+                counted = _counted(running)
+                rows[t - 1] += counted - before
+                before = counted
                 for probe, series in recorded.items():
                     series[i, t - 1] = _recorded(probe, running, streams, series.shape[2:])
                 if progress:
                     progress(i * timesteps + t)
-        counts = {name: each.counts for name, each in running.items()}
-        activity = Activity(len(inputs), timesteps, counts)
+        activity = activity_of(program, rows, len(inputs))
         return Run(outputs, activity, recorded, build_seconds=built - begun, run_seconds=time.perf_counter() - built)
 
     def stream(
@@ -71,7 +75,7 @@ class ReferenceTarget:
         """Run the frames of one stream; with ``identity_neurons`` the program computes the analog network."""
         running = kernels(program, dtype, identity_neurons)
         source: Any = running[program.input_name]
-        before, t = np.array([each.row for each in running.values()], np.int64), 0
+        before, t = _counted(running), 0
         for frame in frames:
             if frame.begins:
                 t = 0
@@ -80,15 +84,22 @@ class ReferenceTarget:
             source.present(frame.held, frame.sent)
             outputs = np.zeros((timesteps, *program.output_shape), dtype)
             recorded = {probe: np.zeros((timesteps, *probe_shape(program, probe)), dtype) for probe in probes}
+            rows = np.zeros((timesteps, *before.shape), np.int64)
             for step in range(timesteps):
                 t += 1
                 streams = _step(program, running, t)
                 outputs[step] = streams[program.output_name].value
+                counted = _counted(running)
+                rows[step] = counted - before
+                before = counted
                 for probe, series in recorded.items():
                     series[step] = _recorded(probe, running, streams, series.shape[1:])
-            counted = np.array([each.row for each in running.values()], np.int64)
-            yield FrameRun(outputs, counted - before, frame.begins, recorded)
-            before = counted
+            yield FrameRun(outputs, rows, frame.begins, recorded)
+
+
+def _counted(running: Mapping[str, Kernel]) -> np.ndarray:
+    """Counts of every node so far, (nodes, counts)."""
+    return np.array([each.row for each in running.values()], np.int64)
 
 
 def _step(program: Program, running: Mapping[str, Kernel], t: int) -> dict[str, Stream]:

@@ -33,7 +33,7 @@ def differences(run: Run, expected: Run) -> list[str]:
     assert run.frames is not None
     assert expected.frames is not None
     found = []
-    for frame, node, _ in np.argwhere(run.frames.rows != expected.frames.rows)[:5]:
+    for frame, _, node, _ in np.argwhere(run.frames.rows != expected.frames.rows)[:5]:
         name = list(program.nodes)[node]
         lines = run.frames[frame].differences(expected.frames[frame])
         found.append(f"frame {frame}, node {name}: {[line for line in lines if line.startswith(name)]}")

@@ -60,8 +60,8 @@ class Plan:
     begins : (N,), of every sample the one with which its inference, or its stream, began
     readouts : (N * T, classes), a file
     steps : steps each group has finished, a file: the heartbeat
-    counts : (records, nodes, counts), a file: counts so far, as rows of ``FrameCounts``; a record for every frame of a
-        stream, otherwise one
+    counts : (records, T, nodes, counts), a file: counts at every step, as rows of ``FrameCounts``; a record for every frame
+        of a stream, otherwise one for all samples
     rows : row of each node in a record of ``counts``
     recordings : probes by node
     """
@@ -114,6 +114,7 @@ class GroupModel(PyLoihiProcessModel):
         self.index: int = proc_params["index"]
         with _reporting(self):
             self.kernels: list[Any] = [kernel(m.node, m.site, self.plan.dtype) for m in self.group.members]
+            self.counted = [np.array(running.row, np.int64) for running in self.kernels]
 
     def run(self) -> None:
         """Obey the runtime service. Lava's own loop also waits for readers of variables; a program's network has none."""
@@ -131,7 +132,7 @@ class GroupModel(PyLoihiProcessModel):
         sample, step = divmod(elapsed, plan.timesteps)
         begun = int(plan.begins[sample])
         streams = {name: self._receive(i, name) for i, name in enumerate(self.group.ports)}
-        for member, running in zip(self.group.members, self.kernels, strict=True):
+        for i, (member, running) in enumerate(zip(self.group.members, self.kernels, strict=True)):
             if step == 0:
                 running.reset() if begun == sample else running.begin()
                 if member.node.role == "input":
@@ -139,7 +140,8 @@ class GroupModel(PyLoihiProcessModel):
             operands = [wire.stream(streams) for wire in member.operands]
             streams[member.name] = running.step(elapsed - begun * plan.timesteps + 1, *operands)
             record = 0 if plan.sent is None else sample
-            plan.counts[record, plan.rows[member.name]] = running.row
+            before, self.counted[i] = self.counted[i], np.array(running.row, np.int64)
+            plan.counts[record, step, plan.rows[member.name]] += self.counted[i] - before
             for recording in plan.recordings.get(member.name, ()):
                 value = streams[member.name].value if recording.kind == "spikes" else running.state()
                 recording.series[elapsed] = value.reshape(recording.series.shape[1:])
