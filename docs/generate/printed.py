@@ -57,8 +57,11 @@ def main() -> None:
     if find_spec("sanafe") is None:
         print("docs/energy.md: the comparison stays as it is; SANA-FE is not installed (extra crosscheck)")
         return
+    import torch
+
     from tests.support.sanafe_comparison import table as compared
 
+    torch.set_num_threads(1)  # several round in another order
     put(DOCS / "energy.md", "sanafe", compared().splitlines())
 
 
