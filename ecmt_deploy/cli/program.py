@@ -78,11 +78,12 @@ def inspect(
 ) -> None:
     """``ecmt-deploy inspect``."""
     import ecmt_deploy as ecmt
+    from ecmt_deploy.placement import place_band
     from ecmt_deploy.report import tables
 
     chip = ecmt.hardware(hardware) if hardware else None
     loaded = ecmt.read(program)
-    placed = ecmt.place(loaded, chip) if chip else None
+    placed = place_band(loaded, chip).value if chip else None
     nodes = [
         {"name": name, "type": type(node).__name__, "shape": loaded.shapes[name], "spiking": name in loaded.spiking}
         for name, node in loaded.nodes.items()

@@ -7,13 +7,14 @@ from typing import Any
 from ecmt_deploy.chips import Hardware
 from ecmt_deploy.door import ChipLike, ProgramLike, as_activity, as_chip, as_program
 from ecmt_deploy.errors import ConfigError, RunError
+from ecmt_deploy.estimation.bands import widened
 from ecmt_deploy.estimation.bill import sums
 from ecmt_deploy.estimation.chip import chip_rows, left_out, static_bill, tariff
 from ecmt_deploy.estimation.memory import has_model, memory_view
 from ecmt_deploy.estimation.paper import paper_view
 from ecmt_deploy.estimation.result import NOTHING, Energy
 from ecmt_deploy.estimation.timing import timing
-from ecmt_deploy.placement import Placement, place
+from ecmt_deploy.placement import Placement, PlacementBand, place_band
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
 
@@ -25,7 +26,7 @@ def energy(
     activity: Any,
     program: ProgramLike | None = None,
     hardware: ChipLike | None = None,
-    placement: Placement | None = None,
+    placement: Placement | PlacementBand | None = None,
     arithmetic: ChipLike = ARITHMETIC,
     ann_bits: int | None = None,
 ) -> Energy:
@@ -42,12 +43,14 @@ def energy(
         raise RunError("the counts are not of this program: their nodes differ; run it again with this program")
     if activity.n_samples < 1:
         raise RunError("the counts are over no samples; run the program on at least one")
-    placement = placement or place(program, hardware)
+    band = placement or place_band(program, hardware)
+    placement, ends = (band, ()) if isinstance(band, Placement) else (band.value, band.ends)
     if not {node for unit in placement.units for node in unit.nodes} <= set(program.nodes):
         raise RunError("the placement is not of this program: it has nodes that the program has not; place this program")
     if placement.hardware != hardware.name:
         raise RunError(f"the program is placed on {placement.hardware}, and the prices are {hardware.name}'s; place it there")
-    return _priced(activity, program, hardware, placement, arithmetic, ann_bits)
+    priced = [_priced(activity, program, hardware, each, arithmetic, ann_bits) for each in (placement, *ends)]
+    return widened(priced[0], priced[1:])
 
 
 def _priced(
@@ -77,6 +80,8 @@ def _priced(
         energy_delay_nj_ms=total * time.latency_us * 1e-6 if time else None,  # 1 pJ us is 1e-6 nJ ms
         cores=placement.cores if placement.bounded else None,
         chips=placement.chips,
+        cores_range=placement.cores_range if placement.bounded else None,
+        chips_range=placement.chips_range,
         obstacles=_obstacles(placement),
         events_per_mac=activity.events_per_mac(program.encoding),
         payload_bits=activity.payload_bits(program.spike_bits),

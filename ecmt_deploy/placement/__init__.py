@@ -12,6 +12,7 @@ import numpy as np
 
 from ecmt_deploy.door import ChipLike, ProgramLike, as_chip, as_program
 from ecmt_deploy.placement import obstacles
+from ecmt_deploy.placement.bands import PlacementBand, banded, ends
 from ecmt_deploy.placement.result import Obstacle, Placement, Route, Unit, Use
 from ecmt_deploy.placement.routes import flows, positions, route
 from ecmt_deploy.placement.settling import settle
@@ -20,7 +21,7 @@ from ecmt_deploy.placement.terms import Terms, assumptions
 from ecmt_deploy.placement.tiling import binding, smallest
 from ecmt_deploy.placement.units import Draft
 
-__all__ = ["Obstacle", "Placement", "Route", "Unit", "Use", "place"]
+__all__ = ["Obstacle", "Placement", "PlacementBand", "Route", "Unit", "Use", "place", "place_band"]
 
 
 def place(program: ProgramLike, hardware: ChipLike) -> Placement:
@@ -66,6 +67,18 @@ def place(program: ProgramLike, hardware: ChipLike) -> Placement:
         ),
         assumptions=assumptions(program, hardware, terms, chips),
     )
+
+
+def place_band(program: ProgramLike, hardware: ChipLike) -> PlacementBand:
+    """Placements with the most room that the ranges of the chip's limits allow, as they are given, and with the least.
+
+    The middle one says how many cores and chips that makes. Where no limit has a range, all three are the same. Arguments and
+    errors as of :func:`place`.
+    """
+    program, hardware = as_program(program), as_chip(hardware)
+    value = place(program, hardware)
+    roomy, tight = (value if end is hardware else place(program, end) for end in ends(hardware))
+    return banded(value, roomy, tight)
 
 
 def _unit(draft: Draft, leaving: np.ndarray, terms: Terms) -> Unit:

@@ -101,6 +101,7 @@ class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mesh : tile columns, tile rows and cores per tile of a chip; ``None`` where unknown: routes then have no hops
     obstacles : what does not fit; empty where the program runs on the chip as placed
     assumptions : what the numbers rest on, a sentence each
+    cores_range, chips_range : fewest and most over the ranges of the chip's limits; ``None`` where that was not asked
     """
 
     hardware: str
@@ -112,6 +113,8 @@ class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mesh: tuple[int, int, int] | None
     obstacles: tuple[Obstacle, ...]
     assumptions: tuple[str, ...]
+    cores_range: tuple[int, int] | None = None
+    chips_range: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
         found = f"{len(self.obstacles)} obstacles; " if self.obstacles else ""
@@ -130,7 +133,9 @@ class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def verdict(self) -> str:
         """Whether the program fits, and what it takes, in one line without the obstacles."""
-        size = _plural(self.cores, "core") + ("" if self.chips is None else f" on {_plural(self.chips, 'chip')}")
+        size = _plural(self.cores, "core", self.cores_range)
+        if self.chips is not None:
+            size += f" on {_plural(self.chips, 'chip', self.chips_range)}"
         if self.obstacles:
             return f"does not fit; what could be placed takes {size}"
         return f"fits: {size}" if self.bounded else "the chip states no limits, so whether the program fits is unknown"
@@ -140,5 +145,11 @@ class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return next((unit for unit in self.units if node in unit.nodes), None)
 
 
-def _plural(count: int, what: str) -> str:
-    return f"{count:,} {what}" + ("" if count == 1 else "s")
+def ranged(count: int, ends: tuple[int, int] | None) -> str:
+    """A number, and the range of it where it has one: ``57 (34 to 57)``."""
+    return f"{count:,}" + ("" if ends is None or ends[0] == ends[1] else f" ({ends[0]:,} to {ends[1]:,})")
+
+
+def _plural(count: int, what: str, ends: tuple[int, int] | None) -> str:
+    said = ranged(count, ends)
+    return f"{said} {what}" + ("" if said == "1" else "s")

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from ecmt_deploy.chips import Hardware, available, hardware
 from ecmt_deploy.errors import ConfigError, RunError
 from ecmt_deploy.estimation import Energy, energy
-from ecmt_deploy.placement import Placement, place
+from ecmt_deploy.placement import Placement, PlacementBand, place_band
 from ecmt_deploy.report.comparison import Comparison, Entry
 from ecmt_deploy.report.model import AccuracyCurve, Report, make_report
 from ecmt_deploy.report.stream import StreamReport, make_stream_report
@@ -45,13 +45,13 @@ def report_on(
         for option, value in (("--trace", trace), ("--ann-bits", ann_bits)):
             if value is not None:
                 raise ConfigError(f"{option} {value}: is for runs on pictures, and {run} is a stream; leave it out")
-        return make_stream_report(stored, _placed(stored, chips, [place(stored.program, chip) for chip in chips]))
+        return make_stream_report(stored, _placed(stored, chips, [place_band(stored.program, chip) for chip in chips]))
     traced = load_trace(trace) if trace is not None else None
     if traced is not None and traced.program_sha256 != stored.record.program_sha256:
         raise RunError(f"{trace}: a trace of another program than that of {run}; trace {run / PROGRAM}")
     if traced is not None and (strange := [node.node for node in traced.nodes if node.node not in stored.program.nodes]):
         raise RunError(f"{trace}: measures a node {strange[0]!r}, which is not in the program; trace again")
-    return _priced(stored, chips, [place(stored.program, chip) for chip in chips], curve, traced, ann_bits)
+    return _priced(stored, chips, [place_band(stored.program, chip) for chip in chips], curve, traced, ann_bits)
 
 
 def _chips(names: Sequence[str]) -> list[Hardware]:
@@ -59,7 +59,7 @@ def _chips(names: Sequence[str]) -> list[Hardware]:
 
 
 def _priced(
-    run: StoredRun, chips: Sequence[Hardware], placements: Sequence[Placement], curve: AccuracyCurve | None = None,
+    run: StoredRun, chips: Sequence[Hardware], placements: Sequence[PlacementBand], curve: AccuracyCurve | None = None,
     trace: Trace | None = None, ann_bits: int | None = None,
 ) -> Report:  # fmt: skip
     priced = _placed(run, chips, placements, ann_bits)
@@ -67,11 +67,11 @@ def _priced(
 
 
 def _placed(
-    run: StoredRun, chips: Sequence[Hardware], placements: Sequence[Placement], ann_bits: int | None = None
+    run: StoredRun, chips: Sequence[Hardware], placements: Sequence[PlacementBand], ann_bits: int | None = None
 ) -> list[tuple[Hardware, Placement, Energy]]:
     """Every chip with what is where on it, and what the run takes there."""
     return [
-        (chip, placement, energy(run.activity, run.program, chip, placement, ann_bits=ann_bits))
+        (chip, placement.value, energy(run.activity, run.program, chip, placement, ann_bits=ann_bits))
         for chip, placement in zip(chips, placements, strict=True)
     ]
 
@@ -97,13 +97,13 @@ def compare_runs(
     labels = labels or _labels(runs)
     chips, reports = _chips(names), []
     last: StoredRun | None = None
-    placements: list[Placement] = []
+    placements: list[PlacementBand] = []
     for run in runs:
         stored = load_run(run, last)
         if stored.record.clip is not None:
             raise ConfigError(f"{run}: is a stream, which has a page of its own; report on it alone")
         if last is None or stored.program is not last.program:  # runs of one program share it, and where it is placed
-            placements = [place(stored.program, chip) for chip in chips]
+            placements = [place_band(stored.program, chip) for chip in chips]
         reports.append(_priced(stored, chips, placements, ann_bits=ann_bits))
         last = stored
     series = series or _series([report.record for report in reports], labels)

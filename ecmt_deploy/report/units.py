@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from ecmt_deploy.chips import Figure
 from ecmt_deploy.estimation.result import Band, Energy, MemoryView, Timing
 from ecmt_deploy.evaluation.intervals import interval
+from ecmt_deploy.placement.result import ranged
 
 SPACE = "\u00a0"  # where a line must not break
 Units = tuple[tuple[float, str], ...]
@@ -36,9 +37,9 @@ def in_column(value: float | None) -> str:
     return f"{value:,.{digits}f}" if not 0 < abs(value) < 0.001 else f"{value:.1e}"
 
 
-def whole(number: int | None) -> str:
-    """A number of things, or that it is unknown."""
-    return "unknown" if number is None else f"{number:,}"
+def whole(number: int | None, ends: tuple[int, int] | None = None) -> str:
+    """A number of things with its range where it has one, ``57 (34 to 60)``, or that it is unknown."""
+    return "unknown" if number is None else ranged(number, ends)
 
 
 def count(amount: float) -> str:

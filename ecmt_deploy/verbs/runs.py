@@ -15,7 +15,7 @@ from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.estimation import Energy
 from ecmt_deploy.estimation.pricing import ARITHMETIC
 from ecmt_deploy.files import require_out
-from ecmt_deploy.placement import Placement
+from ecmt_deploy.placement import Placement, PlacementBand
 from ecmt_deploy.runs.directory import StoredRun, load_run
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def energy(
     activity: Any,
     program: ProgramLike | None = ...,
     hardware: ChipLike | None = ...,
-    placement: Placement | None = ...,
+    placement: Placement | PlacementBand | None = ...,
     arithmetic: ChipLike = ...,
     *,
     ann_bits: int | None = ...,
@@ -49,7 +49,7 @@ def energy(
     activity: Any,
     program: ProgramLike | None = None,
     hardware: ChipLike | None = None,
-    placement: Placement | None = None,
+    placement: Placement | PlacementBand | None = None,
     arithmetic: ChipLike = ARITHMETIC,
     *,
     ann_bits: int | None = None,
@@ -62,7 +62,8 @@ def energy(
     activity : a ``Run``, the path of a run directory, or the ``Activity`` of a run of ``program``, or an ``Evaluation`` of it
     program : the program: a ``Program``, the path of its file, or a ``SpikingModel`` that carries one; a run knows its own
     hardware : the chip, its name or file
-    placement : where the program is on the chip; by default it is placed
+    placement : where the program is on the chip; by default it is placed within the ranges of the chip's limits
+        (:func:`ecmt_deploy.placement.place_band`), and bands cover those
     arithmetic : prices of views (a) and (c); a chip with a model of memories uses its own for view (c)
     ann_bits : width of the activations of the ANN in view (c); by default that of the program's graded payloads, node by node,
         or ceil(log2(T + 1)) where it has none; ``evaluate(.., quantized_baseline=True)`` measures the fewest that are as good

@@ -94,7 +94,7 @@ def _totals(results: Sequence[Energy], each: str) -> tuple[list[str], list[list[
             delay = units.column_band(result.energy_delay_nj_ms, scale / 1e3)
             timed = [f"{time.depth}", *(f"{least}{units.column_band(band)}" for band in (time.step_us, time.latency_us)),
                      f"{most}{units.column_band(time.throughput_per_s)}", f"{least}{delay}"]  # fmt: skip
-        placed = [result.fits, units.whole(result.cores), units.whole(result.chips)]
+        placed = [result.fits, units.whole(result.cores, result.cores_range), units.whole(result.chips, result.chips_range)]
         columns.append([result.hardware, *parts, total, "", *placed, "", *timed])
     return labels, columns
 
