@@ -364,9 +364,9 @@ def test_inspect_shows_cores_and_what_does_not_fit(tmp_path, capsys, monkeypatch
         status, out, err = run([*arguments, "loihi2"], capsys, monkeypatch, tmp_path)
         assert status == 0, err
         assert "and their cores on loihi2" in out
-        assert "8,192" in out, "the limit of neurons"
+        assert "4,095" in out, "the limit of neurons"
         assert "blocks.0.attn.qkv +" in out
-        assert re.search(r"fits: [\d,]+ cores on 1 chip\b", out)
+        assert re.search(r"fits: [\d,]+ \([\d,]+ to [\d,]+\) cores on 1 (\(1 to \d\) )?chips?\b", out)
         assert all(len(line) <= int(columns) for line in out.splitlines())
     status, out, _ = run([*arguments, "loihi1_sanafe"], capsys, monkeypatch, tmp_path)
     assert status == 0
