@@ -19,14 +19,14 @@ Amount = tuple[str, float, str]
 def work(activity: Activity, program: Program, name: str) -> Iterator[Amount]:
     """What a node does where it is, per inference: synapses, neurons and functions."""
     counts, samples = activity[name], activity.n_samples
-    yield _synapses(program.nodes[name]), counts.synops / samples, "synops"
+    yield synapses_of(program.nodes[name]), counts.synops / samples, "synops"
     for count in ("macs", "neuron_updates_active", "neuron_updates_idle", "spikes"):
         yield count, getattr(counts, count) / samples, count
     for function, amount in counts.ecm_ops.items():
         yield f"ecm_ops.{function}", amount / samples, f"ecm_ops.{function}"
 
 
-def _synapses(node: Op) -> str:
+def synapses_of(node: Op) -> str:
     """What a synaptic event of a node is."""
     if node.role == "product":
         return "synops.product"

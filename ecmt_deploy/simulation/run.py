@@ -91,7 +91,8 @@ def simulate(
         fitted(checked, chip)
     integer = checked.integer
     presented, kind = (integers(checked, inputs), checked.dtype) if integer else (inputs, np.dtype(dtype))
-    run = chosen.run(checked, presented, steps, dtype=kind, progress=progress, probes=recorded)
+    on = {"hardware": chip} if getattr(chosen, "needs_hardware", False) else {}
+    run = chosen.run(checked, presented, steps, dtype=kind, progress=progress, probes=recorded, **on)
     _require_possible(run, checked, len(inputs), steps, chosen.name)
     outputs = np.ldexp(run.outputs.astype(np.float64), checked.exponents[checked.output_name]) if integer else run.outputs
     return replace(run, outputs=outputs, program=checked)

@@ -19,6 +19,7 @@ from ecmt_deploy.program.frames import FrameCounts
 if TYPE_CHECKING:
     from ecmt_deploy.chips import Hardware
     from ecmt_deploy.estimation import Energy
+    from ecmt_deploy.placement.loads import Loads
 
 GROUP = "ecmt_deploy.targets"
 
@@ -59,6 +60,7 @@ class Run:
     processes : operating system processes that ran the program, where there are several
     program : what ran; ``None`` as targets return it, :func:`ecmt_deploy.simulate` adds it
     frames : of a stream, whose samples are its frames in order, the counts of every frame; ``None`` where each began anew
+    loads : work of every core and packets of every link, step by step, where the target has cores and links
     """
 
     outputs: np.ndarray
@@ -69,6 +71,7 @@ class Run:
     processes: int | None = None
     program: Program | None = None
     frames: FrameCounts | None = None
+    loads: Loads | None = None
 
     def energy(self, hardware: ChipLike, ann_bits: int | None = None) -> Energy:
         """The energy of this run on a chip, given by name, file or object; see :func:`ecmt_deploy.energy`."""
@@ -125,7 +128,11 @@ class FrameRun:
 
 @runtime_checkable
 class Target(Protocol):
-    """A machine that executes programs and counts."""
+    """A machine that executes programs and counts.
+
+    One that runs a program on the cores of a chip says ``needs_hardware = True``, and :meth:`run` is then called with that chip
+    besides, as ``hardware``.
+    """
 
     name: str
 

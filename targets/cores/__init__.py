@@ -1,0 +1,125 @@
+"""A placed integer program that runs core by core: each core has its own weights, axons and state, and sees only messages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ecmt_deploy.errors import TargetError, listed
+from ecmt_deploy.placement.placed import Placed, placed
+from ecmt_deploy.program import Program
+from ecmt_deploy.simulation.target import Probe, Progress, Run, Unsupported
+
+from .building import layout
+from .layout import Layout
+from .probing import Recorder
+from .results import activity
+from .running import Machine
+
+if TYPE_CHECKING:
+    from ecmt_deploy.chips import Hardware
+
+__all__ = ["CoresTarget", "execute", "laid_out"]
+
+
+class CoresTarget:
+    """Runs integer programs on their placement; state ends with the inference."""
+
+    name = "cores"
+    needs_hardware = True
+
+    def missing(self) -> str | None:
+        """Nothing: the base dependencies suffice."""
+        return None
+
+    def check(self, program: Program, hardware: Hardware | None) -> list[Unsupported]:
+        """Integer programs on a chip that is named."""
+        reasons = []
+        if not program.integer:
+            reasons.append("is a float program, and cores compute in integers; add --precision fixed")
+        if hardware is None:
+            reasons.append("is placed on no chip; name one with --hardware NAME")
+        return [Unsupported("the program", reason) for reason in reasons]
+
+    def run(
+        self,
+        program: Program,
+        inputs: np.ndarray,
+        timesteps: int,
+        *,
+        dtype: np.dtype,
+        progress: Progress | None = None,
+        probes: Sequence[Probe] = (),
+        hardware: Hardware,
+    ) -> Run:
+        """Run ``inputs`` (N, *input_shape), int64, on the cores of ``hardware``.
+
+        Raises
+        ------
+        TargetError
+            if a unit of the program has no cores there.
+        """
+        begun = time.perf_counter()
+        made = laid_out(placed(program, hardware))
+        recorder = Recorder(program, probes, len(inputs), timesteps)
+        return execute(made, inputs, timesteps, progress=progress, recorder=recorder, begun=begun)
+
+
+def laid_out(program: Placed) -> Layout:
+    """What every core of a placed program holds.
+
+    Raises
+    ------
+    TargetError
+        if a unit has no cores.
+    """
+    if program.homeless:
+        raise TargetError(
+            f"no core of {program.hardware.name} can hold {listed(program.homeless)}, so they cannot run on target cores; "
+            "choose another chip, or run on --target reference"
+        )
+    return layout(program)
+
+
+def execute(
+    made: Layout,
+    inputs: np.ndarray,
+    timesteps: int,
+    *,
+    progress: Progress | None = None,
+    recorder: Recorder | None = None,
+    begun: float | None = None,
+) -> Run:
+    """Run samples on cores, as a program was laid out on them or as it was read from a file.
+
+    Parameters
+    ----------
+    inputs : (N, *input_shape) int64
+    recorder : what it records of the run, where the program is at hand
+    begun : when making ready began (``time.perf_counter``)
+    """
+    begun = time.perf_counter() if begun is None else begun
+    machine = Machine(made, timesteps)
+    outputs = np.zeros((timesteps, len(inputs), *made.nodes[made.of_role("readout")].shape), np.int64)
+    built = time.perf_counter()
+    for i, sample in enumerate(inputs):
+
+        def watch(name: str, t: int, i: int = i) -> None:
+            if recorder:
+                recorder.record(machine, name, i, t)
+
+        for t, readout in enumerate(machine.infer(sample, watch)):
+            outputs[t, i] = readout
+            if progress:
+                progress(i * timesteps + t + 1)
+    return Run(
+        outputs,
+        activity(machine, len(inputs)),
+        recorder.series if recorder else {},
+        build_seconds=built - begun,
+        run_seconds=time.perf_counter() - built,
+        loads=machine.traffic.loads(len(inputs)),
+    )
