@@ -104,26 +104,48 @@ def test_packets_of_spikes_by_a_recount(seed: int) -> None:
         assert loads.links == ()
 
 
-def chain(weights: np.ndarray, tokens: int) -> Case:
-    """Neurons that all fire at t = 1 in front of a layer: tokens of ones, each with its own spike."""
-    out, into = weights.shape
-    number = {"exponent": 0, "state_bits": 24}
-    plain, at_rest = ops.NumberFormat(**number), np.zeros((), np.int32)
-    one, shift = np.ones(into, np.int16), np.zeros(into, np.int8)
+FORMAT = {"exponent": 0, "state_bits": 24}
+PLAIN, AT_REST = ops.NumberFormat(**FORMAT), np.zeros((), np.int32)
+
+
+def as_it_is(outputs: int) -> ops.Weighted:
+    """The format of synapses whose sums are sent as they are."""
+    return ops.Weighted(weight_bits=8, multiplier=np.ones(outputs, np.int16), shift=np.zeros(outputs, np.int8), **FORMAT)
+
+
+def graded(bits: int) -> ops.Graded:
+    """Neurons of base 1 that send at most 2**(bits - 1) - 1 of their membrane in a step."""
+    return ops.Graded(np.asarray(1, np.int32), bits, initial_membrane=AT_REST, format=PLAIN)
+
+
+def chain(shape: tuple[int, int], neuron: ops.Graded, *middle: tuple[str, ops.Op], out: tuple[int, ...]) -> Program:
+    """Neurons that get the image as it is, and what follows them."""
+    encode = ops.LastAxisLinear(np.eye(shape[-1], dtype=np.int8), format=as_it_is(shape[-1]))
     nodes = {
-        "input": ops.Input(input_type={"input": np.array((tokens, into))}, format=ops.NumberFormat(exponent=0, state_bits=16)),
-        "encode": ops.LastAxisLinear(
-            np.eye(into, dtype=np.int8), format=ops.Weighted(weight_bits=8, multiplier=one, shift=shift, **number)
-        ),
-        "neuron": ops.Graded(np.asarray(1, np.int32), 8, initial_membrane=at_rest, format=plain),
-        "layer": ops.LastAxisLinear(weights, format=ops.Weighted(
-            weight_bits=8, multiplier=np.ones(out, np.int16), shift=np.zeros(out, np.int8), **number
-        )),
-        "readout": ops.Readout("differential", format=ops.NumberFormat(**number)),
-        "output": ops.Output(output_type={"output": np.array((tokens, out))}),
-    }  # fmt: skip
-    program = verify(nodes, list(pairwise(nodes)), Provenance(tool_version="test"))
-    return Case(program, np.ones((1, tokens, into)), 2)
+        "input": ops.Input(input_type={"input": np.array(shape)}, format=ops.NumberFormat(exponent=0, state_bits=16)),
+        "encode": encode,
+        "neuron": neuron,
+        **dict(middle),
+        "readout": ops.Readout("differential", format=PLAIN),
+        "output": ops.Output(output_type={"output": np.array(out)}),
+    }
+    return verify(nodes, list(pairwise(nodes)), Provenance(tool_version="test"))
+
+
+def test_an_event_in_a_row_counts_for_the_row_wherever_it_lies() -> None:
+    """Channel 0 goes on spiking after t = 1, channel 1 does not; the mean of each is on a core of its own, but both are one
+    row, which is sent whole."""
+    conv = ops.Conv1d(None, np.ones((2, 1, 1), np.int8), 1, 0, 1, 2, np.zeros(2, np.int8), format=as_it_is(2))
+    averaged = ops.Requantised(multiplier=np.asarray(1, np.int16), shift=np.asarray(1, np.int8), **FORMAT)
+    middle = (("conv", conv), ("mean", ops.Mean(np.array([1]), False, format=averaged)))
+    program = chain((2, 2), graded(2), *middle, out=(2,))
+    case = Case(program, np.array([[[5.0, 5.0], [1.0, 1.0]]]), 3)
+    hardware = made_chip({}, weight_bits=8, state_bits=24, neurons_per_core=1)
+    runs = on_cores(case, hardware)
+    assert runs is not None
+    assert len(placed(program, hardware).populations["mean"].cores) == 2
+    assert runs[1].activity["mean"].analog_messages == 3 * 2
+    assert list(differences(program, *runs)) == []
 
 
 def test_four_cores_by_hand() -> None:
@@ -137,7 +159,8 @@ def test_four_cores_by_hand() -> None:
     1 + 1 hops from core 2 and 0 + 1 from core 3: 4 packets each. Core 1 is 1 from core 4 and 2 from core 5, over the border of
     the chips. At t = 2 nothing comes.
     """
-    case = chain(np.ones((4, 2), np.int8), 4)
+    layer = ops.LastAxisLinear(np.ones((4, 2), np.int8), format=as_it_is(4))
+    case = Case(chain((4, 2), graded(8), ("layer", layer), out=(4, 4)), np.ones((1, 4, 2)), 2)
     limits = {"tile_columns": 2, "tile_rows": 2, "cores_per_tile": 1, "neurons_per_core": 4}
     hardware = made_chip({"weight_sharing": True}, weight_bits=8, state_bits=24, **limits)
     runs = on_cores(case, hardware)
