@@ -17,11 +17,14 @@ import numpy as np
 
 from ecmt_deploy.errors import ProgramError
 from ecmt_deploy.program.ops.format import NumberFormat
+from ecmt_deploy.program.ops.rules import Require as Require
+from ecmt_deploy.program.ops.rules import Shape as Shape
+from ecmt_deploy.program.ops.rules import ShapeError as ShapeError
+from ecmt_deploy.program.ops.rules import broadcasts as broadcasts
+from ecmt_deploy.program.ops.rules import finite as finite
+from ecmt_deploy.program.ops.rules import fits as fits
 from ecmt_deploy.program.ops.share import Share, elementwise
 
-Shape = tuple[int, ...]
-#: called with a condition, and for when it does not hold: field, what was found, what was expected
-Require = Callable[[bool, str, object, str], None]
 CODINGS = ("rate", "differential")
 #: what a node is to those who read a program, and what it emits: ``operands`` is what its operands are. Movement moves values
 #: and computes nothing; a synapse has weights; arithmetic is linear in its operands, without weights
@@ -82,16 +85,6 @@ class Work(NamedTuple):
     fan_out: tuple[tuple[int, int], ...] = ()
     kind: str | None = None
     elements: int = 0
-
-
-class ShapeError(ValueError):
-    """Operand shapes that a node cannot take; the message says which and what was expected."""
-
-
-def fits(condition: bool, message: str) -> None:
-    """Refuse operand shapes with a :class:`ShapeError` unless ``condition`` holds."""
-    if not condition:
-        raise ShapeError(message)
 
 
 @dataclass(eq=False)
@@ -289,17 +282,3 @@ def register(cls: _Node) -> _Node:
         if issubclass(base, nir.NIRNode) and not issubclass(base, Op):
             STANDARD[base] = cls
     return cls
-
-
-def finite(node: Op, field: str, require: Require) -> None:
-    """Require a field to be finite floating point numbers."""
-    array = getattr(node, field)
-    require(array.dtype.kind == "f", field, f"of dtype {array.dtype}", "floating point")
-    require(bool(np.isfinite(array).all()), field, "not finite everywhere", "finite numbers")
-
-
-def broadcasts(name: str, array: Any, x: Shape) -> None:
-    """Refuse an array that does not broadcast to the operand's shape."""
-    own = np.shape(array)
-    alike = len(own) <= len(x) and all(a in (1, b) for a, b in zip(own[::-1], x[::-1], strict=False))
-    fits(alike, f"{name} of shape {own} on {x}")

@@ -14,7 +14,7 @@ from ecmt_deploy.kernels.integers import EXACT_BITS, divided, limit, shifted, wi
 from ecmt_deploy.kernels.streams import MACS_PER_ELEMENT, Part, Stream, row_by_row, rows, width
 from ecmt_deploy.program.ops.base import CODINGS, NOTHING, Op, Require, Shape, Work, broadcasts, finite, fits, register
 from ecmt_deploy.program.ops.format import MOST_SHIFT, NumberFormat
-from ecmt_deploy.program.ops.share import Share, beside, box, picked
+from ecmt_deploy.program.ops.share import Share, of_columns, of_matrices, picked
 from ecmt_deploy.program.primitives import Recipe
 
 PRODUCTS = ("matmul", "multiply")
@@ -228,17 +228,7 @@ class ECMProduct(Op):
     def share(self, elements: np.ndarray, shape: Shape, *operands: Shape) -> Share:
         """Of matrices, whole rows of the left and whole columns of the right, of some heads."""
         a, b = operands
-        if self.product == "matmul":
-            *batch, n, m = shape
-            heads, rows, columns = box(elements, prod(batch), n, m)
-            inner = np.arange(a[-1])
-            left = (heads[:, None, None] * n + rows[:, None]) * a[-1] + inner
-            right = (heads[:, None, None] * a[-1] + inner[:, None]) * m + columns
-            made = (heads[:, None, None] * n + rows[:, None]) * m + columns
-            taken = beside(left, (*batch, n, a[-1]), a), beside(right, (*batch, a[-1], m), b)
-        else:
-            made = elements[:, None]
-            taken = beside(made, shape, a), beside(made, shape, b)
+        made, taken = (of_matrices if self.product == "matmul" else of_columns)(elements, shape, a, b)
         form: Multiplied = self.format
         node = replace(
             self, left_initial=picked(self.left_initial, a, taken[0]), right_initial=picked(self.right_initial, b, taken[1]),

@@ -48,8 +48,7 @@ def picked(parameter: Any, shape: Shape, flat: np.ndarray) -> np.ndarray:
 
 def elementwise(node: Any, elements: np.ndarray, shape: Shape, operands: tuple[Shape, ...]) -> Share:
     """The share of a node each of whose elements is made of one of each operand: a column, every element a row of its own."""
-    column = elements[:, None]
-    taken = tuple(beside(column, shape, operand) for operand in operands)
+    column, taken = of_columns(elements, shape, *operands)
     changed = {name: picked(getattr(node, name), shape, column) for name in node.per_element}
     form = node.format
     if form is not None and type(form).per_element:
@@ -76,3 +75,20 @@ def moved(shape: Shape, last: tuple[int, ...]) -> np.ndarray:
     first = tuple(axis for axis in range(len(shape)) if axis not in last)
     rows = int(np.prod([shape[axis] for axis in first]))
     return np.arange(int(np.prod(shape))).reshape(shape).transpose(*first, *last).reshape(rows, -1)
+
+
+def of_columns(elements: np.ndarray, shape: Shape, *operands: Shape) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+    """Elements of a stream as a column, and those that stand beside them in each operand."""
+    column = elements[:, None]
+    return column, tuple(beside(column, shape, operand) for operand in operands)
+
+
+def of_matrices(elements: np.ndarray, shape: Shape, a: Shape, b: Shape) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+    """Elements of a product of matrices (.., n, m) as a tile of some heads, and the rows and columns that they are made of."""
+    *batch, n, m = shape
+    heads, rows, columns = box(elements, int(np.prod(batch)), n, m)
+    inner, head = np.arange(a[-1]), heads[:, None, None]
+    left = (head * n + rows[:, None]) * a[-1] + inner
+    right = (head * a[-1] + inner[:, None]) * m + columns
+    made = (head * n + rows[:, None]) * m + columns
+    return made, (beside(left, (*batch, n, a[-1]), a), beside(right, (*batch, a[-1], m), b))
