@@ -38,12 +38,15 @@ def quantize(
     timesteps: Annotated[
         int | None, described("Rate coding: number of time steps that accumulators have room for.", "the program's own")
     ] = None,
+    weight_bits: Annotated[
+        int | None, described("Width of the weights, with a scale for every output channel.", "that of the chip")
+    ] = None,
     output: Output = DEFAULT,
 ) -> None:
     """``ecmt-deploy quantize``."""
     import ecmt_deploy as ecmt
 
-    record = ecmt.quantize(program, hardware, timesteps, out=out).provenance.quantization
+    record = ecmt.quantize(program, hardware, timesteps, weight_bits=weight_bits, out=out).provenance.quantization
     assert record is not None
     widths = f"weights {record.weight_bits}, state {record.state_bits}, payloads {record.payload_bits} bits"
     output.show({"out": out, "quantization": record}, f"wrote {out}: {widths}, for {record.hardware}")

@@ -20,16 +20,18 @@ from ecmt_deploy.program.graph import unrepeated
 _Torch = TypeVar("_Torch", bound="TorchOp")
 #: at most this share of the rows is picked out of them and computed alone
 FEW_ROWS = 0.5
-#: the op that runs each node type
+#: the op that runs each node type, and the one that runs it in an integer program
 _RUNS: dict[type[ops.Op], type[TorchOp]] = {}
+_RUNS_INTEGERS: dict[type[ops.Op], type[TorchOp]] = {}
 
 
-def runs(*nodes: type[ops.Op]) -> Callable[[type[_Torch]], type[_Torch]]:
-    """Register a class as what runs these types of node, and those that derive from them."""
+def runs(*nodes: type[ops.Op], integers: bool = False) -> Callable[[type[_Torch]], type[_Torch]]:
+    """Register a class as what runs these types of node (with ``integers`` those with a number format), and those that derive
+    from them."""
 
     def register(cls: type[_Torch]) -> type[_Torch]:
         for node in nodes:
-            _RUNS[node] = cls
+            (_RUNS_INTEGERS if integers else _RUNS)[node] = cls
         return cls
 
     return register
@@ -44,12 +46,13 @@ def torch_op(program: Program, name: str) -> TorchOp:
         if nobody has written one for its type.
     """
     node = program.nodes[name]
+    known, room, how = (_RUNS, "engine", "") if node.format is None else (_RUNS_INTEGERS, "engine/integer", ", integers=True")
     for cls in type(node).__mro__:
-        if cls in _RUNS:
-            return _RUNS[cls](program, name)
+        if cls in known:
+            return known[cls](program, name)
     raise ops.MissingTraitError(
-        f"node {name}: the torch engine has no op for {node.kind}; write one in ecmt_deploy/engine and register it with "
-        f"runs({node.kind}), or run it with --target reference"
+        f"node {name}: the torch engine has no op for {node.kind}; write one in ecmt_deploy/{room} and register it with "
+        f"runs({node.kind}{how}), or run it with --target reference"
     )
 
 

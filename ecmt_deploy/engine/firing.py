@@ -91,8 +91,8 @@ class Levels(NamedTuple):
 
     def spikes(self, v: Tensor, axis: int | None) -> tuple[Tensor, Tensor]:
         """What a membrane sends, and the number of events along an axis, kept as size 1; without an axis, of each element."""
-        _, one, scale = _BITS[v.dtype]
-        base = self.positive if self.negative is None else _of_sign(v, self.positive, self.negative)
+        scale = _BITS[v.dtype][2]
+        base = self.positive if self.negative is None else of_sign(v, self.positive, self.negative)
         unit = base * self.least  # the smallest spike
         # no level is above the highest: what is larger counts as what makes that one fire
         if self.fraction is not None:
@@ -100,18 +100,24 @@ class Levels(NamedTuple):
             exponent = exponent_of_quotient(at_most_(v.abs(), threshold * self.top), threshold * self.least)
         else:
             exponent = published_exponent(at_most_(v.abs(), base * self.top), unit, base * 0.5)
-        events = exponent.clamp(max=one).view(v.dtype)
+        events = unit_of_exponent(exponent)
         if axis is not None:
             events = events.sum(dim=axis, keepdim=True)
         return exponent.view(v.dtype).mul_(scale).mul_(unit).copysign_(v), events.mul_(scale).to(torch.int32)
 
 
-def _of_sign(v: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+def of_sign(v: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
     """What holds for the sign of each v; by bits, for masks take many times as long on a CPU."""
     integer = _BITS[v.dtype][0]
     below = v.view(integer).clamp(-1, 0)  # all bits, or none
     own = positive.view(integer)
     return below.bitwise_and_(own ^ negative.view(integer)).bitwise_xor_(own).view(v.dtype)
+
+
+def unit_of_exponent(exponent: Tensor) -> Tensor:
+    """The smallest normal number where a level fires, given what :func:`exponent_of_quotient` says, and zero elsewhere."""
+    kind = torch.float64 if exponent.dtype == torch.int64 else torch.float32
+    return exponent.clamp(max=_BITS[kind][1]).view(kind)
 
 
 def at_most_(size: Tensor, bound: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from ecmt_deploy.engine.context import Observer, Passing, RunContext
 from ecmt_deploy.engine.firing import require_compiler
 from ecmt_deploy.engine.memory import keep_freed_memory
 from ecmt_deploy.engine.plan import Plan
+from ecmt_deploy.engine.presenting import NO_KERNELS, OWN_WIDTHS, WITHOUT_ANALOG, presented, readable
 from ecmt_deploy.engine.running import Runner
 from ecmt_deploy.engine.streaming import KEPT_FRAMES, Stream
 from ecmt_deploy.errors import ConfigError, DataError
@@ -32,7 +33,8 @@ class SpikingModel(nn.Module):
 
     Parameters
     ----------
-    program : a float program; its parameters become buffers, so ``to(device)``, ``double()`` work as on any module
+    program : its parameters become buffers, so ``to(device)``, ``double()`` work as on any module; an integer program computes
+        in the widths that it declares, whose dtype nobody changes, and has no analog network
     """
 
     ops: Any
@@ -40,13 +42,11 @@ class SpikingModel(nn.Module):
 
     def __init__(self, program: Program) -> None:
         super().__init__()
-        if program.integer:
-            raise ConfigError(
-                "the torch engine runs float programs only; run an integer program with simulate --precision fixed"
-            )
         self.program = program
         self.ops = nn.ModuleList(torch_op(program, name) for name in program.nodes)
-        self.register_buffer("_like", torch.zeros(0, dtype=getattr(torch, program.dtype.name)), persistent=False)
+        # samples and readouts of an integer program are float64, which holds them exactly
+        own = torch.float64 if program.integer else getattr(torch, program.dtype.name)
+        self.register_buffer("_like", torch.zeros(0, dtype=own), persistent=False)
         by_name = dict(zip(program.nodes, self.ops, strict=True))
         self.plan = Plan(program, by_name)
         self.runner = Runner(program, by_name)
@@ -69,8 +69,14 @@ class SpikingModel(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What it computes in."""
+        """What it computes in; of an integer program, what its readouts are."""
         return self._like.dtype
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        """What ``to``, ``double`` and the like do to every buffer."""
+        if self.program.integer and fn(self._like).dtype != self._like.dtype:
+            raise ConfigError(OWN_WIDTHS)
+        return super()._apply(fn, recurse)
 
     def use(self, execution: Execution) -> None:
         """Run as ``execution`` says, on the device where it is; this process then keeps memory that it frees.
@@ -82,6 +88,8 @@ class SpikingModel(nn.Module):
         """
         keep_freed_memory()
         if execution.dtype is not None:
+            if self.program.integer:
+                raise ConfigError(OWN_WIDTHS)
             dtype = getattr(torch, execution.dtype)
             digits = 1 - round(math.log2(torch.finfo(dtype).eps))
             wide = {name: span for name in self.program.neurons if (span := self.program.nodes[name].levels_apart) > digits}
@@ -106,8 +114,10 @@ class SpikingModel(nn.Module):
         Raises
         ------
         ConfigError
-            if there is no C++ compiler for a model on a CPU.
+            if there is no C++ compiler for a model on a CPU, or the program is an integer program.
         """
+        if self.program.integer:
+            raise ConfigError(NO_KERNELS)
         require_compiler(self.device)
         self._compiled = True
 
@@ -219,6 +229,8 @@ class SpikingModel(nn.Module):
 
     def context(self, **how: Any) -> RunContext:
         """What changes while it runs, for one run; parameters as of :class:`RunContext`."""
+        if self.program.integer and how.get("identity"):
+            raise ConfigError(WITHOUT_ANALOG)
         return RunContext(self.plan, self.program.nodes, compiled=self._compiled, **how)
 
     def _run(self, x: Tensor, timesteps: int, run: RunContext, counted: int | None = None) -> Tensor:
@@ -228,7 +240,8 @@ class SpikingModel(nn.Module):
         self.require_range()
         whole = run.watched or run.spiking is not None  # who looks on sees the batch as it was given
         pieces = (len(x), timesteps) if whole else self.pieces(len(x), timesteps)
-        return self.runner.run(x.to(self._like), timesteps, run, pieces, counted)
+        outputs = self.runner.run(presented(self.program, x, self._like), timesteps, run, pieces, counted)
+        return readable(self.program, outputs)
 
     def require_range(self) -> None:
         """Refuse a dtype in which a neuron's levels are no normal numbers, with a :class:`ConfigError`."""
@@ -281,6 +294,6 @@ def load(program: ProgramLike) -> SpikingModel:
     ProgramError
         if the file is missing, damaged or breaks a rule of the dialect.
     ConfigError
-        if it is an integer program, or no program.
+        if it is no program.
     """
     return program if isinstance(program, SpikingModel) else SpikingModel(as_program(program))

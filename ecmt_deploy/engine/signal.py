@@ -25,8 +25,9 @@ from torch import Tensor
 from ecmt_deploy.engine.context import RunContext
 from ecmt_deploy.engine.counting import Span
 
-#: what a value stands for: the sum of a stream so far, its mean so far, or (readouts) itself
-SUM, MEAN, ITSELF = "sum", "mean", "itself"
+#: what a value stands for: the sum of a stream so far, its mean so far, or (readouts) itself; in integer programs what each
+#: step brings, of which the last steps may be left out where they bring nothing
+SUM, MEAN, ITSELF, STEP = "sum", "mean", "itself", "step"
 #: form in which ECMs and products of a coding are those of the analog network
 FORM = {"rate": MEAN, "differential": SUM}
 
@@ -79,8 +80,8 @@ class Signal(NamedTuple):
 
     Attributes
     ----------
-    value : (steps, B, ...), or (1, B, ...) where it is the same at every step
-    form : SUM, MEAN or ITSELF
+    value : (steps, B, ...), or (1, B, ...) where it is the same at every step; of form STEP (n, B, ...), zeros behind it
+    form : SUM, MEAN, ITSELF or STEP
     steady : whether it is the same at every step
     changed : of an analog stream that is counted, what an event reached: bool, (steps, B, ...), of size 1 along axes where it
         is the same all along; at t = 1 everything counts as reached. ``None`` of what is steady and entered at t = 1
@@ -99,6 +100,9 @@ class Signal(NamedTuple):
 
     def each(self, chunk: Chunk) -> Tensor:
         """The value after every step, (steps, B, ...)."""
+        if self.form == STEP and len(self.value) < chunk.steps:
+            nothing = self.value.new_zeros(chunk.steps - len(self.value), *self.value.shape[1:])
+            return torch.cat([self.value, nothing])
         return self.value.expand(chunk.steps, *self.value.shape[1:]) if self.steady else self.value
 
     def to(self, form: str, chunk: Chunk) -> Signal:
@@ -117,7 +121,7 @@ class Signal(NamedTuple):
         """What the stream brings at each step of a run that begins with this chunk, (steps, B, ...)."""
         if self.spikes is not None:
             return self.spikes
-        if self.form == ITSELF or (self.form == MEAN and self.steady) or chunk.steps == 1:
+        if self.form in (ITSELF, STEP) or (self.form == MEAN and self.steady) or chunk.steps == 1:
             return self.each(chunk)
         total = self.to(SUM, chunk).each(chunk)
         new = torch.where(total[1:] == total[:-1], torch.zeros_like(total[1:]), total[1:] - total[:-1])  # masks are infinite

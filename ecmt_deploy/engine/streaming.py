@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ecmt_deploy.config import require_timesteps
 from ecmt_deploy.engine.context import Observer, RunContext
+from ecmt_deploy.engine.presenting import presented, readable
 from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.program.frames import COLUMNS, FrameCounts, activity_of
@@ -94,7 +95,7 @@ class Stream:
         """As :meth:`push`; (S, B, classes) or (S, classes): the readout after every step of the frame."""
         shown = torch.as_tensor(frame)
         alone = tuple(shown.shape) == self.model.program.input_shape
-        outputs = self.advance([self.gate.send(_array(shown[None] if alone else shown))], observe)[0]
+        outputs = self.advance([self.gate.send(self._array(shown[None] if alone else shown))], observe)[0]
         return outputs[:, 0] if alone else outputs
 
     def push_many(self, frames: Tensor | np.ndarray) -> Tensor:
@@ -110,7 +111,7 @@ class Stream:
         """
         shown = torch.as_tensor(frames)
         alone = tuple(shown.shape[1:]) == self.model.program.input_shape
-        array = _array(shown[:, None] if alone else shown)
+        array = self._array(shown[:, None] if alone else shown)
         parts = []
         for begin in range(0, len(array), MOST_AT_ONCE):
             parts.append(self.advance([self.gate.send(frame) for frame in array[begin : begin + MOST_AT_ONCE]])[:, -1])
@@ -166,7 +167,16 @@ class Stream:
         self._inferences += number * streams
         self._continued += 0 if begun else number * streams
         self.frames, self._step = self.frames + number, self._step + number * self.steps
-        return outputs.unflatten(0, (number, self.steps))
+        return readable(model.program, outputs).unflatten(0, (number, self.steps))
+
+    def _array(self, frame: Tensor) -> np.ndarray:
+        """A frame where the gate compares it; half precision has no counterpart there."""
+        if self.model.program.integer:
+            wide = presented(self.model.program, frame.cpu(), frame.new_zeros(0, dtype=torch.float64, device="cpu")).long()
+        else:
+            wide = frame if frame.dtype in (torch.float32, torch.float64) else frame.float()
+        array: np.ndarray = wide.detach().cpu().numpy()
+        return array
 
     @property
     def total(self) -> Activity | None:
@@ -188,10 +198,3 @@ class Stream:
             raise DataError("the stream has had no frame yet; push one")
         rows, begun = zip(*self._rows, strict=True)
         return FrameCounts(self.model.program, self.steps, np.stack(rows), np.array(begun), self._inferences // self.frames)
-
-
-def _array(frame: Tensor) -> np.ndarray:
-    """A frame where the gate compares it; half precision has no counterpart there."""
-    wide = frame if frame.dtype in (torch.float32, torch.float64) else frame.float()
-    array: np.ndarray = wide.detach().cpu().numpy()
-    return array

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ecmt_deploy.engine.base import TorchOp, in_one_form, runs
-from ecmt_deploy.engine.signal import MEAN, SUM, Chunk, Signal, fold
+from ecmt_deploy.engine.signal import MEAN, STEP, SUM, Chunk, Signal, fold
 from ecmt_deploy.program import Program, ops
 
 
@@ -32,10 +32,13 @@ class Wiring(TorchOp):
         form, steady, same = in_one_form(chunk, signals)
         if form == MEAN and self.adds_values:
             steady = False
-        values = [s.value if steady else s.each(chunk) for s in same]
         events = spikes = None
         if self.spikes and self.keeps_rows and signals[0].events is not None:
             events = self.rows_moved(signals[0].events)
+        if form == STEP:
+            moved = self.apart(*([signals[0].value] if len(same) == 1 else [s.each(chunk) for s in same]))
+            return Signal(moved, form, events=events, spikes=moved if self.spikes else None)
+        values = [s.value if steady else s.each(chunk) for s in same]
         shown = [s.spikes for s in signals if s.spikes is not None]
         if self.spikes and len(shown) == len(signals):
             spikes = self.apart(*shown)

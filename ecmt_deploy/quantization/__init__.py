@@ -35,13 +35,22 @@ ALLOWED_BITS = {"weight_bits": (2, 16), "state_bits": (16, 32), "graded_payload_
 __all__ = ["DEFAULT_HARDWARE", "quantize"]
 
 
-def quantize(program: ProgramLike, hardware: ChipLike | None = None, timesteps: int | None = None) -> Program:
+def quantize(
+    program: ProgramLike, hardware: ChipLike | None = None, timesteps: int | None = None, weight_bits: int | None = None
+) -> Program:
     """Make an integer program; arguments and errors as of :func:`ecmt_deploy.quantize`."""
     program, chip = as_program(program), as_chip(DEFAULT_HARDWARE if hardware is None else hardware)
     if program.integer:
         raise ConfigError("the program is an integer program already; run it with precision fixed as it is")
     steps = max(program.timesteps, as_steps(timesteps, program))  # a shorter run takes the same integer program
     weight, state, payload = (_bits(chip, name, *allowed) for name, allowed in ALLOWED_BITS.items())
+    if weight_bits is not None:
+        least = ALLOWED_BITS["weight_bits"][0]
+        if not hasattr(weight_bits, "__index__") or not least <= weight_bits <= weight:
+            raise ConfigError(
+                f"weight bits are {weight_bits}; {chip.name} holds weights of {weight} bits: choose {least} to {weight}"
+            )
+        weight = int(weight_bits)
     record = QuantizationRecord(chip.name, weight, state, min(payload, MOST_PAYLOAD_BITS), steps)
     return _Pass(program, record).run()
 

@@ -82,6 +82,7 @@ def quantize(
     hardware: ChipLike | None = None,
     timesteps: int | None = None,
     *,
+    weight_bits: int | None = None,
     out: str | PathLike[str] | None = None,
 ) -> Program:
     """Make the integer program of a float program; the float program is left as it is.
@@ -92,17 +93,18 @@ def quantize(
         path of its file
     hardware : chip, its name or file, whose weight, state and payload bits are kept; ``loihi2`` by default
     timesteps : steps the accumulators have room for in rate coding, where they grow; at least those of the program
+    weight_bits : width of the weights, each output with a scale of its own; those of the chip unless fewer are asked for
     out : program file to write (.nir)
 
     Raises
     ------
     ConfigError, ConversionError, HardwareError, ProgramError
-        if the program is an integer program or has no ranges, a function of it has no integer form, or the chip does not state
-        its widths.
+        if the program is an integer program or has no ranges, a function of it has no integer form, the chip does not state
+        its widths, or its weights are narrower than asked for.
     """
     if out is not None:
         require_out(Path(out), ".nir", reads=[Path(program)] if isinstance(program, str | PathLike) else [])
-    made = quantization.quantize(program, hardware, timesteps)
+    made = quantization.quantize(program, hardware, timesteps, weight_bits)
     if out is not None:
         write(made, out)
     return made

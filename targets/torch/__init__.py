@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,10 @@ from ecmt_deploy.program.patches import patches, rows_of_patches
 from ecmt_deploy.simulation.target import Frame, FrameRun, Probe, Progress, Run, Unsupported
 
 if TYPE_CHECKING:
+    import torch
+
     from ecmt_deploy.chips import Hardware
+    from ecmt_deploy.engine import SpikingModel
 
 
 class TorchTarget:
@@ -30,8 +33,8 @@ class TorchTarget:
         return None
 
     def check(self, program: Program, hardware: Hardware | None) -> list[Unsupported]:
-        """Integer programs do not run here; every float program does."""
-        return [Unsupported("the program", "is an integer program; choose target reference or lava")] if program.integer else []
+        """Everything that verifies runs here."""
+        return []
 
     def run(
         self,
@@ -48,14 +51,12 @@ class TorchTarget:
             raise TargetError("target torch records no probes; use --target reference or --target lava")
         import torch
 
-        from ecmt_deploy.engine import SpikingModel
-
-        model = SpikingModel(program).to(getattr(torch, np.dtype(dtype).name))
+        model, written = _made(program, dtype)
         outputs, activity = [], empty(program.nodes, timesteps)
         for start in range(0, len(inputs), self.batch_size):
             batch = torch.from_numpy(np.asarray(inputs[start : start + self.batch_size], dtype))
             readouts, counts = model.count(batch, timesteps)
-            outputs.append(readouts.numpy())
+            outputs.append(written(readouts))
             activity = activity + counts
             if progress:
                 progress(activity.n_samples * timesteps)
@@ -68,12 +69,9 @@ class TorchTarget:
         """Run the frames of one stream; of neurons it records the spikes."""
         if any(probe.kind != "spikes" for probe in probes):
             raise TargetError("target torch records spikes alone; use --target reference or --target lava for states")
-        import torch
-
-        from ecmt_deploy.engine import SpikingModel
         from ecmt_deploy.engine.streaming import MOST_AT_ONCE
 
-        model = SpikingModel(program).to(getattr(torch, np.dtype(dtype).name))
+        model, written = _made(program, dtype)
         places, fan_outs, number = rows_of_patches(program), program.fan_outs, 1 + int(patches(program).max())
         series: dict[Probe, list[np.ndarray]] = {probe: [] for probe in probes}
         heat: dict[str, list[np.ndarray]] = {}  # of each neuron, by step and patch
@@ -92,7 +90,7 @@ class TorchTarget:
             for batch in batched(frames, MOST_AT_ONCE):
                 sent = [Sent(frame.held[None], frame.sent[None], frame.begins) for frame in batch]
                 for part in [[each] for each in sent] if probes else [sent]:
-                    outputs = stream.advance(part, observe if probes else None, fell)[:, :, 0].numpy()
+                    outputs = written(stream.advance(part, observe if probes else None, fell)[:, :, 0])
                     everywhere = [np.concatenate(steps) for steps in heat.values()]
                     fallen: Any = [None] * len(part)
                     if everywhere:
@@ -104,6 +102,19 @@ class TorchTarget:
                     heat.clear()
                     for kept in series.values():
                         kept.clear()
+
+
+def _made(program: Program, dtype: np.dtype) -> tuple[SpikingModel, Callable[[torch.Tensor], np.ndarray]]:
+    """The engine for a program, and what makes of its readouts those of a target: of an integer program, its integers."""
+    import torch
+
+    from ecmt_deploy.engine import SpikingModel
+    from ecmt_deploy.engine.presenting import integers
+
+    model = SpikingModel(program)
+    if program.integer:
+        return model, lambda readouts: integers(program, readouts).numpy()
+    return model.to(getattr(torch, np.dtype(dtype).name)), lambda readouts: readouts.numpy()
 
 
 def batched(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:

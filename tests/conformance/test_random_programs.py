@@ -54,6 +54,27 @@ def test_torch_in_pieces(seed: int) -> None:
     assert list(differences(case.program, Run(outputs.numpy(), activity), expected)) == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", MANY_INTEGER_SEEDS)
+def test_integers_on_torch_on_many(seed: int) -> None:
+    assert check("torch", integer_program(seed)).equal
+
+
+@pytest.mark.parametrize("seed", INTEGER_SEEDS)
+def test_integers_in_pieces_and_with_filler(seed: int) -> None:
+    """State lasts from piece to piece, and samples that only fill a batch up leave no trace."""
+    case = integer_program(seed)
+    expected = reference(case)
+    assert expected is not None
+    model = SpikingModel(case.program)
+    filled = torch.from_numpy(np.concatenate([case.inputs, case.inputs[::-1] * 3]))
+    for room in (1, model.memory_bytes):
+        model.memory_bytes = room
+        outputs, activity = model.count(filled, case.timesteps, samples=len(case.inputs))
+        found = Run(outputs[:, : len(case.inputs)].numpy(), activity)
+        assert list(differences(case.program, found, expected)) == []
+
+
 @needs_lava
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", MANY_LAVA_SEEDS)
@@ -76,6 +97,12 @@ def quantised(seed: int) -> Case | None:
         return case._replace(program=quantize(model.program, None, case.timesteps))
     except (ConfigError, ProgramError):
         return None
+
+
+@pytest.mark.parametrize("seed", [*QUANTISED_SEEDS, *(pytest.param(s, marks=pytest.mark.slow) for s in MANY_QUANTISED_SEEDS)])
+def test_quantised_on_torch(seed: int) -> None:
+    if case := quantised(seed):
+        assert check("torch", case).equal
 
 
 @needs_lava

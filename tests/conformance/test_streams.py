@@ -56,13 +56,13 @@ def check(name: str, target: str, steps: int, frames: int = FRAMES) -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 3])
-@pytest.mark.parametrize("name", [name for name in SOME if "integer" not in name])
+@pytest.mark.parametrize("name", SOME)
 def test_torch(name: str, steps: int) -> None:
     check(name, "torch", steps, (60 if name.startswith("random") else FRAMES) // steps)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in DIFFERENTIAL if "integer" not in name and name not in SOME])
+@pytest.mark.parametrize("name", [name for name in DIFFERENTIAL if name not in SOME])
 def test_torch_on_many(name: str) -> None:
     check(name, "torch", 1)
 

@@ -1,0 +1,182 @@
+"""Functions of integer programs on float64 tensors that hold integers: ``docs/fixed_point.md``, *Functions*, specifies each.
+
+What is multiplied has at most 24 to 32 digits (an operand), or the 15 to 21 of a table or a multiplier; no intermediate of a
+program that verification lets through has more than 53.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import isqrt
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ecmt_deploy.engine.integer.exact import Table, divided, highest_bit, normalised_mantissa, requantised, shifted
+from ecmt_deploy.kernels.integers import FRACTION_BITS, minus_infinity
+from ecmt_deploy.program.functions.integer import BLOCK_BITS, MOST_LEFT, MOST_RIGHT, OCTAVE_BITS, TWO_OCTAVES_BITS
+from ecmt_deploy.program.functions.softmax import RECIPROCAL_BITS
+
+#: integers, arrays as float64, and tables
+Parameters = Mapping[str, Any]
+#: parameters that are read between their entries
+TABLES = ("values", "mantissa")
+
+
+def clear_shift(x: Tensor, right: Tensor) -> Tensor:
+    """A right shift, limited to what leaves anything."""
+    return shifted(x, right.clamp(-MOST_LEFT, MOST_RIGHT))
+
+
+def interpolate(p: Parameters, bits: int, x: Tensor) -> Tensor:
+    """A table, piecewise linear, and straight lines outside."""
+    values, start, segment = p["values"], p["start"], p["segment_bits"]
+    end = start + ((len(values.low) - 1) << segment)
+    y: Tensor = values.at(x.clamp(start, end - 1).sub_(start), segment)
+    lowest, highest = torch.aminmax(x)
+    if lowest < start:
+        y = torch.where(x < start, values.low[0] + requantised(x - start, p["left_multiplier"], p["left_shift"]), y)
+    if highest >= end:
+        y = torch.where(x >= end, values.low[-1] + requantised(x - end, p["right_multiplier"], p["right_shift"]), y)
+    return y
+
+
+def in_octave(p: Parameters, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Table value of the mantissa of positive ``x``, and its whole exponent (int64)."""
+    highest = highest_bit(x)
+    return p["mantissa"].at(normalised_mantissa(x, highest, OCTAVE_BITS), FRACTION_BITS), highest
+
+
+def power(p: Parameters, bits: int, x: Tensor) -> Tensor:
+    """The mantissa's power by table, the exponent's by a multiplier of its own."""
+    mantissa, highest = in_octave(p, x.abs().clamp_(min=1))
+    y = requantised(mantissa, p["multiplier"][highest], p["shift"][highest])
+    return torch.where(x == 0, float(p["at_zero"]), torch.where(x < 0, p["sign"] * y, y))
+
+
+def divide(p: Parameters, bits: int, x: Tensor, y: Tensor) -> Tensor:
+    """x / y."""
+    mantissa, highest = in_octave(p, y.abs().clamp_(min=1))
+    quotient = clear_shift(x * mantissa, highest + p["result_shift"])
+    return torch.where(y == 0, x.sign() * 2.0 ** (bits - 1), torch.where(y < 0, -quotient, quotient))
+
+
+def power_of_two(p: Parameters, x: Tensor) -> tuple[Tensor, Tensor]:
+    """2**(x * multiplier / 2**shift) as table value and whole exponent."""
+    z = requantised(x, p["multiplier"], p["shift"])
+    whole = (z * 2.0**-FRACTION_BITS).floor_()
+    return p["mantissa"].at(z.sub_(whole * 2.0**FRACTION_BITS), FRACTION_BITS - OCTAVE_BITS), whole
+
+
+def exponential(p: Parameters, bits: int, x: Tensor) -> Tensor:
+    """exp x."""
+    mantissa, whole = power_of_two(p, x)
+    return clear_shift(mantissa, p["result_shift"] - whole)
+
+
+def softmax(p: Parameters, bits: int, x: Tensor) -> Tensor:
+    """exp(x) / sum exp(x)."""
+    axis = p["axis"]
+    mantissa, whole = power_of_two(p, x - x.amax(dim=axis, keepdim=True))
+    numerator = shifted(mantissa, (-whole).clamp_(max=MOST_RIGHT))
+    if x.amin() == minus_infinity(bits):
+        numerator.masked_fill_(x == minus_infinity(bits), 0)
+    total = numerator.sum(dim=axis, keepdim=True)
+    reciprocal = torch.where(total > 0, (2.0**RECIPROCAL_BITS / total.clamp(min=1)).floor_(), 0)
+    return shifted(numerator * reciprocal, p["result_shift"])
+
+
+def root(values: Table, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Table value at v / 4**j, between 1 and 4, and j (int64); ``v`` positive."""
+    even = highest_bit(v) >> 1
+    return values.at(normalised_mantissa(v, 2 * even, TWO_OCTAVES_BITS), FRACTION_BITS), even
+
+
+def block(x: Tensor, axes: tuple[int, ...], at_least: int) -> tuple[Tensor, Tensor]:
+    """Rows shifted so that their largest element (or ``at_least``) has BLOCK_BITS bits, and the shift of each row (int64)."""
+    right = highest_bit(x.abs().amax(dim=axes, keepdim=True).clamp_(min=at_least)) + 1 - BLOCK_BITS
+    return shifted(x, right), right
+
+
+def normalised(p: Parameters, c: Tensor, axes: tuple[int, ...], mean_of: int) -> Tensor:
+    """c / sqrt(mean(c^2) + eps) with ``fraction_bits`` behind the point."""
+    squares, right = block(c, axes, isqrt(p["epsilon"]))
+    total = squares.mul_(squares).sum(dim=axes, keepdim=True)
+    variance = divided(total, mean_of) + shifted(torch.full_like(total, p["epsilon"]), 2 * right)
+    mantissa, even = root(p["mantissa"], variance.clamp(min=1))
+    result = clear_shift(c * mantissa, even + right + (FRACTION_BITS - p["fraction_bits"]))
+    return torch.where(variance > 0, result, 0)
+
+
+def _affine(p: Parameters, y: Tensor, shape: tuple[int, ...] = ()) -> Tensor:
+    """weight y + bias in integers; arrays are brought to ``shape`` where one is given."""
+    multiplier, shift, bias = (
+        a.reshape(shape) if shape and isinstance(a, Tensor) else a for a in (p["weight"], p["weight_shift"], p["bias"])
+    )
+    return requantised(y, multiplier, shift).add_(bias)
+
+
+def _trailing(p: Parameters) -> tuple[int, ...]:
+    return tuple(range(-p["normalized_axes"], 0))
+
+
+def layer_norm(p: Parameters, bits: int, x: Tensor) -> Tensor:
+    """(x - mean) / sqrt(var + eps), then weight and bias."""
+    axes = _trailing(p)
+    size = x[0].numel() if len(axes) == x.ndim - 1 else _size(x, axes)
+    centred = x - divided(x.sum(dim=axes, keepdim=True), size)
+    return _affine(p, normalised(p, centred, axes, size))
+
+
+def rms_norm(p: Parameters, bits: int, x: Tensor) -> Tensor:
+    """x / sqrt(mean(x^2) + eps), then weight and bias."""
+    axes = _trailing(p)
+    return _affine(p, normalised(p, x, axes, _size(x, axes)))
+
+
+def group_norm(p: Parameters, bits: int, x: Tensor) -> Tensor:
+    """Channels in groups, each standardised, then weight and bias per channel."""
+    grouped = x.reshape(len(x), p["groups"], -1)
+    size = grouped.shape[2]
+    centred = grouped - divided(grouped.sum(dim=2, keepdim=True), size)
+    return _affine(p, normalised(p, centred, (2,), size).reshape(x.shape), (-1, *[1] * (x.ndim - 2)))
+
+
+def _size(x: Tensor, axes: tuple[int, ...]) -> int:
+    size = 1
+    for axis in axes:
+        size *= x.shape[axis]
+    return size
+
+
+def l2_norm(p: Parameters, bits: int, x: Tensor) -> Tensor:
+    """sqrt(sum x^2) over an axis, kept as size 1."""
+    rows, right = block(x, (p["axis"],), 1)
+    squares = rows.mul_(rows).sum(dim=p["axis"], keepdim=True)
+    mantissa, even = root(p["mantissa"], squares.clamp(min=1))
+    return torch.where(squares > 0, clear_shift(mantissa, p["result_shift"] - even - right), 0)
+
+
+def leaky_relu(p: Parameters, bits: int, x: Tensor) -> Tensor:
+    """x where it is positive, a multiple of it elsewhere."""
+    return torch.where(x > 0, x, requantised(x, p["multiplier"], p["shift"]))
+
+
+#: the value of every function, not yet saturated, from parameters, width of the operands, and operands (b, ...); axes of
+#: parameters are counted from the back
+INTEGER: dict[str, Callable[..., Tensor]] = {
+    **dict.fromkeys(("gelu", "gelu_tanh", "silu", "sigmoid", "tanh", "hard_swish", "hard_sigmoid"), interpolate),
+    **dict.fromkeys(("sqrt", "rsqrt", "reciprocal", "power"), power),
+    "relu": lambda p, bits, x: x.clamp(min=0),
+    "abs": lambda p, bits, x: x.abs(),
+    "clamp": lambda p, bits, x: x.clamp(p["low"], p["high"]),
+    "leaky_relu": leaky_relu,
+    "exp": exponential,
+    "softmax": softmax,
+    "divide": divide,
+    "layer_norm": layer_norm,
+    "rms_norm": rms_norm,
+    "group_norm": group_norm,
+    "l2_norm": l2_norm,
+}
