@@ -34,7 +34,17 @@ def evaluate(
         bool, flag("Measure the fewest bits at which plain quantisation of the same network is as accurate.")
     ] = False,
     network: Annotated[
-        Path | None, described("Program of the same model in its own basis, whose network --quantized-baseline quantises.")
+        Path | None,
+        described(
+            "Float program of the same model: its network is what --quantized-baseline quantises, and an integer program's "
+            "answers are compared with."
+        ),
+    ] = None,
+    precision: Annotated[
+        Literal["float", "fixed"], described("Arithmetic; fixed evaluates the integer program against the network.")
+    ] = "float",
+    hardware: Annotated[
+        str | None, described("With --precision fixed: chip whose bit widths the integer program keeps.", "loihi2")
     ] = None,
     shard: Annotated[
         str | None, described("i/n: compute every n-th batch only, from the i-th; merge adds the checkpoints of all n.")
@@ -48,7 +58,7 @@ def evaluate(
 
     options: dict[str, Any] = {
         "limit": limit, "labels": labels, "workers": workers, "checkpoint": checkpoint, "out": out, "say": output.say,
-        "quantized_baseline": quantized_baseline, "network": network,
+        "quantized_baseline": quantized_baseline, "network": network, "precision": precision, "hardware": hardware,
         "execution": ecmt.Execution(device, dtype, round(memory * 2**30), compile),
     }  # fmt: skip
     if shard is None:
@@ -56,7 +66,7 @@ def evaluate(
         if this_process().rank == 0:
             analog, cosine = result.analog_accuracy, result.cosine
             accuracy = tables.accuracy(result.accuracy, result.agreement, analog, result.n_samples, cosine)
-            output.show(result, accuracy, tables.quantized(result), soft_wrap=True)
+            output.show(result, accuracy, tables.saturations(result.activity), tables.quantized(result), soft_wrap=True)
         return
     done = ecmt.evaluate(program, data, timesteps, batch_size, shard=shard, **options)
     output.show(

@@ -36,6 +36,8 @@ class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timesteps, batch_size : steps T, and samples computed at once
     dtype, device, memory_bytes, compiled : in what, on what kind of device, with what room for streams, in fused kernels or not
     tool_version, torch_version : by what
+    integers : of an integer program, its chip and widths; ``None`` where it computes in floats
+    compared : whether there is an analog program that it is compared with
     """
 
     program_sha256: str
@@ -51,6 +53,8 @@ class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     compiled: bool
     tool_version: str
     torch_version: str
+    integers: str | None = None
+    compared: bool = True
 
 
 class Checkpoint(Shard, frozen=True, forbid_unknown_fields=True):
@@ -185,14 +189,16 @@ def _impossible(checkpoint: Checkpoint) -> str | None:
     n = checkpoint.n_samples
     if score.n_samples != n:
         return f"counts {score.n_samples} samples, but its {checkpoint.done} batches hold {n}"
-    if score.agreeing is None or score.analog_correct is None or score.cosine is None or score.relative_error is None:
-        return "no comparison with the analog program"
-    by_step = score.correct, score.agreeing, score.cosine, score.relative_error
+    compared = score.agreeing, score.analog_correct, score.cosine, score.relative_error
+    if any((part is not None) != origin.compared for part in compared):
+        return "a comparison with no analog program" if not origin.compared else "no comparison with the analog program"
+    agreeing, cosine, error = score.agreeing or (), score.cosine or (), score.relative_error or ()
+    by_step = (score.correct, agreeing, cosine, error) if origin.compared else (score.correct,)
     if {score.activity.timesteps, *map(len, by_step)} != {origin.timesteps}:
         return f"its totals are not of {origin.timesteps} time steps"
-    if max(*score.correct, *score.agreeing, score.analog_correct) > n:
+    if max(*score.correct, *agreeing, score.analog_correct or 0) > n:
         return f"more samples right than the {n} there are"
-    for histogram in (*score.cosine, *score.relative_error):
+    for histogram in (*cosine, *error):
         if sum(histogram.values()) != n:
             return f"its cosines or errors are not of {n} samples"
         if histogram and not -1 <= min(histogram) * RESOLUTION <= max(histogram) * RESOLUTION <= LARGEST:
@@ -217,7 +223,7 @@ def resume(folder: Path | None, origin: Origin, shard: Shard, nodes: Iterable[st
     RunError
         if the folder cannot be had, holds something of another evaluation, or a damaged checkpoint.
     """
-    nothing = Checkpoint(shard.index, shard.count, origin, 0, zero(nodes, origin.timesteps))
+    nothing = Checkpoint(shard.index, shard.count, origin, 0, zero(nodes, origin.timesteps, origin.compared))
     if folder is None:
         return nothing
     try:

@@ -3,19 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import torch
 from torch import Tensor
 
-from ecmt_deploy.door import ProgramLike, as_steps, labelled
+from ecmt_deploy.door import ChipLike, ProgramLike, as_chip, as_program, as_steps, labelled
 from ecmt_deploy.engine import SpikingModel, load
 from ecmt_deploy.errors import ConfigError, DataError, RunError
 from ecmt_deploy.evaluation.baseline import fewest_bits, network_of
 from ecmt_deploy.evaluation.score import LARGEST, RESOLUTION, Evaluation, Score, zero
 from ecmt_deploy.program.activity import Activity
+from ecmt_deploy.simulation.run import in_precision
+
+
+class Engines(NamedTuple):
+    """What an evaluation runs.
+
+    Attributes
+    ----------
+    model : the program that is evaluated
+    network : a float program of the same model, whose analog network it is compared with; the same one where it computes in
+        floats. ``None`` of an integer program that nobody gave one for
+    """
+
+    model: SpikingModel
+    network: SpikingModel | None
+
+    @classmethod
+    def of(
+        cls, source: ProgramLike, precision: str, hardware: ChipLike | None, steps: int, network: ProgramLike | None = None
+    ) -> Engines:
+        """Those of a program, or of the integer program that is made of it for a chip, ``loihi2`` by default.
+
+        Raises
+        ------
+        ConfigError
+            if the precision is not that of an integer program, or a chip is named for floats.
+        """
+        if hardware is not None and precision == "float":
+            raise ConfigError("hardware says for which chip integers are made; give it with --precision fixed")
+        program = as_program(source)
+        made = in_precision(program, precision, None if hardware is None else as_chip(hardware), steps)
+        model = load(source if isinstance(source, SpikingModel) else program)
+        if made is not program:
+            return cls(SpikingModel(made).to(model.device), model)
+        return cls(model, (None if network is None else network_of(model, network)) if program.integer else model)
+
+    @property
+    def integers(self) -> str | None:
+        """Of an integer program, its chip and widths."""
+        record = self.model.program.provenance.quantization
+        if record is None:
+            return "as its nodes say" if self.model.program.integer else None
+        widths = f"weights {record.weight_bits}, state {record.state_bits}, payloads {record.payload_bits} bits"
+        return f"{record.hardware}: {widths}, {record.timesteps} steps"
+
+    def baseline(self, network: ProgramLike | None) -> SpikingModel:
+        """The model whose network is quantised for comparison: as of :func:`~ecmt_deploy.evaluation.baseline.network_of`."""
+        if self.network is None:
+            raise ConfigError(
+                "an integer program has no network to quantise plainly; give its float program with --network FILE"
+            )
+        return network_of(self.network, network)
 
 
 def evaluate(
@@ -27,25 +79,28 @@ def evaluate(
     progress: Callable[[int], None] | None = None,
     quantized_baseline: bool = False,
     network: ProgramLike | None = None,
+    precision: str = "float",
+    hardware: ChipLike | None = None,
 ) -> Evaluation:
     """Evaluate a program on samples; arguments and errors as of :func:`ecmt_deploy.evaluate`."""
-    model = load(model)
-    program, steps = model.program, as_steps(timesteps, model.program)
     require_batch_size(batch_size)
+    steps = as_steps(timesteps, as_program(model))
+    engines = Engines.of(model, precision, hardware, steps, network)
+    program = engines.model.program
     if len(program.output_shape) != 1:
         raise ConfigError(f"the program's readout has shape {program.output_shape}; accuracy is of a vector of classes")
-    quantised = network_of(model, network) if quantized_baseline else model
-    score = zero(program.nodes, steps)
+    quantised = engines.baseline(network) if quantized_baseline else engines.model
+    score = zero(program.nodes, steps, engines.network is not None)
     read: Iterable[tuple[np.ndarray, np.ndarray]] = labelled(batches, program.input_shape, program.output_shape[-1], batch_size)
     if quantized_baseline:  # goes over the samples again and again, which an iterator gives once
         read = list(read)
     for images, labels in read:
-        score += score_batch(model, images, labels, steps, batch_size)
+        score += score_batch(engines, images, labels, steps, batch_size)
         if progress:
             progress(score.n_samples)
     if score.n_samples == 0:
         raise DataError(f"{data or 'the data'}: there are no samples to evaluate")
-    result = score.evaluation(data, program.provenance.model)
+    result = score.evaluation(data, program.provenance.model, engines.integers)
     if quantized_baseline:
         result = with_baseline(result, quantised, score, lambda: read, next(iter(read))[0])
     return result
@@ -79,16 +134,16 @@ def with_baseline(
     return msgspec.structs.replace(result, quantized=found)
 
 
-def score_batch(model: SpikingModel, images: np.ndarray, labels: np.ndarray, timesteps: int, batch_size: int) -> Score:
+def score_batch(engines: Engines, images: np.ndarray, labels: np.ndarray, timesteps: int, batch_size: int) -> Score:
     """The score of one batch of images (b, *input_shape) and labels (b,), computed as ``batch_size`` samples whatever b is."""
-    n = len(images)
+    (model, network), n = engines, len(images)
     full = n == batch_size  # as nearly all are: nothing to copy, and pinned memory stays pinned
     filled = np.ascontiguousarray(images) if full else np.concatenate([images, np.repeat(images[-1:], batch_size - n, axis=0)])
     try:
         x = torch.from_numpy(filled).to(model.device, non_blocking=True)
         y = torch.from_numpy(labels).to(model.device)
         outputs, activity = model.count(x, timesteps, samples=n)
-        return score_of(outputs[:, :n], model.analog(x)[:n], y, activity)
+        return score_of(outputs[:, :n], None if network is None else network.analog(x)[:n], y, activity)
     except torch.OutOfMemoryError:
         raise RunError(f"{model.device}: out of memory at batch size {batch_size}; use a smaller --batch-size") from None
 

@@ -17,12 +17,11 @@ import torch
 
 from ecmt_deploy import data as datasets
 from ecmt_deploy.config import Execution
-from ecmt_deploy.door import as_steps
+from ecmt_deploy.door import ChipLike, as_steps
 from ecmt_deploy.engine import SpikingModel, load
 from ecmt_deploy.errors import ConfigError, RunError
-from ecmt_deploy.evaluation.baseline import network_of
 from ecmt_deploy.evaluation.checkpoints import MEND, Checkpoint, Origin, Saver, checkpoint_path, resume
-from ecmt_deploy.evaluation.evaluate import require_batch_size, score_batch, with_baseline
+from ecmt_deploy.evaluation.evaluate import Engines, require_batch_size, score_batch, with_baseline
 from ecmt_deploy.evaluation.score import Evaluation, Score, write_evaluation
 from ecmt_deploy.evaluation.shards import Shard, difference
 from ecmt_deploy.evaluation.torchrun import process_group, refuse, this_process
@@ -65,7 +64,9 @@ class EvaluateJob(Job, frozen=True, kw_only=True):
     checkpoint : checkpoint directory; a restarted job resumes from it
     workers : processes that read samples (see :meth:`ecmt_deploy.data.Dataset.batches`)
     quantized_baseline : measure the fewest bits of the plainly quantised network too; not of a shard
-    network : program of the same model whose network is quantised; ``None`` for the program itself
+    network : program of the same model whose network is quantised, and with which an integer program is compared; ``None`` for
+        the program itself
+    precision, hardware : ``float``, or ``fixed``: the integer program of the program for that chip, ``loihi2`` by default
     """
 
     batch_size: int = 32
@@ -74,6 +75,8 @@ class EvaluateJob(Job, frozen=True, kw_only=True):
     workers: int | None = None
     quantized_baseline: bool = False
     network: Path | None = None
+    precision: str = "float"
+    hardware: ChipLike | None = None
 
 
 def evaluate_file(job: EvaluateJob, say: Callable[[str], None] = lambda line: None) -> Evaluation:
@@ -90,16 +93,16 @@ def evaluate_file(job: EvaluateJob, say: Callable[[str], None] = lambda line: No
     with process_group() as process:
         first = process.rank == 0
 
-        def begin() -> tuple[SpikingModel, SpikingModel, datasets.Dataset, Checkpoint]:
+        def begin() -> tuple[Engines, SpikingModel, datasets.Dataset, Checkpoint]:
             if job.out is not None and first:
                 require_out(job.out, ".json")
-            model, dataset, checkpoint = _begin(job, Shard(process.rank + 1, process.size))
-            network = network_of(model, job.network) if job.quantized_baseline else model
-            if network is not model:
+            engines, dataset, checkpoint = _begin(job, Shard(process.rank + 1, process.size))
+            network = engines.baseline(job.network) if job.quantized_baseline else engines.model
+            if network not in engines:
                 network.use(job.execution)
-            return model, network, dataset, checkpoint
+            return engines, network, dataset, checkpoint
 
-        model, network, dataset, checkpoint = process.together(begin)
+        engines, network, dataset, checkpoint = process.together(begin)
         origin = checkpoint.origin
         for rank, other in enumerate(process.gather(origin)):
             if different := difference(msgspec.structs.asdict(other), msgspec.structs.asdict(origin)):
@@ -108,9 +111,9 @@ def evaluate_file(job: EvaluateJob, say: Callable[[str], None] = lambda line: No
         if first and before:
             say(f"{job.checkpoint}: {before} of {origin.n_samples} samples are counted already")
         processes = f" (process 1 of {process.size})" if process.size > 1 else ""
-        done = _finish(job, model, dataset, checkpoint, f"evaluate {job.program.name}{processes}", show=first)
+        done = _finish(job, engines, dataset, checkpoint, f"evaluate {job.program.name}{processes}", show=first)
         score = functools.reduce(operator.add, process.gather(done.score))
-        result = score.evaluation(job.data, origin.model)
+        result = score.evaluation(job.data, origin.model, origin.integers)
         if job.quantized_baseline:
             result = _with_baseline(job, result, network, score, dataset, done, process.gather, show=first)
         if job.out is not None and first:
@@ -133,19 +136,22 @@ def evaluate_shard(job: EvaluateJob, say: Callable[[str], None] = lambda line: N
         refuse("--shard is for processes that torchrun did not start; leave it out, torchrun's divide the work by themselves")
     if job.quantized_baseline:
         refuse("--quantized-baseline needs the agreement on all samples; leave it out with --shard, or evaluate undivided")
-    model, dataset, checkpoint = _begin(job, job.shard)
+    engines, dataset, checkpoint = _begin(job, job.shard)
     if done := checkpoint.done:
         say(f"{job.checkpoint}: {done} of the {len(checkpoint.batches)} batches of shard {job.shard} are done already")
-    return _finish(job, model, dataset, checkpoint, f"evaluate {job.program.name}, shard {job.shard}")
+    return _finish(job, engines, dataset, checkpoint, f"evaluate {job.program.name}, shard {job.shard}")
 
 
-def _begin(job: EvaluateJob, shard: Shard) -> tuple[SpikingModel, datasets.Dataset, Checkpoint]:
+def _begin(job: EvaluateJob, shard: Shard) -> tuple[Engines, datasets.Dataset, Checkpoint]:
     """Everything about a shard that can fail early: the program, the whole data, and what of the shard is done."""
-    model = load(job.program).to(choose_device(job.execution.device))
-    model.use(job.execution)
-    program = model.program
-    steps = as_steps(job.timesteps, program)
+    source = load(job.program).to(choose_device(job.execution.device))
+    steps = as_steps(job.timesteps, source.program)
     require_batch_size(job.batch_size)
+    engines = Engines.of(source, job.precision, job.hardware, steps, job.network)
+    for each in dict.fromkeys(engines):
+        if each is not None:
+            each.use(job.execution)
+    model, program = engines.model, engines.model.program
     dataset = evaluation_data(program, job.data, job.limit, job.labels)
     origin = Origin(
         program_sha256=sha256(job.program),
@@ -155,29 +161,31 @@ def _begin(job: EvaluateJob, shard: Shard) -> tuple[SpikingModel, datasets.Datas
         n_samples=len(dataset),
         timesteps=steps,
         batch_size=job.batch_size,
-        dtype=str(model.dtype).removeprefix("torch."),
+        dtype=program.dtype.name if program.integer else str(model.dtype).removeprefix("torch."),
         device=model.device.type,
         memory_bytes=model.memory_bytes,
         compiled=job.execution.compiled,
         tool_version=version("ecmt-deploy"),
         torch_version=str(torch.__version__),
+        integers=engines.integers,
+        compared=engines.network is not None,
     )
     checkpoint = resume(job.checkpoint, origin, shard, program.nodes)
     if job.checkpoint and (wrong := impossible(program, checkpoint.score.activity)):
         raise RunError(f"{checkpoint_path(job.checkpoint, shard)}: {wrong}; {MEND}")
-    return model, dataset, checkpoint
+    return engines, dataset, checkpoint
 
 
 def _finish(
-    job: EvaluateJob, model: SpikingModel, dataset: datasets.Dataset, done: Checkpoint, what: str, show: bool = True
+    job: EvaluateJob, engines: Engines, dataset: datasets.Dataset, done: Checkpoint, what: str, show: bool = True
 ) -> Checkpoint:
     """Do what is left of a shard; ``what`` names it in the progress. Whatever stops it, the batches done by then are kept."""
     left = dataset.take(done.remaining)
-    batches = left.batches(job.batch_size, workers=job.workers, pin_memory=model.device.type == "cuda")
+    batches = left.batches(job.batch_size, workers=job.workers, pin_memory=engines.model.device.type == "cuda")
     path = checkpoint_path(job.checkpoint, done) if job.checkpoint else None
     with progress(what, len(left)) if show else nullcontext() as bar, Saver(path, done) as saver:
         for images, labels in bar.reading(batches) if bar else batches:
-            saver.save(saver.latest.plus(score_batch(model, images, labels, done.origin.timesteps, job.batch_size)))
+            saver.save(saver.latest.plus(score_batch(engines, images, labels, done.origin.timesteps, job.batch_size)))
             if bar:
                 bar(saver.latest.n_samples - done.n_samples)
     return saver.latest

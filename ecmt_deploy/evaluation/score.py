@@ -70,23 +70,28 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     relative_error : distance of the readout from the analog one, over the norm of that, sample by sample
     data, model : what was evaluated, where known
     quantized : the same network plainly quantised, where that was measured
+    integers : of an integer program, its chip and widths; ``None`` where it computed in floats
+
+    All that compares with the analog program is ``None`` where there was none: an integer program has none of its own.
     """
 
     n_samples: int
     timesteps: int
-    analog_accuracy: float
+    analog_accuracy: float | None
     accuracy: tuple[float, ...]
-    agreement: tuple[float, ...]
+    agreement: tuple[float, ...] | None
     activity: Activity
-    cosine: Spread
-    relative_error: Spread
+    cosine: Spread | None
+    relative_error: Spread | None
     data: str | None = None
     model: str | None = None
     quantized: Baseline | None = None
+    integers: str | None = None
 
     def __repr__(self) -> str:
-        right = "".join(f"{share:.2%} right, " for share in self.accuracy[-1:])
-        return f"Evaluation({self.n_samples} samples, T = {self.timesteps}: {right}analog {self.analog_accuracy:.2%})"
+        right = "".join(f"{share:.2%} right" for share in self.accuracy[-1:])
+        analog = "" if self.analog_accuracy is None else f", analog {self.analog_accuracy:.2%}"
+        return f"Evaluation({self.n_samples} samples, T = {self.timesteps}: {right}{analog})"
 
 
 class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -139,29 +144,31 @@ class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         return Score(*map(_sum, msgspec.structs.astuple(self), msgspec.structs.astuple(other)))
 
-    def evaluation(self, data: str | None, model: str | None) -> Evaluation:
-        """The shares, of at least one sample, compared with the analog program."""
-        agreement, analog_accuracy, cosine, error = self.agreement, self.analog_accuracy, self.cosine, self.relative_error
-        if agreement is None or analog_accuracy is None or cosine is None or error is None:
-            raise ValueError("a score without the analog program is no evaluation")
+    def evaluation(self, data: str | None, model: str | None, integers: str | None = None) -> Evaluation:
+        """The shares, of at least one sample."""
+        agreement, cosine, error = self.agreement, self.cosine, self.relative_error
         return Evaluation(
             n_samples=self.n_samples,
             timesteps=self.activity.timesteps,
-            analog_accuracy=analog_accuracy,
+            analog_accuracy=self.analog_accuracy,
             accuracy=tuple(self.accuracy),
-            agreement=tuple(agreement),
+            agreement=None if agreement is None else tuple(agreement),
             activity=self.activity,
-            cosine=spread(cosine, high_is_worse=False),
-            relative_error=spread(error, high_is_worse=True),
+            cosine=None if cosine is None else spread(cosine, high_is_worse=False),
+            relative_error=None if error is None else spread(error, high_is_worse=True),
             data=data,
             model=model,
+            integers=integers,
         )
 
 
-def zero(nodes: Iterable[str], timesteps: int) -> Score:
-    """The score of no samples: the neutral element of addition for a program with these nodes."""
+def zero(nodes: Iterable[str], timesteps: int, compared: bool = True) -> Score:
+    """The score of no samples: the neutral element of addition for a program with these nodes, with or without an analog
+    program that it is compared with."""
     none = (0,) * timesteps
     empties: tuple[Histogram, ...] = ({},) * timesteps
+    if not compared:
+        return Score(empty(list(nodes), timesteps), none, None, None, None, None)
     return Score(empty(list(nodes), timesteps), none, none, 0, empties, empties)
 
 

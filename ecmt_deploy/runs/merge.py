@@ -68,7 +68,8 @@ def _merge_evaluation(folders: Sequence[Path], out: Path) -> Evaluation:
                 f"--checkpoint {path.parent} for it"
             )
     origin = next(iter(found.values())).origin
-    result = functools.reduce(operator.add, (each.score for each in found.values())).evaluation(origin.data, origin.model)
+    score = functools.reduce(operator.add, (each.score for each in found.values()))
+    result = score.evaluation(origin.data, origin.model, origin.integers)
     write_evaluation(out, result)
     return result
 

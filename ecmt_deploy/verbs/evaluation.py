@@ -28,8 +28,8 @@ def evaluate(
     model: ProgramLike, batches: Any, timesteps: int | None = ..., batch_size: int = ..., data: str | None = ...,
     progress: Callable[[int], None] | None = ..., *, limit: int | None = ..., labels: Labels = ...,
     execution: Execution | None = ..., workers: int | None = ..., checkpoint: str | PathLike[str] | None = ...,
-    quantized_baseline: bool = ..., network: ProgramLike | None = ..., shard: None = ..., out: str | PathLike[str] | None = ...,
-    say: Callable[[str], None] = ...,
+    quantized_baseline: bool = ..., network: ProgramLike | None = ..., precision: str = ..., hardware: ChipLike | None = ...,
+    shard: None = ..., out: str | PathLike[str] | None = ..., say: Callable[[str], None] = ...,
 ) -> Evaluation: ...  # fmt: skip
 
 
@@ -37,8 +37,8 @@ def evaluate(
 def evaluate(
     model: ProgramLike, batches: str, timesteps: int | None = ..., batch_size: int = ..., *, limit: int | None = ...,
     labels: Labels = ..., execution: Execution | None = ..., workers: int | None = ...,
-    checkpoint: str | PathLike[str] | None = ..., shard: str, out: str | PathLike[str] | None = ...,
-    say: Callable[[str], None] = ...,
+    checkpoint: str | PathLike[str] | None = ..., precision: str = ..., hardware: ChipLike | None = ...,
+    shard: str, out: str | PathLike[str] | None = ..., say: Callable[[str], None] = ...,
 ) -> Checkpoint: ...  # fmt: skip
 
 
@@ -57,6 +57,8 @@ def evaluate(
     checkpoint: str | PathLike[str] | None = None,
     quantized_baseline: bool = False,
     network: ProgramLike | None = None,
+    precision: str = "float",
+    hardware: ChipLike | None = None,
     shard: str | None = None,
     out: str | PathLike[str] | None = None,
     say: Callable[[str], None] = lambda line: None,
@@ -83,7 +85,11 @@ def evaluate(
     quantized_baseline : measure too with how few bits the same network, plainly quantised, agrees with the analog one as often
         as the program (``quantized`` of the result). It takes two forward passes a width; samples in memory stay there
     network : with ``quantized_baseline``, a program of the same model whose network is quantised: needed where ``model`` is in
-        the basis of its principal components, as preset ``graded`` writes it
+        the basis of its principal components, as preset ``graded`` writes it. With an integer program, the float program with
+        whose analog network it is compared; without one accuracy alone is measured
+    precision : ``float``, or ``fixed``: the integer program of ``model`` for ``hardware`` (``loihi2`` by default), beside the
+        analog network of ``model``; a program that is an integer program already runs as it is
+    hardware : with precision ``fixed``: chip, its name or ``.toml`` file, whose widths the integers keep
     shard : ``i/n``: only every n-th batch, from the i-th, kept in ``checkpoint``; :func:`ecmt_deploy.merge` adds all n
     say : told, in one line, how much is resumed
     out : file for the result, as ``.json``
@@ -102,7 +108,7 @@ def evaluate(
     RunError
         if the device has too little memory, or a file cannot be written.
     """
-    if network is not None and not quantized_baseline:
+    if network is not None and not quantized_baseline and precision == "float":
         raise ConfigError("network is what --quantized-baseline quantises; give both, or neither")
     named = {"limit": limit, "execution": execution, "workers": workers, "checkpoint": checkpoint, "shard": shard}
     if isinstance(batches, str):
@@ -114,7 +120,7 @@ def evaluate(
                 program=path, data=batches, timesteps=timesteps, limit=limit, labels=labels, batch_size=batch_size,
                 shard=None if shard is None else Shard.parse(shard), out=None if out is None else Path(out), workers=workers,
                 checkpoint=None if checkpoint is None else Path(checkpoint), execution=execution or Execution(),
-                quantized_baseline=quantized_baseline, network=other,
+                quantized_baseline=quantized_baseline, network=other, precision=precision, hardware=hardware,
             )  # fmt: skip
             return evaluate_file(job, say) if job.shard is None else evaluate_shard(job, say)
     from ecmt_deploy.evaluation.evaluate import evaluate as evaluate_samples
@@ -122,7 +128,9 @@ def evaluate(
     _require_none("a dataset by name", **named)
     if out is not None:
         require_out(Path(out), ".json")
-    result = evaluate_samples(model, batches, timesteps, batch_size, data, progress, quantized_baseline, network)
+    result = evaluate_samples(
+        model, batches, timesteps, batch_size, data, progress, quantized_baseline, network, precision, hardware
+    )
     if out is not None:
         write_evaluation(Path(out), result)
     return result

@@ -13,7 +13,7 @@ from ecmt_deploy.engine import load
 from ecmt_deploy.errors import RunError
 from ecmt_deploy.evaluation import checkpoints, jobs
 from ecmt_deploy.evaluation.checkpoints import Saver, checkpoint_path, find_checkpoints, read_checkpoint, write_checkpoint
-from ecmt_deploy.evaluation.evaluate import compare, evaluate, score_batch
+from ecmt_deploy.evaluation.evaluate import Engines, compare, evaluate, score_batch
 from ecmt_deploy.evaluation.score import spread, write_evaluation, zero
 from ecmt_deploy.evaluation.shards import Shard
 from ecmt_deploy.runs.merge import merge
@@ -40,7 +40,7 @@ def batch_scores(folder):
     model, data = load(folder / "p.nir"), np.load(folder / "data.npz")
     cuts = range(BATCH, SAMPLES, BATCH)
     pairs = zip(np.split(data["x"], cuts), np.split(data["y"], cuts), strict=True)
-    return model, [score_batch(model, x, y, STEPS, BATCH) for x, y in pairs]
+    return model, [score_batch(Engines(model, model), x, y, STEPS, BATCH) for x, y in pairs]
 
 
 # --- adding ---------------------------------------------------------------------------------------------------------------

@@ -35,8 +35,8 @@ def prepare(folder: Path, samples: int = SAMPLES) -> None:
 
 def job(folder: Path, **options) -> EvaluateJob:
     """The evaluation of what :func:`prepare` wrote."""
-    sizes = {"timesteps": STEPS, "batch_size": BATCH}
-    return EvaluateJob(program=folder / "p.nir", data=f"npz:{folder / 'data.npz'}", **{**sizes, **options})
+    usual = {"program": folder / "p.nir", "timesteps": STEPS, "batch_size": BATCH}
+    return EvaluateJob(data=f"npz:{folder / 'data.npz'}", **{**usual, **options})
 
 
 def undivided(folder: Path, out: Path, say=lambda line: None, **options) -> bytes:

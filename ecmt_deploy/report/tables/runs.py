@@ -42,7 +42,7 @@ def accuracy(
 
 def quantized(result: Evaluation) -> str:
     """With how few bits the same network, plainly quantised, is as accurate, where that was measured; a line."""
-    if result.quantized is None:
+    if result.quantized is None or result.agreement is None:
         return ""
     n, bits = result.n_samples, result.quantized.bits
     tried = max(result.quantized.agreement)
