@@ -39,6 +39,9 @@ Labels = Annotated[
 ]
 Steps = Annotated[int | None, described("Number of time steps T.", "the number the program was converted for")]
 Limit = Annotated[int | None, described("Largest number of samples to use.")]
+TileBytes = Annotated[
+    int | None, described("View (c) on chips without cores, such as horowitz45: size of a tile's memory.", "32768")
+]
 AnnBits = Annotated[
     int | None,
     described(

@@ -15,6 +15,7 @@ from ecmt_deploy.cli.options import (
     Overwrite,
     RunDirectory,
     Runs,
+    TileBytes,
     described,
     flag,
     values,
@@ -48,6 +49,7 @@ def energy(
     hardware: Annotated[tuple[str, ...], values("Chips by name (see `ecmt-deploy hardware`), or .toml files.")],
     out: Annotated[Path | None, described("File for the result: .json or .csv.")] = None,
     ann_bits: AnnBits = None,
+    tile_bytes: TileBytes = None,
     output: Output = DEFAULT,
 ) -> None:
     """``ecmt-deploy energy``."""
@@ -56,7 +58,7 @@ def energy(
     from ecmt_deploy.report.remarks import notes
     from ecmt_deploy.runs.directory import is_stream
 
-    energies = ecmt.energy(run, hardware, ann_bits=ann_bits, out=out)
+    energies = ecmt.energy(run, hardware, ann_bits=ann_bits, tile_bytes=tile_bytes, out=out)
     each = "frame" if is_stream(run) else "inference"
     output.show(energies, tables.energy(energies, output.width, each), *(f"- {line}" for line in notes(energies, each)))
 

@@ -8,12 +8,13 @@
 from __future__ import annotations
 
 from ecmt_deploy.chips.actions import COMPONENTS
+from ecmt_deploy.estimation.curve import tile_curve
 from ecmt_deploy.estimation.memory import together
 from ecmt_deploy.estimation.paper import PAPER_AC_PJ, PAPER_MAC_PJ
 from ecmt_deploy.estimation.pricing import energy
-from ecmt_deploy.estimation.result import NOTHING, Band, Energy, MemoryRow, MemoryView, PaperView, Row, Timing
+from ecmt_deploy.estimation.result import NOTHING, Band, Energy, MemoryRow, MemoryView, PaperView, Row, TilePoint, Timing
 
 __all__ = [
     "COMPONENTS", "NOTHING", "PAPER_AC_PJ", "PAPER_MAC_PJ", "Band", "Energy", "MemoryRow", "MemoryView", "PaperView", "Row",
-    "Timing", "energy", "together",
+    "TilePoint", "Timing", "energy", "tile_curve", "together",
 ]  # fmt: skip

@@ -11,6 +11,8 @@ from ecmt_deploy.door import ChipLike, as_chip
 from ecmt_deploy.estimation.chip import chip_rows, tariff
 from ecmt_deploy.estimation.memory import has_model, memory_view
 from ecmt_deploy.estimation.pricing import ARITHMETIC
+from ecmt_deploy.estimation.result import MemoryView
+from ecmt_deploy.estimation.tiles import placed_tiles, stated_tiles
 from ecmt_deploy.placement import Placement, place
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
@@ -49,21 +51,28 @@ class FramePrices:
         self.program, self.timesteps, self.ann_bits = program, timesteps, ann_bits
         self.chip = as_chip(hardware)
         self.memory = self.chip if has_model(self.chip) else as_chip(ARITHMETIC)
-        self._price_pj = _prices(program, self.chip, place(program, self.chip), timesteps)
+        placement = place(program, self.chip)
+        self._price_pj = _prices(program, self.chip, placement, timesteps)
+        placed = placement.bounded
+        self._tiles = placed_tiles(program, self.chip, placement) if placed else stated_tiles(program, self.memory)
 
     def chip_pj(self, activity: Activity) -> float:
         """Dynamic energy of an inference at the chip's own prices, view (b), from counts of this program."""
         rows = np.array([row_of(activity[name]) for name in self.program.nodes], np.float64)
         return float((rows * self._price_pj).sum()) / activity.n_samples
 
+    def memory_view(self, activity: Activity) -> MemoryView:
+        """View (c) of counts of this program."""
+        return memory_view(activity, self.program, self.memory, self.ann_bits, self._tiles)
+
     def memory_pj(self, activity: Activity) -> float:
         """Energy of an inference with memory, view (c)."""
-        return float(sum(memory_view(activity, self.program, self.memory, self.ann_bits).snn_pj.values()))
+        return float(sum(self.memory_view(activity).snn_pj.values()))
 
     def energy(self, frames: FrameCounts) -> FrameEnergy:
         """The energy of frames of this program."""
         chip = np.einsum("fsnc,nc->f", frames.rows, self._price_pj) / frames.streams
-        views = [memory_view(frames[i], self.program, self.memory, self.ann_bits) for i in range(len(frames))]
+        views = [self.memory_view(frames[i]) for i in range(len(frames))]
         snn = np.array([sum(view.snn_pj.values()) for view in views])
         return FrameEnergy(chip, snn, sum(views[0].ann_pj.values()) if views else 0.0)
 

@@ -1,4 +1,4 @@
-"""View (c): memory included, against the same network quantised, one memory model for both.
+"""View (c): memory included, against the same network quantised, one memory model and the same tiles for both.
 
 Sources: Lemaire et al. 2022 (accesses of a spiking layer; energy of an access piecewise linear in the size of its memory);
 Yan et al., arXiv 2409.08290 (the ANN to compare with has activations of ceil(log2(T + 1)) bits; where events carry graded
@@ -7,7 +7,7 @@ payloads, as many bits as those). ``docs/energy.md`` has the formulas.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import pairwise
 from math import ceil, log2, prod
 from typing import NamedTuple
@@ -18,9 +18,9 @@ from ecmt_deploy.chips import Hardware, Memory
 from ecmt_deploy.errors import ConfigError, HardwareError
 from ecmt_deploy.estimation.bill import sums
 from ecmt_deploy.estimation.result import MemoryRow, MemoryView
+from ecmt_deploy.estimation.tiles import Memories, Tiles, needs, stated_tiles
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity, Counts
-from ecmt_deploy.program.ops import Op
 
 #: widest activations of an ANN to compare with
 MOST_ANN_BITS = 32
@@ -53,7 +53,7 @@ def access_pj(memory: Memory, size: float, bits: float) -> float:
 
 
 class _Model(msgspec.Struct, frozen=True):
-    """Prices of accesses and arithmetic, and the widths of a program that does not say its own.
+    """Prices of accesses and arithmetic, the widths of a program that does not say its own, and what lies off the chip.
 
     Attributes
     ----------
@@ -69,17 +69,29 @@ class _Model(msgspec.Struct, frozen=True):
     weight_bits: int
     state_bits: int
 
-    def read(self, elements: float, bits: int) -> float:
-        """An access to one of so many elements, in a memory that holds all of them."""
-        return access_pj(self.memory, elements * bits / 8, bits)
+    def access(self, size: float, bits: float) -> float:
+        """Reading or writing so many bits of a memory of so many bytes."""
+        return access_pj(self.memory, size, bits)
 
-    def mac(self, a_bits: int, b_bits: int) -> float:
+    def dram(self, bits: float) -> float:
+        """The same off the chip; nothing where that has no price, which the view says."""
+        price = self.memory.dram_pj
+        return 0.0 if price is None else price.value * bits / self.memory.access_bits.value
+
+    def mac(self, a_bits: float, b_bits: float) -> float:
         """A multiply, of as many 8 by 8 bit ones as its widths hold, and a 32-bit add."""
         return self.mul8_pj * a_bits * b_bits / 64 + self.add_pj
 
     def ann_width(self, payload_bits: int | None) -> int:
         """Width of the ANN's activations where the program has events of such payloads (``None``: not graded)."""
         return self.asked_bits or payload_bits or self.ann_bits
+
+
+class _Beyond(NamedTuple):
+    """Shares of weights and of states (of the ANN: activations) that lie off the chip."""
+
+    weights: float
+    states: float
 
 
 def has_model(hardware: Hardware) -> bool:
@@ -93,13 +105,16 @@ def require_ann_bits(bits: int | None) -> None:
         raise ConfigError(f"ann_bits is {bits}; the ANN's activations have 1 to {MOST_ANN_BITS} bits, for example 8")
 
 
-def memory_view(activity: Activity, program: Program, hardware: Hardware, asked_bits: int | None = None) -> MemoryView:
+def memory_view(
+    activity: Activity, program: Program, hardware: Hardware, asked_bits: int | None = None, tiles: Tiles | None = None
+) -> MemoryView:
     """The view, with the memories and operations of ``hardware``.
 
     Parameters
     ----------
     asked_bits : width of the ANN's activations; ``None``: that of the operand's payloads where they are graded (in a program
         that has such, of any other operand that of the widest), otherwise :func:`ann_bits`
+    tiles : where the program lies; by default in tiles of :data:`~ecmt_deploy.estimation.tiles.TILE_BYTES`
 
     Raises
     ------
@@ -122,97 +137,138 @@ def memory_view(activity: Activity, program: Program, hardware: Hardware, asked_
         int(limits.weight_bits.value) if limits.weight_bits else WEIGHT_BITS,
         int(limits.state_bits.value) if limits.state_bits else STATE_BITS,
     )
-    rows = {}
-    for name, counts in activity.items():
-        node = program.nodes[name]
-        if node.role in ("synapse", "product") and counts.dense_macs:
-            rows[name] = _row(name, node, counts, activity, program, model)
+    tiles = stated_tiles(program, hardware) if tiles is None else tiles
+    priced = {name: counts for name, counts in activity.items() if counts.dense_macs and name in tiles.nodes}
+    sites = {name: _Site(name, program, model, tiles.nodes[name]) for name in priced}
+    weights, states = needs(program, model.weight_bits, model.state_bits)
+    activations = sum(site.outputs * site.ann_bits / 8 for site in sites.values())
+    spiking, ann = _Beyond(*tiles.room.beyond(weights, states)), _Beyond(*tiles.room.beyond(weights, activations))
+    rows = {name: _row(sites[name], counts, activity, (spiking, ann)) for name, counts in priced.items()}
     widths = [row.ann_bits for name, row in rows.items() if name not in program.encoding]
     return MemoryView(
         model=hardware.name,
         ann_bits=max(widths, default=model.ann_width(None)),
         ann_bits_of="asked" if asked_bits else "payloads" if payloads else "steps",
+        tile_bytes=tiles.tile_bytes,
+        off_chip={"spiking_weights": spiking.weights, "spiking_states": spiking.states,
+                  "ann_weights": ann.weights, "ann_activations": ann.states},
+        off_chip_priced=hardware.memory.dram_pj is not None,
         rows=rows,
         snn_pj=sums(row.snn_pj for row in rows.values()),
         ann_pj=sums(row.ann_pj for row in rows.values()),
-    )
+    )  # fmt: skip
 
 
-class _Costs(NamedTuple):
-    """By part: of a synaptic event, of a MAC with an analog operand, and of a MAC of the ANN."""
+class _Site:
+    """A node of the view: its sizes, widths and memories, and what an event or a MAC costs there, by part."""
 
-    event: dict[str, float]
-    analog: dict[str, float]
-    ann: dict[str, float]
+    def __init__(self, name: str, program: Program, model: _Model, memories: Memories) -> None:
+        self.node, self.model, self.memories = program.nodes[name], model, memories
+        self.program, self.operands = program, program.operands[name]
+        self.outputs = prod(program.shapes[name])
+        self.macs = program.work(name).dense_macs
+        self.product, self.encoding = self.node.role == "product", name in program.encoding
+        self.state_bits = int(self.node.format.state_bits) if self.node.format else model.state_bits
+        self.weight_bits = int(getattr(self.node.format, "weight_bits", model.weight_bits))
+        graded = [program.payload_bits(operand) for operand in self.operands]
+        self.payloads = [bits or PAYLOAD_BITS for bits in graded]
+        self.ann_widths = [IMAGE_BITS if self.encoding else model.ann_width(bits) for bits in graded]
+        self.ann_bits = max(self.ann_widths)
+
+    @property
+    def spiking(self) -> bool:
+        """Whether events reach it."""
+        return any(operand in self.program.spiking for operand in self.operands)
+
+    def event(self, beyond: _Beyond) -> dict[str, float]:
+        """A synaptic event: its arithmetic, a weight, the state it is added to, and its share of a spike's way into the tile.
+
+        In a product it reads a running sum in place of a weight; which operand's, counts do not say: the mean of both.
+        """
+        model, several = self.model, len(self.operands)
+        waits = sum(self._delivery(i) * 2 * self._queued(i) for i in range(several)) / several
+        state = 2 * model.access(self.memories.states, self.state_bits) + 2 * self._fetched(self.outputs, beyond.states)
+        if not self.product:
+            arithmetic, operands = model.mac(self.payloads[0], self.weight_bits), waits
+        else:
+            arithmetic = sum(model.mac(bits, self.state_bits) for bits in self.payloads) / several
+            joins = sum(map(self._delivery, range(several))) / several
+            read = model.access(self.memories.sums, self.state_bits)
+            fetched = sum(self._fetched(size, beyond.states) for size in map(self._size, range(several))) / several
+            operands = waits + read + fetched + joins * 2 * read
+        return {"arithmetic": arithmetic, **self._weight(beyond), "operand_memory": operands, "state_memory": state}
+
+    def mac(self, widths: list[int], beyond: _Beyond) -> dict[str, float]:
+        """A multiply-accumulate of analog operands of such widths: a weight, and from the tile's buffer an operand, or both of
+        a product, which were written there once."""
+        model, last = self.model, self.weight_bits if not self.product else widths[-1]
+        buffers = 0.0
+        for i, bits in enumerate(widths):
+            access = model.access(self.memories.buffer(i, bits), bits)
+            fetched = beyond.states * model.dram(bits) * self._size(i) / self.macs
+            buffers += access * (1 + self._delivery(i)) + fetched
+        return {"arithmetic": model.mac(widths[0], last), **self._weight(beyond), "operand_memory": buffers}
+
+    def output(self, beyond: _Beyond) -> dict[str, float]:
+        """An output of the ANN, written once."""
+        bits = self.ann_bits
+        return {"output_memory": self.model.access(self.memories.states, bits) + beyond.states * self.model.dram(bits)}
+
+    def joining(self) -> dict[str, float]:
+        """An output that joins its state in a step, and what its rounding leaves, read and written."""
+        form, model = self.node.format, self.model
+        bits = self.state_bits + (form.remainder_bits if form is not None else 0)
+        return {"arithmetic": model.add_pj, "state_memory": 2 * model.access(self.memories.states, bits)}
+
+    def _weight(self, beyond: _Beyond) -> dict[str, float]:
+        if self.product:
+            return {}
+        fetched = beyond.weights * self.model.dram(self.weight_bits) * self.node.weight.size / self.macs
+        return {"weight_memory": self.model.access(self.memories.weights, self.weight_bits) + fetched}
+
+    def _fetched(self, elements: int, share: float) -> float:
+        """Of an event, fetching from off the chip, or writing back, its share of so many states: what was fetched serves as
+        many events as it serves MACs of the ANN."""
+        return share * self.model.dram(self.state_bits) * elements / self.macs
+
+    def _size(self, operand: int) -> int:
+        return prod(self.program.shapes[self.operands[operand]])
+
+    def _delivery(self, operand: int) -> float:
+        """How many elements of an operand are written into a tile for each MAC."""
+        return self.memories.deliveries[operand] / self.macs
+
+    def _queued(self, operand: int) -> float:
+        """A spike in a tile's buffer, written or read: its payload, or level and sign, and which of the elements it is."""
+        emitters = (self.program.nodes[name] for name in self.program.emitters[self.operands[operand]])
+        payload = max((int(node.message_bits or 0) for node in emitters if node.emits == "spikes"), default=0)
+        bits = payload + ceil(log2(max(self.memories.reached[operand], 1)))
+        return self.model.access(self.memories.buffer(operand, bits), bits)
 
 
-def _of_weights(weights: int, operand: int, bits: tuple[int, int, int], ann: int, model: _Model) -> _Costs:
-    """A node with so many weights and operand elements; widths of payloads, weights and analog operands, and of the ANN's
-    operands."""
-    payload_bits, weight_bits, analog_bits = bits
-    read = {"weight_memory": model.read(weights, weight_bits)}
-    return _Costs(
-        {"arithmetic": model.mac(payload_bits, weight_bits), **read},
-        {"arithmetic": model.mac(analog_bits, weight_bits), **read, "operand_memory": model.read(operand, analog_bits)},
-        {"arithmetic": model.mac(ann, weight_bits), **read, "operand_memory": model.read(operand, ann)},
-    )
-
-
-def _of_product(operands: Sequence[int], payloads: Sequence[int], state_bits: int, ann: Sequence[int], model: _Model) -> _Costs:
-    """A product of two activations: an event reads the running sum of the other operand in place of a weight (which of the two,
-    counts do not say: the mean); sizes of the operands, widths of their payloads and of the ANN's operands."""
-    both = sum(model.read(size, state_bits) for size in operands)
-    read = sum(model.read(size, bits) for size, bits in zip(operands, ann, strict=True))
-    return _Costs(
-        {"arithmetic": sum(model.mac(bits, state_bits) for bits in payloads) / 2, "operand_memory": both / 2},
-        {"arithmetic": model.mac(state_bits, state_bits), "operand_memory": both},
-        {"arithmetic": model.mac(*ann), "operand_memory": read},
-    )
-
-
-def _row(name: str, node: Op, counts: Counts, activity: Activity, program: Program, model: _Model) -> MemoryRow:
-    outputs = prod(program.shapes[name])
-    operands = [prod(program.shapes[operand]) for operand in program.operands[name]]
+def _row(site: _Site, counts: Counts, activity: Activity, beyond: tuple[_Beyond, _Beyond]) -> MemoryRow:
+    """The row of a node; shares off the chip of the spiking side and of the ANN."""
+    spiking, quantised = beyond
     synops, macs, dense = (count / activity.n_samples for count in (counts.synops, counts.macs, counts.dense_macs))
-    state_bits = int(node.format.state_bits) if node.format else model.state_bits
-    encoding = name in program.encoding
-    graded = [program.payload_bits(operand) for operand in program.operands[name]]
-    payloads = [bits or PAYLOAD_BITS for bits in graded]
-    ann_widths = [IMAGE_BITS if encoding else model.ann_width(bits) for bits in graded]
-    if node.role == "product":
-        costs = _of_product(operands, payloads, state_bits, ann_widths, model)
-    else:
-        widths = payloads[0], int(getattr(node.format, "weight_bits", model.weight_bits)), state_bits
-        costs = _of_weights(node.weight.size, operands[0], widths, ann_widths[0], model)
-    ann_bits = max(ann_widths)
-    of_network = outputs * (dense / program.work(name).dense_macs)  # rows of the node's own are not the network's
-    output = {"output_memory": of_network * model.read(of_network, ann_bits)}
-    ann = sums([_times(costs.ann, dense), output])
-    if encoding:  # the same in both, of a stream as far as the frame changed
-        changed = sums([_times(costs.ann, macs), _times(output, macs / dense)])
-        return MemoryRow(changed, ann, (synops + macs) / dense, None, sum(changed.values()), dense, ann_bits)
-
-    state = {"state_memory": 2 * model.read(outputs, state_bits)}  # read and written
-    event = sums([costs.event, state])
-    # at every step every output joins its state, and what its rounding leaves; on a stream those that an event reached
-    joining = counts.analog_messages / activity.n_samples if activity.continued else outputs * activity.timesteps
-    kept = 2 * model.read(outputs, node.format.remainder_bits) if node.format else 0.0
-    joined = sums([{"arithmetic": model.add_pj, "state_memory": kept}, state])
-    fixed = _times(joined, joining)
+    of_network = site.outputs * (dense / site.macs)  # rows of the node's own are not the network's
+    output = _times(site.output(quantised), of_network)
+    each = site.mac(site.ann_widths, quantised)
+    ann = sums([_times(each, dense), output])
+    sizes = {"weights": site.memories.weights, "states": site.memories.states}
+    if site.encoding:  # the same in both, of a stream as far as the frame changed
+        changed = sums([_times(each, macs), _times(output, macs / dense)])
+        return MemoryRow(changed, ann, (synops + macs) / dense, None, sum(changed.values()), dense, site.ann_bits, sizes)
+    # outputs that join their state: those of the rows that an event reached, in rate coding all of them at every step
+    rate = site.program.coding == "rate"
+    joined = site.outputs * activity.timesteps if rate else counts.analog_messages / activity.n_samples
+    fixed = _times(site.joining(), joined)
     if macs:
-        fixed = sums([fixed, _times(costs.analog, macs)])
+        fixed = sums([fixed, _times(site.mac([site.state_bits] * len(site.operands), spiking), macs)])
+    event = site.event(spiking)
     snn = sums([_times(event, synops), fixed]) if synops else fixed
     room = sum(ann.values()) - sum(fixed.values())
-    spiking = any(operand in program.spiking for operand in program.operands[name])
-    return MemoryRow(
-        snn_pj=snn,
-        ann_pj=ann,
-        events_per_mac=(synops + macs) / dense,
-        break_even_events_per_mac=room / (sum(event.values()) * dense) + macs / dense if spiking and room > 0 else None,
-        fixed_pj=sum(fixed.values()),
-        dense_macs=dense,
-        ann_bits=ann_bits,
-    )
+    even = room / (sum(event.values()) * dense) + macs / dense if site.spiking and room > 0 else None
+    return MemoryRow(snn, ann, (synops + macs) / dense, even, sum(fixed.values()), dense, site.ann_bits, sizes)
 
 
 def together(rows: Iterable[MemoryRow]) -> tuple[float | None, float | None]:

@@ -12,7 +12,8 @@ from ecmt_deploy.estimation.bill import sums
 from ecmt_deploy.estimation.chip import chip_rows, left_out, static_bill, tariff
 from ecmt_deploy.estimation.memory import has_model, memory_view
 from ecmt_deploy.estimation.paper import paper_view
-from ecmt_deploy.estimation.result import NOTHING, Energy
+from ecmt_deploy.estimation.result import NOTHING, Energy, MemoryView, PaperView
+from ecmt_deploy.estimation.tiles import placed_tiles, stated_tiles
 from ecmt_deploy.estimation.timing import timing
 from ecmt_deploy.placement import Placement, PlacementBand, place_band
 from ecmt_deploy.program import Program
@@ -29,6 +30,7 @@ def energy(
     placement: Placement | PlacementBand | None = None,
     arithmetic: ChipLike = ARITHMETIC,
     ann_bits: int | None = None,
+    tile_bytes: int | None = None,
 ) -> Energy:
     """Price counts; arguments and errors as of :func:`ecmt_deploy.energy`."""
     if hardware is None:  # energy(run, chip)
@@ -49,18 +51,22 @@ def energy(
         raise RunError("the placement is not of this program: it has nodes that the program has not; place this program")
     if placement.hardware != hardware.name:
         raise RunError(f"the program is placed on {placement.hardware}, and the prices are {hardware.name}'s; place it there")
-    priced = [_priced(activity, program, hardware, each, arithmetic, ann_bits) for each in (placement, *ends)]
+    model = hardware if has_model(hardware) else arithmetic
+    stated = stated_tiles(program, arithmetic, tile_bytes)
+    tiles = placed_tiles(program, hardware, placement) if placement.bounded else stated
+    memory = memory_view(activity, program, model, ann_bits, tiles)
+    at_45_nm = chip_rows(activity, program, arithmetic, None, tariff(arithmetic))
+    paper = paper_view(activity, program, at_45_nm, memory_view(activity, program, arithmetic, ann_bits, stated))
+    priced = [_priced(activity, program, hardware, each, (paper, memory)) for each in (placement, *ends)]
     return widened(priced[0], priced[1:])
 
 
 def _priced(
-    activity: Activity, program: Program, hardware: Hardware, placement: Placement, arithmetic: Hardware, ann_bits: int | None
+    activity: Activity, program: Program, hardware: Hardware, placement: Placement, views: tuple[PaperView, MemoryView]
 ) -> Energy:
     time = timing(activity, program, hardware, placement)
     static = static_bill(hardware, placement, time)
     rows = chip_rows(activity, program, hardware, placement, tariff(hardware, bool(static.components)))
-    at_45_nm = chip_rows(activity, program, arithmetic, None, tariff(arithmetic))
-    memory = memory_view(activity, program, hardware if has_model(hardware) else arithmetic, ann_bits)
     components = sums([*(row.components_pj for row in rows), static.components])
     total = sum(components.values(), NOTHING)
     return Energy(
@@ -74,8 +80,8 @@ def _priced(
         unpriced=sums(row.unpriced for row in rows),
         left_out=tuple(left_out(program, hardware, placement, time)),
         bounds=tuple(sorted(static.bounds.union(*(row.bounds for row in rows)))),
-        paper=paper_view(activity, program, at_45_nm, memory),
-        memory=memory,
+        paper=views[0],
+        memory=views[1],
         timing=time,
         energy_delay_nj_ms=total * time.latency_us * 1e-6 if time else None,  # 1 pJ us is 1e-6 nJ ms
         cores=placement.cores if placement.bounded else None,

@@ -64,6 +64,7 @@ class MemoryRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fixed_pj : what spiking costs without any event
     dense_macs : of the ANN, per inference
     ann_bits : width of the ANN's activations here, of two operands the wider
+    memory_bytes : size of the memories of its tile that its ``weights`` and its ``states`` are in
     """
 
     snn_pj: dict[str, float]
@@ -73,6 +74,7 @@ class MemoryRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fixed_pj: float
     dense_macs: float
     ann_bits: int
+    memory_bytes: dict[str, int]
 
 
 class MemoryView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,6 +86,10 @@ class MemoryView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ann_bits : width of the ANN's activations; where rows differ the widest, encoding layers left out (a row has its own)
     ann_bits_of : what it is: ``steps``, ceil(log2(T + 1)) (Yan et al., arXiv 2409.08290); ``payloads``, node by node the width
         of the graded payloads that reach it; ``asked``, what the caller chose
+    tile_bytes : size of the tiles that both sides lie in; ``None`` where they are the cores of the chip
+    off_chip : shares of ``spiking_weights``, ``spiking_states``, ``ann_weights`` and ``ann_activations`` that are fetched from
+        DRAM, because they do not fit in all memories of the chip together
+    off_chip_priced : whether the memory model has a price of DRAM; without one those accesses are not in the sums
     rows : by node
     snn_pj, ann_pj : sums by part
     """
@@ -91,9 +97,30 @@ class MemoryView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: str
     ann_bits: int
     ann_bits_of: Literal["steps", "payloads", "asked"]
+    tile_bytes: int | None
+    off_chip: dict[str, float]
+    off_chip_priced: bool
     rows: dict[str, MemoryRow]
     snn_pj: dict[str, float]
     ann_pj: dict[str, float]
+
+
+class TilePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """View (c) of a whole program in tiles of one size.
+
+    Attributes
+    ----------
+    tile_bytes : size of every tile
+    events_per_mac : measured, of what spikes
+    break_even_events_per_mac : below it spiking costs less; ``None``: never
+    snn_pj, ann_pj : both sides
+    """
+
+    tile_bytes: int
+    events_per_mac: float | None
+    break_even_events_per_mac: float | None
+    snn_pj: float
+    ann_pj: float
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,9 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecmt_deploy.chips import Hardware
 from ecmt_deploy.engine import SpikingModel
-from ecmt_deploy.estimation.memory import memory_view
 from ecmt_deploy.evaluation import gates, gating
 from ecmt_deploy.evaluation.alternative import Alternative, Kind
 from ecmt_deploy.evaluation.streams import Answers, fidelity, frozen, held
@@ -98,7 +96,8 @@ def rated(
 
 
 def alternatives(
-    model: SpikingModel, frames: Tensor, network: np.ndarray, wanted: float | None, arithmetic: Hardware, ann_pj: float,
+    model: SpikingModel, frames: Tensor, network: np.ndarray, wanted: float | None, memory_pj: Callable[[Activity], float],
+    ann_pj: float,
     say: Callable[[str], None],
 ) -> Iterator[Alternative]:  # fmt: skip
     """What else could have been done with a clip.
@@ -109,15 +108,14 @@ def alternatives(
     frames : (F, *input_shape)
     network : (F, classes), the network's own answers
     wanted : cosine that token gating is to reach; ``None`` as of :func:`equally_good`
-    arithmetic : chip whose memories view (c) is of
+    memory_pj : energy of an inference with memory, view (c), from its counts
     ann_pj : energy of the network on a frame there; with fewer operations it takes as much less
     say : told what is being run
     """
     say("comparison: every frame by itself")
     alone, counted = reset_each(model, frames)
-    spent = memory_view(counted, model.program, arithmetic).snn_pj
     events = counted.events_per_mac(model.program.encoding)
-    yield rated("the program, reset for every frame", "reset", alone, network, events, sum(spent.values()))
+    yield rated("the program, reset for every frame", "reset", alone, network, events, memory_pj(counted))
     found: dict[tuple[str, Kind], Answers | None] = {**fewer_frames(network)}
     for name, tuned in GATINGS.items() if len(frames) > 1 else ():
         say(f"comparison: {name}")

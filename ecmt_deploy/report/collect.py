@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from ecmt_deploy.chips import Hardware, available, hardware
 from ecmt_deploy.errors import ConfigError, RunError
-from ecmt_deploy.estimation import Energy, energy
+from ecmt_deploy.estimation import Energy, energy, tile_curve
+from ecmt_deploy.estimation.pricing import ARITHMETIC
 from ecmt_deploy.placement import Placement, PlacementBand, place_band
 from ecmt_deploy.report.comparison import Comparison, Entry
 from ecmt_deploy.report.model import AccuracyCurve, Report, make_report
@@ -51,7 +52,8 @@ def report_on(
         raise RunError(f"{trace}: a trace of another program than that of {run}; trace {run / PROGRAM}")
     if traced is not None and (strange := [node.node for node in traced.nodes if node.node not in stored.program.nodes]):
         raise RunError(f"{trace}: measures a node {strange[0]!r}, which is not in the program; trace again")
-    return _priced(stored, chips, [place_band(stored.program, chip) for chip in chips], curve, traced, ann_bits)
+    found = _priced(stored, chips, [place_band(stored.program, chip) for chip in chips], curve, traced, ann_bits)
+    return replace(found, tile_curve=tile_curve(stored.activity, stored.program, hardware(ARITHMETIC), ann_bits))
 
 
 def _chips(names: Sequence[str]) -> list[Hardware]:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from ecmt_deploy.estimation import COMPONENTS
 from ecmt_deploy.estimation.bill import sums
-from ecmt_deploy.estimation.result import Band, Energy, MemoryRow, MemoryView, Row
+from ecmt_deploy.estimation.result import Band, Energy, MemoryRow, MemoryView, Row, TilePoint
 from ecmt_deploy.evaluation.intervals import interval
 from ecmt_deploy.placement.result import Placement, Unit
 from ecmt_deploy.program.layers import grouped
@@ -122,6 +122,11 @@ def break_even(view: MemoryView) -> Table:
         wins = "neither" if analog else "snn" if even is not None and (row.events_per_mac or 0.0) < even else "ann"
         rows.append((name, row.events_per_mac, even, wins, snn, ann))
     return Table(header, rows)
+
+
+def tile_curve(points: Sequence[TilePoint]) -> Table:
+    """View (c) of the whole program over the size of the tiles that both sides lie in."""
+    return Table(TilePoint.__struct_fields__, [tuple(getattr(p, name) for name in TilePoint.__struct_fields__) for p in points])
 
 
 def rates(spike_rates: Mapping[str, float]) -> Table:

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from ecmt_deploy.chips import Figure, Hardware, Source
-from ecmt_deploy.estimation.result import Energy
+from ecmt_deploy.estimation.result import Energy, TilePoint
 from ecmt_deploy.placement.result import Placement
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
@@ -66,6 +66,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     saturations : integers clipped per inference, by node; nodes without are absent
     trace : how far every node is from its analog value, if it was measured
     rasters : what was probed
+    tile_curve : view (c) in tiles of several sizes, at 45 nm
     """
 
     record: RunRecord
@@ -82,6 +83,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     saturations: dict[str, float]
     trace: Trace | None = None
     rasters: list[Raster] = []
+    tile_curve: tuple[TilePoint, ...] = ()
 
 
 def make_report(

@@ -52,6 +52,11 @@ def kib(size_bytes: float) -> str:
     return f"{size_bytes / 1024:,.1f}"
 
 
+def size(size_bytes: float) -> str:
+    """A size of memory in KiB at a tick or in a sentence."""
+    return figures(size_bytes / 1024) if size_bytes % 1024 else f"{size_bytes / 1024:,.0f}"
+
+
 def seconds(duration_s: float) -> str:
     """How long something took."""
     return f"{duration_s:.1f} s"
@@ -75,6 +80,11 @@ def per_mac(events: float | None) -> str:
 def ann(view: MemoryView) -> str:
     """The ANN of view (c), by the width of its activations."""
     return f"{'up to ' if view.ann_bits_of == 'payloads' else ''}int{view.ann_bits}"
+
+
+def tiles(view: MemoryView) -> str:
+    """Where both sides of view (c) lie."""
+    return "on its cores" if view.tile_bytes is None else f"in tiles of {size(view.tile_bytes)}{SPACE}KiB"
 
 
 def bits(mean: float | None) -> str:

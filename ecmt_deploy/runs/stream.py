@@ -13,14 +13,13 @@ import msgspec
 import numpy as np
 import torch
 
-from ecmt_deploy.chips import Hardware
 from ecmt_deploy.data import open_clip
 from ecmt_deploy.data.clip import Clip, Frame
 from ecmt_deploy.door import ChipLike, as_chip
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.estimation.frames import FramePrices
-from ecmt_deploy.estimation.memory import memory_view, together
+from ecmt_deploy.estimation.memory import together
 from ecmt_deploy.estimation.pricing import ARITHMETIC
 from ecmt_deploy.evaluation.alternative import Alternative
 from ecmt_deploy.evaluation.alternatives import alternatives, rated
@@ -232,7 +231,7 @@ class Worker:
         job, program, done = self.job, self.program, len(self.rows)
         outputs = np.stack(self.outputs, axis=1)
         self._measure(outputs[-1])
-        view = memory_view(self.total, program, self.memory)
+        view = self.prices.memory_view(self.total)
         clip = ClipRecord(
             fps=self.clip.fps,
             gate=self.gate.threshold,
@@ -267,9 +266,9 @@ class Worker:
         return StreamResult(record if stored is None else stored.record, self.rows, stored)
 
     @property
-    def memory(self) -> Hardware:
-        """The chip whose memories view (c) is of."""
-        return next(iter(self.chips.values())).memory
+    def prices(self) -> FramePrices:
+        """Those of the chip whose memories view (c) is of."""
+        return next(iter(self.chips.values()))
 
     def _compared(self, readouts: np.ndarray, say: Callable[[str], None]) -> Iterator[Alternative]:
         """The stream, and what else could have been done with the same frames."""
@@ -279,7 +278,7 @@ class Worker:
         events, spent = self.total.events_per_mac(self.program.encoding), float(np.mean([row.snn_pj for row in self.rows]))
         own = rated("this stream", "stream", readouts, network, events, spent, float(np.mean(steady)) if steady else None)
         yield own
-        yield from alternatives(self.network, frames, network, own.cosine, self.memory, self.ann_pj, say)
+        yield from alternatives(self.network, frames, network, own.cosine, self.prices.memory_pj, self.ann_pj, say)
 
     def _measure(self, readouts: np.ndarray) -> None:
         """Write to the rows how far readouts (F, classes) are from the network's, where it ran."""

@@ -29,8 +29,9 @@ RunLike: TypeAlias = str | PathLike[str] | StoredRun
 
 @overload
 def energy(
-    activity: Any, program: list[Any] | tuple[Any, ...], *, ann_bits: int | None = ..., out: str | PathLike[str] | None = ...
-) -> list[Energy]: ...
+    activity: Any, program: list[Any] | tuple[Any, ...], *, ann_bits: int | None = ..., tile_bytes: int | None = ...,
+    out: str | PathLike[str] | None = ...,
+) -> list[Energy]: ...  # fmt: skip
 
 
 @overload
@@ -42,6 +43,7 @@ def energy(
     arithmetic: ChipLike = ...,
     *,
     ann_bits: int | None = ...,
+    tile_bytes: int | None = ...,
 ) -> Energy: ...
 
 
@@ -53,6 +55,7 @@ def energy(
     arithmetic: ChipLike = ARITHMETIC,
     *,
     ann_bits: int | None = None,
+    tile_bytes: int | None = None,
     out: str | PathLike[str] | None = None,
 ) -> Energy | list[Energy]:
     """Price the counts of a run: ``energy(run, chip)``, ``energy(run, [chip, ..])``, or ``energy(activity, program, chip)``.
@@ -67,6 +70,7 @@ def energy(
     arithmetic : prices of views (a) and (c); a chip with a model of memories uses its own for view (c)
     ann_bits : width of the activations of the ANN in view (c); by default that of the program's graded payloads, node by node,
         or ceil(log2(T + 1)) where it has none; ``evaluate(.., quantized_baseline=True)`` measures the fewest that are as good
+    tile_bytes : size of the tiles that view (c) lies in where a chip has no cores, such as ``horowitz45``; by default 32 KiB
     out : of a list of chips: file for the results, ``.json`` or ``.csv``
 
     Returns
@@ -78,13 +82,15 @@ def energy(
     RunError
         if activity or placement are not of this program, the activity is over no samples, or the placement on another chip.
     ConfigError, ProgramError, HardwareError
-        if there is no program or no such chip, or ``ann_bits`` is not 1 to 32.
+        if there is no program or no such chip, ``ann_bits`` is not 1 to 32, ``tile_bytes`` is no size of a tile, or every chip
+        has cores.
     """
     path = Path(activity) if isinstance(activity, str | PathLike) else None
     if not isinstance(program, list | tuple):
         if out is not None:
             raise ConfigError("out is for a list of chips, such as energy(run, ['loihi2'], out='energy.csv')")
-        return estimation.energy(load_run(path) if path else activity, program, hardware, placement, arithmetic, ann_bits)
+        run = load_run(path) if path else activity
+        return estimation.energy(run, program, hardware, placement, arithmetic, ann_bits, tile_bytes)
     from ecmt_deploy.report import data
     from ecmt_deploy.report.write import run_files, write
 
@@ -94,7 +100,12 @@ def energy(
         require_out(Path(out), ".json", ".csv", reads=run_files([path] if path else []))
     chips = [as_chip(chip) for chip in program]
     run = load_run(path) if path else activity
-    results = [estimation.energy(run, chip, ann_bits=ann_bits) for chip in chips]
+    results = [estimation.energy(run, chip, ann_bits=ann_bits, tile_bytes=tile_bytes) for chip in chips]
+    if tile_bytes is not None and all(result.memory.tile_bytes is None for result in results):
+        named = ", ".join(chip.name for chip in chips)
+        raise ConfigError(
+            f"tile_bytes is {tile_bytes}, and the tiles of {named} are its cores; name {ARITHMETIC} too, or leave it out"
+        )
     if out is not None:
         write(Path(out), results, data.nodes(results))
     return results

@@ -18,6 +18,7 @@ from ecmt_deploy import estimation as pricing
 from ecmt_deploy.errors import HardwareError, RunError
 from ecmt_deploy.estimation.memory import access_pj, ann_bits, memory_view
 from ecmt_deploy.estimation.routing import message_bits, packets_per_message
+from ecmt_deploy.estimation.tiles import TILE_BYTES
 from ecmt_deploy.files import sha256
 from ecmt_deploy.placement import Obstacle, Route, place
 from ecmt_deploy.program.activity import Activity, Counts
@@ -104,31 +105,36 @@ def test_two_layers_in_the_papers_estimate(counts):
         "encoding": pytest.approx(27.6),  # 6 MACs x 4.6
         "neuron": pytest.approx(1.8),  # 5 active x 0.3 + 3 idle x 0.1; what a spike costs is in the update
         "ecm": pytest.approx(63.6),  # 4 of the readout x (an add of 0.9, 2 loads and a store of 32 bits at 5)
-        "memory": pytest.approx(82.5),  # of view (c), below: l1 7.5 + 7.5 + 2.5, l2 5 + 60
+        # in a tile of 32 KiB, 20 pJ for 64 bits, a tile a layer: l1 6 weights x 2.5, 6 pixels x 2.5 x (read, written for half
+        # of them), 2 results x 2.5; l2 4 weights, half as many spikes of 3 + 1 bits written and read, 8 states read and written
+        "memory": pytest.approx((15 + 22.5 + 5) + (10 + 2 * 2 * 1.25 + 8 * 15)),
     }
-    assert view.total_pj == pytest.approx(3.6 + 27.6 + 1.8 + 63.6 + 82.5)
+    assert view.total_pj == pytest.approx(3.6 + 27.6 + 1.8 + 63.6 + 177.5)
     assert view.unpriced == {"messages": 4.0, "analog_messages": 11.0}
 
 
 def test_two_layers_with_memory(counts):
-    """View (c). All memories are below 8 KiB: 10 pJ for 64 bits, so 1.25 for a weight or a pixel of 8, 3.75 for a state of 24,
-    0.3125 for an activation of ceil(log2(2 + 1)) = 2 bits. Multiply: 0.2 x bits / 8; add: 0.1.
+    """View (c). All memories of the cores are below 8 KiB: 10 pJ for 64 bits, so 1.25 for a weight or a pixel of 8, 3.75 for a
+    state of 24, 0.3125 for an activation of ceil(log2(2 + 1)) = 2 bits. Multiply: 0.2 x bits / 8; add: 0.1.
     """
     view = pricing.energy(counts, two_layers.PROGRAM, two_layers.CHIP, two_layers.PLACEMENT).memory
     assert (view.model, view.ann_bits) == ("horowitz45", 2)
     l1, l2 = view.rows["l1"], view.rows["l2"]
-    # 6 MACs x (0.2 + 0.1, a weight, a pixel), 2 results of 8 bits; the same in both
+    assert (view.tile_bytes, l2.memory_bytes) == (None, {"weights": 2, "states": 6})
+    # 6 MACs x (0.2 + 0.1, a weight, a pixel), 3 pixels written into one core, 2 results of 8 bits; the same in both
     assert l1.snn_pj == l1.ann_pj
-    assert l1.ann_pj == pytest.approx({"arithmetic": 1.8, "weight_memory": 7.5, "operand_memory": 7.5, "output_memory": 2.5})
-    # 4 events x (0.3, a weight, a state read and written) + 2 steps x 2 outputs x (0.1, a state read and written)
-    assert l2.snn_pj == pytest.approx({"arithmetic": 4 * 0.3 + 4 * 0.1, "weight_memory": 5.0, "state_memory": 8 * 7.5})
+    assert l1.ann_pj == pytest.approx({"arithmetic": 1.8, "weight_memory": 7.5, "operand_memory": 11.25, "output_memory": 2.5})
+    # 4 events x (0.3, a weight, a state read and written) + 2 steps x 2 outputs x (0.1, a state read and written);
+    # 2 spikes written into 2 cores and read there, 3 bits and 1 that tells the two elements apart
+    parts = {"arithmetic": 4 * 0.3 + 4 * 0.1, "weight_memory": 5.0, "operand_memory": 4 * 2 * 0.625, "state_memory": 8 * 7.5}
+    assert l2.snn_pj == pytest.approx(parts)
     assert l2.fixed_pj == pytest.approx(4 * 7.6)
-    # 4 MACs x (0.05 + 0.1, a weight, an activation), 2 results of 2 bits
-    assert l2.ann_pj == pytest.approx({"arithmetic": 0.6, "weight_memory": 5.0, "operand_memory": 1.25, "output_memory": 0.625})
-    # 30.4 pJ without any event are more than the ANN's 7.475
+    # 4 MACs x (0.05 + 0.1, a weight, an activation), 2 activations written into 2 cores, 2 results of 2 bits
+    assert l2.ann_pj == pytest.approx({"arithmetic": 0.6, "weight_memory": 5.0, "operand_memory": 2.5, "output_memory": 0.625})
+    # 30.4 pJ without any event are more than the ANN's 8.725
     assert l2.events_per_mac == 1
     assert l2.break_even_events_per_mac is None
-    assert sum(view.snn_pj.values()) == pytest.approx(19.3 + 66.6)
+    assert sum(view.snn_pj.values()) == pytest.approx(23.05 + 71.6)
 
 
 def test_packets_hops_and_crossings(counts):
@@ -200,20 +206,21 @@ def test_integer_programs_have_their_own_widths(all_programs):
     kinds = {row.node: row.kind for row in result.rows}
     assert kinds["qkv"] == "LastAxisLinear"
     assert {"qkv", "matmul", "fc1", "head"} <= set(result.memory.rows)
-    dense, qkv = run.activity["qkv"].dense_macs, program.nodes["qkv"]
-    assert result.memory.rows["qkv"].ann_pj["weight_memory"] == pytest.approx(dense * 10 * qkv.format.weight_bits / 64)
+    dense, qkv, row = run.activity["qkv"].dense_macs, program.nodes["qkv"], result.memory.rows["qkv"]
+    weight = access_pj(chips.hardware("horowitz45").memory, row.memory_bytes["weights"], qkv.format.weight_bits)
+    assert row.ann_pj["weight_memory"] == pytest.approx(dense * weight)
 
 
-def test_remainders_of_rounding_are_read_and_written_at_every_step(all_programs):
+def test_remainders_of_rounding_are_read_and_written_where_a_row_changed(all_programs):
     from ecmt_deploy.quantization import quantize
 
     program, chip = quantize(all_programs["transformer, accurate"]), chips.hardware("horowitz45")
     activity = simulate(program, images(1), "reference", 2, precision="fixed").activity
     carried, alone = (memory_view(activity, made, chip).rows for made in (program, rounding_each(program)))
     for name, row in carried.items():
-        bits, outputs = program.nodes[name].format.remainder_bits, np.prod(program.shapes[name])
-        accesses = 0 if name in program.encoding else 2 * 2 * outputs  # two steps, read and written
-        extra = accesses * access_pj(chip.memory, outputs * bits / 8, bits)
+        bits = program.nodes[name].format.remainder_bits
+        accesses = 0 if name in program.encoding else 2 * activity[name].analog_messages  # read and written
+        extra = accesses * access_pj(chip.memory, TILE_BYTES, bits)
         more = {part: pj - alone[name].snn_pj[part] for part, pj in row.snn_pj.items()}
         assert more.pop("state_memory", 0.0) == pytest.approx(extra)
         assert not any(more.values())

@@ -44,18 +44,20 @@ def done():
 
 
 def test_by_hand(done):
-    """2 spikes x 2 outputs = 4 events, for 4 MACs; memories are small: 10 pJ for 64 bits; multiply 0.2 x bits / 8, add 0.1."""
+    """2 spikes x 2 outputs = 4 events, for 4 MACs; tiles of 32 KiB: 20 pJ for 64 bits; multiply 0.2 x bits / 8, add 0.1."""
     result = done.energy("horowitz45")
     assert done.activity["l2"].synops == 4
     # (a) 4 events x 4.6, for each is multiplied
     assert result.paper.snn_pj == result.paper.ann_pj == pytest.approx(18.4)
     row, view = result.memory.rows["l2"], result.memory
     assert (row.ann_bits, view.ann_bits, view.ann_bits_of, units.ann(view)) == (4, 4, "payloads", "up to int4")
-    # (c) 4 events x (0.2 x 4 / 8 + 0.1, a weight of 8, a state of 24 read and written) + 1 step x 2 outputs x (0.1, a state)
-    expected = {"arithmetic": 4 * 0.2 + 2 * 0.1, "weight_memory": 4 * 1.25, "state_memory": 6 * 7.5}
+    # (c) 4 events x (0.2 x 4 / 8 + 0.1, a weight of 8, a state of 24 read and written) + 1 step x 2 outputs x (0.1, a state);
+    # 2 spikes of 4 bits, and one that says which of the 2 elements it is, written into the tile and read
+    expected = {"arithmetic": 4 * 0.2 + 2 * 0.1, "weight_memory": 4 * 2.5, "state_memory": 6 * 15.0}
+    expected["operand_memory"] = 2 * 2 * 20 * 5 / 64
     assert row.snn_pj == pytest.approx(expected)
-    # 4 MACs x (0.1 + 0.1, a weight, an activation of 4 bits), 2 results of 4 bits
-    expected = {"arithmetic": 0.8, "weight_memory": 5.0, "operand_memory": 4 * 0.625, "output_memory": 2 * 0.625}
+    # 4 MACs x (0.1 + 0.1, a weight, an activation of 4 bits), 2 activations written into the tile, 2 results of 4 bits
+    expected = {"arithmetic": 0.8, "weight_memory": 10.0, "operand_memory": 6 * 1.25, "output_memory": 2 * 1.25}
     assert row.ann_pj == pytest.approx(expected)
 
 

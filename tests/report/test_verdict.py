@@ -12,12 +12,14 @@ def row(event: float, events: float, ann: float, fixed: float = 0.0) -> MemoryRo
     """100 MACs, of which ``events`` a MAC are met by events that cost so much each."""
     spent = 100 * events * event + fixed
     room = ann - fixed
-    return MemoryRow({"all": spent}, {"all": ann}, events, room / (event * 100) if room > 0 else None, fixed, 100.0, 8)
+    return MemoryRow({"all": spent}, {"all": ann}, events, room / (event * 100) if room > 0 else None, fixed, 100.0, 8, {})
 
 
 def view(**rows: MemoryRow) -> MemoryView:
     total = {side: {"all": sum(getattr(each, side)["all"] for each in rows.values())} for side in ("snn_pj", "ann_pj")}
-    return MemoryView(model="m", ann_bits=8, ann_bits_of="payloads", rows=rows, **total)
+    return MemoryView(
+        model="m", ann_bits=8, ann_bits_of="payloads", tile_bytes=None, off_chip={}, off_chip_priced=True, rows=rows, **total
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(("cheap", "dear", "said"), [

@@ -16,6 +16,7 @@ from ecmt_deploy.runs.record import RunRecord
 NODES = ("patch", "blocks.0.attn.qkv", "blocks.0.attn.qkv.neuron", "blocks.0.mlp.fc1", "blocks.1.mlp.fc1", "head")
 OBSTACLE = "head: neurons 1,200 needed, limit 1,000; use more cores"
 HOSTILE = '"><script>alert(1)</script>&$\\alpha$ {{ 7*7 }}\x01'
+OFF_CHIP = dict.fromkeys(("spiking_weights", "spiking_states", "ann_weights", "ann_activations"), 0.0)
 SOURCE = Source(type="article", title="A chip", author="A. Author and B. Author", year=2018, doi="10.1/x")
 
 
@@ -41,7 +42,7 @@ def energy(
         components["static"] = band(r, 1e6)
     memory_rows = {
         name: MemoryRow({"arithmetic": 3e5, "weight_memory": 4e5}, {"arithmetic": 2e5, "weight_memory": 6e5}, r.uniform(0, 2),
-                        None if i == 1 else r.uniform(0.1, 1), 0.0, 1e6, 3)
+                        None if i == 1 else r.uniform(0.1, 1), 0.0, 1e6, 3, {"weights": 32768, "states": 32768})
         for i, name in enumerate(nodes)
     }  # fmt: skip
     n = len(nodes)
@@ -58,8 +59,8 @@ def energy(
         left_out=("something: no figure",),
         bounds=("exact", "upper") if priced else (),
         paper=PaperView(9e5, 2e6, 0.45, {"encoding": 1e5, "neuron": 2e5}, 1.2e6, {"ecm_ops.gelu": 5.0}),
-        memory=MemoryView("horowitz45", 3, "steps", memory_rows, {"arithmetic": 3e5 * n, "weight_memory": 4e5 * n},
-                          {"arithmetic": 2e5 * n, "weight_memory": 6e5 * n}),
+        memory=MemoryView("horowitz45", 3, "steps", 32768, OFF_CHIP, True, memory_rows,
+                          {"arithmetic": 3e5 * n, "weight_memory": 4e5 * n}, {"arithmetic": 2e5 * n, "weight_memory": 6e5 * n}),
         timing=Timing(9, steps, Band(2.0, 3.0, 4.0), nodes[0], Band(24.0, 36.0, 48.0), Band(62500.0, 83333.0, 125000.0),
                       {"hops": 3.0}, ("No traffic jams.",)) if priced else None,
         energy_delay_nj_ms=total * 0.036e-3 if priced else None,

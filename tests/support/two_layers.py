@@ -24,7 +24,7 @@ import pytest
 from ecmt_deploy.chips import Hardware, Limits, Price
 from ecmt_deploy.chips.schema import Barrier
 from ecmt_deploy.estimation import Band
-from ecmt_deploy.placement import Placement, Route, Unit
+from ecmt_deploy.placement import Placement, Route, Unit, Use
 from ecmt_deploy.program import ops
 from ecmt_deploy.testing.handmade import program
 
@@ -94,8 +94,9 @@ PLACEMENT = Placement(
     hardware="handmade",
     title="made up",
     units=(
-        Unit("l1", ("l1", "n1"), 0, 1, 1, 2, {}, None),
-        Unit("l2", ("l2", "n2", "readout"), 1, 2, 1, 1, {}, None),
+        Unit("l1", ("l1", "n1"), 0, 1, 1, 2, {"synaptic_memory_bytes": Use(6, None), "state_memory_bytes": Use(6, None)}, None),
+        Unit("l2", ("l2", "n2", "readout"), 1, 2, 1, 1,
+             {"synaptic_memory_bytes": Use(2, None), "state_memory_bytes": Use(6, None)}, None),
     ),
     routes=(Route("n1", "l2", packets=1.0, within_tile=0.0, hops_ew=1.0, hops_ns=0.0, chip_crossings=0.0),),
     cores=3,
@@ -103,7 +104,7 @@ PLACEMENT = Placement(
     mesh=(2, 1, 1),
     obstacles=(),
     assumptions=(),
-)
+)  # fmt: skip
 
 
 def near(low: float, value: float, high: float) -> Band:

@@ -14,7 +14,9 @@ from ecmt_deploy.report.charts import comparison as comparison_charts
 from ecmt_deploy.report.charts import energy as energy_charts
 from ecmt_deploy.report.charts import run as run_charts
 from ecmt_deploy.report.charts import stream as stream_charts
+from ecmt_deploy.report.charts import tiles as tile_charts
 from ecmt_deploy.report.charts.cores import core_map, stride
+from ecmt_deploy.report.charts.svg import Chart
 from ecmt_deploy.report.comparison import Comparison
 from ecmt_deploy.report.facts import facts
 from ecmt_deploy.report.html.environment import environment
@@ -57,6 +59,7 @@ def _about_one(report: Report) -> dict[str, Any]:
         **_chips(report, names),
         "papers": data.alike([e.paper for e in energies], names),
         "memories": [_memory(i, view, chips) for i, (view, chips) in enumerate(memories, start=1)],
+        "tiles": _over_tiles(report),
         "nodes": data.nodes(energies),
         "rates": run_charts.rates("spike-rates", "Spikes per neuron and step of each layer", report.spike_rates),
         "rasters": rasters,
@@ -89,6 +92,13 @@ def _views(energies: Sequence[Energy], names: Sequence[str]) -> dict[str, Any]:
         ),
         "shares": energy_charts.stacked("components", alt, shares, shares=True, row=_CHIP_ROW) if priced else None,
     }
+
+
+def _over_tiles(report: Report) -> Chart | None:
+    """Break-even over the size of tiles, where it was computed and anything spikes."""
+    points = [point for point in report.tile_curve if point.events_per_mac is not None]
+    alt = "Break-even over the size of the tiles that both sides of view (c) lie in"
+    return tile_charts.over_tiles("tiles", alt, data.tile_curve(points)) if points else None
 
 
 def _memory(number: int, view: MemoryView, chips: str) -> dict[str, Any]:

@@ -130,7 +130,7 @@ def _view_c(view: MemoryView, steps: int) -> Block:
     rows += [("",), ("total", *_compared(list(view.rows.values()), scale, steps))]
     widths = f"{_WIDTHS[view.ann_bits_of]}{view.ann_bits} bits"
     return _block(
-        f"(c) Memory included ({view.model}), against the ANN with activations of {widths}",
+        f"(c) Memory included ({view.model}, {units.tiles(view)}), against the ANN with activations of {widths}",
         columns,
         rows,
         f"{pays(view)}\nR: synaptic events per MAC of the ANN   R/T: spikes per neuron and step\n"
