@@ -174,7 +174,7 @@ def _delivered(program: Program, name: str, unit: Unit) -> tuple[tuple[int, ...]
         axons = tuple(int(i == operand) for i in range(len(shapes)))
         made = layer(program.nodes[name], program.shapes[name], tuple(shapes), axons)
         tile = Tile(made.grid, unit.rows_per_core, unit.columns_per_core)
-        reached.append(made.input_axons(tile))
+        reached.append(min(made.input_axons(tile, sharing=False), sizes[operand]))
     whole = [max(each * tile.cores, size) for each, size in zip(reached, sizes, strict=True)]
     return tuple(reached), tuple(whole)
 
