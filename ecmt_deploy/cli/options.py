@@ -48,6 +48,10 @@ AnnBits = Annotated[
         "Width of the activations of the ANN that view (c) compares with.", "that of the payloads, else ceil(log2(T + 1))"
     ),
 ]
+AssumeFunctions = Annotated[
+    bool,
+    flag("Put functions that a chip does not price into its total, by recipe from 45 nm scaled to its process (grade D)."),
+]
 Overwrite = Annotated[bool, flag("Replace a run that is already there.")]
 Workers = Annotated[
     int | None, described("Number of processes that read images; 0 for none.", "chosen from the data and the number of cores")

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from ecmt_deploy.cli.options import (
     DEFAULT,
     AnnBits,
+    AssumeFunctions,
     Labels,
     Limit,
     Output,
@@ -50,6 +51,7 @@ def energy(
     out: Annotated[Path | None, described("File for the result: .json or .csv.")] = None,
     ann_bits: AnnBits = None,
     tile_bytes: TileBytes = None,
+    assume_functions: AssumeFunctions = False,
     output: Output = DEFAULT,
 ) -> None:
     """``ecmt-deploy energy``."""
@@ -58,7 +60,8 @@ def energy(
     from ecmt_deploy.report.remarks import notes
     from ecmt_deploy.runs.directory import is_stream
 
-    energies = ecmt.energy(run, hardware, ann_bits=ann_bits, tile_bytes=tile_bytes, out=out)
+    asked: dict[str, Any] = {"ann_bits": ann_bits, "tile_bytes": tile_bytes, "assume_functions": assume_functions}
+    energies = ecmt.energy(run, hardware, **asked, out=out)
     each = "frame" if is_stream(run) else "inference"
     output.show(energies, tables.energy(energies, output.width, each), *(f"- {line}" for line in notes(energies, each)))
 
@@ -71,6 +74,7 @@ def report(
     out: Annotated[Path, described("Page to write (.html), or its data (.json).")] = Path("report.html"),
     trace: Annotated[Path | None, described("Trace of the same program to include, as written by trace --out.")] = None,
     ann_bits: AnnBits = None,
+    assume_functions: AssumeFunctions = False,
     bibtex: Annotated[bool, flag("Print the sources of the chips as BibTeX, too.")] = False,
     output: Output = DEFAULT,
 ) -> None:
@@ -80,7 +84,7 @@ def report(
     from ecmt_deploy.chips import bibtex as sources_of
 
     entries = sources_of(map(ecmt.hardware, hardware or available())) if bibtex else ""
-    ecmt.report(runs, out, hardware, trace, ann_bits)
+    ecmt.report(runs, out, hardware, trace, ann_bits, assume_functions)
     if bibtex and not output.json:
         output.say(f"wrote {out}")
         sys.stdout.write(entries)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from ecmt_deploy.chips import Hardware
+from ecmt_deploy.chips import Hardware, Price
 from ecmt_deploy.door import ChipLike, ProgramLike, as_activity, as_chip, as_program
 from ecmt_deploy.errors import ConfigError, RunError
+from ecmt_deploy.estimation.assumed import assume, assumed_prices
 from ecmt_deploy.estimation.bands import widened
 from ecmt_deploy.estimation.bill import sums
 from ecmt_deploy.estimation.chip import chip_rows, left_out, static_bill, tariff
@@ -31,6 +33,7 @@ def energy(
     arithmetic: ChipLike = ARITHMETIC,
     ann_bits: int | None = None,
     tile_bytes: int | None = None,
+    assume_functions: bool = False,
 ) -> Energy:
     """Price counts; arguments and errors as of :func:`ecmt_deploy.energy`."""
     if hardware is None:  # energy(run, chip)
@@ -57,16 +60,21 @@ def energy(
     memory = memory_view(activity, program, model, ann_bits, tiles)
     at_45_nm = chip_rows(activity, program, arithmetic, None, tariff(arithmetic))
     paper = paper_view(activity, program, at_45_nm, memory_view(activity, program, arithmetic, ann_bits, stated))
-    priced = [_priced(activity, program, hardware, each, (paper, memory)) for each in (placement, *ends)]
+    prices = assumed_prices(hardware, arithmetic)
+    priced = [
+        _priced(activity, program, hardware, each, (paper, memory), prices, assume_functions) for each in (placement, *ends)
+    ]
     return widened(priced[0], priced[1:])
 
 
 def _priced(
-    activity: Activity, program: Program, hardware: Hardware, placement: Placement, views: tuple[PaperView, MemoryView]
-) -> Energy:
+    activity: Activity, program: Program, hardware: Hardware, placement: Placement, views: tuple[PaperView, MemoryView],
+    at_node: Mapping[str, Price], assume_functions: bool,
+) -> Energy:  # fmt: skip
     time = timing(activity, program, hardware, placement)
     static = static_bill(hardware, placement, time)
     rows = chip_rows(activity, program, hardware, placement, tariff(hardware, bool(static.components)))
+    rows, assumed = assume(rows, at_node, assume_functions)
     components = sums([*(row.components_pj for row in rows), static.components])
     total = sum(components.values(), NOTHING)
     return Energy(
@@ -93,6 +101,8 @@ def _priced(
         payload_bits=activity.payload_bits(program.spike_bits),
         encoding=tuple(sorted(program.encoding)),
         synop_pj=hardware.prices["synop_pj"].value if "synop_pj" in hardware.prices else None,
+        assumed_functions_pj=assumed,
+        functions_assumed=assume_functions and assumed is not None,
     )
 
 

@@ -196,6 +196,9 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     payload_bits : mean bits of a spike in the program, its level and sign or its graded payload; ``None`` without spikes
     encoding : the encoding layers
     synop_pj : the chip's price of a synaptic event, ``None`` if unknown
+    assumed_functions_pj : what functions without a price cost by recipe from 45 nm, scaled to the chip's process (grade D);
+        ``None`` where all have a price, or process or memory of the chip is unknown
+    functions_assumed : whether that is in the total, as the component ``assumed_functions``; otherwise they are unpriced
     """
 
     hardware: str
@@ -221,6 +224,8 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     synop_pj: float | None
     cores_range: tuple[int, int] | None = None
     chips_range: tuple[int, int] | None = None
+    assumed_functions_pj: Band | None = None
+    functions_assumed: bool = False
 
     def __repr__(self) -> str:
         at_least = "" if self.complete else f" and {len(self.unpriced)} unpriced counts"

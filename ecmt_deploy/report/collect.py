@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -23,7 +24,7 @@ from ecmt_deploy.simulation.traces import Trace, load_trace
 
 def report_on(
     run: Path, names: Sequence[str] = (), curve: AccuracyCurve | None = None, trace: Path | None = None,
-    ann_bits: int | None = None,
+    ann_bits: int | None = None, assume_functions: bool = False,
 ) -> Report | StreamReport:  # fmt: skip
     """The report of a run, or of a stream.
 
@@ -32,7 +33,7 @@ def report_on(
     names : chips to price it on, by default those that come with the project
     curve : replaces the run's own accuracy
     trace : file with a trace of the same program
-    ann_bits : width of the ANN's activations in view (c), as of :func:`ecmt_deploy.energy`
+    ann_bits, assume_functions : as of :func:`ecmt_deploy.energy`
 
     Raises
     ------
@@ -46,13 +47,16 @@ def report_on(
         for option, value in (("--trace", trace), ("--ann-bits", ann_bits)):
             if value is not None:
                 raise ConfigError(f"{option} {value}: is for runs on pictures, and {run} is a stream; leave it out")
-        return make_stream_report(stored, _placed(stored, chips, [place_band(stored.program, chip) for chip in chips]))
+        placements = [place_band(stored.program, chip) for chip in chips]
+        return make_stream_report(stored, _placed(stored, chips, placements, None, assume_functions))
     traced = load_trace(trace) if trace is not None else None
     if traced is not None and traced.program_sha256 != stored.record.program_sha256:
         raise RunError(f"{trace}: a trace of another program than that of {run}; trace {run / PROGRAM}")
     if traced is not None and (strange := [node.node for node in traced.nodes if node.node not in stored.program.nodes]):
         raise RunError(f"{trace}: measures a node {strange[0]!r}, which is not in the program; trace again")
-    found = _priced(stored, chips, [place_band(stored.program, chip) for chip in chips], curve, traced, ann_bits)
+    found = _priced(
+        stored, chips, [place_band(stored.program, chip) for chip in chips], curve, traced, ann_bits, assume_functions
+    )
     return replace(found, tile_curve=tile_curve(stored.activity, stored.program, hardware(ARITHMETIC), ann_bits))
 
 
@@ -62,25 +66,26 @@ def _chips(names: Sequence[str]) -> list[Hardware]:
 
 def _priced(
     run: StoredRun, chips: Sequence[Hardware], placements: Sequence[PlacementBand], curve: AccuracyCurve | None = None,
-    trace: Trace | None = None, ann_bits: int | None = None,
+    trace: Trace | None = None, ann_bits: int | None = None, assume_functions: bool = False,
 ) -> Report:  # fmt: skip
-    priced = _placed(run, chips, placements, ann_bits)
+    priced = _placed(run, chips, placements, ann_bits, assume_functions)
     return make_report(run.record, run.activity, run.program, priced, curve, trace, run.probes())
 
 
 def _placed(
-    run: StoredRun, chips: Sequence[Hardware], placements: Sequence[PlacementBand], ann_bits: int | None = None
+    run: StoredRun, chips: Sequence[Hardware], placements: Sequence[PlacementBand], ann_bits: int | None, assume_functions: bool
 ) -> list[tuple[Hardware, Placement, Energy]]:
     """Every chip with what is where on it, and what the run takes there."""
+    asked: dict[str, Any] = {"ann_bits": ann_bits, "assume_functions": assume_functions}
     return [
-        (chip, placement.value, energy(run.activity, run.program, chip, placement, ann_bits=ann_bits))
+        (chip, placement.value, energy(run.activity, run.program, chip, placement, **asked))
         for chip, placement in zip(chips, placements, strict=True)
     ]
 
 
 def compare_runs(
     runs: Sequence[Path], names: Sequence[str] = (), labels: Sequence[str] | None = None, series: Sequence[str] | None = None,
-    ann_bits: int | None = None,
+    ann_bits: int | None = None, assume_functions: bool = False,
 ) -> Comparison:  # fmt: skip
     """Several runs side by side.
 
@@ -89,7 +94,7 @@ def compare_runs(
     names : chips to price them on, by default those that come with the project
     labels : one a run; by default what of its path tells it apart
     series : one a run, the same for runs of one program that differ in their steps alone; by default told from the programs
-    ann_bits : width of the ANN's activations in view (c), as of :func:`ecmt_deploy.energy`
+    ann_bits, assume_functions : as of :func:`ecmt_deploy.energy`
 
     Raises
     ------
@@ -106,7 +111,7 @@ def compare_runs(
             raise ConfigError(f"{run}: is a stream, which has a page of its own; report on it alone")
         if last is None or stored.program is not last.program:  # runs of one program share it, and where it is placed
             placements = [place_band(stored.program, chip) for chip in chips]
-        reports.append(_priced(stored, chips, placements, ann_bits=ann_bits))
+        reports.append(_priced(stored, chips, placements, None, None, ann_bits, assume_functions))
         last = stored
     series = series or _series([report.record for report in reports], labels)
     return Comparison([Entry(*each) for each in zip(labels, series, reports, strict=True)])

@@ -30,6 +30,13 @@ def remarks(result: Energy, each: str = "inference") -> Iterator[str]:
         yield f"priced as if it could: {len(more)} more; `ecmt-deploy inspect --hardware NAME` lists them."
     if result.unpriced:
         yield f"the total leaves out, per {each}, for want of a price: {_listed(result.unpriced)}."
+    if (assumed := result.assumed_functions_pj) is not None:
+        kept = "in" if result.functions_assumed else "not in"
+        asked = "" if result.functions_assumed else "; --assume-functions puts it there"
+        yield (
+            f"functions, assumed: {units.energy_band(assumed)} per {each}, by recipe from 45 nm scaled to the chip's process"
+            f" (grade D), {kept} the total{asked}."
+        )
     for what in result.left_out:
         yield f"not priced: {what}."
     if set(result.bounds) - {"exact"}:

@@ -30,8 +30,9 @@ def write(out: Path, result: Any, table: Table | None = None) -> None:
 
 
 def write_report(
-    runs: Sequence[Path], out: Path, names: Sequence[str] = (), trace: Path | None = None, ann_bits: int | None = None
-) -> None:
+    runs: Sequence[Path], out: Path, names: Sequence[str] = (), trace: Path | None = None, ann_bits: int | None = None,
+    assume_functions: bool = False,
+) -> None:  # fmt: skip
     """Write the page about a run, or about several side by side; with the suffix ``.json`` what the page is made of.
 
     Raises
@@ -45,7 +46,10 @@ def write_report(
         raise ConfigError(f"--trace {trace}: a trace belongs to one run, and {len(runs)} are given; report on that run alone")
     require_out(out, ".html", ".json", reads=[*run_files(runs), *([trace] if trace else [])])
     one = len(runs) == 1
-    write(out, report_on(runs[0], names, None, trace, ann_bits) if one else compare_runs(runs, names, ann_bits=ann_bits))
+    if one:
+        write(out, report_on(runs[0], names, None, trace, ann_bits, assume_functions))
+    else:
+        write(out, compare_runs(runs, names, ann_bits=ann_bits, assume_functions=assume_functions))
 
 
 def write_comparison(files: Sequence[Path], compared: Comparison) -> None:

@@ -73,11 +73,11 @@ class Run:
     frames: FrameCounts | None = None
     loads: Loads | None = None
 
-    def energy(self, hardware: ChipLike, ann_bits: int | None = None) -> Energy:
+    def energy(self, hardware: ChipLike, ann_bits: int | None = None, assume_functions: bool = False) -> Energy:
         """The energy of this run on a chip, given by name, file or object; see :func:`ecmt_deploy.energy`."""
         import ecmt_deploy  # the verb, which builds on runs
 
-        return ecmt_deploy.energy(self, hardware, ann_bits=ann_bits)
+        return ecmt_deploy.energy(self, hardware, ann_bits=ann_bits, assume_functions=assume_functions)
 
     def __repr__(self) -> str:
         steps, samples, *readout = self.outputs.shape

@@ -29,9 +29,14 @@ RunLike: TypeAlias = str | PathLike[str] | StoredRun
 
 @overload
 def energy(
-    activity: Any, program: list[Any] | tuple[Any, ...], *, ann_bits: int | None = ..., tile_bytes: int | None = ...,
+    activity: Any,
+    program: list[Any] | tuple[Any, ...],
+    *,
+    ann_bits: int | None = ...,
+    tile_bytes: int | None = ...,
+    assume_functions: bool = ...,
     out: str | PathLike[str] | None = ...,
-) -> list[Energy]: ...  # fmt: skip
+) -> list[Energy]: ...
 
 
 @overload
@@ -44,6 +49,7 @@ def energy(
     *,
     ann_bits: int | None = ...,
     tile_bytes: int | None = ...,
+    assume_functions: bool = ...,
 ) -> Energy: ...
 
 
@@ -56,6 +62,7 @@ def energy(
     *,
     ann_bits: int | None = None,
     tile_bytes: int | None = None,
+    assume_functions: bool = False,
     out: str | PathLike[str] | None = None,
 ) -> Energy | list[Energy]:
     """Price the counts of a run: ``energy(run, chip)``, ``energy(run, [chip, ..])``, or ``energy(activity, program, chip)``.
@@ -71,6 +78,8 @@ def energy(
     ann_bits : width of the activations of the ANN in view (c); by default that of the program's graded payloads, node by node,
         or ceil(log2(T + 1)) where it has none; ``evaluate(.., quantized_baseline=True)`` measures the fewest that are as good
     tile_bytes : size of the tiles that view (c) lies in where a chip has no cores, such as ``horowitz45``; by default 32 KiB
+    assume_functions : put functions that the chip does not price into its total at assumed prices: recipes at 45 nm, scaled to
+        its process, grade D; by default they are shown apart (``Energy.assumed_functions_pj``), and the total leaves them out
     out : of a list of chips: file for the results, ``.json`` or ``.csv``
 
     Returns
@@ -90,7 +99,7 @@ def energy(
         if out is not None:
             raise ConfigError("out is for a list of chips, such as energy(run, ['loihi2'], out='energy.csv')")
         run = load_run(path) if path else activity
-        return estimation.energy(run, program, hardware, placement, arithmetic, ann_bits, tile_bytes)
+        return estimation.energy(run, program, hardware, placement, arithmetic, ann_bits, tile_bytes, assume_functions)
     from ecmt_deploy.report import data
     from ecmt_deploy.report.write import run_files, write
 
@@ -100,7 +109,8 @@ def energy(
         require_out(Path(out), ".json", ".csv", reads=run_files([path] if path else []))
     chips = [as_chip(chip) for chip in program]
     run = load_run(path) if path else activity
-    results = [estimation.energy(run, chip, ann_bits=ann_bits, tile_bytes=tile_bytes) for chip in chips]
+    asked: dict[str, Any] = {"ann_bits": ann_bits, "tile_bytes": tile_bytes, "assume_functions": assume_functions}
+    results = [estimation.energy(run, chip, **asked) for chip in chips]
     if tile_bytes is not None and all(result.memory.tile_bytes is None for result in results):
         named = ", ".join(chip.name for chip in chips)
         raise ConfigError(
@@ -117,6 +127,7 @@ def report(
     hardware: ChipLike | Sequence[ChipLike] = (),
     trace: str | PathLike[str] | None = None,
     ann_bits: int | None = None,
+    assume_functions: bool = False,
 ) -> Path:
     """Write one self-contained page about a run, or about several side by side.
 
@@ -126,7 +137,8 @@ def report(
     out : page to write (``.html``), or the data it is made of (``.json``)
     hardware : chips to price the runs on, by name or ``.toml`` file; by default those that come with the project
     trace : file with a trace of the same program, for the report of a single run
-    ann_bits : width of the activations of the ANN in view (c), as of :func:`ecmt_deploy.energy`
+    ann_bits, assume_functions : width of the activations of the ANN in view (c), and whether totals have assumed prices of
+        functions, as of :func:`ecmt_deploy.energy`
 
     Returns
     -------
@@ -142,7 +154,7 @@ def report(
     from ecmt_deploy.report.write import write_report
 
     paths = [_directory(run) for run in listed(runs)]
-    write_report(paths, Path(out), listed(hardware), None if trace is None else Path(trace), ann_bits)
+    write_report(paths, Path(out), listed(hardware), None if trace is None else Path(trace), ann_bits, assume_functions)
     return Path(out)
 
 

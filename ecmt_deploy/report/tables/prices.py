@@ -81,7 +81,18 @@ def _totals(results: Sequence[Energy], each: str) -> tuple[list[str], list[list[
     """Components with their bands, what it takes, and how long it takes."""
     scale, unit = units.column_unit([result.total_pj.value for result in results])
     used = data.components(results)
-    labels = [f"component, {unit}", *used, "total", "", "fits", "cores", "chips", ""]
+    apart = any(result.assumed_functions_pj and not result.functions_assumed for result in results)
+    labels = [
+        f"component, {unit}",
+        *used,
+        "total",
+        *["functions, assumed: not in it"] * apart,
+        "",
+        "fits",
+        "cores",
+        "chips",
+        "",
+    ]
     labels += ["pipeline, steps", "step, µs", "latency, µs", f"{each}s per s", f"energy x delay, {unit} ms"]
     columns = []
     for result in results:
@@ -94,8 +105,10 @@ def _totals(results: Sequence[Energy], each: str) -> tuple[list[str], list[list[
             delay = units.column_band(result.energy_delay_nj_ms, scale / 1e3)
             timed = [f"{time.depth}", *(f"{least}{units.column_band(band)}" for band in (time.step_us, time.latency_us)),
                      f"{most}{units.column_band(time.throughput_per_s)}", f"{least}{delay}"]  # fmt: skip
+        assumed = None if result.functions_assumed else result.assumed_functions_pj
+        beside = [units.column_band(assumed, scale)] * apart
         placed = [result.fits, units.whole(result.cores, result.cores_range), units.whole(result.chips, result.chips_range)]
-        columns.append([result.hardware, *parts, total, "", *placed, "", *timed])
+        columns.append([result.hardware, *parts, total, *beside, "", *placed, "", *timed])
     return labels, columns
 
 
