@@ -328,7 +328,7 @@ def test_every_verb_takes_every_form_of_chip(verb, snn, run, chip_file):
     ids=lambda chip: "object" if type(chip) is object else str(chip),
 )
 def test_every_verb_refuses_what_is_no_chip(verb, chip, snn, run):
-    with pytest.raises(HardwareError, match=r"choose one of dynapcnn, horowitz45, .*, or give a \.toml file"):
+    with pytest.raises(HardwareError, match=r"choose one of darwin3, dynapcnn, horowitz45, .*, or give a \.toml file"):
         verb(snn, run, chip)
 
 

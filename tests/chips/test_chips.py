@@ -39,7 +39,8 @@ def arithmetic(expression: str) -> float:
 
 def test_the_chips_of_the_issue_are_there():
     assert ALL == [
-        "dynapcnn", "horowitz45", "loihi1", "loihi1_sanafe", "loihi2", "odin", "seneca", "spinnaker2", "truenorth",
+        "darwin3", "dynapcnn", "horowitz45", "loihi1", "loihi1_sanafe", "loihi2", "odin", "reckon", "seneca", "spinnaker2",
+        "tianjic", "truenorth",
     ]  # fmt: skip
 
 
@@ -96,7 +97,7 @@ def test_what_placement_relies_on():
         assert not described.abilities.programmable_neurons.value, name
     shared = {name: chips.hardware(name).abilities.weight_sharing for name in ALL}
     assert {name for name, ability in shared.items() if ability and ability.value} == {
-        "loihi1", "loihi1_sanafe", "loihi2", "seneca", "spinnaker2", "dynapcnn",
+        "darwin3", "loihi1", "loihi1_sanafe", "loihi2", "seneca", "spinnaker2", "dynapcnn",
     }  # fmt: skip
     assert not chips.hardware("dynapcnn").abilities.dense_connections.value
     assert chips.hardware("spinnaker2").limits.memory_bytes_per_core is not None
@@ -408,7 +409,7 @@ def test_files_that_cannot_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "read_bytes", locked)
     with pytest.raises(HardwareError, match=r"locked\.toml: cannot be read: Permission denied"):
         chips.hardware(str(tmp_path / "locked.toml"))
-    with pytest.raises(HardwareError, match="unknown chip 'lohi'; choose one of dynapcnn, "):
+    with pytest.raises(HardwareError, match="unknown chip 'lohi'; choose one of darwin3, dynapcnn, "):
         chips.hardware("lohi")
 
 
