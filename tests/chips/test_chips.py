@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from docs.generate.documents import block
+from docs.generate.printed import assumed, recipes
 from docs.generate.printed import chips as overview
-from docs.generate.printed import recipes
 from ecmt_deploy import chips
 from ecmt_deploy.chips import actions, schema
 from ecmt_deploy.chips.overview import priced
@@ -462,6 +462,7 @@ def test_markup_in_a_users_file_is_shown_not_obeyed(tmp_path):
 def test_the_page_has_the_table_of_the_files():
     page = Path(__file__).parents[2] / "docs" / "chips.md"
     assert block(page, "overview") == overview(), "run `python -m docs.generate.printed`"
+    assert block(page.with_name("energy.md"), "assumed") == assumed(), "run `python -m docs.generate.printed`"
     assert block(page, "recipes") == recipes(), "run `python -m docs.generate.printed`"
 
 
