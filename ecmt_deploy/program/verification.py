@@ -38,7 +38,7 @@ def verify(nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]], p
     operands = _operands(ours, edges)
     order = _topological_order(operands)
     for name in order:
-        _check_fields(name, ours[name])
+        check_fields(name, ours[name])
     shapes: dict[str, tuple[int, ...]] = {}
     for name in order:
         found = [shapes[source] for source in operands[name]]
@@ -157,7 +157,7 @@ def _check_ends(nodes: Mapping[str, Op], operands: Mapping[str, tuple[str, ...]]
                 raise ProgramError(f"node {name} ({node.kind}): {takers[0]} takes its stream; it ends the program")
 
 
-def _check_fields(name: str, node: Op) -> None:
+def check_fields(name: str, node: Op) -> None:
     """Values of the fields of one node: finite, positive, known words."""
     require = require_for(name, node)
     for array in parameters(node):

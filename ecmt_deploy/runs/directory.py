@@ -18,10 +18,12 @@ import numpy as np
 
 from ecmt_deploy.errors import ConfigError, ProgramError, RunError, reading
 from ecmt_deploy.files import read_json, require_parent, sha256
+from ecmt_deploy.placement.loads import Loads
 from ecmt_deploy.program import Program, read, write
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.program.audit import contradiction, impossible
 from ecmt_deploy.runs.frames import FILM, FRAMES, FrameRow, FrameTable, read_film
+from ecmt_deploy.runs.loads import LOADS, read_loads, to_bytes
 from ecmt_deploy.runs.record import RunRecord
 from ecmt_deploy.simulation.probes import load_probes, parse_probes, probe_shape, save_probes
 from ecmt_deploy.simulation.target import Probe, Run
@@ -78,6 +80,20 @@ class StoredRun:
             if probe.kind == "spikes" and np.count_nonzero(values) != spikes:
                 raise RunError(f"{path}: {probe} holds other spikes than the {spikes:,} that were counted; simulate again")
         return series
+
+    def loads(self) -> Loads | None:
+        """Work of every core and packets of every link; ``None`` where the target has none.
+
+        Raises
+        ------
+        RunError
+            if the file is damaged, or of another run.
+        """
+        path = self.path / LOADS
+        if not path.exists():
+            return None
+        _require_file(path)
+        return read_loads(path, self.program, self.activity)
 
     def frames(self) -> list[FrameRow]:
         """A row for every frame of a stream.
@@ -176,6 +192,8 @@ def save_run(
             np.save(made / OUTPUTS, run.outputs)
             if run.probes:
                 save_probes(made / PROBES, run.probes)
+            if run.loads is not None:
+                (made / LOADS).write_bytes(to_bytes(run.loads))
             for name, content in more.items():
                 (made / name).write_bytes(content)
             (made / RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1))

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecmt_deploy.errors import TargetError, listed
+from ecmt_deploy.door import ChipLike, as_chip
+from ecmt_deploy.errors import DataError, TargetError, listed
 from ecmt_deploy.placement.placed import Placed, placed
 from ecmt_deploy.program import Program
-from ecmt_deploy.simulation.target import Probe, Progress, Run, Unsupported
+from ecmt_deploy.simulation.target import Probe, Progress, Run, Unsupported, require_runnable
 
 from .building import layout
 from .layout import Layout
 from .probing import Recorder
+from .reading import read
 from .results import activity
 from .running import Machine
+from .writing import write
 
 if TYPE_CHECKING:
     from ecmt_deploy.chips import Hardware
 
-__all__ = ["CoresTarget", "execute", "laid_out"]
+__all__ = ["CoresTarget", "execute", "export", "laid_out", "read"]
 
 
 class CoresTarget:
@@ -53,15 +58,17 @@ class CoresTarget:
         dtype: np.dtype,
         progress: Progress | None = None,
         probes: Sequence[Probe] = (),
-        hardware: Hardware,
+        hardware: Hardware | None = None,
     ) -> Run:
         """Run ``inputs`` (N, *input_shape), int64, on the cores of ``hardware``.
 
         Raises
         ------
         TargetError
-            if a unit of the program has no cores there.
+            if a unit of the program has no cores there, or no chip is named.
         """
+        require_runnable(self, program, hardware)
+        assert hardware is not None, "a program without a chip is refused"
         begun = time.perf_counter()
         made = laid_out(placed(program, hardware))
         recorder = Recorder(program, probes, len(inputs), timesteps)
@@ -84,6 +91,21 @@ def laid_out(program: Placed) -> Layout:
     return layout(program)
 
 
+def export(program: Program, hardware: ChipLike, path: str | PathLike[str], overwrite: bool = False) -> None:
+    """Write what a loader needs to put an integer program on a chip, core by core, into a new directory (docs/cores.md).
+
+    Raises
+    ------
+    TargetError
+        if it is a float program, or a unit of it has no cores on the chip.
+    RunError
+        if something is in the way, or the directory cannot be written.
+    """
+    chip = as_chip(hardware)
+    require_runnable(CoresTarget(), program, chip)
+    write(laid_out(placed(program, chip)), Path(path), overwrite)
+
+
 def execute(
     made: Layout,
     inputs: np.ndarray,
@@ -102,6 +124,9 @@ def execute(
     begun : when making ready began (``time.perf_counter``)
     """
     begun = time.perf_counter() if begun is None else begun
+    expected, found = made.nodes[made.of_role("input")].shape, np.shape(inputs)[1:]
+    if found != expected or np.asarray(inputs).dtype.kind != "i":
+        raise DataError(f"samples are {np.asarray(inputs).dtype} of shape {found}, expected integers of shape {expected}")
     machine = Machine(made, timesteps)
     outputs = np.zeros((timesteps, len(inputs), *made.nodes[made.of_role("readout")].shape), np.int64)
     built = time.perf_counter()

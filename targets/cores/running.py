@@ -252,4 +252,4 @@ def _started(groups: tuple[Group, ...], node: Node) -> list[Running]:
 def _joined(parts: list[np.ndarray | None]) -> np.ndarray | None:
     """Numbers of rows over all cores; ``None`` where there are none."""
     known = [part.ravel() for part in parts if part is not None]
-    return np.concatenate(known) if known else None
+    return np.unique(np.concatenate(known), return_inverse=True)[1].ravel() if known else None
