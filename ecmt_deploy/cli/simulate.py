@@ -12,7 +12,7 @@ def simulate(
     program: Program,
     /,
     *,
-    target: Annotated[str, described("Target to run on: reference, torch or lava.")],
+    target: Annotated[str, described("Target to run on: reference, torch, lava or cores.")],
     data: Data,
     out: Annotated[Path, described("Run directory to write.")],
     limit: Limit = None,
@@ -43,4 +43,4 @@ def simulate(
     )  # fmt: skip
     record = run.record
     accuracy = tables.accuracy(record.accuracy, record.agreement, record.analog_accuracy, record.n_samples)
-    output.show(record, accuracy, tables.saturations(run.activity), tables.took(record))
+    output.show(record, accuracy, tables.saturations(run.activity), tables.loads(run.loads()), tables.took(record))

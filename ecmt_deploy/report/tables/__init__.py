@@ -1,6 +1,7 @@
 """What the terminal shows: tables, and the few lines that go with them."""
 
 from ecmt_deploy.report.tables.hardware import chip, chips
+from ecmt_deploy.report.tables.loads import loads
 from ecmt_deploy.report.tables.placements import cores, placement_lines
 from ecmt_deploy.report.tables.prices import energy
 from ecmt_deploy.report.tables.programs import converted, program, provenance
@@ -9,6 +10,6 @@ from ecmt_deploy.report.tables.streams import streamed
 from ecmt_deploy.report.tables.sweeps import compared
 
 __all__ = [
-    "accuracy", "chip", "chips", "classification", "compared", "converted", "cores", "energy", "placement_lines", "program",
-    "provenance", "quantized", "saturations", "streamed", "took", "trace",
+    "accuracy", "chip", "chips", "classification", "compared", "converted", "cores", "energy", "loads", "placement_lines",
+    "program", "provenance", "quantized", "saturations", "streamed", "took", "trace",
 ]  # fmt: skip
