@@ -69,7 +69,9 @@ import inspect
 import ecmt_deploy as ecmt
 from ecmt_deploy import chips, report
 assert ecmt.chips() == chips() == chips.available() and "loihi2" in chips()
-assert list(inspect.signature(ecmt.report).parameters) == ["runs", "out", "hardware", "trace", "ann_bits"]
+assert list(inspect.signature(ecmt.report).parameters) == [
+    "runs", "out", "hardware", "trace", "ann_bits", "assume_functions",
+]
 try:
     report([])
 except ecmt.EcmtError as error:
