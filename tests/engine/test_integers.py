@@ -13,8 +13,8 @@ from ecmt_deploy.config import Execution
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.engine.integer import exact
 from ecmt_deploy.engine.integer.functions import INTEGER, TABLES
+from ecmt_deploy.engine.integer.gemm import Integers, Products, int8_is_fast_and_exact
 from ecmt_deploy.engine.integer.neurons import threshold
-from ecmt_deploy.engine.integer.synapses import Products
 from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.kernels import integers as arithmetic
 from ecmt_deploy.program import Program
@@ -36,31 +36,40 @@ def program() -> Program:
 
 
 @pytest.mark.parametrize(
-    ("weight", "fan_in", "largest", "parts"),
+    ("weight", "fan_in", "operand", "single", "digits"),
     [
-        (127, 384, 127, 1),  # 6.2 million, of 16.8
-        (100, 1000, 255, 2),  # 25.5 million
-        (127, 1536, 255, 4),  # 49.7 million
-        (127, 1536, 32767, 0),  # 6.4 thousand million: float64
-        (0, 5, 32767, 1),
-        (1, 1, 2**24, 1),
-        (1, 1, 2**24 + 1, 0),
+        (127, 384, Integers(127, 1), True, True),  # sums up to 6.2 million, of 16.8 million
+        (100, 1000, Integers(255, 1), False, True),  # 25.5 million
+        (100, 1000, Integers(255, 2), True, True),  # of 33.6 million, where all are even
+        (127, 1536, Integers(2**15 - 1, 1), False, False),  # payloads of three digits
+        (127, 1536, Integers(2**14, 1), False, True),
+        (129, 4, Integers(127, 1), True, False),  # weights of more than 8 bits
+        (0, 5, Integers(2**14, 1), True, True),
+        (1, 1, Integers(2**24, 1), True, False),
+        (1, 1, Integers(2**24 + 1, 1), False, False),
     ],
 )
-def test_products_are_taken_in_float32_where_sums_stay_exact(weight, fan_in, largest, parts):
-    made = Products.of(np.full((2, fan_in), -weight), largest)
-    assert made.parts == parts
-    assert made.sums.tolist() == [weight * fan_in * largest] * 2
+def test_products_are_taken_where_sums_stay_exact(weight, fan_in, operand, single, digits):
+    made = Products.of(np.full((2, fan_in), -weight), operand)
+    assert (made.single, made.digits) == (single, digits)
+    assert made.sums.tolist() == [weight * fan_in * operand.largest] * 2
 
 
-@pytest.mark.parametrize("largest", [2**7, 2**9, 2**10, 2**15])
-def test_products_are_exact_at_their_largest(largest):
+@pytest.mark.parametrize("common", [1, 8])
+@pytest.mark.parametrize("largest", [2**7, 2**8, 2**10, 2**14, 2**15])
+def test_products_are_exact_at_their_largest(largest, common):
+    """Rows with the largest sums there are, rows at the edge of float32, sparse rows; by digits where there are such."""
     r = np.random.default_rng(largest)
-    weight, x = r.integers(-128, 128, (7, 300)), r.choice([-largest, largest, largest - 1, 1], (300, 5))
-    x[:, 0] = np.sign(weight[0]) * largest  # the largest sum there is
-    products = Products.of(weight, largest)
-    found = products.matmul(torch.from_numpy(weight).float(), torch.from_numpy(x).float())
-    np.testing.assert_array_equal(found.double().numpy(), weight @ x)
+    weight = r.integers(-128, 128, (7, 1500))
+    x = r.choice([-largest, largest, largest - common, common], (60, 1500)) * (r.random((60, 1500)) < r.random((60, 1)) ** 4)
+    x[0] = np.sign(weight[0]) * largest
+    products = Products.of(weight, Integers(largest, common))
+    own = torch.from_numpy(x).float()
+    small = torch.from_numpy(weight.T.astype(np.int8)) if products.digits and int8_is_fast_and_exact() else None
+    for digits in {None, small}:
+        found = products.linear(own, torch.from_numpy(weight).float(), digits)
+        np.testing.assert_array_equal(found.double().numpy(), x @ weight.T)
+    np.testing.assert_array_equal(products.matmul(torch.from_numpy(weight), own.T).double().numpy(), weight @ x.T)
 
 
 @given(st.integers(1, LARGEST), st.integers(128, 255), st.integers(0, 9), st.integers(-2, 2))

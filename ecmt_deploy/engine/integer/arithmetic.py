@@ -28,7 +28,7 @@ class Scale(Rounded, elementwise.Scale):
 
     def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
         x = signals[0].value
-        return self.round_all(chunk, x.reshape(*x.shape[:2], *self.grid), Clips(self, chunk, x))
+        return self.round_all(chunk, x.reshape(*x.shape[:2], *self.grid).unbind(), Clips(self, chunk, x))
 
 
 @runs(ops.Mean, integers=True)
@@ -45,7 +45,7 @@ class Mean(Rounded, elementwise.Mean):
     def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
         x = signals[0].value
         total = x.sum(dim=self.axes, dtype=torch.float64)
-        return self.round_all(chunk, total.reshape(*x.shape[:2], *self.grid), Clips(self, chunk, x))
+        return self.round_all(chunk, total.reshape(*x.shape[:2], *self.grid).unbind(), Clips(self, chunk, x))
 
 
 @runs(ops.Add, integers=True)

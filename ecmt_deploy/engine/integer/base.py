@@ -17,7 +17,7 @@ from ecmt_deploy.kernels.integers import limit, minus_infinity
 from ecmt_deploy.program import Program
 
 #: elements of a step that are computed together: what is done to them in turn stays in a CPU's cache
-TILE = 1 << 15
+TILE = 1 << 17
 Tile = tuple[slice, slice]
 
 

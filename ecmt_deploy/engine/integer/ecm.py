@@ -88,15 +88,15 @@ class ECM(Following, compensation.ECM):
                     if len(index):
                         owners = index // (rows.numel() // len(rows)) + (samples.start or 0)
                         flat, past = held[0].flatten(0, -2)[index], previous.flatten(0, -2)[index]
-                        change = clips.clip_(self.term(1, [flat], clips, t, owners, parameters) - past, t, owners)
+                        term = self.term(1, [flat], clips, t, owners, parameters)
+                        change = clips.clip_(term.sub_(past), t, owners)
                         where = rows.nonzero(as_tuple=True)
                         value[where], previous[where] = change, past + change
                     return
             elif not any(x is not None and x.any() for x in new):
                 return
         term = self.term(chunk.start + t if self.rate else 1, held, clips, t, samples, parameters)
-        value.copy_(clips.clip_(term.sub_(previous), t, samples))
-        previous.add_(value)
+        previous.add_(clips.clip_(torch.sub(term, previous, out=value), t, samples))
 
     def accumulated(self, total: Tensor, x: Tensor, clips: Clips, t: int, tile: Tile, may_be_masked: bool) -> Tensor:
         """``total + x``, saturated; minus infinity stays what it is."""
@@ -111,10 +111,9 @@ class ECM(Following, compensation.ECM):
         self, steps: int, totals: list[Tensor], clips: Clips, t: int, samples: slice | Tensor, parameters: dict[str, Any]
     ) -> Tensor:
         """What is to have been sent after a step, in the dtype of streams."""
-        means = [total.double() for total in totals]
+        means = totals
         if steps > 1:
-            means = [torch.where(m == self.minus_infinity, m, divided(m, steps)) for m in means]
-        value = clips.clip_(self.evaluate(parameters, self.bits, *means), t, samples)
-        if steps > 1:
-            value = clips.clip_(value * steps, t, samples)
-        return value.to(self.dtype, copy=True)
+            means = [torch.where(m == self.minus_infinity, m.double(), divided(m.double(), steps)) for m in totals]
+        # what is beyond the range stays beyond it, whatever float it becomes
+        value = clips.clip_(self.evaluate(parameters, self.bits, *means).to(self.dtype), t, samples)
+        return clips.clip_(value * steps, t, samples) if steps > 1 else value

@@ -64,19 +64,28 @@ class Table:
 
     Parameters
     ----------
-    low, step : (n,) float64; the last step is never read
+    low, step : (n,) and (n - 1,) float64
     """
 
     def __init__(self, low: Tensor, step: Tensor) -> None:
         self.low, self.step = low, step
+        self._every: Tensor | None = None
 
     def at(self, position: Tensor, bits: int) -> Tensor:
-        """Linear interpolation: ``position`` (float64 integers) counts entries in units of 2**-bits."""
+        """Linear interpolation, float64: ``position`` (integers in floats) counts entries in units of 2**-bits."""
         place = (position * 2.0**-bits).floor_()
-        fraction = position - place * 2.0**bits
         index = place.to(torch.int32).flatten()
-        rise = self.step.index_select(0, index).view(position.shape).mul_(fraction)
-        return shifted(rise, bits).add_(self.low.index_select(0, index).view(position.shape))
+        fraction = torch.sub(position, place, alpha=2.0**bits).double()
+        rise = self.step.index_select(0, index).view(position.shape)
+        rise = rise.mul_(fraction).mul_(2.0**-bits).add_(0.5).floor_()
+        return rise.add_(self.low.index_select(0, index).view(position.shape))
+
+    def every(self, bits: int) -> Tensor:
+        """What :meth:`at` says at every position, in float32."""
+        if self._every is None:
+            positions = torch.arange(len(self.step) << bits, dtype=torch.float64, device=self.low.device)
+            self._every = self.at(positions, bits).float()
+        return self._every
 
 
 def normalised_mantissa(x: Tensor, highest: Tensor, segments_bits: int) -> Tensor:

@@ -1,4 +1,6 @@
-"""Functions of integer programs on float64 tensors that hold integers: ``docs/fixed_point.md``, *Functions*, specifies each.
+"""Functions of integer programs on floats that hold integers: ``docs/fixed_point.md``, *Functions*, specifies each.
+
+Operands come in the dtype of streams, and are left as they are; values may be of any float that holds them.
 
 What is multiplied has at most 24 to 32 digits (an operand), or the 15 to 21 of a table or a multiplier; no intermediate of a
 program that verification lets through has more than 53.
@@ -13,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ecmt_deploy.engine.integer.exact import Table, divided, highest_bit, normalised_mantissa, requantised, shifted
+from ecmt_deploy.engine.integer.exact import SINGLE, Table, divided, highest_bit, normalised_mantissa, requantised, shifted
 from ecmt_deploy.kernels.integers import FRACTION_BITS, minus_infinity
 from ecmt_deploy.program.functions.integer import BLOCK_BITS, MOST_LEFT, MOST_RIGHT, OCTAVE_BITS, TWO_OCTAVES_BITS
 from ecmt_deploy.program.functions.softmax import RECIPROCAL_BITS
@@ -33,12 +35,16 @@ def interpolate(p: Parameters, bits: int, x: Tensor) -> Tensor:
     """A table, piecewise linear, and straight lines outside."""
     values, start, segment = p["values"], p["start"], p["segment_bits"]
     end = start + ((len(values.low) - 1) << segment)
-    y: Tensor = values.at(x.clamp(start, end - 1).sub_(start), segment)
+    narrow = max(-start, end) <= SINGLE // 2  # so that positions are exact in whatever streams are
+    own = x if narrow else x.double()
+    y: Tensor = values.at(own.clamp(start, end - 1).sub_(start), segment)
     lowest, highest = torch.aminmax(x)
     if lowest < start:
-        y = torch.where(x < start, values.low[0] + requantised(x - start, p["left_multiplier"], p["left_shift"]), y)
+        wide = x.double()
+        y = torch.where(x < start, values.low[0] + requantised(wide - start, p["left_multiplier"], p["left_shift"]), y)
     if highest >= end:
-        y = torch.where(x >= end, values.low[-1] + requantised(x - end, p["right_multiplier"], p["right_shift"]), y)
+        wide = x.double()
+        y = torch.where(x >= end, values.low[-1] + requantised(wide - end, p["right_multiplier"], p["right_shift"]), y)
     return y
 
 
@@ -50,6 +56,7 @@ def in_octave(p: Parameters, x: Tensor) -> tuple[Tensor, Tensor]:
 
 def power(p: Parameters, bits: int, x: Tensor) -> Tensor:
     """The mantissa's power by table, the exponent's by a multiplier of its own."""
+    x = x.double()
     mantissa, highest = in_octave(p, x.abs().clamp_(min=1))
     y = requantised(mantissa, p["multiplier"][highest], p["shift"][highest])
     return torch.where(x == 0, float(p["at_zero"]), torch.where(x < 0, p["sign"] * y, y))
@@ -57,34 +64,43 @@ def power(p: Parameters, bits: int, x: Tensor) -> Tensor:
 
 def divide(p: Parameters, bits: int, x: Tensor, y: Tensor) -> Tensor:
     """x / y."""
+    x, y = x.double(), y.double()
     mantissa, highest = in_octave(p, y.abs().clamp_(min=1))
     quotient = clear_shift(x * mantissa, highest + p["result_shift"])
     return torch.where(y == 0, x.sign() * 2.0 ** (bits - 1), torch.where(y < 0, -quotient, quotient))
 
 
-def power_of_two(p: Parameters, x: Tensor) -> tuple[Tensor, Tensor]:
-    """2**(x * multiplier / 2**shift) as table value and whole exponent."""
-    z = requantised(x, p["multiplier"], p["shift"])
+def power_of_two(p: Parameters, z: Tensor) -> tuple[Tensor, Tensor]:
+    """2**(z / 2**16) of float64 integers as table value and whole exponent."""
     whole = (z * 2.0**-FRACTION_BITS).floor_()
-    return p["mantissa"].at(z.sub_(whole * 2.0**FRACTION_BITS), FRACTION_BITS - OCTAVE_BITS), whole
+    return p["mantissa"].at(z - whole * 2.0**FRACTION_BITS, FRACTION_BITS - OCTAVE_BITS), whole
 
 
 def exponential(p: Parameters, bits: int, x: Tensor) -> Tensor:
     """exp x."""
-    mantissa, whole = power_of_two(p, x)
+    mantissa, whole = power_of_two(p, requantised(x.double(), p["multiplier"], p["shift"]))
     return clear_shift(mantissa, p["result_shift"] - whole)
 
 
 def softmax(p: Parameters, bits: int, x: Tensor) -> Tensor:
-    """exp(x) / sum exp(x)."""
+    """exp(x) / sum exp(x).
+
+    Numerators have 21 digits: all about them is float32. Below 2**-62 none is left, so that exponents may end there.
+    """
     axis = p["axis"]
-    mantissa, whole = power_of_two(p, x - x.amax(dim=axis, keepdim=True))
-    numerator = shifted(mantissa, (-whole).clamp_(max=MOST_RIGHT))
+    z = requantised((x - x.amax(dim=axis, keepdim=True)).double(), p["multiplier"], p["shift"])
+    z = z.clamp_(min=-float(MOST_RIGHT << FRACTION_BITS)).to(torch.int32)
+    octave: Table = p["mantissa"]
+    mantissa = (
+        octave.every(FRACTION_BITS - OCTAVE_BITS).index_select(0, (z & ((1 << FRACTION_BITS) - 1)).flatten()).view(z.shape)
+    )
+    exponent = (z >> FRACTION_BITS).add_(127).bitwise_left_shift_(23).view(torch.float32)
+    numerator = mantissa.mul_(exponent).add_(0.5).floor_()
     if x.amin() == minus_infinity(bits):
         numerator.masked_fill_(x == minus_infinity(bits), 0)
-    total = numerator.sum(dim=axis, keepdim=True)
+    total = numerator.sum(dim=axis, keepdim=True, dtype=torch.float64)
     reciprocal = torch.where(total > 0, (2.0**RECIPROCAL_BITS / total.clamp(min=1)).floor_(), 0)
-    return shifted(numerator * reciprocal, p["result_shift"])
+    return (numerator * (reciprocal * 2.0 ** -p["result_shift"])).add_(0.5).floor_()
 
 
 def root(values: Table, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,21 +139,21 @@ def _trailing(p: Parameters) -> tuple[int, ...]:
 
 def layer_norm(p: Parameters, bits: int, x: Tensor) -> Tensor:
     """(x - mean) / sqrt(var + eps), then weight and bias."""
-    axes = _trailing(p)
-    size = x[0].numel() if len(axes) == x.ndim - 1 else _size(x, axes)
+    axes, x = _trailing(p), x.double()
+    size = _size(x, axes)
     centred = x - divided(x.sum(dim=axes, keepdim=True), size)
     return _affine(p, normalised(p, centred, axes, size))
 
 
 def rms_norm(p: Parameters, bits: int, x: Tensor) -> Tensor:
     """x / sqrt(mean(x^2) + eps), then weight and bias."""
-    axes = _trailing(p)
+    axes, x = _trailing(p), x.double()
     return _affine(p, normalised(p, x, axes, _size(x, axes)))
 
 
 def group_norm(p: Parameters, bits: int, x: Tensor) -> Tensor:
     """Channels in groups, each standardised, then weight and bias per channel."""
-    grouped = x.reshape(len(x), p["groups"], -1)
+    grouped = x.double().reshape(len(x), p["groups"], -1)
     size = grouped.shape[2]
     centred = grouped - divided(grouped.sum(dim=2, keepdim=True), size)
     return _affine(p, normalised(p, centred, (2,), size).reshape(x.shape), (-1, *[1] * (x.ndim - 2)))
@@ -152,7 +168,7 @@ def _size(x: Tensor, axes: tuple[int, ...]) -> int:
 
 def l2_norm(p: Parameters, bits: int, x: Tensor) -> Tensor:
     """sqrt(sum x^2) over an axis, kept as size 1."""
-    rows, right = block(x, (p["axis"],), 1)
+    rows, right = block(x.double(), (p["axis"],), 1)
     squares = rows.mul_(rows).sum(dim=p["axis"], keepdim=True)
     mantissa, even = root(p["mantissa"], squares.clamp(min=1))
     return torch.where(squares > 0, clear_shift(mantissa, p["result_shift"] - even - right), 0)
@@ -160,7 +176,7 @@ def l2_norm(p: Parameters, bits: int, x: Tensor) -> Tensor:
 
 def leaky_relu(p: Parameters, bits: int, x: Tensor) -> Tensor:
     """x where it is positive, a multiple of it elsewhere."""
-    return torch.where(x > 0, x, requantised(x, p["multiplier"], p["shift"]))
+    return torch.where(x > 0, x.double(), requantised(x.double(), p["multiplier"], p["shift"]))
 
 
 #: the value of every function, not yet saturated, from parameters, width of the operands, and operands (b, ...); axes of

@@ -56,19 +56,19 @@ class Product(Following, compensation.Product):  # type: ignore[misc]
         (left, a), (right, b) = sides
         axes = len(self.out) + 2
         left, right = (f.reshape(*f.shape[:2], *[1] * (axes - f.ndim), *f.shape[2:]) for f in (left, right))
-        products = left @ right if self.matmul else left * right
+        scaled = left * 2.0 ** -int(self.node.format.shift)  # by a power of two: the products lose no digit
+        products = scaled @ right if self.matmul else scaled * right
         before = state.get("previous")
         shape = (chunk.batch, *self.out)
         previous = torch.zeros(shape, dtype=self.dtype, device=products.device) if before is None else before.clone()
         value = torch.empty(chunk.steps, *shape, dtype=self.dtype, device=products.device)
-        shift = int(self.node.format.shift)
+        half = 0.5 if int(self.node.format.shift) > 0 else 0.0
         for tile in tiles(chunk.batch, self.out):
             held = previous[tile]
             for t in range(chunk.steps):
-                term = clips.clip_(shifted(products[t][tile], shift), t, tile[0])
+                # what is beyond the range stays beyond it, whatever float it becomes
+                term = clips.clip_(products[t][tile].add_(half).floor_().to(self.dtype), t, tile[0])
                 if self.rate and chunk.start + t > 1:
                     term = clips.clip_(term * (chunk.start + t), t, tile[0])
-                change = clips.clip_(term.to(self.dtype, copy=True).sub_(held), t, tile[0])
-                held.add_(change)
-                value[t][tile] = change
+                held.add_(clips.clip_(torch.sub(term, held, out=value[t][tile]), t, tile[0]))
         return self.stream(chunk, value, clips, restless, left=a, right=b, previous=previous)

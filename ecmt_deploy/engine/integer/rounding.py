@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ class Rounded(IntegerOp):
                 return a.double().mul_(factor).add_(0.5).floor_(), None
             total = torch.addcmul(remainder, a.double(), factor)
             value = total.floor()
-            return value, total.sub_(value)
+            return value, torch.sub(total, value, out=total)
         multiplier, right = of_rows(self.multiplier, rows), of_rows(self.shift, rows)
         amount = right.clamp(min=0)
         whole = a.long() * multiplier
@@ -72,24 +73,26 @@ class Rounded(IntegerOp):
         left = None if remainder is None else torch.where(right > 0, whole - (value << amount), 0)
         return value.double(), left
 
-    def round_all(self, chunk: Chunk, sums: Tensor, clips: Clips, saturates: bool = False) -> Signal:
-        """The stream of sums (n, B, *grid), step after step, tile after tile.
+    def round_all(self, chunk: Chunk, sums: Sequence[Tensor], clips: Clips, saturates: bool = False) -> Signal:
+        """The stream of the sums (B, *grid) of every step, one after another, tile after tile.
 
         ``saturates``: whether sums themselves are clipped before they are rounded.
         """
-        result = torch.empty(len(sums), chunk.batch, *self.grid, dtype=self.dtype, device=sums.device)
+        result = torch.empty(len(sums), chunk.batch, *self.grid, dtype=self.dtype, device=sums[0].device)
         before, after = self.own(chunk).state.get("remainder"), None
         if self.carries and not chunk.final:
             kind = torch.float64 if self.narrow else torch.int64
-            after = torch.empty(result.shape[1:], dtype=kind, device=sums.device)
+            after = torch.empty(result.shape[1:], dtype=kind, device=sums[0].device)
         for tile in tiles(chunk.batch, self.grid):
             remainder = None
             if self.carries:
                 remainder = self.fresh_remainder(sums[0][tile]) if before is None else before[tile]
             for t, a in enumerate(sums):
-                own = clips.clip_(a[tile], t, tile[0]) if saturates else a[tile]
+                own = clips.clip_(a[tile].double(), t, tile[0]) if saturates else a[tile]
                 value, remainder = self.rounded(own, remainder, tile[1])
-                result[t][tile] = value if self.within else clips.clip_(value, t, tile[0])
+                here = result[t][tile].copy_(value)  # what is beyond the range stays beyond it, whatever float it becomes
+                if not self.within:
+                    clips.clip_(here, t, tile[0])
             if after is not None and remainder is not None:
                 after[tile] = remainder
         clips.count()

@@ -138,6 +138,8 @@ class Op(nir.NIRNode):
     #: of a neuron, whether a spike is any multiple of its base, so that a weight is multiplied by its payload where it arrives;
     #: otherwise it is one of a few levels, which shifts tell apart
     graded: ClassVar[bool] = False
+    #: of an integer neuron, a power of two that all its payloads are multiples of
+    common_payload: ClassVar[Any] = 1
     #: how outputs and cores go together: ``linear``, ``convolution``, ``matmul``, ``mean``, or element by element
     layer: ClassVar[Any] = "elements"
     #: fields that broadcast to its stream, element by element

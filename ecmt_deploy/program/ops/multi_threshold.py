@@ -220,6 +220,12 @@ class MultiThreshold(Op):
         return form.unit
 
     @property
+    def common_payload(self) -> int:
+        """That of the lowest level that fires."""
+        lowest = np.asarray(self.lowest_level, np.int64)[self.live]
+        return 1 << int(lowest.min(initial=int(self.levels)))
+
+    @property
     def range(self) -> tuple[float, float]:
         bases = (self.positive_base, self.negative_base)
         most = float(max(base.max() for base in bases)) * 2.0 ** (self.levels - 1)
