@@ -52,6 +52,9 @@ def energy(
     ann_bits: AnnBits = None,
     tile_bytes: TileBytes = None,
     assume_functions: AssumeFunctions = False,
+    details: Annotated[
+        bool, flag("Components, placement, time, the way from the papers' figure, the other views, and all remarks.")
+    ] = False,
     output: Output = DEFAULT,
 ) -> None:
     """``ecmt-deploy energy``."""
@@ -63,7 +66,8 @@ def energy(
     asked: dict[str, Any] = {"ann_bits": ann_bits, "tile_bytes": tile_bytes, "assume_functions": assume_functions}
     energies = ecmt.energy(run, hardware, **asked, out=out)
     each = "frame" if is_stream(run) else "inference"
-    output.show(energies, tables.energy(energies, output.width, each), *(f"- {line}" for line in notes(energies, each)))
+    remarks = [f"- {line}" for line in notes(energies, each)] if details else []
+    output.show(energies, tables.energy(energies, output.width, each, details), *remarks)
 
 
 def report(

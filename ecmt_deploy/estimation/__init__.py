@@ -13,8 +13,24 @@ from ecmt_deploy.estimation.memory import together
 from ecmt_deploy.estimation.paper import PAPER_AC_PJ, PAPER_MAC_PJ
 from ecmt_deploy.estimation.pricing import energy
 from ecmt_deploy.estimation.result import NOTHING, Band, Energy, MemoryRow, MemoryView, PaperView, Row, TilePoint, Timing
+from ecmt_deploy.estimation.waterfall import Cause, Waterfall
 
 __all__ = [
-    "COMPONENTS", "NOTHING", "PAPER_AC_PJ", "PAPER_MAC_PJ", "Band", "Energy", "MemoryRow", "MemoryView", "PaperView", "Row",
-    "TilePoint", "Timing", "energy", "tile_curve", "together",
+    "COMPONENTS",
+    "NOTHING",
+    "PAPER_AC_PJ",
+    "PAPER_MAC_PJ",
+    "Band",
+    "Cause",
+    "Energy",
+    "MemoryRow",
+    "MemoryView",
+    "PaperView",
+    "Row",
+    "TilePoint",
+    "Timing",
+    "Waterfall",
+    "energy",
+    "tile_curve",
+    "together",
 ]  # fmt: skip

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from ecmt_deploy.chips import Hardware, Price
 from ecmt_deploy.door import ChipLike, ProgramLike, as_activity, as_chip, as_program
 from ecmt_deploy.errors import ConfigError, RunError
@@ -17,7 +19,9 @@ from ecmt_deploy.estimation.paper import paper_view
 from ecmt_deploy.estimation.result import NOTHING, Energy, MemoryView, PaperView
 from ecmt_deploy.estimation.tiles import placed_tiles, stated_tiles
 from ecmt_deploy.estimation.timing import timing
+from ecmt_deploy.estimation.waterfall import waterfall
 from ecmt_deploy.placement import Placement, PlacementBand, place_band
+from ecmt_deploy.placement.terms import Terms
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
 
@@ -64,7 +68,11 @@ def energy(
     priced = [
         _priced(activity, program, hardware, each, (paper, memory), prices, assume_functions) for each in (placement, *ends)
     ]
-    return widened(priced[0], priced[1:])
+    whole = widened(priced[0], priced[1:])
+    charged = tariff(hardware).table
+    if assume_functions:
+        charged = {**prices, **charged}
+    return replace(whole, waterfall=waterfall(whole, program, hardware, charged))
 
 
 def _priced(
@@ -96,6 +104,7 @@ def _priced(
         chips=placement.chips,
         cores_range=placement.cores_range if placement.bounded else None,
         chips_range=placement.chips_range,
+        cores_per_chip=Terms.of(hardware).cores_per_chip,
         obstacles=_obstacles(placement),
         events_per_mac=activity.events_per_mac(program.encoding),
         payload_bits=activity.payload_bits(program.spike_bits),

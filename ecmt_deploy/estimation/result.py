@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from ecmt_deploy.estimation.waterfall import Waterfall
+
 
 class Band(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An amount with the range its sources give: ``low <= value <= high``. Bands add."""
@@ -199,6 +201,8 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     assumed_functions_pj : what functions without a price cost by recipe from 45 nm, scaled to the chip's process (grade D);
         ``None`` where all have a price, or process or memory of the chip is unknown
     functions_assumed : whether that is in the total, as the component ``assumed_functions``; otherwise they are unpriced
+    cores_per_chip : ``None`` where unknown
+    waterfall : from the papers' figure to what the chip pays
     """
 
     hardware: str
@@ -226,6 +230,8 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chips_range: tuple[int, int] | None = None
     assumed_functions_pj: Band | None = None
     functions_assumed: bool = False
+    cores_per_chip: int | None = None
+    waterfall: Waterfall = Waterfall()
 
     def __repr__(self) -> str:
         at_least = "" if self.complete else f" and {len(self.unpriced)} unpriced counts"

@@ -124,6 +124,21 @@ def break_even(view: MemoryView) -> Table:
     return Table(header, rows)
 
 
+def waterfall(e: Energy) -> Table:
+    """From the papers' figure to what a chip pays: what every cause adds, and all so far, also over the ANN.
+
+    ``ratio`` is over an ANN that pays the same causes, as far as that is known; ``of_papers_ann`` over 4.6 pJ a MAC.
+    """
+    header = ("cause", "state", "pj", "total_pj", "ann_pj", "ratio", "of_papers_ann", "unpriced")
+    paper = e.paper.ann_pj
+    rows: list[tuple[Cell, ...]] = [
+        (cause.name, cause.state, cause.pj, cause.total_pj, cause.ann_pj, cause.ratio,
+         cause.total_pj / paper if cause.total_pj is not None and paper else None, " ".join(sorted(cause.unpriced)))
+        for cause in e.waterfall.causes
+    ]  # fmt: skip
+    return Table(header, rows)
+
+
 def tile_curve(points: Sequence[TilePoint]) -> Table:
     """View (c) of the whole program over the size of the tiles that both sides lie in."""
     return Table(TilePoint.__struct_fields__, [tuple(getattr(p, name) for name in TilePoint.__struct_fields__) for p in points])

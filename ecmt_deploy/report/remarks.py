@@ -44,7 +44,7 @@ def remarks(result: Energy, each: str = "inference") -> Iterator[str]:
     if "product" in result.components_pj:
         yield "an event of a product of activations costs a synaptic event: it reads a state in place of a weight."
     if "static" in result.components_pj:
-        yield "static power is over the time of one {each} in a full pipeline; up to its whole latency in the band."
+        yield f"static power is over the time of one {each} in a full pipeline; up to its whole latency in the band."
     if result.timing is not None:
         yield from (f"time: {assumption}" for assumption in result.timing.assumptions)
         if result.timing.unknown:

@@ -14,6 +14,12 @@ from ecmt_deploy.evaluation.intervals import interval
 from ecmt_deploy.placement.result import ranged
 
 SPACE = "\u00a0"  # where a line must not break
+#: causes of a waterfall in words
+CAUSES = {
+    "papers": "the papers' figure", "events": "events at the chip's prices", "encoding": "encoding layer",
+    "functions": "functions", "neurons": "neurons", "memory": "memory", "routing": "routing", "static": "static power",
+    "others": "components of its own",
+}  # fmt: skip
 Units = tuple[tuple[float, str], ...]
 _ENERGIES: Units = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (1.0, "pJ"))
 _DURATIONS: Units = ((1e6, "s"), (1e3, "ms"), (1.0, "µs"), (1e-3, "ns"))
@@ -40,6 +46,21 @@ def in_column(value: float | None) -> str:
 def whole(number: int | None, ends: tuple[int, int] | None = None) -> str:
     """A number of things with its range where it has one, ``57 (34 to 60)``, or that it is unknown."""
     return "unknown" if number is None else ranged(number, ends)
+
+
+def plural(number: int, what: str) -> str:
+    """A number of things with their name: ``1 chip``, ``20 cores``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def counted_range(ends: tuple[int, int] | None) -> str:
+    """The fewest and the most, in parentheses; nothing where they are one."""
+    return "" if ends is None or ends[0] == ends[1] else f" ({ends[0]:,} to {ends[1]:,})"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words in a sentence: ``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def count(amount: float) -> str:

@@ -1,10 +1,67 @@
-"""Whether spiking pays with memory included, and where, in one sentence."""
+"""The answer first: a sentence a chip, and whether spiking pays with memory included, and where."""
 
 from __future__ import annotations
 
-from ecmt_deploy.estimation import MemoryView, together
+from collections.abc import Iterable
+
+from ecmt_deploy.estimation import Energy, MemoryView, together
 from ecmt_deploy.program.layers import grouped
 from ecmt_deploy.report import data, units
+
+#: chips that fit come first, then those of which it is unknown
+_ORDER = ("yes", "unknown", "no")
+
+
+def by_fit(energies: Iterable[Energy]) -> list[Energy]:
+    """Chips that the program fits before those that state no limits, and those before the others; otherwise as they came."""
+    return sorted(energies, key=lambda e: _ORDER.index(e.fits))
+
+
+def on_chip(e: Energy, each: str = "inference") -> str:
+    """The sentence about a run on a chip: whether it fits, whether spiking pays, what it costs and how long it takes.
+
+    Parameters
+    ----------
+    each : what an energy is of, an inference or a frame
+    """
+    return f"{e.hardware}: {_fits(e)}; {_compared(e.memory)}; {_costs(e, each)}; latency {units.latency(e.timing)}."
+
+
+def _fits(e: Energy) -> str:
+    if e.obstacles:
+        first, more = e.obstacles[0].partition(";")[0], len(e.obstacles) - 1
+        return f"does not fit ({first}{f', and {more} more' if more else ''})"
+    if e.cores is None:
+        return "states no limits, so whether the program fits is unknown"
+    cores = f"{units.plural(e.cores, 'core')}{units.counted_range(e.cores_range)}"
+    if e.chips is None:
+        return f"fits: {cores}"
+    size = "" if e.cores_per_chip is None else f" of {units.plural(e.cores_per_chip, 'core')}"
+    return f"fits on {units.plural(e.chips, 'chip')}{size}{units.counted_range(e.chips_range)}, {cores}"
+
+
+def _compared(view: MemoryView) -> str:
+    """Whether spiking pays, with memory."""
+    snn, ann = data.both(view)
+    events, even = together(view.rows.values())
+    if events is None or not ann:
+        return "nothing spikes into weights, so there is nothing to compare"
+    whole = "never pays" if even is None else f"pays below {units.per_mac(even)} events per MAC"
+    bits = f"{'up to ' if view.ann_bits_of == 'payloads' else ''}{view.ann_bits}-bit"
+    costs = f"with memory spiking costs {units.ratio(snn, ann)} times the {bits} network"
+    return f"{costs} and {whole} (it has {units.per_mac(events)})"
+
+
+def _costs(e: Energy, each: str) -> str:
+    """What it costs, and the causes that have no price."""
+    if not e.components_pj:
+        return "no energy is known, as nothing it does has a price"
+    missing = [units.CAUSES[cause.name] for cause in e.waterfall.causes if cause.state in ("partly", "unknown")]
+    without = f", without a price for {units.listed(missing)}" if missing else ""
+    spent = f"{units.bound_mark(e.bounds).replace(' ', units.SPACE)}{units.energy_band(e.total_pj)} per {each}"
+    if e.memory.model == e.hardware and e.waterfall.total_pj is not None:
+        spent = f"{spent}, {units.energy(e.waterfall.total_pj)} with memory"
+    return f"{spent}{without}"
 
 
 def pays(view: MemoryView) -> str:

@@ -17,7 +17,6 @@ from ecmt_deploy.program import read
 from ecmt_deploy.report import data, tables, units
 from ecmt_deploy.report.collect import report_on
 from ecmt_deploy.report.model import AccuracyCurve
-from ecmt_deploy.report.remarks import notes
 from ecmt_deploy.report.stream_verdict import findings, headline
 from ecmt_deploy.report.write import write
 from ecmt_deploy.runs.simulate import SimulateJob, simulate_file
@@ -142,8 +141,6 @@ def _demo(out: Path, console: Console) -> None:
     energies = energy(out / "run", available(), out=out / "energy.json")
     write(out / "energy.csv", energies, data.nodes(energies))
     console.print(tables.energy(energies, console.width))
-    for line in notes(energies):
-        console.print(f"- {line}", highlight=False, markup=False)
 
     curve = AccuracyCurve("torch", result.n_samples, list(result.accuracy), result.analog_accuracy)
     trace(program, DATA, LAVA_TIMESTEPS, limit=LAVA_SAMPLES, out=out / "trace.json")

@@ -444,7 +444,7 @@ def test_tables_fit_the_terminal(made, placements, width):
     results = [pricing.energy(run.activity, program, chips.hardware(name), placements[name]) for name in placements]
     hostile = msgspec.structs.replace(results[0], hardware="[red]x[/blue]")
     out = StringIO()
-    Console(file=out, width=width).print(tables.energy([*results, hostile], width))
+    Console(file=out, width=width).print(tables.energy([*results, hostile], width, details=True))
     shown = out.getvalue()
     assert max(map(len, shown.splitlines())) <= width
     for expected in (*placements, "[red]x[/blue]", "qkv", "(model)", "synapse", "break-even", "never"):
@@ -484,7 +484,7 @@ def test_a_chip_without_limits_is_the_same_in_every_view(made):
     assert "unknown" in repr(placement)
     assert "unknown" in repr(result)
     out = StringIO()
-    Console(file=out, width=100).print(tables.energy([result], 100))
+    Console(file=out, width=100).print(tables.energy([result], 100, details=True))
     shown = dict(line.split(maxsplit=1) for line in out.getvalue().splitlines() if line.startswith(("fits", "cores", "chips")))
     assert {name: value.strip() for name, value in shown.items()} == dict.fromkeys(("fits", "cores", "chips"), "unknown")
     report = make_report(record(program, run), run.activity, program, [(chip, placement, result)])

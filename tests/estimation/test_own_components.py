@@ -137,7 +137,7 @@ def test_a_file_is_enough_for_every_table(counts, tmp_path):
     as_json = json.loads(msgspec.json.encode(result))
     assert as_json["components_pj"]["accumulator_write"]["value"] == pytest.approx(6)
     out = StringIO()
-    Console(file=out, width=120).print(tables.energy([result], 120), tables.chip(chip))
+    Console(file=out, width=120).print(tables.energy([result], 120, details=True), tables.chip(chip))
     assert "accumulator_write " in out.getvalue()
     assert "per synops" in out.getvalue()
     run = simulate(PROGRAM, two_layers.X, "reference", two_layers.TIMESTEPS)

@@ -1,11 +1,13 @@
-"""The sentence on where spiking pays says what the rows of view (c) say."""
+"""The sentences that say first whether a program fits and pays: what they say is what the numbers say."""
 
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from ecmt_deploy.estimation import MemoryRow, MemoryView
-from ecmt_deploy.report.verdict import pays
+from ecmt_deploy.estimation import Cause, MemoryRow, MemoryView, Waterfall
+from ecmt_deploy.report.verdict import by_fit, on_chip, pays
+from tests.support.report_cases import energy
 
 
 def row(event: float, events: float, ann: float, fixed: float = 0.0) -> MemoryRow:
@@ -37,3 +39,49 @@ def test_what_costs_more_without_any_event_never_pays() -> None:
 
 def test_nothing_that_spikes_is_said_as_such() -> None:
     assert pays(view(a=row(1.0, 0.0, 50.0))).startswith("Nothing spikes")
+
+
+PRICED = energy(hardware="a")
+FITS = replace(
+    PRICED, obstacles=(), cores=20, cores_range=(18, 25), cores_per_chip=128,
+    memory=view(a=row(1.0, 2.1, 50.0), b=row(1.0, 0.0, 0.0)),
+)  # fmt: skip
+
+
+def test_a_chip_that_fits() -> None:
+    said = on_chip(FITS)
+    assert said.startswith(
+        "a: fits on 1 chip of 128 cores, 20 cores (18 to 25); with memory spiking costs 4.20 times the up to 8-bit network and "
+        "pays below 0.500 events per MAC (it has 2.10); "
+    )
+    assert "per inference" in said
+    assert "; latency ≥ 36.0\u00a0µs (24.0\u00a0to\u00a048.0)." in said
+    assert "on 2 chips of 128 cores (1 to 3), 20 cores" in on_chip(replace(FITS, chips=2, chips_range=(1, 3)))
+    assert "a: fits: 20 cores (18 to 25);" in on_chip(replace(FITS, chips=None))
+
+
+def test_a_chip_that_does_not_fit_says_why() -> None:
+    said = on_chip(replace(FITS, obstacles=("head: neurons 1,200 needed, limit 1,000; use more cores", "b: c missing; d")))
+    assert said.startswith("a: does not fit (head: neurons 1,200 needed, limit 1,000, and 1 more); ")
+
+
+def test_what_is_unknown_is_said_to_be() -> None:
+    assert on_chip(replace(FITS, cores=None)).startswith("a: states no limits, so whether the program fits is unknown; ")
+    assert "latency unknown" in on_chip(replace(FITS, timing=None))
+    bare = energy(hardware="b", priced=False)
+    assert "no energy is known, as nothing it does has a price" in on_chip(bare)
+    causes = (
+        Cause("papers", "priced", 1.0, 1.0, 2.0, {}),
+        Cause("functions", "unknown", None, 1.0, None, {"ecm_ops.gelu": 1.0}),
+        Cause("routing", "partly", 1.0, 2.0, None, {"packets": 1.0}),
+    )
+    assert "without a price for functions and routing" in on_chip(replace(FITS, waterfall=Waterfall(causes)))
+    assert "nothing spikes into weights" in on_chip(replace(FITS, memory=view(a=row(1.0, 0.0, 50.0))))
+    assert "and never pays" in on_chip(replace(FITS, memory=view(a=row(1.0, 0.1, 50.0, fixed=60.0))))
+
+
+def test_chips_that_fit_come_first() -> None:
+    names = {"no": ("x",), "yes": (), "unknown": ()}
+    given = [replace(PRICED, hardware=f"{fit}{i}", obstacles=names[fit], cores=None if fit == "unknown" else 3)
+             for i, fit in enumerate(("no", "unknown", "yes", "no", "yes"))]  # fmt: skip
+    assert [e.hardware for e in by_fit(given)] == ["yes2", "yes4", "unknown1", "no0", "no3"]

@@ -15,6 +15,7 @@ from ecmt_deploy.report.charts import energy as energy_charts
 from ecmt_deploy.report.charts import run as run_charts
 from ecmt_deploy.report.charts import stream as stream_charts
 from ecmt_deploy.report.charts import tiles as tile_charts
+from ecmt_deploy.report.charts import waterfall as waterfall_chart
 from ecmt_deploy.report.charts.cores import core_map, stride
 from ecmt_deploy.report.charts.svg import Chart
 from ecmt_deploy.report.comparison import Comparison
@@ -24,7 +25,7 @@ from ecmt_deploy.report.model import Report
 from ecmt_deploy.report.stream import StreamReport
 from ecmt_deploy.report.stream_verdict import findings, headline, judged, remarks
 from ecmt_deploy.report.tables.streams import sentence
-from ecmt_deploy.report.verdict import pays
+from ecmt_deploy.report.verdict import by_fit, on_chip, pays
 
 #: inches of a bar of a chip, and of a run
 _CHIP_ROW, _RUN_ROW = 0.26, 0.24
@@ -74,6 +75,7 @@ def _chips(report: Report | StreamReport, names: Sequence[str]) -> dict[str, Any
     references, cited = _references(report.sources)
     return {
         "glance": [(name, e, f"chip-{i}") for i, (name, e) in enumerate(zip(names, report.energies, strict=True), start=1)],
+        "verdicts": [(e.fits, on_chip(e)) for e in by_fit(report.energies)],
         "opened": f"chip-{1 + _first_priced(report.energies)}",
         "chips": [_chip(report, i, cited[i]) for i in range(len(report.energies))],
         "references": references,
@@ -120,8 +122,12 @@ def _chip(report: Report | StreamReport, i: int, references: list[int]) -> dict[
     if placement.cores and any(data.utilisation(unit)[1] is not None for unit in placement.units):
         alt = f"{placement.cores} cores of {e.hardware} and the units on them, by utilisation"
         cores = core_map(f"{key}-cores", alt, placement, report.cores_per_chip[i])
-    return {"energy": e, "placement": placement, "layers": layers, "cores": cores, "cores_a_square": stride(placement),
-            "references": references}  # fmt: skip
+    falls = None
+    if e.waterfall.total_pj is not None:
+        alt = f"From the papers' figure to what {e.hardware} pays, cause by cause"
+        falls = waterfall_chart.waterfall(f"{key}-waterfall", alt, data.waterfall(e), e.paper.ann_pj)
+    return {"energy": e, "placement": placement, "layers": layers, "waterfall": falls, "cores": cores,
+            "cores_a_square": stride(placement), "references": references}  # fmt: skip
 
 
 def _about_stream(report: StreamReport) -> dict[str, Any]:

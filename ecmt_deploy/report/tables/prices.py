@@ -8,30 +8,35 @@ from itertools import zip_longest
 from rich.console import Group
 from rich.text import Text
 
-from ecmt_deploy.estimation import Energy, MemoryRow, MemoryView, Row, together
+from ecmt_deploy.estimation import Band, Energy, MemoryRow, MemoryView, Row, together
 from ecmt_deploy.program.layers import grouped
 from ecmt_deploy.report import data, units
 from ecmt_deploy.report.tables.plain import PlainTable
-from ecmt_deploy.report.verdict import pays
+from ecmt_deploy.report.verdict import by_fit, on_chip, pays
 
 _MARKS = "+ more has no price, ? nothing has   ≤ at most   ≥ at least   ~ both   (low-high)"
 
 
-def energy(results: Sequence[Energy], width: int, each: str = "inference") -> Group:
-    """All tables about a run on some chips, none wider than ``width`` as far as they can be divided by chips.
+def energy(results: Sequence[Energy], width: int, each: str = "inference", details: bool = False) -> Group:
+    """A sentence a chip, then one table; no table is wider than ``width``, as far as it can be divided by columns.
 
-    ``each`` is what an energy is of: an inference, or a frame of a stream.
+    Parameters
+    ----------
+    each : what an energy is of: an inference, or a frame of a stream
+    details : what more there is: components, placement and time, the way from the papers' figure, and the other two views
     """
+    results = by_fit(results)
     first = results[0]
     over = f"T = {first.timesteps}, mean of {first.n_samples} {'samples' if each == 'inference' else f'{each}s'}"
-    memories = data.alike([result.memory for result in results], [result.hardware for result in results])
-    blocks = [
-        *_grid(f"Energy per {each} by layer, {over}", *_layers(results), width),
-        *_grid(f"Energy per {each} by component, placement and time, {over}", *_totals(results, each), width),
-        _view_a(first),
-        *(_view_c(view, first.timesteps) for view, _ in memories),
-    ]
-    return Group(*(part for block in blocks for part in block))
+    said = Text("".join(f"{on_chip(result, each)}\n" for result in results))
+    table = _components(first) if len(results) == 1 else _layers(results)
+    blocks = list(_grid(f"Energy per {each} by layer, {over}", *table, width))
+    if details:
+        memories = data.alike([result.memory for result in results], [result.hardware for result in results])
+        blocks += _grid(f"Energy per {each} by component, placement and time, {over}", *_totals(results, each), width)
+        blocks += [falls(result) for result in results if result.waterfall.causes]
+        blocks += [_view_a(first), *(_view_c(view, chips, first.timesteps) for view, chips in memories)]
+    return Group(said, *(part for block in blocks for part in block))
 
 
 #: a title, a table, and what its marks mean
@@ -66,8 +71,35 @@ def _layers(results: Sequence[Energy]) -> tuple[list[str], list[list[str]]]:
     columns = []
     for result, whole in zip(results, sums, strict=True):
         cells = [_cell(row, scale) for row in data.by_layer(result, nodes)]
-        columns.append([result.hardware, *cells, "", _cell(whole, scale)])
-    return [f"layer, {unit}", *grouped(nodes), "", "sum of layers"], columns
+        static = result.components_pj.get("static")
+        more = ["" if static is None else units.in_column(static.value / scale) + " ", _total(result, scale)]
+        columns.append([result.hardware, *cells, "", _cell(whole, scale), *more])
+    return [f"layer, {unit}", *grouped(nodes), "", "sum of layers", "static", "total"], columns
+
+
+def _components(result: Energy) -> tuple[list[str], list[list[str]]]:
+    """Energy of every layer on one chip by component."""
+    rows = data.by_layer(result)
+    names = data.components([result])
+    scale, unit = units.column_unit([row.priced_pj.value for row in rows])
+    columns = []
+    for name in names:
+        cells = [row.components_pj.get(name) for row in rows]
+        whole = result.components_pj.get(name)
+        columns.append([name.replace("_", " "), *(_value(band, scale) for band in cells), "", _value(whole, scale)])
+    labels = [f"layer, {unit}", *(row.node for row in rows), "", result.hardware]
+    return labels, [*columns, ["total", *(_cell(row, scale) for row in rows), "", _total(result, scale)]]
+
+
+def _value(band: Band | None, scale: float) -> str:
+    return "" if band is None else units.in_column(band.value / scale)
+
+
+def _total(result: Energy, scale: float) -> str:
+    if not result.components_pj:
+        return "?+"
+    more = "+" if result.unpriced else " "
+    return f"{units.bound_mark(result.bounds)}{units.in_column(result.total_pj.value / scale)}{more}"
 
 
 def _cell(row: Row, scale: float) -> str:
@@ -112,6 +144,32 @@ def _totals(results: Sequence[Energy], each: str) -> tuple[list[str], list[list[
     return labels, columns
 
 
+#: what stands in place of a number that a cause has not
+_WITHOUT = {"unknown": "unknown", "within": "in others"}
+
+
+def falls(result: Energy) -> Block:
+    """From the papers' figure to the chip's, cause by cause."""
+    causes = result.waterfall.causes
+    scale, unit = units.column_unit([abs(cause.pj) for cause in causes if cause.pj is not None])
+    rows = []
+    for cause in causes:
+        adds = _WITHOUT[cause.state] if cause.pj is None else units.in_column(cause.pj / scale)
+        total = "?" if cause.total_pj is None else units.in_column(cause.total_pj / scale)
+        over = [
+            cause.total_pj / result.paper.ann_pj if cause.total_pj is not None and result.paper.ann_pj else None,
+            cause.ratio,
+        ]
+        ratios = ["?" if ratio is None else units.in_column(ratio) for ratio in over]
+        rows.append((units.CAUSES[cause.name], f"{adds}{'+' if cause.state == 'partly' else ''}", total, *ratios))
+    return _block(
+        f"From the papers' figure to {result.hardware}'s",
+        (f"cause, {unit}", "adds", "so far", "of the\npapers' ANN", "of an ANN with\nthe same causes"),
+        rows,
+        "unknown: without a price, and not in what follows   in others: other prices contain it, or there is none",
+    )
+
+
 def _view_a(result: Energy) -> Block:
     """The papers' estimate and what it leaves out."""
     view = result.paper
@@ -134,7 +192,7 @@ def _view_a(result: Energy) -> Block:
 _WIDTHS = {"steps": "", "asked": "", "payloads": "the payloads' bits, up to "}
 
 
-def _view_c(view: MemoryView, steps: int) -> Block:
+def _view_c(view: MemoryView, chips: str, steps: int) -> Block:
     """Memory included, by layer, with the rate at which spiking would break even."""
     scale, unit = units.column_unit([sum(view.snn_pj.values())])
     columns = (f"layer, {unit}", "spiking", "ANN", "R", "break-even\nR", "R/T", "break-even\nR/T")
@@ -142,8 +200,9 @@ def _view_c(view: MemoryView, steps: int) -> Block:
     rows = [(layer, *_compared([view.rows[name] for name in names], scale, steps)) for layer, names in layers.items()]
     rows += [("",), ("total", *_compared(list(view.rows.values()), scale, steps))]
     widths = f"{_WIDTHS[view.ann_bits_of]}{view.ann_bits} bits"
+    where = f"{view.model}, {units.tiles(view)}{f':{chips}' if chips else ''}"
     return _block(
-        f"(c) Memory included ({view.model}, {units.tiles(view)}), against the ANN with activations of {widths}",
+        f"(c) Memory included ({where}), against the ANN with activations of {widths}",
         columns,
         rows,
         f"{pays(view)}\nR: synaptic events per MAC of the ANN   R/T: spikes per neuron and step\n"
