@@ -96,6 +96,7 @@ $(FASHION_WEIGHTS): | setup
 
 figures: setup $(if $(FASHION),$(FASHION_WEIGHTS))
 	$(BIN)/python -m docs.generate.digits
+	$(BIN)/python -m docs.generate.views
 	$(BIN)/python -m docs.generate.accuracy $(WITH_FASHION)
 	$(BIN)/python -m docs.generate.fixed $(WITH_FASHION)
 	$(BIN)/python -m docs.generate.ablation $(WITH_FASHION)

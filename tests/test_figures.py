@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import accuracy as benchmark
 from benchmarks import subjects
-from docs.generate import accuracy, chips, digits, equal, fixed
+from docs.generate import accuracy, chips, digits, equal, fixed, views
 from docs.generate.documents import block
 from ecmt_deploy import convert
 from ecmt_deploy.evaluation.intervals import interval
@@ -33,6 +33,16 @@ def test_energies_of_the_bundled_model(run):
 
 def test_the_worked_example(run):
     require_alike(block(ROOT / "docs/energy.md", "bill"), digits.bill(run), SHARE)
+
+
+def test_two_chips_with_a_price_for_every_row():
+    require_alike(block(ROOT / "docs/energy.md", "waterfall"), views.waterfalls(views.run("paper")), SHARE)
+
+
+@pytest.mark.slow
+def test_break_even_over_the_size_of_a_tile():
+    found = views.over_tiles(views.curves([views.run(preset) for preset in views.PRESETS]))
+    require_alike(block(ROOT / "docs/energy.md", "tiles"), found, SHARE)
 
 
 def test_the_demo_gives_the_table_of_the_readme(tmp_path):

@@ -18,6 +18,7 @@ from docs.generate.documents import put, table
 from ecmt_deploy import convert
 from ecmt_deploy.chips import Figure, available, hardware
 from ecmt_deploy.estimation import Energy, energy
+from ecmt_deploy.estimation.pricing import ARITHMETIC
 from ecmt_deploy.estimation.routing import packets_per_message, traffic
 from ecmt_deploy.placement import place
 from ecmt_deploy.report import units
@@ -45,7 +46,7 @@ def on_chips(done: StoredRun) -> list[str]:
     """Energy of the run on every chip, and what the other two views say."""
     energies = [energy(done.activity, done.program, chip) for chip in available()]
     heads = ["chip", "cores", "chips", "energy", "without a price", "latency", "fits"]
-    first, right = energies[0], done.record.accuracy[-1]
+    first, right = next(e for e in energies if e.hardware == ARITHMETIC), done.record.accuracy[-1]
     memory = [sum(side.values()) for side in (first.memory.snn_pj, first.memory.ann_pj)]
     return [
         *table(heads, [_on_chip(each) for each in energies]),
