@@ -25,11 +25,13 @@ class Action(NamedTuple):
     time: str | None = None
 
 
-#: by name; ``synops.product`` is one of ``synops``, so what is per ``synops`` is charged for it as well
+#: by name; ``synops.product``, and ``synops.reduction`` of sums over rows, are of ``synops``: what is per ``synops`` is charged
+#: for them as well
 ACTIONS = {
     "synops": Action("synapse", "synop_pj", "synop_ns"),
     "synops.convolution": Action("synapse", "synop_conv_pj", "synop_ns"),
     "synops.product": Action("product", "synop_pj", "synop_ns"),
+    "synops.reduction": Action("synapse", "synop_pj", "synop_ns"),
     "macs": Action("mac", "mac_pj", ""),
     "neuron_updates_active": Action("neuron", "neuron_update_active_pj", "neuron_update_active_ns"),
     "neuron_updates_idle": Action("neuron", "neuron_update_idle_pj", "neuron_update_idle_ns"),

@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 
 from ecmt_deploy.chips import Hardware
 from ecmt_deploy.estimation.bill import Tariff
 from ecmt_deploy.estimation.routing import packets_of, routed, stranded, traffic
 from ecmt_deploy.placement.result import Placement
 from ecmt_deploy.program import Program
-from ecmt_deploy.program.activity import Activity
+from ecmt_deploy.program.activity import Activity, Counts
 from ecmt_deploy.program.ops import Op
 
 #: an action, how much of it, and the name it is listed under where it has no price
 Amount = tuple[str, float, str]
 
 
-def work(activity: Activity, program: Program, name: str) -> Iterator[Amount]:
-    """What a node does where it is, per inference: synapses, neurons and functions."""
+def work(activity: Activity, program: Program, name: str, hardware: Hardware) -> Iterator[Amount]:
+    """What a node does where it is, per inference: synapses, neurons and functions, and sums over rows that take synapses."""
     counts, samples = activity[name], activity.n_samples
+    yield from _sums(counts, program, name, hardware, samples)
     yield synapses_of(program.nodes[name]), counts.synops / samples, "synops"
     for count in ("macs", "neuron_updates_active", "neuron_updates_idle", "spikes"):
         yield count, getattr(counts, count) / samples, count
     for function, amount in counts.ecm_ops.items():
         yield f"ecm_ops.{function}", amount / samples, f"ecm_ops.{function}"
+
+
+def _sums(counts: Counts, program: Program, name: str, hardware: Hardware, samples: int) -> Iterator[Amount]:
+    """On a chip whose cores do not sum over rows: an event of each element to the neuron that sums, and one back; an update of
+    that neuron a row. They stay on the core that holds the row, so no packet is among them."""
+    node, able = program.nodes[name], hardware.abilities.row_reductions
+    if not node.reductions or able is None or able.value:
+        return
+    operand = program.shapes[program.operands[name][0]]
+    elements = sum(counts.ecm_ops.values()) * node.reductions / samples
+    yield "synops.reduction", 2 * elements, "synops"
+    rows = elements / prod(operand[axis] for axis in node.coupling(len(operand)))
+    yield "neuron_updates_active", rows, "neuron_updates_active"
 
 
 def synapses_of(node: Op) -> str:
@@ -44,7 +59,7 @@ def amounts(
     charged : prices; where a packet with an analog value has none, its hops are as unknown as the packet
     """
     samples = activity.n_samples
-    found = {name: list(work(activity, program, name)) for name in activity}
+    found = {name: list(work(activity, program, name, hardware)) for name in activity}
     if placement is None or not routed(hardware, placement):
         for name, counts in activity.items():
             found[name].append(("packets", counts.messages / samples, "messages"))

@@ -102,6 +102,7 @@ def _priced(
         energy_delay_nj_ms=total * time.latency_us * 1e-6 if time else None,  # 1 pJ us is 1e-6 nJ ms
         cores=placement.cores if placement.bounded else None,
         chips=placement.chips,
+        assumes=placement.unshown,
         cores_range=placement.cores_range if placement.bounded else None,
         chips_range=placement.chips_range,
         cores_per_chip=Terms.of(hardware).cores_per_chip,

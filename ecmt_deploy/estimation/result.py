@@ -192,6 +192,7 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     energy_delay_nj_ms : total energy x latency; ``None`` without timing
     cores, chips, obstacles : of the placement: how many (``None`` where the chip states no limits, or not how many cores it
         has), and what does not fit, a sentence each
+    assumes : what the program asks of the chip that nobody has shown there, a sentence each
     cores_range, chips_range : fewest and most over the ranges of the chip's limits; bands of energy and time cover the
         placements at both ends. ``None`` where a single placement was priced
     events_per_mac : (synops + macs) / dense MACs, the encoding layers left out of both; ``None`` if there is nothing else
@@ -226,6 +227,7 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     payload_bits: float | None
     encoding: tuple[str, ...]
     synop_pj: float | None
+    assumes: tuple[str, ...] = ()
     cores_range: tuple[int, int] | None = None
     chips_range: tuple[int, int] | None = None
     assumed_functions_pj: Band | None = None

@@ -100,7 +100,7 @@ def _work(
     times, none = Tariff(hardware.times, covered(hardware.times)), Tariff({}, ())
     bills = {unit.name: Bill(times if unit.cores else none, "time") for unit in placement.units}
     for name, unit in home.items():
-        for action, amount, listed in work(activity, program, name):
+        for action, amount, listed in work(activity, program, name, hardware):
             bills[unit.name].charge(action, amount / steps, listed)
     for sent in traffic(activity, program, hardware, placement):
         packets = packets_of(program.nodes[sent.source])

@@ -17,9 +17,11 @@ from ecmt_deploy.placement.result import Obstacle, Placement, Route, Unit, Use
 from ecmt_deploy.placement.routes import flows, positions, route
 from ecmt_deploy.placement.settling import settle
 from ecmt_deploy.placement.streams import operands
+from ecmt_deploy.placement.sums import extra_steps
 from ecmt_deploy.placement.terms import Terms, assumptions
 from ecmt_deploy.placement.tiling import binding, smallest
 from ecmt_deploy.placement.units import Draft
+from ecmt_deploy.placement.unshown import unshown
 
 __all__ = ["Obstacle", "Placement", "PlacementBand", "Route", "Unit", "Use", "place", "place_band"]
 
@@ -52,7 +54,7 @@ def place(program: ProgramLike, hardware: ChipLike) -> Placement:
     return Placement(
         hardware=hardware.name,
         title=hardware.title,
-        units=tuple(_unit(draft, leaving, terms) for draft in drafts.units),
+        units=tuple(_unit(draft, leaving, terms, extra_steps(drafts, draft.names, terms)) for draft in drafts.units),
         routes=tuple(routes),
         cores=cores,
         chips=chips,
@@ -66,6 +68,7 @@ def place(program: ProgramLike, hardware: ChipLike) -> Placement:
             *obstacles.size(cores, terms),
         ),
         assumptions=assumptions(program, hardware, terms, chips),
+        unshown=tuple(unshown(program, hardware, terms, [sent.source for sent in routes])),
     )
 
 
@@ -81,7 +84,7 @@ def place_band(program: ProgramLike, hardware: ChipLike) -> PlacementBand:
     return banded(value, roomy, tight)
 
 
-def _unit(draft: Draft, leaving: np.ndarray, terms: Terms) -> Unit:
+def _unit(draft: Draft, leaving: np.ndarray, terms: Terms, extra: int) -> Unit:
     """A unit as the result says it; ``leaving`` is the number of output axons by core."""
     tile = draft.tile or smallest(draft.demand)
     used = draft.demand.use(tile, terms)
@@ -96,4 +99,5 @@ def _unit(draft: Draft, leaving: np.ndarray, terms: Terms) -> Unit:
         columns_per_core=tile.columns,
         use={name: Use(amount, terms.limits.get(name)) for name, amount in used.items()},
         binding=binding(draft.demand, terms, tile, used) if draft.tile else None,
+        extra_steps=extra,
     )

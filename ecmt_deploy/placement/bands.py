@@ -22,9 +22,9 @@ class PlacementBand(NamedTuple):
 
     Attributes
     ----------
-    low : every limit at its high end, and layers divided at will: the fewest cores
-    value : the placement as :func:`ecmt_deploy.place` gives it, with the ranges of cores and chips
-    high : every limit at its low end: the most cores
+    low : every limit at its high end, and layers divided at will: as a rule the fewest cores
+    value : the placement as :func:`ecmt_deploy.place` gives it, with the ranges of cores and chips over all three
+    high : every limit at its low end: as a rule the most cores
     """
 
     low: Placement
@@ -60,17 +60,25 @@ def _limits(hardware: Hardware, end: str) -> Hardware:
 
 
 def banded(value: Placement, roomy: Placement, tight: Placement) -> PlacementBand:
-    """The three together. Where units that have cores fit on none at the low ends, that end is left out, and this is said."""
-    held = {unit.name for unit in value.units if unit.cores}
-    said: tuple[str, ...] = ()
-    if not held <= {node for unit in tight.units if unit.cores for node in unit.nodes}:
-        tight, said = value, ("At the low ends of the chip's limits some units fit on no core: ranges leave that end out.",)
-    low, high = (sorted((value.cores, each.cores)) for each in (roomy, tight))
-    chips = sorted(each.chips for each in (roomy, value, tight) if each.chips is not None)
+    """The three together. Where more, or fewer, units fit on cores at an end, that is not compared with the value: it is left
+    out, and this is said."""
+    said = [
+        f"At the {name} ends of the chip's limits {what} units fit on cores: ranges leave that end out."
+        for name, what, end in (("high", "more", roomy), ("low", "fewer", tight))
+        if _held(end) != _held(value)
+    ]
+    low, high = (end if _held(end) == _held(value) else value for end in (roomy, tight))
+    chips = sorted(each.chips for each in (low, value, high) if each.chips is not None)
+    cores = sorted(each.cores for each in (low, value, high))
     ranged = msgspec.structs.replace(
         value,
-        cores_range=(low[0], high[-1]),
+        cores_range=(cores[0], cores[-1]),
         chips_range=(chips[0], chips[-1]) if value.chips is not None else None,
         assumptions=(*value.assumptions, *said),
     )
-    return PlacementBand(*(ranged if each is value else each for each in (roomy, value, tight)))
+    return PlacementBand(*(ranged if each is value else each for each in (low, value, high)))
+
+
+def _held(placement: Placement) -> set[str]:
+    """Nodes that lie on cores."""
+    return {node for unit in placement.units if unit.cores for node in unit.nodes}

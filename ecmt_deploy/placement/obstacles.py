@@ -23,6 +23,7 @@ _ABILITIES: tuple[tuple[str, str, Callable[[Op], str | None]], ...] = (
     ("programmable_neurons", "a chip whose neurons run code", lambda node: node.needs_code),
     ("dense_connections", _CONNECTIONS, lambda node: "linear" if node.layer == "linear" else None),
     ("dense_connections", _CONNECTIONS, lambda node: "product" if node.layer == "matmul" else None),
+    ("stream_products", "a chip that multiplies two streams", lambda node: "product" if node.role == "product" else None),
 )
 
 

@@ -101,6 +101,7 @@ class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mesh : tile columns, tile rows and cores per tile of a chip; ``None`` where unknown: routes then have no hops
     obstacles : what does not fit; empty where the program runs on the chip as placed
     assumptions : what the numbers rest on, a sentence each
+    unshown : what the program asks of the chip that nobody has shown there, a sentence each; it belongs beside every total
     cores_range, chips_range : fewest and most over the ranges of the chip's limits; ``None`` where that was not asked
     """
 
@@ -113,6 +114,7 @@ class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mesh: tuple[int, int, int] | None
     obstacles: tuple[Obstacle, ...]
     assumptions: tuple[str, ...]
+    unshown: tuple[str, ...] = ()
     cores_range: tuple[int, int] | None = None
     chips_range: tuple[int, int] | None = None
 

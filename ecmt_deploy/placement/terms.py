@@ -45,6 +45,7 @@ class Terms:
     halving : whether layers are divided in halves until their parts fit
     overhead_shared, overhead_dense : memory that a weight takes, over its own bits: of weights that rows or positions share,
         and of those with a weight for every pair; 1 where the chip says nothing
+    summing : whether only synapses sum over the elements of a row: the chip's cores do not
     binary : whether a spike has no payload, so that each level of a neuron, of either sign, is a neuron and an axon
     sums_as_states : whether the running sums of a product's operands stand where states do: there is a memory for those
         (or one for both); otherwise where weights do
@@ -59,6 +60,7 @@ class Terms:
     halving: bool
     overhead_shared: float
     overhead_dense: float
+    summing: bool
     binary: bool
     sums_as_states: bool
     weight_bits: int
@@ -94,6 +96,7 @@ class Terms:
             halving=_yes(hardware.abilities.halved_layers),
             overhead_shared=_overhead(limits, limits.weights_per_entry_convolution),
             overhead_dense=_overhead(limits, limits.weights_per_entry_dense),
+            summing=hardware.abilities.row_reductions is not None and not hardware.abilities.row_reductions.value,
             binary=_whole(limits.graded_payload_bits) == 1,
             sums_as_states=known["state_memory_bytes"] is not None or known["memory_bytes"] is not None,
             weight_bits=_whole(limits.weight_bits) or ASSUMED_WEIGHT_BITS,

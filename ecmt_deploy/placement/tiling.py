@@ -11,6 +11,7 @@ import numpy as np
 
 from ecmt_deploy.placement.layers import Layer, layer, varies
 from ecmt_deploy.placement.streams import Operand
+from ecmt_deploy.placement.sums import summing
 from ecmt_deploy.placement.terms import Terms
 from ecmt_deploy.placement.tiles import Load, Tile, halved_rows, row_choices
 from ecmt_deploy.placement.units import Drafts, inherited
@@ -26,6 +27,7 @@ class Demand:
     layer : its first node
     weight_bits, sum_bits : width of a weight, and of a running sum of a product's operand
     neurons, state_bits, input_axons, output_axons : of all its nodes, by element of the first; input axons besides the layer's
+    sum_weights : weights of synapses that sum over rows, where each pair stores its own
     coupled : whether nodes joined it that need whole rows on one core
     """
 
@@ -36,12 +38,14 @@ class Demand:
     state_bits: Load
     input_axons: Load
     output_axons: Load
+    sum_weights: Load
     coupled: bool
 
     def use(self, tile: Tile, terms: Terms) -> dict[str, int]:
         """Need of the fullest core, by resource."""
         weights: float = self.layer.weights(tile, terms.sharing) * self.weight_bits
         weights *= terms.overhead_shared if terms.sharing and self.layer.repeats else terms.overhead_dense
+        weights += self.sum_weights.most(tile) * self.weight_bits * terms.overhead_dense
         states, sums = self.state_bits.most(tile), self.layer.sums(tile) * self.sum_bits
         if terms.sums_as_states:
             states += sums
@@ -73,14 +77,18 @@ def demand(drafts: Drafts, names: list[str], terms: Terms, leaving: np.ndarray |
     spiking = [name for name in names if nodes[name].emits == "spikes"]
     emitting = sum(count[name] * terms.levels_of(nodes[name]) for name in spiking)
     computing = (count[name] for name in names if name not in spiking)
+    summed, sums = summing(drafts, names, terms, prod(made.grid.shape))
     return Demand(
         made,
         terms.weight_bits_of(nodes[first]),
         terms.state_bits_of(nodes[first]),
-        neurons=Load(made.grid, np.max(np.broadcast_arrays(1, emitting, *computing), axis=0)),
-        state_bits=Load(made.grid, sum(count[name] * _state_bits(drafts, name, terms) for name in names)),
-        input_axons=Load(made.grid, sum(count[name] * _arriving(drafts, name, terms) for name in names[1:])),
+        neurons=Load(made.grid, np.max(np.broadcast_arrays(1, emitting, *computing), axis=0) + sums),
+        state_bits=Load(
+            made.grid, sum(count[name] * _state_bits(drafts, name, terms) for name in names) + sums * terms.state_bits
+        ),
+        input_axons=Load(made.grid, sum(count[name] * _arriving(drafts, name, terms) for name in names[1:]) + summed + sums),
         output_axons=Load(made.grid, leaving),
+        sum_weights=Load(made.grid, 0 if terms.sharing else 2 * summed),
         coupled=any(name in drafts.rows for name in names),
     )
 

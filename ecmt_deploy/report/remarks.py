@@ -28,6 +28,7 @@ def remarks(result: Energy, each: str = "inference") -> Iterator[str]:
         yield f"priced as if it could: {obstacle}."
     if more := result.obstacles[MOST_OBSTACLES:]:
         yield f"priced as if it could: {len(more)} more; `ecmt-deploy inspect --hardware NAME` lists them."
+    yield from (f"{said[:1].lower()}{said[1:]}" for said in result.assumes)
     if result.unpriced:
         yield f"the total leaves out, per {each}, for want of a price: {_listed(result.unpriced)}."
     if (assumed := result.assumed_functions_pj) is not None:

@@ -25,6 +25,7 @@ from ecmt_deploy.quantization import quantize
 from ecmt_deploy.testing import integer_program
 from ecmt_deploy.testing.handmade import every_node, neuron
 from ecmt_deploy.testing.handmade import program as verified
+from tests.support.attention import attention
 from tests.support.rounding import rounding_each
 
 WHERE = {"source": ("self",), "method": "assumed", "grade": "C"}
@@ -284,25 +285,6 @@ def test_a_residual_stream_is_an_analog_route():
     }  # fmt: skip
     assert used(placed, "layer")["input_axons"] == 4 + 2  # both tokens' 2 channels, and the stream's two values
     assert used(placed, "encode")["output_axons"] == 2 * (2 + 1)
-
-
-def attention(heads: int = 2, tokens: int = 4, inner: int = 3, softmax: bool = True) -> Program:
-    """Q K^T of two layers' spikes, and a softmax over keys."""
-    width = heads * inner
-    nodes: dict[str, nir.NIRNode] = {"input": nir.Input(input_type={"input": np.array([tokens, width])})}
-    edges = []
-    for letter, axes in (("q", [1, 0, 2]), ("k", [1, 2, 0])):
-        nodes |= {letter: linear(width, width), f"{letter}.heads": ops.Reshape(np.array([tokens, heads, inner])),
-                  f"{letter}.turn": ops.Permute(np.array(axes)), f"{letter}.neuron": neuron()}  # fmt: skip
-        names = ["input", letter, f"{letter}.heads", f"{letter}.turn", f"{letter}.neuron", "scores"]
-        edges += list(pairwise(names))
-    nodes["scores"] = ops.ECMProduct(("q.neuron", "k.neuron"), "matmul", "rate")
-    end = "scores"
-    if softmax:
-        nodes["softmax"], end = ops.ECM(("scores",), "softmax", "rate", {"axis": np.asarray(2)}), "softmax"
-        edges.append(("scores", "softmax"))
-    nodes |= {"readout": ops.Readout("rate"), "output": nir.Output(output_type={"output": np.array([heads, tokens, tokens])})}
-    return verified(nodes, [*edges, (end, "readout"), ("readout", "output")])
 
 
 def test_an_attention_product_by_hand():

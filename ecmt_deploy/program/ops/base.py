@@ -236,11 +236,14 @@ class Op(nir.NIRNode):
         return sum(ceil(prod(size) / prod(shape)) * wide.get(name, 1) for name, size in kept)
 
     @property
+    def reductions(self) -> int:
+        """Sums over the axes that couple its elements which one element takes; 0 where it is elementwise."""
+        return 0
+
+    @property
     def initials(self) -> tuple[np.ndarray, ...]:
-        """What its memories hold before the first step: of a neuron its membrane, of a product both running sums."""
-        if self.role == "product":
-            missing(self, "initials", "what its running sums hold before the first step")
-        return (self.initial,) if self.role == "neuron" else ()
+        """What its memories hold before the first step, where that is not zero: membranes, running sums of a product."""
+        return missing(self, "initials", "what its running sums hold before the first step") if self.role == "product" else ()
 
     @property
     def spikes_per_element(self) -> int:

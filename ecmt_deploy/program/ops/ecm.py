@@ -267,6 +267,10 @@ class ECM(Op):
         fits(made[rows].size == elements.size, f"{elements.size} elements are no whole rows of {shape}")
         return Share(replace(self, parameters=_of_rows(self, operands[0], taken[rows])), made[rows], (taken[rows],))
 
+    @property
+    def reductions(self) -> int:
+        return self.definition.reductions
+
     def coupling(self, ndim: int) -> tuple[int, ...]:
         return tuple(sorted(self.definition.axes(self.parameters, ndim)))
 

@@ -141,6 +141,10 @@ class Graded(Op):
         return self.initial_membrane
 
     @property
+    def initials(self) -> tuple[np.ndarray, ...]:
+        return (self.initial_membrane,)
+
+    @property
     def live(self) -> np.ndarray:
         return np.asarray(self.least <= limit(self.payload_bits))
 

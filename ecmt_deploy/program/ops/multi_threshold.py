@@ -202,6 +202,10 @@ class MultiThreshold(Op):
         return self.initial_membrane
 
     @property
+    def initials(self) -> tuple[np.ndarray, ...]:
+        return (self.initial_membrane,)
+
+    @property
     def live(self) -> np.ndarray:
         return np.asarray(self.lowest_level < self.levels)
 

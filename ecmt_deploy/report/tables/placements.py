@@ -96,4 +96,4 @@ def placement_lines(placement: Placement, program: Program) -> list[str]:
             f"; a packet takes {units.figures(hops / packets)} hops and crosses {units.figures(crossings / packets)} borders"
             " of chips (mean, if every element sent one message)"
         )
-    return [line, *(f"! {obstacle.sentence}" for obstacle in placement.obstacles), *placement.assumptions]
+    return [line, *(f"! {obstacle.sentence}" for obstacle in placement.obstacles), *placement.unshown, *placement.assumptions]
