@@ -85,7 +85,7 @@ placed = ecmt.place(made, "loihi1")  # spikes are binary there: a neuron is a ne
 unit = next(unit for unit in placed.units if "lif" in unit.nodes)
 assert unit.use["state_memory_bytes"].used > 0
 assert not [o for o in placed.obstacles if o.node == "lif"]
-energy = ecmt.energy(expected, "loihi2")
+energy = ecmt.energy(expected, "loihi1")
 row = next(row for row in energy.rows if row.node == "lif")
 assert "neuron" in row.components_pj and "neuron_updates_active" not in row.unpriced
 said = []
