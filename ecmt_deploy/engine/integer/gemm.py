@@ -58,8 +58,8 @@ class Integers(NamedTuple):
 class Products(NamedTuple):
     """How sums of weights times operands are computed without rounding.
 
-    A sum in float32 is exact, in whatever order it is taken, where no sum of some of its terms exceeds 2^24 times what all terms
-    are multiples of. By the width of the payloads that may be known of all operands; else of each row by the sum of its
+    A sum in float32 is exact, in whatever order it is taken, where no sum of some of its terms exceeds 2^24 times what all
+    terms are multiples of. By the width of the payloads that may be known of all operands; else of each row by the sum of its
     magnitudes, times the largest weight. Other rows are computed in float64.
 
     Attributes
