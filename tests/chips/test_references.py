@@ -55,6 +55,20 @@ def test_a_notebook_is_named_with_its_path_and_version():
         assert "commit" in source.note
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_every_price_time_and_process_says_where_it_stands(name):
+    described = chips.hardware(name)
+    figures = {**described.prices, **described.times, **described.operations}
+    figures |= {key: figure for key in ("node_nm", "supply_v") if (figure := getattr(described, key)) is not None}
+    for key, figure in figures.items():
+        assert figure.where, f"{key}: in which table, figure or condition?"
+        assert figure.source
+        if figure.method == "derived":
+            assert figure.derivation, f"{key}: derived how?"
+        if figure.grade == "D":
+            assert figure.method == "assumed", f"{key}: sources that conflict make an assumption"
+
+
 #: what was measured or published of a whole chip, per action in pJ or mW: the arithmetic is the source's, not the file's
 EVIDENCE = [
     # PilotNet on Oheo Gulch: 1094 uJ of dynamic energy an inference of 16 steps, 2.29 million events a step
