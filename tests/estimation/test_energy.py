@@ -108,10 +108,11 @@ def test_two_layers_in_the_papers_estimate(counts):
         "ecm": pytest.approx(63.6),  # 4 of the readout x (an add of 0.9, 2 loads and a store of 32 bits at 5)
         # in a tile of 32 KiB, 20 pJ for 64 bits, a tile a layer: l1 6 weights x 2.5, 6 pixels x 2.5 x (read, written for half
         # of them), 2 results x 2.5; l2 4 weights, half as many spikes of 3 + 1 bits written and read, 8 states read and written
+        "routing": pytest.approx(150),  # 4 messages and 11 analog values x 10, a word written and read
         "memory": pytest.approx((15 + 22.5 + 5) + (10 + 2 * 2 * 1.25 + 8 * 15)),
     }
-    assert view.total_pj == pytest.approx(3.6 + 27.6 + 1.8 + 63.6 + 177.5)
-    assert view.unpriced == {"messages": 4.0, "analog_messages": 11.0}
+    assert view.total_pj == pytest.approx(3.6 + 27.6 + 1.8 + 63.6 + 177.5 + 150)
+    assert view.unpriced == {}
 
 
 def test_two_layers_with_memory(counts):
