@@ -21,6 +21,7 @@ from ecmt_deploy.estimation.tiles import placed_tiles, stated_tiles
 from ecmt_deploy.estimation.timing import timing
 from ecmt_deploy.estimation.waterfall import waterfall
 from ecmt_deploy.placement import Placement, PlacementBand, place_band
+from ecmt_deploy.placement.loads import Loads
 from ecmt_deploy.placement.terms import Terms
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
@@ -47,6 +48,7 @@ def energy(
     if program is None and getattr(activity, "program", None) is None:
         raise ConfigError(f"{type(activity).__name__} does not know its program; pass energy(activity, program, chip)")
     program = as_program(activity if program is None else program)
+    loads = getattr(activity, "loads", None)
     hardware, arithmetic, activity = as_chip(hardware), as_chip(arithmetic), as_activity(activity)
     if set(activity.keys()) != set(program.nodes):
         raise RunError("the counts are not of this program: their nodes differ; run it again with this program")
@@ -66,7 +68,8 @@ def energy(
     paper = paper_view(activity, program, at_45_nm, memory_view(activity, program, arithmetic, ann_bits, stated))
     prices = assumed_prices(hardware, arithmetic)
     priced = [
-        _priced(activity, program, hardware, each, (paper, memory), prices, assume_functions) for each in (placement, *ends)
+        _priced(activity, program, hardware, each, (paper, memory), prices, assume_functions, loads)
+        for each in (placement, *ends)
     ]
     whole = widened(priced[0], priced[1:])
     charged = tariff(hardware).table
@@ -77,9 +80,9 @@ def energy(
 
 def _priced(
     activity: Activity, program: Program, hardware: Hardware, placement: Placement, views: tuple[PaperView, MemoryView],
-    at_node: Mapping[str, Price], assume_functions: bool,
+    at_node: Mapping[str, Price], assume_functions: bool, loads: Loads | None,
 ) -> Energy:  # fmt: skip
-    time = timing(activity, program, hardware, placement)
+    time = timing(activity, program, hardware, placement, loads)
     static = static_bill(hardware, placement, time)
     rows = chip_rows(activity, program, hardware, placement, tariff(hardware, bool(static.components)))
     rows, assumed = assume(rows, at_node, assume_functions)

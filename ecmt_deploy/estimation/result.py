@@ -149,6 +149,28 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return sum(self.components_pj.values(), NOTHING)
 
 
+class Phase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One step of the chip, and what it lasts for: ``us`` is the longest of core, link and clock tick, and the barrier.
+
+    Attributes
+    ----------
+    step : its number, from 1
+    us : its length
+    binds : what decides it: the fullest core, the busiest link, or the clock tick
+    busiest : the unit whose fullest core works longest; ``None`` where no core has work with a time
+    core_us, link_us : that core's work, and the packets of the busiest link
+    barrier_us : the synchronisation that ends the step
+    """
+
+    step: int
+    us: Band
+    binds: Literal["core", "link", "tick"]
+    busiest: str | None
+    core_us: Band
+    link_us: Band
+    barrier_us: Band
+
+
 class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long an inference takes on the chip, from its published times.
 
@@ -156,12 +178,14 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ----------
     depth : units one behind another on the longest way through the program: steps until the pipeline is full
     steps : time steps T of an inference
-    step_us : length of a step: the busiest core's work and the barrier
-    busiest : the unit whose cores decide it; ``None`` where a clock tick does
-    latency_us : (depth + T - 1) steps
-    throughput_per_s : 1 / (T steps), once the pipeline is full
+    step_us : mean length of a step in a full pipeline
+    busiest : the unit whose fullest core decides the longest of them; ``None`` where a link or a clock tick does
+    latency_us : of one inference alone, from the first step to the last: the sum of ``inference``
+    throughput_per_s : once the pipeline is full, and an inference enters every T steps: 1 / the sum of ``phases``
     unknown : work that has no published time and is not in the step (then it is a lower bound), counts per step by name
     assumptions : what the numbers rest on, a sentence each
+    phases : the T steps of a full pipeline: in step p the unit at place d works on t = p - d + 1, modulo T
+    inference : the depth + T - 1 steps of an inference alone
     """
 
     depth: int
@@ -172,6 +196,8 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     throughput_per_s: Band
     unknown: dict[str, float]
     assumptions: tuple[str, ...]
+    phases: tuple[Phase, ...] = ()
+    inference: tuple[Phase, ...] = ()
 
 
 class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

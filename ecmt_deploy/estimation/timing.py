@@ -1,115 +1,149 @@
-"""How long an inference takes: the busiest core and the barrier make a step, the depth of the program a latency."""
+"""How long an inference takes: a step of the chip lasts as long as what takes longest in that phase of the pipeline."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import ceil
-from typing import NamedTuple
+from typing import Literal
 
-from ecmt_deploy.chips import Hardware, covered
+import numpy as np
+
+from ecmt_deploy.chips import Hardware
 from ecmt_deploy.chips.schema import Barrier
-from ecmt_deploy.estimation.amounts import work
-from ecmt_deploy.estimation.bill import Bill, Tariff, band, sums
-from ecmt_deploy.estimation.result import NOTHING, Band, Timing
-from ecmt_deploy.estimation.routing import packets_of, routed, traffic
-from ecmt_deploy.placement.result import Placement, Unit
+from ecmt_deploy.estimation.bill import band
+from ecmt_deploy.estimation.phases import Pipeline, Work, belong, measured, spread, untimed
+from ecmt_deploy.estimation.result import NOTHING, Band, Phase, Timing
+from ecmt_deploy.estimation.routing import routed
+from ecmt_deploy.placement.loads import Loads
+from ecmt_deploy.placement.result import Placement
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
 
 
-class _Step(NamedTuple):
-    """Length in ns, the unit that decides it, work without a time by count, and what it rests on."""
+def timing(
+    activity: Activity, program: Program, hardware: Hardware, placement: Placement, loads: Loads | None = None
+) -> Timing | None:
+    """Time of an inference; ``None`` where the chip says nothing about its steps.
 
-    length: Band
-    busiest: str | None
-    unknown: dict[str, float]
-    assumptions: list[str]
-
-
-def timing(activity: Activity, program: Program, hardware: Hardware, placement: Placement) -> Timing | None:
-    """Time of an inference; ``None`` where the chip says nothing about its steps."""
-    step, steps, depth = _step(activity, program, hardware, placement), activity.timesteps, depth_of(program, placement)
-    if step is None or not step.length.low:
+    Parameters
+    ----------
+    loads : what a run on these cores measured; without it, or where it is of another placement, counts are spread evenly
+    """
+    ticks = "step_ns" in hardware.times
+    placed = routed(hardware, placement)
+    if not ticks and not (placed and (hardware.times.keys() - {"hop_ns"} or hardware.barrier)):
         return None
-    step_us = step.length * 1e-3
-    said = (
-        f"A unit hands its result on in the next step of the chip: {depth} units one behind another fill the pipeline, "
-        "and once it is full every unit works in every step."
-    )
+    pipeline = Pipeline(program, placement)
+    used = loads if loads is not None and placed and belong(loads, activity, placement, pipeline) else None
+    if not placed:
+        passing = Work((), np.zeros((pipeline.depth + activity.timesteps - 1, 0, 3)), np.zeros((0, 0)))
+        passing = passing._replace(links=np.zeros((len(passing.core_ns), 0)))
+    elif used is not None:
+        passing = measured(used, hardware, placement)
+    else:
+        passing = spread(activity, program, hardware, placement, pipeline)
+    end, assumed = (NOTHING, []) if ticks else _barrier(hardware.barrier, _tiles(placement))
+    inference = tuple(_phases(passing, hardware, end))
+    phases = tuple(_phases(passing.folded(activity.timesteps), hardware, end))
+    interval, latency = _total(phases), _total(inference)
+    if not interval.low:
+        return None
+    unknown = {} if ticks else untimed(activity, program, hardware, placement, pipeline)
+    longest = max(phases, key=lambda phase: phase.us.value)
     return Timing(
-        depth=depth,
-        steps=steps,
-        step_us=step_us,
-        busiest=step.busiest,
-        latency_us=step_us * (depth + steps - 1),
-        throughput_per_s=Band(*(1e6 / (steps * us) for us in (step_us.high, step_us.value, step_us.low))),
-        unknown=step.unknown,
-        assumptions=(said, *step.assumptions),
+        depth=pipeline.depth,
+        steps=activity.timesteps,
+        step_us=interval * (1 / activity.timesteps),
+        busiest=longest.busiest if longest.binds == "core" else None,
+        latency_us=latency,
+        throughput_per_s=Band(*(1e6 / us for us in (interval.high, interval.value, interval.low))),
+        unknown=unknown if ticks or hardware.barrier else {**unknown, "barriers": 1.0},
+        assumptions=(
+            f"A unit hands its result on in the next step of the chip: {pipeline.depth} steps fill the pipeline. Once it is "
+            f"full, an inference enters every {activity.timesteps} steps, and every unit works on a step of its own.",
+            *_said(activity, hardware, passing, phases, loads is not None, used is not None),
+            *assumed,
+        ),
+        phases=phases,
+        inference=inference,
     )
-
-
-def _step(activity: Activity, program: Program, hardware: Hardware, placement: Placement) -> _Step | None:
-    """The chip's clock tick, or the work of the busiest core and the barrier."""
-    if "step_ns" in hardware.times:
-        said = "The chip's clock tick is the step; the work of every core is assumed to fit in it."
-        return _Step(band(hardware.times["step_ns"]), None, {}, [said])
-    if not routed(hardware, placement) or not (hardware.times.keys() - {"hop_ns"} or hardware.barrier):
-        return None
-    worked, unknown = _work(activity, program, hardware, placement)
-    busiest = max(worked, key=lambda name: worked[name].value, default=None)
-    length = worked[busiest] if busiest is not None else NOTHING
-    assumptions = [
-        "A core works through the events of its unit one by one, spread evenly over its cores, steps and samples.",
-        "Packets travel while cores work: hops take no time of their own.",
-    ]
-    if not hardware.barrier:
-        return _Step(length, busiest, {**unknown, "barriers": 1.0}, assumptions)
-    end, assumed = _barrier(hardware.barrier, _tiles(placement))
-    return _Step(length + end, busiest, unknown, assumptions + assumed)
 
 
 def depth_of(program: Program, placement: Placement) -> int:
-    """Units one behind another on the longest way through the program."""
-    home = _homes(placement)
-    # of each stream: the units that made it, each with its place in the pipeline
-    made: dict[str, dict[str, int]] = {}
-    depth = 0
-    for name, operands in program.operands.items():
-        arriving: dict[str, int] = {}
-        for operand in operands:
-            for unit, place in made[operand].items():
-                arriving[unit] = max(arriving.get(unit, 0), place)
-        if name in home:
-            mine = home[name].name
-            place = max((p + (unit != mine) for unit, p in arriving.items()), default=1)
-            arriving, depth = {mine: place}, max(depth, place)
-        made[name] = arriving
-    return depth
+    """Steps of the chip until the pipeline is full: units one behind another on the longest way through the program."""
+    return Pipeline(program, placement).depth
 
 
-def _homes(placement: Placement) -> dict[str, Unit]:
-    return {node: unit for unit in placement.units for node in unit.nodes}
+def _phases(work: Work, hardware: Hardware, barrier: Band) -> Iterator[Phase]:
+    """Every step: the longest of tick, fullest core and busiest link, and the barrier."""
+    tick, hop = (_figure(hardware, name) for name in ("step_ns", "hop_ns"))
+    for number, (core_ns, links) in enumerate(zip(work.core_ns, work.links, strict=True), start=1):
+        core = _band(core_ns.max(axis=0)) if len(core_ns) else NOTHING
+        link = NOTHING if hop is None or not len(links) else hop * float(links.max())
+        longest = Band(*(max(ends) for ends in zip(*(_ends(each) for each in (core, link, tick or NOTHING)), strict=True)))
+        binds: Literal["core", "link", "tick"] = "link" if link.value > core.value else "core"
+        if tick is not None and tick.value >= max(core.value, link.value):
+            binds = "tick"
+        yield Phase(
+            step=number,
+            us=(longest + barrier) * 1e-3,
+            binds=binds,
+            busiest=work.units[int(core_ns[:, 1].argmax())] if core.value else None,
+            core_us=core * 1e-3,
+            link_us=link * 1e-3,
+            barrier_us=barrier * 1e-3,
+        )
 
 
-def _work(
-    activity: Activity, program: Program, hardware: Hardware, placement: Placement
-) -> tuple[dict[str, Band], dict[str, float]]:
-    """Time in ns that a core of each unit works in a step, and the counts per step that have no time."""
-    home, steps = _homes(placement), activity.timesteps
-    times, none = Tariff(hardware.times, covered(hardware.times)), Tariff({}, ())
-    bills = {unit.name: Bill(times if unit.cores else none, "time") for unit in placement.units}
-    for name, unit in home.items():
-        for action, amount, listed in work(activity, program, name, hardware):
-            bills[unit.name].charge(action, amount / steps, listed)
-    for sent in traffic(activity, program, hardware, placement):
-        packets = packets_of(program.nodes[sent.source])
-        bills[home[sent.source].name].charge(packets, sent.packets / steps, "packets")
-        bills[home[sent.target].name].charge("packets_in", sent.packets / steps)
-    worked = {
-        unit.name: sum(bills[unit.name].components.values(), NOTHING) * (1 / max(unit.cores, 1)) for unit in placement.units
-    }
-    return worked, sums(bill.unpriced for bill in bills.values())
+def _said(
+    activity: Activity, hardware: Hardware, passing: Work, phases: Sequence[Phase], asked: bool, measured_: bool
+) -> Iterator[str]:
+    """What the lengths of steps rest on, a sentence each."""
+    if measured_:
+        yield "The work of every core and the packets of every link are measured; each is a mean over the samples."
+    else:
+        if asked:
+            yield "The loads that the run measured are of another placement, and are not used."
+        yield (
+            "Events are taken as even over the elements of a node, so that the fullest core of a unit is the one with the "
+            "largest tile: a lower bound, which a run on target cores replaces by what it measures."
+        )
+        if not activity.steps:
+            yield (
+                "The counts do not say at which step they were: they are spread evenly over the steps, which hides the peak "
+                "of a code that sends most at t = 1. Run again to count them."
+            )
+    if "hop_ns" not in hardware.times or not passing.links.shape[1]:
+        missing = "time of a hop" if "hop_ns" not in hardware.times else "mesh"
+        yield f"The file gives no {missing}: links are taken to keep up with the cores."
+    else:
+        yield "A packet takes a link for the time of a hop, one after another; packets travel while cores work."
+    if "step_ns" in hardware.times:
+        late = sum(phase.binds != "tick" for phase in phases)
+        timed = any(phase.core_us.value for phase in phases)
+        if late:
+            yield f"The chip's clock tick is the step; in {late} of {len(phases)} the work does not fit, and it lasts longer."
+        else:
+            known = "the work with a published time fits in it" if timed else "the work of every core is assumed to fit in it"
+            yield f"The chip's clock tick is the step; {known}."
+
+
+def _total(phases: Sequence[Phase]) -> Band:
+    return sum((phase.us for phase in phases), NOTHING)
+
+
+def _figure(hardware: Hardware, name: str) -> Band | None:
+    return band(hardware.times[name]) if name in hardware.times else None
+
+
+def _band(ends: np.ndarray) -> Band:
+    low, value, high = (float(end) for end in ends)
+    return Band(low, value, high)
+
+
+def _ends(each: Band) -> tuple[float, float, float]:
+    return each.low, each.value, each.high
 
 
 def _tiles(placement: Placement) -> int:
@@ -118,7 +152,9 @@ def _tiles(placement: Placement) -> int:
 
 
 def _barrier(points: Sequence[Barrier], tiles: int) -> tuple[Band, list[str]]:
-    """Time of a barrier over so many tiles; beyond the points that are given, that of the nearest."""
+    """Time of a barrier over so many tiles; beyond the points that are given, that of the nearest; nothing without any."""
+    if not points:
+        return NOTHING, []
     first, last = points[0], points[-1]
     if tiles <= first.tiles:
         return band(first.time), []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ecmt_deploy.estimation.paper import PAPER_MAC_PJ
-from ecmt_deploy.estimation.result import Energy
+from ecmt_deploy.estimation.result import Energy, Timing
 from ecmt_deploy.report import units
 
 #: obstacles said one by one; how many more there are is said too
@@ -47,6 +47,7 @@ def remarks(result: Energy, each: str = "inference") -> Iterator[str]:
     if "static" in result.components_pj:
         yield f"static power is over the time of one {each} in a full pipeline; up to its whole latency in the band."
     if result.timing is not None:
+        yield _made_of(result.timing)
         yield from (f"time: {assumption}" for assumption in result.timing.assumptions)
         if result.timing.unknown:
             yield f"time is a lower bound; per step, without a published time: {_listed(result.timing.unknown)}."
@@ -57,6 +58,21 @@ def remarks(result: Energy, each: str = "inference") -> Iterator[str]:
             f"{units.per_mac(result.events_per_mac)} events per MAC at {result.synop_pj:g} pJ each cost"
             f" {units.figures(cost)} pJ for each MAC of the ANN: {verdict} the {PAPER_MAC_PJ:g} pJ of an fp32 MAC at 45 nm."
         )
+
+
+def _made_of(time: Timing) -> str:
+    """What decides how long the steps of a full pipeline are."""
+    total = sum(phase.us.value for phase in time.phases)
+    barrier = sum(phase.barrier_us.value for phase in time.phases)
+    parts = {"fullest cores": "core", "busiest links": "link", "clock ticks": "tick"}
+    shares = {
+        name: sum(phase.us.value - phase.barrier_us.value for phase in time.phases if phase.binds == binds) / total
+        for name, binds in parts.items()
+    }
+    said = ", ".join(f"{name} {share:.0%}" for name, share in {**shares, "barriers": barrier / total}.items() if share)
+    longest = max(time.phases, key=lambda phase: phase.us.value)
+    where = f" ({longest.busiest})" if longest.binds == "core" else ""
+    return f"time: the {time.steps} steps of a full pipeline are {said}; the longest is {longest.us.value / total:.0%}{where}."
 
 
 def _listed(amounts: dict[str, float]) -> str:

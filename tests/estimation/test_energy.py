@@ -85,13 +85,13 @@ def test_two_layers_on_a_chip(counts):
         # 4 x 1.5
         "readout": {"ecm": near(6, 6, 6)},
     }
-    # 2 chips x 2 mW x 0.072 us (2 steps of 36 ns: tests/estimation/test_timing.py) = 288 pJ;
-    # least 1 mW, most 3 mW over the whole latency of 3 steps: 2 x 3 x 0.108 us
-    assert result.components_pj["static"] == near(144, 288, 648)
-    # 30 + 12 + 34 + 40 + 14 + 6 + 288
-    assert result.total_pj == near(128 + 144, 136 + 288, 144 + 648)
-    # 424 pJ x 0.108 us
-    assert result.energy_delay_nj_ms.value == pytest.approx(0.424 * 0.000108)
+    # 2 chips x 2 mW x 0.0855 us (50 and 35.5 ns: tests/estimation/test_timing.py) = 342 pJ;
+    # least 1 mW, most 3 mW over the whole latency of 3 steps: 2 x 3 x 0.1085 us
+    assert result.components_pj["static"] == near(171, 342, 651)
+    # 30 + 12 + 34 + 40 + 14 + 6 + 342
+    assert result.total_pj == near(128 + 171, 136 + 342, 144 + 651)
+    # 478 pJ x 0.1085 us
+    assert result.energy_delay_nj_ms.value == pytest.approx(0.478 * 0.0001085)
     assert result.complete
     assert (result.cores, result.chips) == (3, 2)
 

@@ -14,6 +14,8 @@ from ecmt_deploy.report import data, units
 from ecmt_deploy.report.tables.plain import PlainTable
 from ecmt_deploy.report.verdict import by_fit, on_chip, pays
 
+#: steps of a full pipeline that the terminal shows; JSON has all
+MOST_PHASES = 8
 _MARKS = "+ more has no price, ? nothing has   ≤ at most   ≥ at least   ~ both   (low-high)"
 
 
@@ -34,6 +36,7 @@ def energy(results: Sequence[Energy], width: int, each: str = "inference", detai
     if details:
         memories = data.alike([result.memory for result in results], [result.hardware for result in results])
         blocks += _grid(f"Energy per {each} by component, placement and time, {over}", *_totals(results, each), width)
+        blocks += [_phases(result, each) for result in results if result.timing and result.timing.busiest]
         blocks += [falls(result) for result in results if result.waterfall.causes]
         blocks += [_view_a(first), *(_view_c(view, chips, first.timesteps) for view, chips in memories)]
     return Group(said, *(part for block in blocks for part in block))
@@ -168,6 +171,21 @@ def falls(result: Energy) -> Block:
         rows,
         "unknown: without a price, and not in what follows   in others: other prices contain it, or there is none",
     )
+
+
+def _phases(result: Energy, each: str) -> Block:
+    """What the time is made of, by step of a full pipeline; of many steps the longest."""
+    assert result.timing is not None
+    longest = sorted(result.timing.phases, key=lambda phase: -phase.us.value)[:MOST_PHASES]
+    rows = [
+        (f"{phase.step}", *map(units.column_band, (phase.us, phase.core_us, phase.link_us, phase.barrier_us)), phase.binds,
+         phase.busiest or "")
+        for phase in result.timing.phases if phase in longest
+    ]  # fmt: skip
+    columns = ("step", "µs", "fullest core", "busiest link", "barrier", "decided by", "its unit")
+    left = len(result.timing.phases) - len(rows)
+    more = f"{left} shorter steps more" if left else ""
+    return _block(f"Time of one {each} on {result.hardware}: the steps of a full pipeline", columns, rows, more)
 
 
 def _view_a(result: Energy) -> Block:
