@@ -48,7 +48,7 @@ def place(program: ProgramLike, hardware: ChipLike) -> Placement:
     chips = ceil(cores / terms.cores_per_chip) if terms.cores_per_chip else None
     where, routes, leaving = positions(cores, terms), [], np.zeros(cores, np.int64)
     for flow in flows(drafts):
-        routes.append(route(flow, prod(program.shapes[flow.emitter]), where, terms.mesh is not None))
+        routes.append(route(flow, prod(program.shapes[flow.emitter]), where, terms))
         axons = flow.counts * terms.levels_of(program.nodes[flow.emitter])
         leaving += np.bincount(flow.sources, weights=axons, minlength=cores).astype(np.int64)
     return Placement(

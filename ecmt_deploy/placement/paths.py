@@ -29,6 +29,22 @@ class Paths:
         return found.astype(np.int64)
 
 
+def on_board(chip: np.ndarray, chip_columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Column and row of chips (by number) on a board so many chips wide, which they fill to and fro."""
+    row, column = np.divmod(chip, chip_columns)
+    return np.where(row % 2, chip_columns - 1 - column, column), row
+
+
+def distances(where: np.ndarray, sources: np.ndarray, targets: np.ndarray, chip_columns: int) -> np.ndarray:
+    """Borders of chips, and hops between tiles east-west and north-south, from core to core: (3, ways).
+
+    Parameters as of :func:`paths`.
+    """
+    columns, rows = on_board(where[0], chip_columns)
+    borders = np.abs(columns[sources] - columns[targets]) + np.abs(rows[sources] - rows[targets])
+    return np.stack([borders, *np.abs(where[1:, sources] - where[1:, targets])])
+
+
 def paths(where: np.ndarray, sources: np.ndarray, targets: np.ndarray, mesh: Mesh | None, chip_columns: int) -> Paths:
     """Ways between cores, first east or west, then north or south.
 
@@ -37,7 +53,7 @@ def paths(where: np.ndarray, sources: np.ndarray, targets: np.ndarray, mesh: Mes
     where : of each core its chip, and column and row of its tile over all chips, (3, cores)
     sources, targets : cores, (ways,)
     mesh : of a chip; ``None`` where unknown, and then there are no links
-    chip_columns : chips that stand side by side
+    chip_columns : chips that stand side by side; the next row of them goes on below, to and fro
     """
     if mesh is None:
         return Paths((), np.zeros(0, np.int64), np.zeros(0, np.int64))
@@ -53,7 +69,8 @@ def paths(where: np.ndarray, sources: np.ndarray, targets: np.ndarray, mesh: Mes
     )
     different, link = np.unique(taken, axis=1, return_inverse=True)
     columns, rows = mesh.columns, mesh.rows
-    chip = different[1] // rows * chip_columns + different[0] // columns
+    row, column = different[1] // rows, different[0] // columns
+    chip = row * chip_columns + np.where(row % 2, chip_columns - 1 - column, column)  # as on_board numbers them
     first_column, first_row = different[0] // columns * columns, different[1] // rows * rows
     origin = np.stack([first_column, first_row, first_column, first_row])
     named = np.concatenate([chip[None], different - origin]).T.tolist()

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ecmt_deploy.placement.layers import Reach, elementwise
+from ecmt_deploy.placement.paths import distances, on_board
 from ecmt_deploy.placement.result import Route
 from ecmt_deploy.placement.terms import Terms
 from ecmt_deploy.placement.units import Drafts
@@ -160,7 +161,7 @@ def _histogram(a: np.ndarray, b: np.ndarray, most: int) -> tuple[np.ndarray, np.
 def positions(cores: int, terms: Terms) -> np.ndarray:
     """Chip of each core, and column (over all chips) and row of its tile, (3, cores); zeros where that is unknown.
 
-    Cores fill a tile, tiles a row, to and fro; chips stand in a row.
+    Cores fill a tile, tiles a row, to and fro; chips stand in a row, or fill the rows of a board, to and fro as well.
     """
     core, mesh, unknown = np.arange(cores), terms.mesh, np.zeros(cores, np.int64)
     chip, core = np.divmod(core, terms.cores_per_chip) if terms.cores_per_chip else (unknown, core)
@@ -168,19 +169,24 @@ def positions(cores: int, terms: Terms) -> np.ndarray:
         return np.stack([chip, unknown, unknown])
     row, column = np.divmod(core // mesh.cores, mesh.columns)
     column = np.where(row % 2, mesh.columns - 1 - column, column)
-    return np.stack([chip, chip * mesh.columns + column, row])
+    across, down = on_board(chip, board(chip, terms))
+    return np.stack([chip, across * mesh.columns + column, down * mesh.rows + row])
 
 
-def route(flow: Flow, elements: int, where: np.ndarray, tiled: bool) -> Route:
+def board(chip: np.ndarray, terms: Terms) -> int:
+    """Chips side by side: those of a board, or all, where that is unknown; ``chip`` of each core."""
+    return terms.chip_columns or int(chip.max(initial=0)) + 1
+
+
+def route(flow: Flow, elements: int, where: np.ndarray, terms: Terms) -> Route:
     """Packets and hops of a flow, per message of the node that emits (of ``elements``).
 
     Parameters
     ----------
     where : as :func:`positions` gives it
-    tiled : whether the tile of a core is known
     """
-    chips, east_west, north_south = np.abs(where[:, flow.sources] - where[:, flow.targets])
-    within = (east_west + north_south == 0) & tiled
+    chips, east_west, north_south = distances(where, flow.sources, flow.targets, board(where[0], terms))
+    within = (east_west + north_south == 0) & (terms.mesh is not None)
 
     def average(values: np.ndarray | int) -> float:
         return float((flow.counts * values).sum() / elements)

@@ -142,7 +142,10 @@ def assumptions(program: Program, hardware: Hardware, terms: Terms, chips: int |
         "The image reaches the encoding layer from outside, and the readout leaves the chip: neither is routed.": True,
         "A message to several cores is a packet to each; one to its own core is none.": True,
         "The mesh of the chip is unknown: no hops.": mesh is None,
-        "Chips stand side by side in one row, and the mesh goes on over their borders.": mesh is not None and (chips or 0) > 1,
+        "Chips stand side by side in one row, and the mesh goes on over their borders.":
+            mesh is not None and (chips or 0) > 1 and terms.chip_columns is None,
+        f"Chips fill a board {terms.chip_columns} wide, to and fro; the mesh goes on over their borders.":
+            mesh is not None and (chips or 0) > 1 and terms.chip_columns is not None,
     }  # fmt: skip
     return tuple(sentence for sentence, holds in said.items() if holds)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ecmt_deploy.estimation.routing import packets_per_message
 from ecmt_deploy.placement.placed import Placed, Population
+from ecmt_deploy.placement.routes import board
 from ecmt_deploy.program import Program
 
 from .layout import Axon, Constants, Group, Inlet, Layout, Node, Shape
@@ -47,7 +48,7 @@ def layout(placed: Placed) -> Layout:
         image=program.nodes[program.input_name],
         where=placed.where,
         mesh=None if mesh is None else (mesh.columns, mesh.rows, mesh.cores),
-        chip_columns=int(placed.where[0].max(initial=0)) + 1,
+        chip_columns=board(placed.where[0], placed.terms),
     )
 
 

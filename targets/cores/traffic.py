@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ecmt_deploy.placement.loads import Loads
-from ecmt_deploy.placement.paths import paths
+from ecmt_deploy.placement.paths import distances, paths
 from ecmt_deploy.placement.terms import Mesh
 
 from .layout import Layout
@@ -40,7 +40,7 @@ class Traffic:
             self.leaving[emitter].append(Leaving(elements, np.searchsorted(ways, pairs)))
         mesh = None if layout.mesh is None else Mesh(*layout.mesh)
         self.paths = paths(layout.where, self.sources, self.targets, mesh, layout.chip_columns)
-        crossings, east_west, north_south = np.abs(layout.where[:, self.sources] - layout.where[:, self.targets])
+        crossings, east_west, north_south = distances(layout.where, self.sources, self.targets, layout.chip_columns)
         within = (east_west + north_south == 0) & (mesh is not None)
         self.lengths = {
             "packets_within_tile": within.astype(np.int64), "hops_ew": east_west, "hops_ns": north_south,

@@ -126,6 +126,23 @@ def test_cores_fill_tiles_and_tiles_a_snake():
     assert (route.packets, route.within_tile, route.hops_ew, route.hops_ns) == (2, 2, 0, 0)
 
 
+def test_chips_fill_a_board_to_and_fro():
+    """The same on chips of one core, two side by side on a board: cores 0 to 5 are chips at (0, 0), (1, 0), (1, 1), (0, 1),
+    (0, 2), (1, 2). Core 0 to 2 and 3: 2 + 1 borders, 1 hop east, 2 north. Core 1 to 4 and 5: 3 + 2 borders, 1 hop west, 4 north."""
+    one = {"cores_per_chip": 1, "tile_columns": 1, "tile_rows": 1, "cores_per_tile": 1}
+    placed = place(two_layers(), chip(SHARING, chip_columns=2, neurons_per_core=4, **one))
+    (route,) = placed.routes
+    assert (route.packets, route.hops_ew, route.hops_ns, route.chip_crossings) == (2, 1, 3, 4)
+    assert any("a board 2 wide" in said for said in placed.assumptions)
+    # in one row: 2 + 3 and 3 + 4 borders
+    (route,) = (in_a_row := place(two_layers(), chip(SHARING, neurons_per_core=4, **one))).routes
+    assert (route.hops_ew, route.hops_ns, route.chip_crossings) == (6, 0, 6)
+    assert any("in one row" in said for said in in_a_row.assumptions)
+    # the mesh of a chip may be unknown: borders are the same
+    (route,) = place(two_layers(), chip(SHARING, chip_columns=2, cores_per_chip=1, neurons_per_core=4)).routes
+    assert (route.hops_ew, route.hops_ns, route.chip_crossings) == (0, 0, 4)
+
+
 def test_without_a_mesh_there_are_packets_but_no_hops():
     placed = place(two_layers(), chip(SHARING, neurons_per_core=4))
     (route,) = placed.routes
