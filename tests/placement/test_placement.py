@@ -128,7 +128,7 @@ def test_cores_fill_tiles_and_tiles_a_snake():
 
 def test_chips_fill_a_board_to_and_fro():
     """The same on chips of one core, two side by side on a board: cores 0 to 5 are chips at (0, 0), (1, 0), (1, 1), (0, 1),
-    (0, 2), (1, 2). Core 0 to 2 and 3: 2 + 1 borders, 1 hop east, 2 north. Core 1 to 4 and 5: 3 + 2 borders, 1 hop west, 4 north."""
+    (0, 2), (1, 2). Core 0 to 2 and 3: 2 + 1 borders, 1 hop east, 2 north. Core 1 to 4 and 5: 3 + 2 borders, 1 west, 4 north."""
     one = {"cores_per_chip": 1, "tile_columns": 1, "tile_rows": 1, "cores_per_tile": 1}
     placed = place(two_layers(), chip(SHARING, chip_columns=2, neurons_per_core=4, **one))
     (route,) = placed.routes
