@@ -40,6 +40,7 @@ def require_equal(seed: int) -> None:
     case = integer_program(seed)
     if (runs := on_cores(case, random_chip(seed))) is not None:
         assert list(differences(case.program, *runs)) == []
+        assert runs[0].activity.steps == runs[1].activity.steps != ()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
