@@ -60,7 +60,10 @@ class Pipeline:
     def __init__(self, program: Program, placement: Placement) -> None:
         self.home = {node: unit for unit in placement.units for node in unit.nodes}
         extra = {node: unit.extra_steps for node, unit in self.home.items()}
-        self.place = places(program, self.home, lambda a, b: self.home[a] is not self.home[b], extra)
+        leaving = {(route.source, route.target) for route in placement.routes}  # also within a unit
+        self.place = places(
+            program, self.home, lambda a, b: self.home[a] is not self.home[b] or (a, b) in leaving, extra
+        )  # fmt: skip
         self.depth = max((place + extra[node] for node, place in self.place.items()), default=0)
 
 

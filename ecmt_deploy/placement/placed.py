@@ -18,6 +18,7 @@ from ecmt_deploy.placement.pipeline import places
 from ecmt_deploy.placement.routes import positions
 from ecmt_deploy.placement.settling import settle
 from ecmt_deploy.placement.streams import Operand, operands
+from ecmt_deploy.placement.sums import extra_steps
 from ecmt_deploy.placement.terms import Terms
 from ecmt_deploy.placement.units import Drafts
 from ecmt_deploy.program import Program
@@ -91,6 +92,7 @@ class Placed:
     homeless : nodes that no core can hold
     cores : how many cores it takes
     where : of each core its chip, and column and row of its tile over all chips, (3, cores); zeros where unknown
+    extra : by node, steps that pass before its messages leave, beside its own: sums over rows where only synapses sum
     """
 
     program: Program
@@ -100,6 +102,7 @@ class Placed:
     homeless: tuple[str, ...]
     cores: int
     where: np.ndarray
+    extra: dict[str, int]
 
     @cached_property
     def axons(self) -> tuple[Axons, ...]:
@@ -136,12 +139,13 @@ class Placed:
     def places(self) -> dict[str, int]:
         """Place of each node in the pipeline (:func:`ecmt_deploy.placement.pipeline.places`)."""
         leaving = {(sent.emitter, sent.consumer) for sent in self.packets}
-        return places(self.program, self.populations, lambda emitter, consumer: (emitter, consumer) in leaving)
+        unit = {name: population.unit for name, population in self.populations.items()}
+        return places(self.program, self.populations, lambda a, b: unit[a] != unit[b] or (a, b) in leaving, self.extra)
 
     @property
     def depth(self) -> int:
-        """Places of the pipeline."""
-        return max(self.places.values(), default=0)
+        """Steps of the chip from the first node to the last."""
+        return max((place + self.extra[name] for name, place in self.places.items()), default=0)
 
 
 def placed(program: Program, hardware: Hardware) -> Placed:
@@ -159,6 +163,7 @@ def placed(program: Program, hardware: Hardware) -> Placed:
     return Placed(
         program=program, hardware=hardware, terms=terms, cores=cores, where=positions(cores, terms),
         populations={name: population for name, population in found.items() if population is not None},
+        extra={name: extra_steps(drafts, drafts.unit_of(name).names, terms) for name in found},
         homeless=tuple(name for name, population in found.items() if population is None),
     )  # fmt: skip
 

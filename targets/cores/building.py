@@ -34,6 +34,7 @@ def layout(placed: Placed) -> Layout:
             role=node.role,
             shape=program.shapes[name],
             place=placed.places.get(name, 0),
+            extra=placed.extra.get(name, 0),
             packets=packets_per_message(node, placed.hardware),
             encoding=name in program.encoding,
             network_macs=macs.get(name),

@@ -86,6 +86,7 @@ class Node(NamedTuple):
     ----------
     role, shape : as in the program
     place : in the pipeline, from 1; 0 where no core computes it
+    extra : steps that pass before its messages leave, beside its own
     packets : packets that one of its messages takes
     encoding : whether it takes the analog image
     network_macs : multiply-accumulates that the network spends on it, where they are not all of the node's
@@ -95,6 +96,7 @@ class Node(NamedTuple):
     role: str
     shape: Shape
     place: int = 0
+    extra: int = 0
     packets: int = 1
     encoding: bool = False
     network_macs: int | None = None
@@ -136,8 +138,8 @@ class Layout:
 
     @property
     def depth(self) -> int:
-        """Places of the pipeline."""
-        return max((node.place for node in self.nodes.values()), default=0)
+        """Steps of the chip from the first node to the last."""
+        return max((node.place + node.extra for node in self.nodes.values()), default=0)
 
     def of_role(self, role: str) -> str:
         """Name of the only node of a role."""

@@ -39,6 +39,8 @@ _MEND = "export it again"
 _OPS: dict[str, type[Op]] = {**ops.OPS, "Windows": Windows}
 #: no core stands farther out, and no message takes more packets
 _MOST = 2**20
+#: no pipeline is deeper
+_DEEPEST = 2**12
 Require = Callable[[bool, str], None]
 
 
@@ -101,12 +103,13 @@ def _node(name: str, node: NodeRecord, require: Require) -> Node:
     sound = all(size >= 1 for size in node.shape) and prod(node.shape) < MAX_ELEMENTS
     require(sound, f"{where}: shape is {list(node.shape)[:8]}, expected positive sizes of less than {MAX_ELEMENTS} elements")
     computed = node.role not in ("input", "constant", "movement", "output")
-    least, most = (1, _MOST) if computed else (0, 0)
+    least, most = (1, _DEEPEST) if computed else (0, 0)
+    require(0 <= node.extra <= most, f"{where}: extra is {node.extra}, expected 0 to {most}")
     require(least <= node.place <= most, f"{where}: place is {node.place}, expected {least} to {most}")
     require(1 <= node.packets <= _MOST, f"{where}: packets is {node.packets}, expected 1 to {_MOST}")
     macs = node.network_macs
     require(macs is None or 0 < macs < 2**53, f"{where}: network_macs is {macs}, expected a positive count")
-    return Node(node.role, node.shape, node.place, node.packets, node.encoding, macs, node.always)
+    return Node(node.role, node.shape, node.place, node.extra, node.packets, node.encoding, macs, node.always)
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

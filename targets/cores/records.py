@@ -77,6 +77,7 @@ class NodeRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     role: str
     shape: tuple[int, ...]
     place: int
+    extra: int
     packets: int
     encoding: bool
     network_macs: int | None

@@ -29,5 +29,6 @@ def random_chip(seed: int) -> Hardware:
     r = np.random.default_rng(seed)
     limits = {name: int(r.integers(*span)) for name, span in _LEAST_AND_MOST.items() if r.random() < 0.5}
     if r.random() < 0.8:
-        limits |= {name: int(r.integers(1, 4)) for name in ("tile_columns", "tile_rows", "cores_per_tile")}
-    return made_chip({"weight_sharing": bool(r.integers(2))}, weight_bits=8, state_bits=24, **limits)
+        limits |= {name: int(r.integers(1, 4)) for name in ("tile_columns", "tile_rows", "cores_per_tile", "chip_columns")}
+    names = ("weight_sharing", "row_reductions", "halved_layers", "axon_sharing")
+    return made_chip({name: bool(r.integers(2)) for name in names}, weight_bits=8, state_bits=24, **limits)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ecmt_deploy.errors import TargetError
+from ecmt_deploy.estimation.timing import depth_of
 from ecmt_deploy.placement import place
 from ecmt_deploy.placement.loads import Loads
 from ecmt_deploy.placement.placed import Placed, placed
@@ -212,6 +213,8 @@ def test_utilisation_is_the_placements(seed: int) -> None:
     program, hardware = integer_program(seed).program, random_chip(seed)
     placement, where = place(program, hardware), placed(program, hardware)
     assert where.cores == placement.cores
+    if not where.homeless:
+        assert where.depth == depth_of(program, placement)
     sent: Counter[tuple[str, str]] = Counter()
     leaving = np.zeros(where.cores, np.int64)
     for each in where.packets:
