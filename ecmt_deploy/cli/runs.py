@@ -52,6 +52,9 @@ def energy(
     ann_bits: AnnBits = None,
     tile_bytes: TileBytes = None,
     assume_functions: AssumeFunctions = False,
+    frames_per_second: Annotated[
+        float | None, described("Inferences or frames a second: static power is over the time from one to the next.")
+    ] = None,
     details: Annotated[
         bool, flag("Components, placement, time, the way from the papers' figure, the other views, and all remarks.")
     ] = False,
@@ -63,7 +66,10 @@ def energy(
     from ecmt_deploy.report.remarks import notes
     from ecmt_deploy.runs.directory import is_stream
 
-    asked: dict[str, Any] = {"ann_bits": ann_bits, "tile_bytes": tile_bytes, "assume_functions": assume_functions}
+    asked: dict[str, Any] = {
+        "ann_bits": ann_bits, "tile_bytes": tile_bytes, "assume_functions": assume_functions,
+        "frames_per_second": frames_per_second,
+    }  # fmt: skip
     energies = ecmt.energy(run, hardware, **asked, out=out)
     each = "frame" if is_stream(run) else "inference"
     remarks = [f"- {line}" for line in notes(energies, each)] if details else []

@@ -58,24 +58,34 @@ def powers(hardware: Hardware) -> list[Price]:
     return [price for name, price in hardware.prices.items() if name.endswith("_mw") and name not in contained]
 
 
-def static_bill(hardware: Hardware, placement: Placement, time: Timing | None) -> Bill:
+def static_bill(hardware: Hardware, placement: Placement, time: Timing | None, period_us: float | None = None) -> Bill:
     """Power of the chips over an inference: T steps of a full pipeline, up to the whole latency of a single inference.
 
-    Empty where its time, or the number of chips, is unknown.
+    With ``period_us``, the time from one inference to the next, over that, or over the steps where they take longer. Empty
+    where the time, or the number of chips, is unknown.
     """
     bill = Bill(Tariff({}, ()))
-    if time is not None and placement.chips is not None:
-        pipelined = time.step_us * time.steps
-        drawn = Band(pipelined.low, pipelined.value, time.latency_us.high) * (placement.chips * 1e3)  # 1 mW for 1 us is 1000 pJ
+    drawn = None
+    if time is not None:
+        steps = time.step_us * time.steps
+        ends = (steps.low, steps.value, time.latency_us.high if period_us is None else steps.high)
+        drawn = Band(*(max(us, period_us or 0.0) for us in ends))
+    elif period_us is not None:
+        drawn = Band(period_us, period_us, period_us)
+    if drawn is not None and placement.chips is not None:
+        drawn *= placement.chips * 1e3  # 1 mW for 1 us is 1000 pJ
         for price in powers(hardware):
             bill.add("static", price, drawn)
         # work without a time, and units without cores, would draw it for longer and from more chips
-        if bill.components and (time.unknown or any(not unit.cores for unit in placement.units)):
+        known = time is not None and not time.unknown
+        if bill.components and (not (known or period_us) or any(not unit.cores for unit in placement.units)):
             bill.bounds.add("lower")
     return bill
 
 
-def left_out(program: Program, hardware: Hardware, placement: Placement, time: Timing | None) -> Iterator[str]:
+def left_out(
+    program: Program, hardware: Hardware, placement: Placement, time: Timing | None, period_us: float | None = None
+) -> Iterator[str]:
     """What no count covers, with the reason; a phrase each, to follow "not priced: "."""
     contained = covered(hardware.prices)
     placed = routed(hardware, placement)
@@ -88,7 +98,7 @@ def left_out(program: Program, hardware: Hardware, placement: Placement, time: T
         yield "longer packets: what a packet carries is unknown; every message is one packet"
     if "synop_pj" in hardware.prices and any(program.nodes[name].graded for name in program.neurons):
         yield "the width of graded payloads: a synaptic event has one price, whatever it is multiplied by"
-    yield from _power(hardware, placement, time)
+    yield from _power(hardware, placement, time is not None or period_us is not None)
     if time is None:
         published = hardware.times or hardware.barrier
         why = "no time is of anything that has a core" if published else "no times of its steps are published"
@@ -99,14 +109,14 @@ def left_out(program: Program, hardware: Hardware, placement: Placement, time: T
     yield "memory traffic beyond what the prices contain"
 
 
-def _power(hardware: Hardware, placement: Placement, time: Timing | None) -> Iterator[str]:
+def _power(hardware: Hardware, placement: Placement, timed: bool) -> Iterator[str]:
     given = powers(hardware)
     if "static_mw" not in hardware.prices and "static_mw" not in covered(hardware.prices):
         yield "static power: no figure"
     if not given:
         return
     drawn = f"static power ({sum(price.value for price in given):g} mW per chip)"
-    if time is None:
+    if not timed:
         yield f"{drawn}: the time of an inference is unknown"
     elif placement.chips is None:
         yield f"{drawn}: the number of chips is unknown"

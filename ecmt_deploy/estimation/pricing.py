@@ -39,6 +39,7 @@ def energy(
     ann_bits: int | None = None,
     tile_bytes: int | None = None,
     assume_functions: bool = False,
+    frames_per_second: float | None = None,
 ) -> Energy:
     """Price counts; arguments and errors as of :func:`ecmt_deploy.energy`."""
     if hardware is None:  # energy(run, chip)
@@ -52,6 +53,8 @@ def energy(
     hardware, arithmetic, activity = as_chip(hardware), as_chip(arithmetic), as_activity(activity)
     if set(activity.keys()) != set(program.nodes):
         raise RunError("the counts are not of this program: their nodes differ; run it again with this program")
+    if frames_per_second is not None and not 0 < frames_per_second < float("inf"):
+        raise ConfigError(f"frames_per_second is {frames_per_second}; expected a number above 0")
     if activity.n_samples < 1:
         raise RunError("the counts are over no samples; run the program on at least one")
     band = placement or place_band(program, hardware)
@@ -68,7 +71,7 @@ def energy(
     paper = paper_view(activity, program, at_45_nm, memory_view(activity, program, arithmetic, ann_bits, stated))
     prices = assumed_prices(hardware, arithmetic)
     priced = [
-        _priced(activity, program, hardware, each, (paper, memory), prices, assume_functions, loads)
+        _priced(activity, program, hardware, each, (paper, memory), prices, assume_functions, loads, frames_per_second)
         for each in (placement, *ends)
     ]
     whole = widened(priced[0], priced[1:])
@@ -80,10 +83,13 @@ def energy(
 
 def _priced(
     activity: Activity, program: Program, hardware: Hardware, placement: Placement, views: tuple[PaperView, MemoryView],
-    at_node: Mapping[str, Price], assume_functions: bool, loads: Loads | None,
+    at_node: Mapping[str, Price], assume_functions: bool, loads: Loads | None, rate: float | None,
 ) -> Energy:  # fmt: skip
-    time = timing(activity, program, hardware, placement, loads)
-    static = static_bill(hardware, placement, time)
+    time, period_us = timing(activity, program, hardware, placement, loads), None if rate is None else 1e6 / rate
+    if rate is not None and time is not None and time.throughput_per_s.value < rate:
+        slow = f"The chip keeps up with {time.throughput_per_s.value:.4g} a second, not with the {rate:g} that were asked for."
+        time = replace(time, assumptions=(*time.assumptions, slow))
+    static = static_bill(hardware, placement, time, period_us)
     rows = chip_rows(activity, program, hardware, placement, tariff(hardware, bool(static.components)))
     rows, assumed = assume(rows, at_node, assume_functions)
     components = sums([*(row.components_pj for row in rows), static.components])
@@ -97,7 +103,7 @@ def _priced(
         components_pj=components,
         total_pj=total,
         unpriced=sums(row.unpriced for row in rows),
-        left_out=tuple(left_out(program, hardware, placement, time)),
+        left_out=tuple(left_out(program, hardware, placement, time, period_us)),
         bounds=tuple(sorted(static.bounds.union(*(row.bounds for row in rows)))),
         paper=views[0],
         memory=views[1],
@@ -113,6 +119,7 @@ def _priced(
         events_per_mac=activity.events_per_mac(program.encoding),
         payload_bits=activity.payload_bits(program.spike_bits),
         encoding=tuple(sorted(program.encoding)),
+        frames_per_second=rate,
         synop_pj=hardware.prices["synop_pj"].value if "synop_pj" in hardware.prices else None,
         assumed_functions_pj=assumed,
         functions_assumed=assume_functions and assumed is not None,

@@ -216,6 +216,7 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     paper, memory : views (a) and (c)
     timing : ``None`` where the chip has no published times
     energy_delay_nj_ms : total energy x latency; ``None`` without timing
+    frames_per_second : inferences a second over whose period static power is; ``None``: as fast as a full pipeline goes
     cores, chips, obstacles : of the placement: how many (``None`` where the chip states no limits, or not how many cores it
         has), and what does not fit, a sentence each
     assumes : what the program asks of the chip that nobody has shown there, a sentence each
@@ -254,6 +255,7 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     encoding: tuple[str, ...]
     synop_pj: float | None
     assumes: tuple[str, ...] = ()
+    frames_per_second: float | None = None
     cores_range: tuple[int, int] | None = None
     chips_range: tuple[int, int] | None = None
     assumed_functions_pj: Band | None = None

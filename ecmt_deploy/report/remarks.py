@@ -45,7 +45,9 @@ def remarks(result: Energy, each: str = "inference") -> Iterator[str]:
     if "product" in result.components_pj:
         yield "an event of a product of activations costs a synaptic event: it reads a state in place of a weight."
     if "static" in result.components_pj:
-        yield f"static power is over the time of one {each} in a full pipeline; up to its whole latency in the band."
+        full = f"the time of one {each} in a full pipeline; up to its whole latency in the band"
+        rate = result.frames_per_second
+        yield f"static power is over {full if rate is None else f'the time from one {each} to the next, {rate:g} a second'}."
     if result.timing is not None:
         yield _made_of(result.timing)
         yield from (f"time: {assumption}" for assumption in result.timing.assumptions)

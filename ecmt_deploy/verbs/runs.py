@@ -35,6 +35,7 @@ def energy(
     ann_bits: int | None = ...,
     tile_bytes: int | None = ...,
     assume_functions: bool = ...,
+    frames_per_second: float | None = ...,
     out: str | PathLike[str] | None = ...,
 ) -> list[Energy]: ...
 
@@ -50,6 +51,7 @@ def energy(
     ann_bits: int | None = ...,
     tile_bytes: int | None = ...,
     assume_functions: bool = ...,
+    frames_per_second: float | None = ...,
 ) -> Energy: ...
 
 
@@ -63,6 +65,7 @@ def energy(
     ann_bits: int | None = None,
     tile_bytes: int | None = None,
     assume_functions: bool = False,
+    frames_per_second: float | None = None,
     out: str | PathLike[str] | None = None,
 ) -> Energy | list[Energy]:
     """Price the counts of a run: ``energy(run, chip)``, ``energy(run, [chip, ..])``, or ``energy(activity, program, chip)``.
@@ -80,6 +83,8 @@ def energy(
     tile_bytes : size of the tiles that view (c) lies in where a chip has no cores, such as ``horowitz45``; by default 32 KiB
     assume_functions : put functions that the chip does not price into its total at assumed prices: recipes at 45 nm, scaled to
         its process, grade D; by default they are shown apart (``Energy.assumed_functions_pj``), and the total leaves them out
+    frames_per_second : how many inferences, or frames, come in a second: static power is then over the time from one to the
+        next (30 for a camera); by default over the time that one takes in a full pipeline
     out : of a list of chips: file for the results, ``.json`` or ``.csv``
 
     Returns
@@ -99,7 +104,9 @@ def energy(
         if out is not None:
             raise ConfigError("out is for a list of chips, such as energy(run, ['loihi2'], out='energy.csv')")
         run = load_run(path) if path else activity
-        return estimation.energy(run, program, hardware, placement, arithmetic, ann_bits, tile_bytes, assume_functions)
+        return estimation.energy(
+            run, program, hardware, placement, arithmetic, ann_bits, tile_bytes, assume_functions, frames_per_second
+        )
     from ecmt_deploy.report import data
     from ecmt_deploy.report.write import run_files, write
 
@@ -109,7 +116,10 @@ def energy(
         require_out(Path(out), ".json", ".csv", reads=run_files([path] if path else []))
     chips = [as_chip(chip) for chip in program]
     run = load_run(path) if path else activity
-    asked: dict[str, Any] = {"ann_bits": ann_bits, "tile_bytes": tile_bytes, "assume_functions": assume_functions}
+    asked: dict[str, Any] = {
+        "ann_bits": ann_bits, "tile_bytes": tile_bytes, "assume_functions": assume_functions,
+        "frames_per_second": frames_per_second,
+    }  # fmt: skip
     results = [estimation.energy(run, chip, **asked) for chip in chips]
     if tile_bytes is not None and all(result.memory.tile_bytes is None for result in results):
         named = ", ".join(chip.name for chip in chips)

@@ -9,6 +9,7 @@ from ecmt_deploy import chips
 from ecmt_deploy import estimation as pricing
 from ecmt_deploy.chips import Limits
 from ecmt_deploy.chips.schema import Barrier
+from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.estimation.links import Links
 from ecmt_deploy.estimation.phases import fullest
 from ecmt_deploy.estimation.timing import depth_of
@@ -260,6 +261,25 @@ def test_sums_over_rows_through_synapses_add_steps(counts):
     assert depth_of(PROGRAM, longer) == 4
     # two steps in which nothing works but the barrier, between those of l1 and of l2
     assert lengths(time_of(counts, longer).inference) == pytest.approx([50, 22, 20, 35.5, 23])
+
+
+def test_static_power_over_the_time_from_one_frame_to_the_next(counts):
+    """2 chips of 2 mW (1 to 3); a full pipeline takes 85.5 ns."""
+
+    def priced(rate, chip=CHIP):
+        return pricing.energy(counts, PROGRAM, chip, PLACEMENT, frames_per_second=rate)
+
+    assert priced(1e6).components_pj["static"] == near(2000, 4000, 6000)
+    fast = priced(2e7)  # every 50 ns, which it cannot
+    assert fast.components_pj["static"] == near(171, 342, 513)
+    assert any("not with the 2e+07 that were asked for" in said for said in fast.timing.assumptions)
+    # whatever the time of a step is
+    untimed = priced(1e6, msgspec.structs.replace(CHIP, times={}, barrier=()))
+    assert untimed.components_pj["static"] == near(2000, 4000, 6000)
+    assert not any("static power" in line for line in untimed.left_out)
+    for rate in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="frames_per_second is .*; expected a number above 0"):
+            priced(rate)
 
 
 def test_no_times_no_timing(counts):
