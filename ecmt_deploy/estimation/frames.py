@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from ecmt_deploy.chips import Hardware
@@ -11,8 +12,9 @@ from ecmt_deploy.door import ChipLike, as_chip
 from ecmt_deploy.estimation.chip import chip_rows, tariff
 from ecmt_deploy.estimation.memory import has_model, memory_view
 from ecmt_deploy.estimation.pricing import ARITHMETIC
-from ecmt_deploy.estimation.result import MemoryView
+from ecmt_deploy.estimation.result import MemoryView, Timing
 from ecmt_deploy.estimation.tiles import placed_tiles, stated_tiles
+from ecmt_deploy.estimation.timing import timing
 from ecmt_deploy.placement import Placement, place
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
@@ -34,6 +36,19 @@ class FrameEnergy(NamedTuple):
     ann_pj: float
 
 
+class FrameTimes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Time of a frame on a chip, step by step left out: latency is from the frame to its answer, throughput in frames a second.
+
+    Attributes
+    ----------
+    begun : of frames with which the stream begins, the first and those behind a cut, which are sent whole
+    following : of those that go on from the one before; ``None`` where there was none
+    """
+
+    begun: Timing | None
+    following: Timing | None
+
+
 class FramePrices:
     """What the counts of a frame cost on a chip, found once for a program.
 
@@ -51,7 +66,7 @@ class FramePrices:
         self.program, self.timesteps, self.ann_bits = program, timesteps, ann_bits
         self.chip = as_chip(hardware)
         self.memory = self.chip if has_model(self.chip) else as_chip(ARITHMETIC)
-        placement = place(program, self.chip)
+        placement = self._placement = place(program, self.chip)
         self._price_pj = _prices(program, self.chip, placement, timesteps)
         placed = placement.bounded
         self._tiles = placed_tiles(program, self.chip, placement) if placed else stated_tiles(program, self.memory)
@@ -68,6 +83,14 @@ class FramePrices:
     def memory_pj(self, activity: Activity) -> float:
         """Energy of an inference with memory, view (c)."""
         return float(sum(self.memory_view(activity).snn_pj.values()))
+
+    def times(self, begun: Activity | None, following: Activity | None) -> FrameTimes:
+        """The times of frames that began a stream, and of those that followed, from the counts of all of each."""
+        found = [
+            None if activity is None else timing(activity, self.program, self.chip, self._placement)
+            for activity in (begun, following)
+        ]
+        return FrameTimes(*(time and msgspec.structs.replace(time, phases=(), inference=()) for time in found))
 
     def energy(self, frames: FrameCounts) -> FrameEnergy:
         """The energy of frames of this program."""

@@ -49,7 +49,8 @@ def remarks(result: Energy, each: str = "inference") -> Iterator[str]:
         rate = result.frames_per_second
         yield f"static power is over {full if rate is None else f'the time from one {each} to the next, {rate:g} a second'}."
     if result.timing is not None:
-        yield _made_of(result.timing)
+        if result.timing.phases:
+            yield _made_of(result.timing)
         yield from (f"time: {assumption}" for assumption in result.timing.assumptions)
         if result.timing.unknown:
             yield f"time is a lower bound; per step, without a published time: {_listed(result.timing.unknown)}."

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from ecmt_deploy.estimation.frames import FrameTimes
 from ecmt_deploy.evaluation.alternative import Alternative
 
 #: a row for every frame, as JSON and CSV, and pictures of some
@@ -66,6 +67,7 @@ class ClipRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chips : whose prices are in the rows
     ann_pj : energy of the ANN on a frame, view (c), which ``snn_pj`` of the rows compares with
     ann_bits : width of the ANN's activations in it
+    times : by chip, how long a frame takes; empty in runs of older versions
     break_even_per_mac : below so many events per MAC the stream takes less than the ANN on every frame; ``None``: never
     frames_per_second : frames that the target computed in a second, reading and pricing left out
     network_per_second : the same of the network itself, where it ran
@@ -85,6 +87,7 @@ class ClipRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     interrupted: bool = False
     alternatives: tuple[Alternative, ...] = ()
     break_even_per_mac: float | None = None
+    times: dict[str, FrameTimes] = {}
 
 
 class FrameTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

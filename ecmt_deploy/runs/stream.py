@@ -126,7 +126,7 @@ class Worker:
         self.shown: list[Frame] = []  # frames that are not done yet; with `compare`, all
         self.rows: list[FrameRow] = []
         self.outputs: list[np.ndarray] = []
-        self.total: Any = None
+        self.parts: dict[bool, Any] = {}  # counts of frames that began the stream, and of those that followed
         self.answers: dict[int, np.ndarray] = {}
         self.pictures = Pictures()
         self.busy, self.busy_network, self.interrupted, self.ann_pj = 0.0, 0.0, False, 0.0
@@ -198,8 +198,7 @@ class Worker:
             network_top=self._top(self.answers[number])[0][0] if number in self.answers else None,
         ))  # fmt: skip
         self.outputs.append(run.outputs)
-        activity = counts.total
-        self.total = activity if self.total is None else self.total + activity
+        self.parts[run.begun] = self.parts[run.begun] + counts.total if run.begun in self.parts else counts.total
         self.pictures.offer(number, frame.thumbnail, run.heat)
 
     def _pixels_changed(self, pixels: np.ndarray) -> float:
@@ -231,6 +230,8 @@ class Worker:
         job, program, done = self.job, self.program, len(self.rows)
         outputs = np.stack(self.outputs, axis=1)
         self._measure(outputs[-1])
+        began, *followed = self.parts.values()
+        self.total = sum(followed, began)
         view = self.prices.memory_view(self.total)
         clip = ClipRecord(
             fps=self.clip.fps,
@@ -238,6 +239,7 @@ class Worker:
             cuts=job.cuts,
             every=self.every,
             chips=tuple(self.chips) if job.hardware else (),
+            times={name: each.times(*map(self.parts.get, (True, False))) for name, each in self.chips.items() if job.hardware},
             ann_pj=self.ann_pj,
             ann_bits=view.ann_bits,
             break_even_per_mac=together(list(view.rows.values()))[1],

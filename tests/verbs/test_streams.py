@@ -71,6 +71,21 @@ def test_every_frame_has_a_row(program, result):
     assert record.clip.alternatives[0].per_mac == pytest.approx(run.activity.events_per_mac(run.program.encoding))
 
 
+def test_the_first_frame_takes_longer_to_its_answer_than_those_that_follow(program, result):
+    """A step is as long as the fullest core's events, on spinnaker2 too: they do not fit in its clock tick."""
+    times = result.record.clip.times
+    assert set(times) == {"loihi2", "spinnaker2"}
+    run = ecmt.stream(program, frames(program))
+    for name, found in times.items():
+        first, following = (ecmt.energy(each, run.program, name).timing for each in (run.frames[0], run.frames.since(1)))
+        assert found.begun.latency_us.value == pytest.approx(first.latency_us.value)
+        assert found.following.throughput_per_s.value == pytest.approx(following.throughput_per_s.value)
+        assert found.begun.latency_us.value > found.following.latency_us.value
+    camera = ecmt.energy(run.frames.since(1), run.program, "loihi2", frames_per_second=30)
+    power = ecmt.hardware("loihi2").prices["static_mw"].value
+    assert camera.components_pj["static"].value == pytest.approx(power * camera.chips * 1e9 / 30)
+
+
 def test_what_else_could_be_done_is_beside_it(result):
     found = {row.name: row for row in result.record.clip.alternatives}
     assert found["the network, every frame"].cosine == pytest.approx(1)

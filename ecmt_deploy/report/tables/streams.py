@@ -44,6 +44,10 @@ def sentence(record: RunRecord, rows: Sequence[FrameRow]) -> str:
     if compared:
         same = sum(row.top[0][0] == row.network_top for row in compared) / len(compared)
         said.append(f"Its first class is the network's in {units.accuracy(same, len(compared))} % of {len(compared)} frames.")
+    for chip, times in clip.times.items():
+        if time := times.following or times.begun:
+            first = "" if times.following is None else f" ({units.latency(times.begun)} of the first)"
+            said.append(f"{chip}: {units.latency(time)} from a frame to its answer{first}, {units.throughput(time)} frames/s.")
     if clip.frames_per_second is not None:
         rate = f"{units.figures(clip.frames_per_second)} frames/s on {record.target}"
         own = "" if clip.network_per_second is None else f", the network itself {units.figures(clip.network_per_second)}"
