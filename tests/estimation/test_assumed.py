@@ -149,7 +149,7 @@ def test_in_what_is_printed_and_written(made, tmp_path, monkeypatch, capsys):
         results = ecmt.energy(tmp_path / "run", ["loihi1"], assume_functions=asked, out=tmp_path / f"{asked}.csv")
         console = Console(width=120)
         with console.capture() as shown:
-            console.print(tables.energy(results, 120))
+            console.print(tables.energy(results, 120, details=True))
         (line,) = (line for line in notes(results) if line.startswith("loihi1: functions, assumed"))
         assert ("not in the total" in line) != asked
         assert ("--assume-functions" in line) != asked
