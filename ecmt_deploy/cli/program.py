@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from ecmt_deploy.cli.options import DEFAULT, Data, Labels, Output, Program, Steps, described
 
@@ -19,14 +19,23 @@ def trace(
         Path | None, described("File for the trace: .json, which report --trace takes, or .csv for its table.")
     ] = None,
     labels: Labels = "name",
+    precision: Annotated[
+        Literal["float", "fixed"], described("Arithmetic; fixed traces the integer program against the network.")
+    ] = "float",
+    hardware: Annotated[
+        str | None, described("With --precision fixed: chip whose bit widths the integer program keeps.", "loihi2")
+    ] = None,
+    network: Annotated[Path | None, described("Float program that an integer program was made of.")] = None,
     output: Output = DEFAULT,
 ) -> None:
     """``ecmt-deploy trace``."""
     import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
 
-    measured = ecmt.trace(program, data, timesteps, limit=limit, labels=labels, out=out)
-    output.show(measured, tables.trace(measured))
+    measured = ecmt.trace(
+        program, data, timesteps, limit=limit, labels=labels, precision=precision, hardware=hardware, network=network, out=out
+    )
+    output.show(measured, tables.trace(measured), tables.breaks(measured))
 
 
 def quantize(

@@ -23,6 +23,8 @@ class NodeTrace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     saturation : at every step, share of the neurons that fired their highest level; empty for other nodes
     percentile_95, worst : after every step, the relative error of single samples, each over its own analog value: of the one in
         twenty that is the least bad, and of the worst; empty in traces of older versions
+    own_error : of an integer program, after the last step, the relative error that the node adds by itself: its value so far
+        against what the float program's node makes of the same operands; ``None`` of neurons, which keep back, and of floats
     """
 
     node: str
@@ -32,6 +34,7 @@ class NodeTrace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     saturation: tuple[float, ...] = ()
     percentile_95: tuple[float, ...] = ()
     worst: tuple[float, ...] = ()
+    own_error: float | None = None
 
 
 class Trace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,6 +54,12 @@ class Trace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nodes: tuple[NodeTrace, ...]
     program_sha256: str | None = None
     data: str | None = None
+
+    @property
+    def breaking(self) -> list[NodeTrace]:
+        """Of an integer program the nodes that add an error by themselves, the largest first."""
+        own = [node for node in self.nodes if node.own_error is not None]
+        return sorted(own, key=lambda node: -(node.own_error or 0.0))
 
     def __repr__(self) -> str:
         final = {node.node: node.relative_error[-1] for node in self.nodes if node.relative_error}

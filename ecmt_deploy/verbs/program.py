@@ -11,7 +11,7 @@ import msgspec
 
 from ecmt_deploy import data as datasets
 from ecmt_deploy import quantization
-from ecmt_deploy.door import ChipLike, ProgramLike, program_file
+from ecmt_deploy.door import ChipLike, ProgramLike, as_program, as_steps, program_file
 from ecmt_deploy.errors import DataError
 from ecmt_deploy.files import require_out, sha256
 from ecmt_deploy.program import Program, write
@@ -29,6 +29,9 @@ def trace(
     *,
     limit: int | None = None,
     labels: datasets.Labels = "name",
+    precision: str = "float",
+    hardware: ChipLike | None = None,
+    network: ProgramLike | None = None,
     out: str | PathLike[str] | None = None,
 ) -> Trace:
     """Compare every node's value so far with its analog value, after every step, to find the layer that breaks.
@@ -41,6 +44,9 @@ def trace(
     timesteps : steps T; by default those the program was converted for
     progress : called with the number of samples finished
     limit, labels : of a dataset by name: at most this many samples; how labels find their output, by ``name`` or ``position``
+    precision, hardware : ``float``, or ``fixed``: the integer program of ``model`` for that chip (``loihi2`` by default) is
+        traced, with the error that every node adds by itself; an integer program is traced as it is, with ``network``
+    network : of an integer program the float program that it was made of
     out : file for the trace, ``.json``, or for its table, ``.csv``
 
     Raises
@@ -50,7 +56,7 @@ def trace(
     DataError
         if there are no samples, or they do not have the program's input shape.
     """
-    from ecmt_deploy.engine import load  # torch takes seconds to load, and quantize does not need it
+    from ecmt_deploy.evaluation.evaluate import Engines  # torch takes seconds to load, and quantize does not need it
     from ecmt_deploy.evaluation.jobs import evaluation_data
     from ecmt_deploy.progress import progress as progress_line
     from ecmt_deploy.simulation import tracing
@@ -58,14 +64,15 @@ def trace(
     path = None if out is None else Path(out)
     if path is not None:
         require_out(path, ".json", ".csv")
-    running = load(model)
+    steps = as_steps(timesteps, as_program(model))
+    running, beside = Engines.of(model, precision, hardware, steps, network)
     if isinstance(x, str):
         dataset = evaluation_data(running.program, x, limit, labels)
         with progress_line(f"trace on {x}", len(dataset)) as bar:
             batches = (images for images, _ in bar.reading(dataset.batches(TRACE_BATCH)))
-            measured = msgspec.structs.replace(tracing.trace(running, batches, timesteps, progress or bar), data=x)
+            measured = msgspec.structs.replace(tracing.trace(running, batches, steps, progress or bar, beside), data=x)
     else:
-        measured = tracing.trace(running, x, timesteps, progress)
+        measured = tracing.trace(running, x, steps, progress, beside)
     if path is not None or isinstance(model, str | PathLike):
         with program_file(model) as file:  # a report takes the traces of its program alone
             measured = msgspec.structs.replace(measured, program_sha256=sha256(file))

@@ -1,8 +1,8 @@
 """Products of weights and payloads without rounding: in int8 where the processor has it, else in floats that are wide enough.
 
 On a CPU with instructions for int8 (VNNI) a payload is taken apart into digits of 8 bits, and each digit meets the weights in
-a product of int8 matrices with sums of 32 bits, which no sum of so many terms leaves: no rounding, in any order. That takes a
-fifth of the time of float32. Elsewhere, and for wider weights or payloads, sums are taken in floats (:class:`Products`).
+a product of int8 matrices with sums of 32 bits, which no sum of so many terms leaves: no rounding, in any order, and less time
+than in float32. Elsewhere, and for wider weights or payloads, sums are taken in floats (:class:`Products`).
 """
 
 from __future__ import annotations

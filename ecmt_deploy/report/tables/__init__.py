@@ -5,11 +5,11 @@ from ecmt_deploy.report.tables.loads import loads
 from ecmt_deploy.report.tables.placements import cores, placement_lines
 from ecmt_deploy.report.tables.prices import energy
 from ecmt_deploy.report.tables.programs import converted, program, provenance
-from ecmt_deploy.report.tables.runs import accuracy, classification, quantized, saturations, took, trace
+from ecmt_deploy.report.tables.runs import accuracy, breaks, classification, quantized, saturations, took, trace
 from ecmt_deploy.report.tables.streams import streamed
 from ecmt_deploy.report.tables.sweeps import compared
 
 __all__ = [
-    "accuracy", "chip", "chips", "classification", "compared", "converted", "cores", "energy", "loads", "placement_lines",
-    "program", "provenance", "quantized", "saturations", "streamed", "took", "trace",
+    "accuracy", "breaks", "chip", "chips", "classification", "compared", "converted", "cores", "energy", "loads",
+    "placement_lines", "program", "provenance", "quantized", "saturations", "streamed", "took", "trace",
 ]  # fmt: skip

@@ -101,6 +101,15 @@ def trace(measured: Trace) -> PlainTable:
     return table
 
 
+def breaks(measured: Trace) -> str:
+    """Of an integer program, a line that names the nodes which add the largest errors by themselves, the worst first."""
+    worst = measured.breaking[:3]
+    if not worst:
+        return ""
+    named = ", ".join(f"{node.node} ({node.kind}) {units.hundredths(node.own_error or 0.0)} %" for node in worst)
+    return f"largest errors that nodes add by themselves, given their operands: {named}"
+
+
 def _shown_steps(timesteps: int) -> list[int]:
     """At most four steps, the last among them; the JSON has all."""
     if timesteps <= 4:
