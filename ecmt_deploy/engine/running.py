@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 
 import torch
@@ -94,6 +94,12 @@ class Runner:
         chunk = Chunk(run, start, number * timesteps, batch, False, None if run.identity else batch, number)
         image = Signal(x, steady=number == 1, changed=changed)
         return self._chunk(chunk, image).clone()  # rows of it may be renewed in place
+
+    def alone(self, name: str, operands: Sequence[Tensor], run: RunContext) -> Tensor:
+        """What one node gives at t = 1, (B, ...), where these operands (B, ...) come to it."""
+        chunk = Chunk(run, 1, 1, len(operands[0]), True, None, 1)
+        value: Signal = self.ops[name](chunk, *(Signal(x[None]) for x in operands))
+        return value.each(chunk)[0]
 
     def _chunk(self, chunk: Chunk, image: Signal) -> Tensor:
         """The readouts (steps, B, classes) of a chunk; node after node, all its steps at once."""

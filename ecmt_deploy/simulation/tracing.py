@@ -13,7 +13,6 @@ from torch import Tensor
 
 from ecmt_deploy.door import ProgramLike, as_steps, batches
 from ecmt_deploy.engine import SpikingModel, load
-from ecmt_deploy.engine.signal import Chunk, Signal
 from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.kernels.integers import minus_infinity
 from ecmt_deploy.program import Program
@@ -127,9 +126,7 @@ class OwnErrors:
     def _network(self, name: str, operands: list[Tensor]) -> Tensor:
         """What the network's node makes of operands (B, ...)."""
         run = self.network.context(watch_streams=lambda name, value: None)
-        chunk = Chunk(run, 1, 1, len(operands[0]), True, None, 1)
-        value: Tensor = self.network.runner.ops[name](chunk, *(Signal(x[None]) for x in operands)).each(chunk)[0]
-        return value
+        return self.network.runner.alone(name, operands, run)
 
 
 def _meters(program: Program, network: Program, steps: int) -> dict[str, _Meter]:
