@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.lava import program
 from docs.generate.documents import put, table
 from ecmt_deploy.chips import available, hardware
-from ecmt_deploy.placement import Placement, place
+from ecmt_deploy.placement import Placement, place_band
 
 DOCUMENT = Path(__file__).parents[2] / "README.md"
 MODELS = {
@@ -30,7 +30,7 @@ def placements(label: str) -> list[Placement]:
     """Of one model, on every chip."""
     converted = program(MODELS[label])
     begun = time.process_time()
-    placed = [place(converted, hardware(chip)) for chip in available()]
+    placed = [place_band(converted, hardware(chip)).value for chip in available()]
     print(f"{label}: placed on {len(placed)} chips in {time.process_time() - begun:.1f} s", flush=True)
     return placed
 

@@ -18,13 +18,15 @@ def by_fit(energies: Iterable[Energy]) -> list[Energy]:
 
 
 def on_chip(e: Energy, each: str = "inference") -> str:
-    """The sentence about a run on a chip: whether it fits, whether spiking pays, what it costs and how long it takes.
+    """The sentence about a run on a chip: whether it fits, whether spiking pays, what it costs and how long it takes; and what
+    nobody has shown on this chip, as no total is to be read without it.
 
     Parameters
     ----------
     each : what an energy is of, an inference or a frame
     """
-    return f"{e.hardware}: {_fits(e)}; {_compared(e.memory)}; {_costs(e, each)}; latency {units.latency(e.timing)}."
+    found = f"{e.hardware}: {_fits(e)}; {_compared(e.memory)}; {_costs(e, each)}; latency {units.latency(e.timing)}."
+    return " ".join([found, *e.assumes])
 
 
 def _fits(e: Energy) -> str:

@@ -68,6 +68,9 @@ def test_a_chip_that_does_not_fit_says_why() -> None:
 def test_what_is_unknown_is_said_to_be() -> None:
     assert on_chip(replace(FITS, cores=None)).startswith("a: states no limits, so whether the program fits is unknown; ")
     assert "latency unknown" in on_chip(replace(FITS, timing=None))
+    assert on_chip(replace(FITS, assumes=("Assumes this.", "Assumes that."))) == (
+        f"{on_chip(FITS)} Assumes this. Assumes that."
+    )
     bare = energy(hardware="b", priced=False)
     assert "no energy is known, as nothing it does has a price" in on_chip(bare)
     causes = (
