@@ -73,11 +73,13 @@ class Run:
     frames: FrameCounts | None = None
     loads: Loads | None = None
 
-    def energy(self, hardware: ChipLike, ann_bits: int | None = None, assume_functions: bool = False) -> Energy:
+    def energy(
+        self, hardware: ChipLike, ann_bits: int | None = None, assume_functions: bool = False, tile_bytes: int | None = None
+    ) -> Energy:
         """The energy of this run on a chip, given by name, file or object; see :func:`ecmt_deploy.energy`."""
         import ecmt_deploy  # the verb, which builds on runs
 
-        return ecmt_deploy.energy(self, hardware, ann_bits=ann_bits, assume_functions=assume_functions)
+        return ecmt_deploy.energy(self, hardware, ann_bits=ann_bits, assume_functions=assume_functions, tile_bytes=tile_bytes)
 
     def __repr__(self) -> str:
         steps, samples, *readout = self.outputs.shape

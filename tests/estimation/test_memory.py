@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -22,6 +23,7 @@ from ecmt_deploy.estimation.tiles import CURVE_BYTES, Room, placed_tiles, stated
 from ecmt_deploy.placement import place
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.simulation.run import simulate
+from ecmt_deploy.simulation.target import Run
 from ecmt_deploy.testing import case
 from tests.support import two_layers
 
@@ -95,6 +97,15 @@ def test_the_curve_is_the_view_at_every_size(run) -> None:
 def test_what_is_no_tile(size: float) -> None:
     with pytest.raises(ConfigError, match="tile_bytes is"):
         stated_tiles(two_layers.PROGRAM, MODEL, size)  # type: ignore[arg-type]
+
+
+def test_the_size_of_a_tile_is_for_chips_without_cores(run) -> None:
+    program, activity = run
+    made = Run(np.zeros((2, 1, 5), np.float32), activity, program=program)
+    (e,) = ecmt.energy(made, ["horowitz45"], tile_bytes=8192)
+    assert (e.memory.tile_bytes, e.memory.rows["qkv"].memory_bytes["weights"]) == (8192, 8192)
+    with pytest.raises(ConfigError, match=r"tile_bytes is 8192, and the tiles of loihi2 are its cores"):
+        ecmt.energy(made, ["loihi2"], tile_bytes=8192)
 
 
 def test_the_smallest_part_of_a_node_is_a_tile_at_least() -> None:
