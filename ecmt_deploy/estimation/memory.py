@@ -17,7 +17,7 @@ import msgspec
 from ecmt_deploy.chips import Hardware, Memory
 from ecmt_deploy.errors import ConfigError, HardwareError
 from ecmt_deploy.estimation.bill import sums
-from ecmt_deploy.estimation.result import MemoryRow, MemoryView
+from ecmt_deploy.estimation.result import DELIVERY, MemoryRow, MemoryView
 from ecmt_deploy.estimation.tiles import Memories, Tiles, needs, stated_tiles
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity, Counts
@@ -189,25 +189,26 @@ class _Site:
         waits = sum(self._delivery(i) * 2 * self._queued(i) for i in range(several)) / several
         state = 2 * model.access(self.memories.states, self.state_bits) + 2 * self._fetched(self.outputs, beyond.states)
         if not self.product:
-            arithmetic, operands = model.mac(self.payloads[0], self.weight_bits), waits
+            arithmetic, operands = model.mac(self.payloads[0], self.weight_bits), {}
         else:
             arithmetic = sum(model.mac(bits, self.state_bits) for bits in self.payloads) / several
             joins = sum(map(self._delivery, range(several))) / several
             read = model.access(self.memories.sums, self.state_bits)
             fetched = sum(self._fetched(size, beyond.states) for size in map(self._size, range(several))) / several
-            operands = waits + read + fetched + joins * 2 * read
-        return {"arithmetic": arithmetic, **self._weight(beyond), "operand_memory": operands, "state_memory": state}
+            operands = {"operand_memory": read + fetched + joins * 2 * read}
+        return {"arithmetic": arithmetic, **self._weight(beyond), **operands, DELIVERY: waits, "state_memory": state}
 
     def mac(self, widths: list[int], beyond: _Beyond) -> dict[str, float]:
         """A multiply-accumulate of analog operands of such widths: a weight, and from the tile's buffer an operand, or both of
         a product, which were written there once."""
         model, last = self.model, self.weight_bits if not self.product else widths[-1]
-        buffers = 0.0
+        read = written = 0.0
         for i, bits in enumerate(widths):
             access = model.access(self.memories.buffer(i, bits), bits)
-            fetched = beyond.states * model.dram(bits) * self._size(i) / self.macs
-            buffers += access * (1 + self._delivery(i)) + fetched
-        return {"arithmetic": model.mac(widths[0], last), **self._weight(beyond), "operand_memory": buffers}
+            read += access + beyond.states * model.dram(bits) * self._size(i) / self.macs
+            written += access * self._delivery(i)
+        arithmetic = model.mac(widths[0], last)
+        return {"arithmetic": arithmetic, **self._weight(beyond), "operand_memory": read, DELIVERY: written}
 
     def output(self, beyond: _Beyond) -> dict[str, float]:
         """An output of the ANN, written once."""

@@ -45,7 +45,7 @@ def paper_view(activity: Activity, program: Program, arithmetic: Iterable[Row], 
             part = component if component not in _COUNTED else "encoding" if row.node in encoding else None
             if part is not None:
                 left_out[part] = left_out.get(part, 0.0) + cost.value
-    left_out["memory"] = sum(cost for part, cost in memory.snn_pj.items() if part != "arithmetic")
+    left_out["memory"] = memory.accesses_pj("routing" in left_out)[0]
     return PaperView(
         snn_pj=snn,
         ann_pj=ann,

@@ -31,6 +31,8 @@ class Band(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 NOTHING = Band(0.0, 0.0, 0.0)
+#: the part of view (c) that spikes and operands cost on their way into tiles: written there, and spikes read
+DELIVERY = "delivery_memory"
 
 
 class PaperView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,6 +107,12 @@ class MemoryView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rows: dict[str, MemoryRow]
     snn_pj: dict[str, float]
     ann_pj: dict[str, float]
+
+    def accesses_pj(self, messages_priced: bool) -> tuple[float, float]:
+        """Accesses to memory on both sides; without deliveries where messages have a price, which is for the same way."""
+        without = {"arithmetic", DELIVERY} if messages_priced else {"arithmetic"}
+        snn, ann = (sum(pj for part, pj in side.items() if part not in without) for side in (self.snn_pj, self.ann_pj))
+        return snn, ann
 
 
 class TilePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -67,7 +67,8 @@ def waterfall(energy: Energy, program: Program, hardware: Hardware, prices: Mapp
     """The waterfall of a priced run.
 
     The bars of the chip's own prices are its components; where the chip's file has a model of memories, the accesses of view
-    (c) are a bar too, and otherwise they are in the prices of events. So the last total is that of the energy, with memory
+    (c) are a bar too (without deliveries to tiles, where messages have a price), and otherwise they are in the prices of
+    events. So the last total is that of the energy, with memory
     where the chip has such a model.
 
     Parameters
@@ -88,12 +89,11 @@ def waterfall(energy: Energy, program: Program, hardware: Hardware, prices: Mapp
     for name in ("functions", "neurons"):
         ann = _functions_of_the_ann(program, prices) if name == "functions" else 0.0
         made.add(name, _spent(energy.rows, _CAUSES[name]), _unpriced(energy.rows, name), ann)
-    snn, ann = (
-        sum(pj for part, pj in side.items() if part != "arithmetic") for side in (energy.memory.snn_pj, energy.memory.ann_pj)
-    )
+    sent = _spent(energy.rows, _CAUSES["routing"])
+    snn, ann = energy.memory.accesses_pj(sent is not None)
     own = energy.memory.model == hardware.name
     made.add("memory", snn if own else None, {}, ann if own else 0.0, unknown=not own and spent is None)
-    made.add("routing", _spent(energy.rows, _CAUSES["routing"]), _unpriced(energy.rows, "routing"), None)
+    made.add("routing", sent, _unpriced(energy.rows, "routing"), None)
     static = energy.components_pj.get("static")
     drawn = None if static is None else static.value
     made.add("static", drawn, {}, None, unknown=static is None and "static_mw" not in covered(hardware.prices))

@@ -106,12 +106,11 @@ def test_two_layers_in_the_papers_estimate(counts):
         "encoding": pytest.approx(27.6),  # 6 MACs x 4.6
         "neuron": pytest.approx(1.8),  # 5 active x 0.3 + 3 idle x 0.1; what a spike costs is in the update
         "ecm": pytest.approx(63.6),  # 4 of the readout x (an add of 0.9, 2 loads and a store of 32 bits at 5)
-        # in a tile of 32 KiB, 20 pJ for 64 bits, a tile a layer: l1 6 weights x 2.5, 6 pixels x 2.5 x (read, written for half
-        # of them), 2 results x 2.5; l2 4 weights, half as many spikes of 3 + 1 bits written and read, 8 states read and written
-        "routing": pytest.approx(150),  # 4 messages and 11 analog values x 10, a word written and read
-        "memory": pytest.approx((15 + 22.5 + 5) + (10 + 2 * 2 * 1.25 + 8 * 15)),
+        # in a tile of 32 KiB, 20 pJ for 64 bits: l1 6 weights and 6 pixels read, 2 results written, each 2.5; l2 4 weights
+        # read, 8 states read and written; what is written into tiles on its way is priced as messages
+        "memory": pytest.approx((15 + 15 + 5) + (10 + 8 * 15)),
     }
-    assert view.total_pj == pytest.approx(3.6 + 27.6 + 1.8 + 63.6 + 177.5 + 150)
+    assert view.total_pj == pytest.approx(3.6 + 27.6 + 1.8 + 63.6 + 165 + 150)
     assert view.unpriced == {}
 
 
@@ -125,14 +124,16 @@ def test_two_layers_with_memory(counts):
     assert (view.tile_bytes, l2.memory_bytes) == (None, {"weights": 2, "states": 6})
     # 6 MACs x (0.2 + 0.1, a weight, a pixel), 3 pixels written into one core, 2 results of 8 bits; the same in both
     assert l1.snn_pj == l1.ann_pj
-    assert l1.ann_pj == pytest.approx({"arithmetic": 1.8, "weight_memory": 7.5, "operand_memory": 11.25, "output_memory": 2.5})
+    parts = {"arithmetic": 1.8, "weight_memory": 7.5, "operand_memory": 7.5, "delivery_memory": 3.75, "output_memory": 2.5}
+    assert l1.ann_pj == pytest.approx(parts)
     # 4 events x (0.3, a weight, a state read and written) + 2 steps x 2 outputs x (0.1, a state read and written);
     # 2 spikes written into 2 cores and read there, 3 bits and 1 that tells the two elements apart
-    parts = {"arithmetic": 4 * 0.3 + 4 * 0.1, "weight_memory": 5.0, "operand_memory": 4 * 2 * 0.625, "state_memory": 8 * 7.5}
+    parts = {"arithmetic": 4 * 0.3 + 4 * 0.1, "weight_memory": 5.0, "delivery_memory": 4 * 2 * 0.625, "state_memory": 8 * 7.5}
     assert l2.snn_pj == pytest.approx(parts)
     assert l2.fixed_pj == pytest.approx(4 * 7.6)
     # 4 MACs x (0.05 + 0.1, a weight, an activation), 2 activations written into 2 cores, 2 results of 2 bits
-    assert l2.ann_pj == pytest.approx({"arithmetic": 0.6, "weight_memory": 5.0, "operand_memory": 2.5, "output_memory": 0.625})
+    parts = {"arithmetic": 0.6, "weight_memory": 5.0, "operand_memory": 1.25, "delivery_memory": 1.25, "output_memory": 0.625}
+    assert l2.ann_pj == pytest.approx(parts)
     # 30.4 pJ without any event are more than the ANN's 8.725
     assert l2.events_per_mac == 1
     assert l2.break_even_events_per_mac is None

@@ -54,10 +54,11 @@ def test_by_hand(done):
     # (c) 4 events x (0.2 x 4 / 8 + 0.1, a weight of 8, a state of 24 read and written) + 1 step x 2 outputs x (0.1, a state);
     # 2 spikes of 4 bits, and one that says which of the 2 elements it is, written into the tile and read
     expected = {"arithmetic": 4 * 0.2 + 2 * 0.1, "weight_memory": 4 * 2.5, "state_memory": 6 * 15.0}
-    expected["operand_memory"] = 2 * 2 * 20 * 5 / 64
+    expected["delivery_memory"] = 2 * 2 * 20 * 5 / 64
     assert row.snn_pj == pytest.approx(expected)
     # 4 MACs x (0.1 + 0.1, a weight, an activation of 4 bits), 2 activations written into the tile, 2 results of 4 bits
-    expected = {"arithmetic": 0.8, "weight_memory": 10.0, "operand_memory": 6 * 1.25, "output_memory": 2 * 1.25}
+    expected = {"arithmetic": 0.8, "weight_memory": 10.0, "operand_memory": 4 * 1.25, "delivery_memory": 2 * 1.25,
+                "output_memory": 2 * 1.25}  # fmt: skip
     assert row.ann_pj == pytest.approx(expected)
 
 

@@ -135,11 +135,11 @@ def test_what_does_not_fit_is_fetched_once_for_as_many_events_as_macs(counts: Ac
     }
     weight, state, activation = (1300 * bits / 64 for bits in (8, 24, 2))
     # 4 events, of 4 MACs with 4 weights and 2 states: a weight each, half a state read and written
-    expected = {"arithmetic": 0.0, "weight_memory": 4 * 0.2 * weight, "state_memory": 4 * 2 * state / 2, "operand_memory": 0.0}
+    expected = {"arithmetic": 0.0, "weight_memory": 4 * 0.2 * weight, "state_memory": 4 * 2 * state / 2, "delivery_memory": 0.0}
     assert more["snn_pj"] == pytest.approx(expected)
     # 4 weights, 2 operands, 2 results
     expected = {"arithmetic": 0.0, "weight_memory": 4 * 0.2 * weight, "operand_memory": 2 * activation,
-                "output_memory": 2 * activation}  # fmt: skip
+                "delivery_memory": 0.0, "output_memory": 2 * activation}  # fmt: skip
     assert more["ann_pj"] == pytest.approx(expected)
 
 

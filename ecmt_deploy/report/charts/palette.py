@@ -24,6 +24,7 @@ _LOOKS = {
     "weight_memory": (DARK, "//"),
     "state_memory": (GREY, "++++"),
     "operand_memory": (SKY, "xxxx"),
+    "delivery_memory": (ORANGE, "----"),
     "output_memory": (PALE, "----"),
 }
 _OTHERS = ((DARK, ""), (DARK, "////"), (DARK, "||||"), (PALE, "\\\\\\\\"), (PALE, "xxxx"), (PALE, "++"))
