@@ -108,6 +108,7 @@ def test_two_layers_in_the_papers_estimate(counts):
         "ecm": pytest.approx(63.6),  # 4 of the readout x (an add of 0.9, 2 loads and a store of 32 bits at 5)
         # in a tile of 32 KiB, 20 pJ for 64 bits: l1 6 weights and 6 pixels read, 2 results written, each 2.5; l2 4 weights
         # read, 8 states read and written; what is written into tiles on its way is priced as messages
+        "routing": pytest.approx(150),  # 4 messages and 11 analog values x 10, a word written and read
         "memory": pytest.approx((15 + 15 + 5) + (10 + 8 * 15)),
     }
     assert view.total_pj == pytest.approx(3.6 + 27.6 + 1.8 + 63.6 + 165 + 150)
