@@ -107,7 +107,7 @@ def _said(
             yield "The loads that the run measured are of another placement, and are not used."
         yield (
             "Events are taken as even over the elements of a node, so that the fullest core of a unit is the one with the "
-            "largest tile: a lower bound, which a run on target cores replaces by what it measures."
+            "largest tile. Where they are not, a core may have more; a run on target cores measures every core."
         )
         if not activity.steps:
             yield (

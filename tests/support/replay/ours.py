@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ class Estimated(NamedTuple):
     synops, spikes, packets, hops : counts; packets and hops by the routes, which average over a node's elements
     synapse_pj, soma_pj, network_pj : energies
     steps_ns : length of every step: the longest of its cores, with the barrier
-    averaged_ns : length of a step by the counts of the run, spread over steps and cores: what there is without loads
+    averaged_ns : mean length of a step by the counts of the run, even over the elements of a node: what there is without loads
     """
 
     synops: int
@@ -93,9 +94,14 @@ def barrier_ns(work: Workload) -> float:
 
 def averaged_ns(work: Workload) -> float:
     """A step as ``energy`` has it from the counts of what is replayed."""
-    kept = {name: Counts() for name in work.activity}
-    kept.update({name: work.activity[name] for name in work.spikes})
-    kept.update({name: Counts(synops=work.activity[name].synops) for name in work.consumers})
-    found = timing(Activity(work.activity.n_samples, work.activity.timesteps, kept), work.program, work.chip, work.placement)
+
+    def replayed(nodes: Mapping[str, Counts]) -> dict[str, Counts]:
+        kept = dict.fromkeys(nodes, Counts())
+        kept.update({name: nodes[name] for name in work.spikes})
+        return kept | {name: Counts(synops=nodes[name].synops) for name in work.consumers}
+
+    whole = work.activity
+    counts = Activity(whole.n_samples, whole.timesteps, replayed(whole.nodes), steps=tuple(map(replayed, whole.steps)))
+    found = timing(counts, work.program, work.chip, work.placement)
     assert found is not None
     return found.step_us.value * 1e3
