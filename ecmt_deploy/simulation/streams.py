@@ -58,9 +58,9 @@ def frame_runs(
         if the target keeps no state, or fails.
     """
     chosen = find(target)
-    require_runnable(chosen, program, None)
     if not isinstance(chosen, StreamingTarget):
         raise TargetError(f"target {chosen.name} begins every inference anew; streams run on torch, reference and lava")
+    require_runnable(chosen, program, None)
     kind = program.dtype if program.integer else np.dtype(dtype)
     shares: deque[float] = deque()
     for run in chosen.stream(program, _sent(program, frames, gate, shares), steps, dtype=kind, probes=probes):

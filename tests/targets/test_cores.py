@@ -16,6 +16,7 @@ from ecmt_deploy.placement.loads import Loads
 from ecmt_deploy.placement.placed import Placed, placed
 from ecmt_deploy.program import Program, Provenance, ops, verify
 from ecmt_deploy.simulation.run import simulate
+from ecmt_deploy.simulation.streams import stream
 from ecmt_deploy.simulation.target import Probe, Run
 from ecmt_deploy.targets.cores import CoresTarget
 from ecmt_deploy.testing import Case, differences, integer_program
@@ -257,3 +258,10 @@ def test_loads_of_two_samples_are_the_sum() -> None:
     assert both.samples == added.samples == 2
     assert np.array_equal(both.link_packets, added.link_packets)
     assert all(np.array_equal(both.total_of(name), added.total_of(name)) for name in both.core_actions)
+
+
+def test_streams_are_refused_in_a_line() -> None:
+    layer = ops.LastAxisLinear(np.ones((4, 2), np.int8), format=as_it_is(4))
+    program = chain((4, 2), graded(8), ("layer", layer), out=(4, 4))
+    with pytest.raises(TargetError, match="target cores begins every inference anew; streams run on torch, reference and lava"):
+        stream(program, [np.ones((4, 2))], CoresTarget(), 1, precision="fixed", hardware="loihi2", allow_misfit=True)
