@@ -82,10 +82,11 @@ def main() -> None:
         return
     import torch
 
-    from tests.support.sanafe_comparison import table as compared
+    from tests.support import sanafe_comparison
 
     torch.set_num_threads(1)  # several round in another order
-    put(DOCS / "energy.md", "sanafe", compared().splitlines())
+    put(DOCS / "energy.md", "sanafe", sanafe_comparison.table().splitlines())
+    put(DOCS / "energy.md", "sanafe, all blocks", sanafe_comparison.whole().splitlines())
 
 
 if __name__ == "__main__":

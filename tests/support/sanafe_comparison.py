@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 
 from ecmt_deploy.program import read
+from ecmt_deploy.quantization import quantize
 from tests.support import trained
 from tests.support.replay.loads import Cores
 from tests.support.replay.machine import Measured, simulated
@@ -23,6 +24,7 @@ from tests.support.replay.workload import Workload, workload
 STEPS = {"paper": 4, "accurate": 4, "graded": 2}
 #: what the table is about
 BLOCKS, SAMPLES = ("blocks.0.",), 1
+ALL = ("blocks.",)
 #: rows of the table: field of both sides, and what it is called
 ROWS = {
     "synops": "synaptic events", "packets": "packets", "hops": "hops between tiles", "synapse_pj": "synapses, pJ",
@@ -40,11 +42,16 @@ class Comparison(NamedTuple):
     queued: Measured
 
 
+def replayed(preset: str, blocks: tuple[str, ...], samples: int) -> Workload:
+    """Layers of the bundled model, in integers, under these module paths."""
+    program = quantize(read(trained.program_file(preset)), None, STEPS[preset])
+    return workload(program, trained.samples(samples), STEPS[preset], blocks)
+
+
 @cache
 def compared(preset: str, blocks: tuple[str, ...] = BLOCKS, samples: int = SAMPLES) -> Comparison:
     """Layers of the bundled model under these module paths, of so many samples, on both sides."""
-    program = read(trained.program_file(preset))
-    work = workload(program, trained.samples(samples), STEPS[preset], blocks)
+    work = replayed(preset, blocks, samples)
     loads = Cores.of(work)
     theirs = simulated(work)
     return Comparison(work, loads, estimated(work, loads), theirs["simple"], theirs["detailed"])
@@ -57,9 +64,21 @@ def rows(preset: str) -> list[tuple[str, float, float]]:
     return [
         *((label, float(getattr(both.ours, field)), float(getattr(both.simple, field))) for field, label in ROWS.items()),
         ("a step, ns, no queues", step, float(both.simple.steps_ns.mean())),
-        ("the same, from counts alone", both.ours.averaged_ns, float(both.simple.steps_ns.mean())),
+        ("the same, from counts alone", float(both.ours.spread_ns.mean()), float(both.simple.steps_ns.mean())),
         ("a step, ns, queues in the mesh", step, float(both.queued.steps_ns.mean())),
     ]
+
+
+def whole() -> str:
+    """Steps of the replay of all blocks, in Markdown."""
+    lines = ["| preset | all blocks: a step, ns | ours | SANA-FE | difference |", "|---|---|---|---|---|"]
+    for preset in STEPS:
+        both = compared(preset, ALL)
+        ours = float(both.ours.steps_ns.mean())
+        for label, theirs in (("no queues", both.simple), ("queues in the mesh", both.queued)):
+            step = float(theirs.steps_ns.mean())
+            lines.append(f"| `{preset}` | {label} | {ours:,.0f} | {step:,.0f} | {_percent(ours, step)} |")
+    return "\n".join(lines)
 
 
 def table() -> str:
@@ -79,4 +98,4 @@ def _percent(a: float, b: float) -> str:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)  # several round in another order
-    print(table())
+    print(table(), whole(), sep="\n\n")

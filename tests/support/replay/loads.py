@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ecmt_deploy.placement.routes import positions
-from ecmt_deploy.placement.terms import Terms
 from tests.support.replay.workload import Workload
 
 
@@ -37,7 +35,7 @@ class Cores(NamedTuple):
     def of(cls, work: Workload) -> Cores:
         """Counted core by core."""
         steps, cores = work.period, work.placement.cores
-        _, column, row = positions(cores, Terms.of(work.chip))
+        _, column, row = work.placed.where
         made = {name: np.zeros((steps, cores), np.int64) for name in cls._fields}
         outputs = np.zeros(cores, np.int64)
 

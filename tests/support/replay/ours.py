@@ -10,6 +10,7 @@ import numpy as np
 from ecmt_deploy.estimation import energy
 from ecmt_deploy.estimation.routing import traffic
 from ecmt_deploy.estimation.timing import timing
+from ecmt_deploy.placement.loads import Loads
 from ecmt_deploy.program.activity import Activity, Counts
 from tests.support.replay.loads import Cores
 from tests.support.replay.workload import Workload
@@ -22,8 +23,8 @@ class Estimated(NamedTuple):
     ----------
     synops, spikes, packets, hops : counts; packets and hops by the routes, which average over a node's elements
     synapse_pj, soma_pj, network_pj : energies
-    steps_ns : length of every step: the longest of its cores, with the barrier
-    averaged_ns : mean length of a step by the counts of the run, even over the elements of a node: what there is without loads
+    steps_ns : length of every step, from the events of every core
+    spread_ns : the same from the counts of every step alone, spread over the cores
     """
 
     synops: int
@@ -34,7 +35,7 @@ class Estimated(NamedTuple):
     soma_pj: float
     network_pj: float
     steps_ns: np.ndarray
-    averaged_ns: float
+    spread_ns: np.ndarray
 
 
 def estimated(work: Workload, loads: Cores) -> Estimated:
@@ -52,8 +53,8 @@ def estimated(work: Workload, loads: Cores) -> Estimated:
         synapse_pj=sum(energy.value for energy in synapses if energy is not None) * samples,
         soma_pj=soma_pj(work, loads, loads.active),
         network_pj=sum(rows[name]["routing"].value for name in work.spikes) * samples,
-        steps_ns=step_ns(work, loads),
-        averaged_ns=averaged_ns(work),
+        steps_ns=step_ns(work, as_loads(work, loads)),
+        spread_ns=step_ns(work, None),
     )
 
 
@@ -70,38 +71,57 @@ def soma_pj(work: Workload, loads: Cores, active: np.ndarray) -> float:
     return float(updates + loads.spikes.sum() * prices["spike_pj"])
 
 
-def step_ns(work: Workload, loads: Cores) -> np.ndarray:
-    """Length of every step: a core takes in what arrives while it updates neurons and sends, and the longer of both counts; the
-    busiest core of a step, then the barrier."""
+def step_ns(work: Workload, loads: Loads | None) -> np.ndarray:
+    """Length of every step of a full pipeline, as ``energy`` has it, of what is replayed.
+
+    Parameters
+    ----------
+    loads : what every core does in every step; without it the counts of the steps are spread over the cores
+    """
+    found = timing(_of_replayed(work), work.program, work.chip, work.placement, loads)
+    assert found is not None
+    return np.array([phase.us.value * 1e3 for phase in found.phases])
+
+
+def overlapped_ns(work: Workload, loads: Cores) -> np.ndarray:
+    """Length of every step by SANA-FE's rules without queues: a core takes in packets while it updates and sends, and the
+    longer of both counts; the barrier is that of the last published point that is not beyond the tiles in use."""
     times = {name: time.value for name, time in work.chip.times.items()}
     receiving = loads.synops * times["synop_ns"] + loads.packets_in * times["message_in_ns"]
-    sending = (
-        loads.active * times["neuron_update_active_ns"]
-        + (loads.outputs - loads.active) * times["neuron_update_idle_ns"]
-        + loads.spikes * times["spike_ns"]
-        + loads.packets * times["message_ns"]
+    updates = (
+        loads.reached * times["neuron_update_active_ns"] + (loads.outputs - loads.reached) * times["neuron_update_idle_ns"]
     )
-    return np.maximum(receiving, sending).max(axis=1) + barrier_ns(work)
-
-
-def barrier_ns(work: Workload) -> float:
-    """Of all tiles in use, between the published points in proportion."""
+    sending = updates + loads.spikes * times["spike_ns"] + loads.packets * times["message_ns"]
     assert work.placement.mesh is not None
-    tiles = -(-work.placement.cores // work.placement.mesh[2])
-    points = work.chip.barrier
-    return float(np.interp(tiles, [p.tiles for p in points], [p.time.value for p in points]))
+    tiles = -(-work.placement.cores // work.placement.mesh.cores)
+    barrier = max((point.tiles, point.time.value) for point in work.chip.barrier if point.tiles <= tiles)[1]
+    return np.maximum(receiving, sending).max(axis=1) + barrier
 
 
-def averaged_ns(work: Workload) -> float:
-    """A step as ``energy`` has it from the counts of what is replayed."""
+def as_loads(work: Workload, cores: Cores) -> Loads:
+    """What is replayed, as a run on cores measures it: the steps of a full pipeline are the first of the chip's."""
+    steps, samples = work.loads.steps, work.activity.n_samples
 
-    def replayed(nodes: Mapping[str, Counts]) -> dict[str, Counts]:
-        kept = dict.fromkeys(nodes, Counts())
-        kept.update({name: nodes[name] for name in work.spikes})
-        return kept | {name: Counts(synops=nodes[name].synops) for name in work.consumers}
+    def table(amounts: np.ndarray) -> np.ndarray:
+        together = amounts.reshape(samples, -1, amounts.shape[1]).sum(axis=0)
+        return np.concatenate([together, np.zeros((steps - len(together), amounts.shape[1]), np.int64)])
 
-    whole = work.activity
-    counts = Activity(whole.n_samples, whole.timesteps, replayed(whole.nodes), steps=tuple(map(replayed, whole.steps)))
-    found = timing(counts, work.program, work.chip, work.placement)
-    assert found is not None
-    return found.step_us.value * 1e3
+    actions = {
+        "synops": cores.synops, "packets": cores.packets, "packets_in": cores.packets_in, "spikes": cores.spikes,
+        "neuron_updates_active": cores.active, "neuron_updates_idle": cores.outputs - cores.active,
+    }  # fmt: skip
+    nothing = np.zeros((steps, 0), np.int64)
+    return Loads({name: table(amounts) for name, amounts in actions.items()}, nothing, (), samples)
+
+
+def _of_replayed(work: Workload) -> Activity:
+    """The counts of what is replayed, and none of anything else."""
+
+    def kept(nodes: Mapping[str, Counts]) -> dict[str, Counts]:
+        found = {name: Counts() for name in nodes}
+        found.update({name: nodes[name] for name in work.spikes})
+        found.update({name: Counts(synops=nodes[name].synops) for name in work.consumers})
+        return found
+
+    activity = work.activity
+    return Activity(activity.n_samples, activity.timesteps, kept(activity.nodes), steps=tuple(map(kept, activity.steps)))

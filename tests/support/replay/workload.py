@@ -1,11 +1,11 @@
-"""The spikes of a run, and the synapses they meet, core by core: what is replayed.
+"""The spikes of a placed program that ran, and the synapses they meet, core by core: what is replayed.
 
-Everything follows from the run, the program and the placement: nothing of it asks how many packets or events there were.
+Synapses follow from the program's equations and the core of every element: nothing of them asks what the run counted.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import msgspec
@@ -13,16 +13,16 @@ import numpy as np
 
 from ecmt_deploy.chips import Hardware, hardware
 from ecmt_deploy.placement import Placement, place
-from ecmt_deploy.placement.settling import settle
-from ecmt_deploy.placement.streams import Operand, operands
-from ecmt_deploy.placement.terms import Terms
-from ecmt_deploy.placement.units import Drafts
+from ecmt_deploy.placement.loads import Loads
+from ecmt_deploy.placement.placed import Placed, placed
+from ecmt_deploy.placement.streams import Operand
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.simulation.run import simulate
+from ecmt_deploy.targets.cores import CoresTarget
 
 CHIP = "loihi1_sanafe"
-#: payload of a graded spike on the chip that graded programs are replayed on: as wide as any has
+#: payload of a graded spike on the chip that graded programs are replayed on: as wide as integer programs have
 PAYLOAD_BITS = 16
 
 
@@ -48,19 +48,20 @@ class Workload:
 
     Attributes
     ----------
-    program, activity, placement, chip : what ran, its counts, where it lies, and on which chip
+    program, placed, placement, chip : what ran, where it lies and the numbers of that, on which chip
+    activity, loads : what target ``cores`` counted, node by node and core by core
     projections : of the nodes that are replayed
     spikes : by neuron node what it sent, (samples x steps, elements)
-    drafts : the placement before it was summed up: the core of every element
     """
 
     program: Program
-    activity: Activity
+    placed: Placed
     placement: Placement
     chip: Hardware
+    activity: Activity
+    loads: Loads
     projections: tuple[Projection, ...]
     spikes: dict[str, np.ndarray]
-    drafts: Drafts = field(repr=False)
 
     @property
     def consumers(self) -> tuple[str, ...]:
@@ -74,30 +75,27 @@ class Workload:
 
     def core_of(self, name: str) -> np.ndarray:
         """The core that computes each element of a node's stream, flat."""
-        tiles = self.drafts.tile_of(name)
-        assert tiles is not None, f"{name} lies on no core"
-        return self.drafts.unit_of(name).first_core + tiles
+        return self.placed.populations[name].core_of
 
     @cached_property
     def trains(self) -> dict[str, np.ndarray]:
         """What each node sent in every step of the chip, (steps, elements).
 
-        The pipeline is full, of these samples over and over: in a step of the chip a unit at place d is d - 1 of the program's
+        The pipeline is full, of these samples over and over: in a step of the chip a node at place d is d - 1 of the program's
         steps behind the first.
         """
-        places = depths(self.program, self.drafts)
-        return {name: np.roll(spikes, places[self.drafts.home[name]], axis=0) for name, spikes in self.spikes.items()}
+        return {name: np.roll(sent, self.placed.places[name] - 1, axis=0) for name, sent in self.spikes.items()}
 
 
 def workload(program: Program, x: np.ndarray, timesteps: int, blocks: tuple[str, ...]) -> Workload:
-    """A run of the reference, whose layers under the module paths ``blocks`` are replayed.
+    """An integer program run on its cores, whose layers under the module paths ``blocks`` are replayed.
 
     Parameters
     ----------
     x : (samples, *input shape)
     """
     chip = replayed_on(program)
-    drafts = settle(program, operands(program), Terms.of(chip))
+    where = placed(program, chip)
     consumers = [
         name
         for name, node in program.nodes.items()
@@ -108,13 +106,14 @@ def workload(program: Program, x: np.ndarray, timesteps: int, blocks: tuple[str,
     projections = tuple(
         projection
         for name in consumers
-        for k, operand in enumerate(drafts.read[name])
+        for k, operand in enumerate(where.populations[name].operands)
         for projection in _projections(program, name, k, operand)
     )
-    emitters = tuple(dict.fromkeys(p.emitter for p in projections))
-    run = simulate(program, x, "reference", timesteps, probes=[f"{name}:spikes" for name in emitters])
+    probes = [f"{name}:spikes" for name in dict.fromkeys(p.emitter for p in projections)]
+    run = simulate(program, x, CoresTarget(), timesteps, "fixed", hardware=chip, allow_misfit=True, probes=probes)
+    assert run.loads is not None
     spikes = {p.node: np.asarray(values).reshape(len(x) * timesteps, -1) for p, values in run.probes.items()}
-    return Workload(program, run.activity, place(program, chip), chip, projections, spikes, drafts)
+    return Workload(program, where, place(program, chip), chip, run.activity, run.loads, projections, spikes)
 
 
 def replayed_on(program: Program) -> Hardware:
@@ -145,12 +144,3 @@ def _projections(program: Program, name: str, k: int, operand: Operand) -> list[
         pairs = np.repeat(elements[here], reached.shape[1]), reached[here].ravel()
         found.append(Projection(emitter, name, *pairs))
     return found
-
-
-def depths(program: Program, drafts: Drafts) -> list[int]:
-    """Place of each unit in the pipeline, the first is 1: one behind the latest unit that it takes something from."""
-    places = [1] * len(drafts.units)
-    for name, unit in drafts.home.items():
-        sources = {drafts.home[emitter] for operand in drafts.read[name] for emitter in operand.sources}
-        places[unit] = max([places[unit], *(places[source] + 1 for source in sources if source != unit)])
-    return places
