@@ -463,7 +463,7 @@ def test_the_answer_comes_first(made, placements):
     texts = []
     for details in (False, True):
         out = StringIO()
-        Console(file=out, width=400).print(tables.energy(results, 400, details=details))
+        Console(file=out, width=4000).print(tables.energy(results, 4000, details=details))
         texts.append(out.getvalue())
     lines = texts[0].splitlines()
     said = [on_chip(result) for result in by_fit(results)]
