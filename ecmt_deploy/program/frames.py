@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from ecmt_deploy.program.graph import Program
 
 #: counts of a node in a row: the integers in the order of ``INTEGER_COUNTS``, then the elements evaluated
 COLUMNS = len(INTEGER_COUNTS) + 1
+#: where the elements evaluated stand among the fields of ``Counts``
+_ECM_OPS = Counts.__struct_fields__.index("ecm_ops")
 
 
 def row_of(counts: Counts) -> list[int]:
@@ -22,8 +25,10 @@ def row_of(counts: Counts) -> list[int]:
 
 def counts_of(row: Sequence[int], kind: str | None) -> Counts:
     """Counts from a row, with the ``kind`` under which the node's elementwise work is counted."""
-    *integers, elements = (int(value) for value in row)
-    return Counts(**dict(zip(INTEGER_COUNTS, integers, strict=True)), ecm_ops={kind: elements} if kind else {})
+    fields: list[Any] = [int(value) for value in row]
+    elements = fields.pop()
+    fields.insert(_ECM_OPS, {kind: elements} if kind else {})
+    return Counts(*fields)
 
 
 def activity_of(program: Program, rows: np.ndarray, samples: int, continued: int = 0) -> Activity:
