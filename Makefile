@@ -97,6 +97,8 @@ $(FASHION_WEIGHTS): | setup
 figures: setup $(if $(FASHION),$(FASHION_WEIGHTS))
 	$(BIN)/python -m docs.generate.digits
 	$(BIN)/python -m docs.generate.views
+	$(BIN)/python -m docs.generate.trained $(WITH_FASHION)
+	$(BIN)/python -m docs.generate.pilotnet
 	$(BIN)/python -m docs.generate.accuracy $(WITH_FASHION)
 	$(BIN)/python -m docs.generate.fixed $(WITH_FASHION)
 	$(BIN)/python -m docs.generate.ablation $(WITH_FASHION)
@@ -108,6 +110,8 @@ figures: setup $(if $(FASHION),$(FASHION_WEIGHTS))
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.large
 	$(BIN)/python -m benchmarks.large budgets
+	$(BIN)/python -m benchmarks.integers
+	$(BIN)/python -m benchmarks.cores
 	$(BIN)/python -m benchmarks.lava
 	$(BIN)/python -m benchmarks.lava_streams
 	$(BIN)/python -m benchmarks.streams $(WITH_FASHION)

@@ -4,8 +4,8 @@
     python -m docs.generate.fixed --idx DIR --weights fashion.safetensors
 
 DIR holds the Fashion-MNIST idx files. Each model is converted with every preset, quantised for Loihi 2, and both programs run
-the same test samples: the float program on the torch engine, the integer program on the reference target. Rows of models that
-are not measured stay as they are. All on one thread, as several round in another order.
+the same test samples on the torch engine, whose integers are those of the reference. Rows of models that are not measured stay
+as they are. All on one thread, as several round in another order.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ HEAD = table(
 
 def main() -> None:
     """Measure and write."""
-    options = parse(arguments(__doc__, 1000))
+    options = parse(arguments(__doc__, 2000))
     torch.set_num_threads(1)
     lines = [line for subject in subjects(options) for line in rows_of(subject, options.samples, presets_of(subject))]
     print("\n".join([*HEAD, *lines]))
@@ -67,7 +67,7 @@ def rows_of(subject: Subject, samples: int, presets: Sequence[str]) -> list[str]
         steps = STEPS[preset]
         spiking = convert(subject.model.module, calibration, ConvertConfig(preset=preset, timesteps=steps))
         exact = np.concatenate([spiking(part, steps).numpy() for part in x.split(BATCH)], axis=1).argmax(-1)
-        run = simulate(quantize(spiking.program), x.numpy(), "reference", steps, "fixed")
+        run = simulate(quantize(spiking.program), x.numpy(), "torch", steps, "fixed")
         fixed = run.outputs.argmax(-1)
         clipped = sum(counts.saturations for _, counts in run.activity.items())
         agree = percent(float((fixed[-1] == exact[-1]).mean()), len(x))

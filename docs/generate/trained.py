@@ -1,4 +1,4 @@
-"""Energies of trained models on every chip that takes them, pictures and streams; writes the table in docs/energy.md.
+"""Energies of trained models on every chip where no obstacle is known, pictures and streams; writes the table in docs/energy.md.
 
     python -m docs.generate.trained                                            the bundled digits transformer alone
     python -m docs.generate.trained --idx DIR --weights fashion.safetensors    and one for Fashion-MNIST
@@ -91,7 +91,7 @@ def rows(subject: Subject, folder: Path | None, samples: int) -> Iterator[list[s
         yield [
             subject.name, kind.name, units.per_mac(first.events_per_mac),
             units.ratio(first.paper.snn_pj, first.paper.ann_pj), units.ratio(*both(first.memory)),
-            "; ".join(_on_chip(each) for each in energies if not each.obstacles) or "no chip takes it",
+            "; ".join(_on_chip(each) for each in energies if not each.obstacles) or "obstacles everywhere",
         ]  # fmt: skip
 
 
@@ -110,7 +110,7 @@ def main() -> None:
     torch.set_num_threads(1)
     heads = [
         "model", "program", "events per MAC", "(a) of the ANN's", "(c) of the ANN's",
-        "(b) per inference or frame, on chips that take it",
+        "(b) per inference or frame, where no obstacle is known",
     ]  # fmt: skip
     found = [
         row for subject in subjects(options) if "planted" not in subject.name
