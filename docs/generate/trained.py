@@ -1,4 +1,4 @@
-"""Energies of trained models on every chip where no obstacle is known, pictures and streams; writes the table in docs/energy.md.
+"""Energies of trained models, pictures and streams, on every chip where no obstacle is known; the table in docs/energy.md.
 
     python -m docs.generate.trained                                            the bundled digits transformer alone
     python -m docs.generate.trained --idx DIR --weights fashion.safetensors    and one for Fashion-MNIST
