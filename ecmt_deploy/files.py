@@ -47,6 +47,35 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing_directory(path: Path) -> Iterator[Path]:
+    """Yield a new directory beside ``path``; it takes the place of ``path`` when the block ends well, else it vanishes.
+
+    Raises
+    ------
+    RunError
+        if the directory cannot be written; what was there stays.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent) as folder:
+            made, replaced = Path(folder) / "made", Path(folder) / "replaced"
+            made.mkdir()
+            yield made
+            for entry in made.iterdir():
+                with entry.open("rb+") as file:
+                    os.fsync(file.fileno())
+            if path.exists():
+                path.rename(replaced)
+            try:
+                made.rename(path)
+            except OSError:
+                if replaced.exists():
+                    replaced.rename(path)
+                raise
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror or error}; choose another --out") from None
+
+
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
     """Write a whole file or nothing."""
     with replacing(path) as temporary:

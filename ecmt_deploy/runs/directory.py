@@ -6,7 +6,6 @@ What is read is not believed: everything in the directory is held against everyt
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
@@ -17,7 +16,7 @@ import msgspec
 import numpy as np
 
 from ecmt_deploy.errors import ConfigError, ProgramError, RunError, reading
-from ecmt_deploy.files import read_json, require_parent, sha256
+from ecmt_deploy.files import read_json, replacing_directory, require_parent, sha256
 from ecmt_deploy.placement.loads import Loads
 from ecmt_deploy.program import Program, read, write
 from ecmt_deploy.program.activity import Activity
@@ -181,32 +180,19 @@ def save_run(
         if something is in the way, or the run cannot be written.
     """
     require_writable(path, overwrite)
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent) as folder:
-            made, replaced = Path(folder) / "run", Path(folder) / "replaced"
-            made.mkdir()
-            if source is None or _copy(source, made / PROGRAM) != record.program_sha256:
-                write(program, made / PROGRAM)
-            record = msgspec.structs.replace(record, program_sha256=sha256(made / PROGRAM))
-            (made / ACTIVITY).write_bytes(msgspec.json.format(msgspec.json.encode(run.activity), indent=1))
-            np.save(made / OUTPUTS, run.outputs)
-            if run.probes:
-                save_probes(made / PROBES, run.probes)
-            if run.loads is not None:
-                (made / LOADS).write_bytes(to_bytes(run.loads))
-            for name, content in more.items():
-                (made / name).write_bytes(content)
-            (made / RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1))
-            if path.exists():
-                path.rename(replaced)
-            try:
-                made.rename(path)
-            except OSError:
-                if replaced.exists():
-                    replaced.rename(path)
-                raise
-    except OSError as error:
-        raise RunError(f"{path}: the run cannot be written: {error.strerror or error}; choose another --out") from None
+    with replacing_directory(path) as made:
+        if source is None or _copy(source, made / PROGRAM) != record.program_sha256:
+            write(program, made / PROGRAM)
+        record = msgspec.structs.replace(record, program_sha256=sha256(made / PROGRAM))
+        (made / ACTIVITY).write_bytes(msgspec.json.format(msgspec.json.encode(run.activity), indent=1))
+        np.save(made / OUTPUTS, run.outputs)
+        if run.probes:
+            save_probes(made / PROBES, run.probes)
+        if run.loads is not None:
+            (made / LOADS).write_bytes(to_bytes(run.loads))
+        for name, content in more.items():
+            (made / name).write_bytes(content)
+        (made / RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1))
     return StoredRun(path, record, run.activity, program)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ import msgspec
 import numpy as np
 
 from ecmt_deploy.errors import RunError
-from ecmt_deploy.files import require_parent
+from ecmt_deploy.files import replacing_directory, require_parent
 
 from .layout import Constants, Group, Inlet, Layout
 from .records import (
@@ -75,25 +73,9 @@ def write(layout: Layout, path: Path, overwrite: bool = False) -> None:
     if path.exists() and not (ours and (overwrite or not any(path.iterdir()))):
         raise RunError(f"{path}: exists already; choose another --out{', or --overwrite' if ours else ''}")
     record, arrays = recorded(layout)
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent) as folder:
-            made, replaced = Path(folder) / "made", Path(folder) / "replaced"
-            made.mkdir()
-            np.savez(made / ARRAYS, **arrays)
-            (made / RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1))
-            for entry in made.iterdir():
-                with entry.open("rb+") as file:
-                    os.fsync(file.fileno())
-            if path.exists():
-                path.rename(replaced)
-            try:
-                made.rename(path)
-            except OSError:
-                if replaced.exists():
-                    replaced.rename(path)
-                raise
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error.strerror or error}; choose another --out") from None
+    with replacing_directory(path) as made:
+        np.savez(made / ARRAYS, **arrays)
+        (made / RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1))
 
 
 def recorded(layout: Layout) -> tuple[LayoutRecord, dict[str, np.ndarray]]:

@@ -274,12 +274,12 @@ def test_a_run_that_cannot_be_put_there_leaves_the_old_one(place, kept, monkeypa
     real = Path.rename
 
     def failing(self: Path, target: Path) -> Path:
-        if target == kept and self.name == "run":
+        if target == kept and self.name == "made":
             raise OSError(28, "No space left on device")
         return real(self, target)
 
     monkeypatch.setattr(Path, "rename", failing)
-    with pytest.raises(RunError, match="the run cannot be written: No space left on device"):
+    with pytest.raises(RunError, match="cannot be written: No space left on device"):
         simulated(place / "p.nir", kept, 1, 1, "torch", overwrite=True)
     assert load_run(kept).record.n_samples == SAMPLES
     assert [path.name for path in kept.parent.iterdir()] == ["run"]
