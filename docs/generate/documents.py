@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 
@@ -48,7 +49,9 @@ def put_rows(document: Path, name: str, head: Sequence[str], rows: Sequence[str]
     def model(line: str) -> str:
         return line.removeprefix(mark).split(mark.strip()[-1])[0].strip()
 
-    old = [line for line in block(document, name) if line.startswith(mark) and line not in head]
+    lines = block(document, name)
+    headings = {line for line, below in pairwise(lines) if below.startswith("|---")}  # the old one too
+    old = [line for line in lines if line.startswith(mark) and line not in headings]
     order = list(dict.fromkeys(model(line) for line in (*old, *rows)))
     measured = {model(row) for row in rows}
     kept = [*rows, *(line for line in old if model(line) not in measured)]
