@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ecmt_deploy.chips import Hardware
+from ecmt_deploy.door import ChipLike, as_chip
 from ecmt_deploy.errors import EcmtError, NotFiniteError, TargetError
 from ecmt_deploy.program import Program
 from ecmt_deploy.simulation.run import simulate
@@ -72,13 +74,14 @@ class Conformance:
         return "\n".join(lines)
 
 
-def conformance(target: str | Target, names: Iterable[str] = CASES) -> Conformance:
+def conformance(target: str | Target, names: Iterable[str] = CASES, hardware: ChipLike | None = None) -> Conformance:
     """Run the suite, or the cases of it that are named, on a target.
 
     Parameters
     ----------
     target : name of a registered target, or the target itself
     names : from :data:`ecmt_deploy.testing.CASES`
+    hardware : of a target that runs programs on the cores of a chip, the chip; whether cases fit it is not asked
 
     Raises
     ------
@@ -88,10 +91,10 @@ def conformance(target: str | Target, names: Iterable[str] = CASES) -> Conforman
         if there is no such target, or what it needs is not installed.
     """
     chosen = find(target)
-    return Conformance(chosen.name, {name: check(chosen, case(name)) for name in names})
+    return Conformance(chosen.name, {name: check(chosen, case(name), hardware) for name in names})
 
 
-def check(target: str | Target, which: str | Case) -> Outcome:
+def check(target: str | Target, which: str | Case, hardware: ChipLike | None = None) -> Outcome:
     """Run a case, the name of one or one of your own, on a target and on the reference target, in float64 or its integers.
 
     A difference is looked for in runs of fewer steps too: what is reported is of the first step that has one.
@@ -103,11 +106,12 @@ def check(target: str | Target, which: str | Case) -> Outcome:
         are: with their traceback they say more.
     """
     chosen, wanted = find(target), case(which) if isinstance(which, str) else which
-    if reasons := chosen.check(wanted.program, None):
+    chip = None if hardware is None else as_chip(hardware)
+    if reasons := chosen.check(wanted.program, chip):
         return Outcome(unsupported=tuple(reasons))
-    outcome = _compare(chosen, wanted)
+    outcome = _compare(chosen, wanted, chip)
     for steps in range(1, wanted.timesteps if outcome.differences else 1):
-        if (earlier := _compare(chosen, wanted._replace(timesteps=steps))).differences:
+        if (earlier := _compare(chosen, wanted._replace(timesteps=steps), chip)).differences:
             return earlier
     return outcome
 
@@ -159,27 +163,28 @@ def _first(found: np.ndarray, expected: np.ndarray, exact: bool, events: bool = 
     return None if same.all() else tuple(int(i) for i in np.argwhere(~same)[0])
 
 
-def _compare(target: Target, wanted: Case) -> Outcome:
+def _compare(target: Target, wanted: Case, chip: Hardware | None) -> Outcome:
     program, unrecorded = wanted.program, None
     probes = [Probe(name, "spikes") for name in program.neurons]
     probes += [Probe(name, "state") for name in program.nodes if program.state(name)]
     try:
         try:
-            run = _run(target, wanted, probes)
+            run = _run(target, wanted, probes, chip)
         except TargetError as refusal:  # as targets do that cannot record
             probes, unrecorded = [], str(refusal)
-            run = _run(target, wanted, probes)
+            run = _run(target, wanted, probes, chip)
     except EcmtError as error:
         return Outcome(differences=(f"step {wanted.timesteps}: {error}",))
     return Outcome(differences=tuple(differences(program, run, _run("reference", wanted, probes))), unrecorded=unrecorded)
 
 
-def _run(target: str | Target, wanted: Case, probes: list[Probe]) -> Run | None:
+def _run(target: str | Target, wanted: Case, probes: list[Probe], chip: Hardware | None = None) -> Run | None:
     """The run of a case; ``None`` where it comes to infinity."""
     program, x, timesteps = wanted
     try:
         with np.errstate(all="ignore"):
-            return simulate(program, x, target, timesteps, "fixed" if program.integer else "float", probes=probes)
+            precision = "fixed" if program.integer else "float"
+            return simulate(program, x, target, timesteps, precision, chip, probes=probes, allow_misfit=True)
     except TargetError as error:
         # a target whose processes are its own has the error as a text
         if isinstance(error, NotFiniteError) or "infinite or no number" in str(error):

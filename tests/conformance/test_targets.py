@@ -10,12 +10,16 @@ from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.simulation.target import Run, available
 from ecmt_deploy.testing import CASES, check
 from ecmt_deploy.testing.handmade import images
-from tests.support.targets import PROGRAMS, require
+from tests.support.targets import PROGRAMS, needs_chip, require
 
 TIMESTEPS = 4
 #: Lava starts a process for every node: of the random float programs it runs six, and `make test-all` runs many on it
 ON_LAVA = [name for name in CASES if name not in [f"random {seed}" for seed in range(6, 60)]]
-SUITE = [(target, name) for target in available() if target != "reference" for name in (ON_LAVA if target == "lava" else CASES)]
+INTEGERS = [name for name in CASES if "integer" in name]
+SUITE = [
+    (target, name) for target in available() if target != "reference"
+    for name in (INTEGERS if needs_chip(target) else ON_LAVA if target == "lava" else CASES)
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +28,13 @@ def reference(all_programs: Mapping[str, Program]) -> dict[str, Run]:
 
 
 def test_the_targets_of_the_project_are_registered() -> None:
-    assert {"lava", "reference", "torch"} <= set(available())
+    assert {"cores", "lava", "reference", "torch"} <= set(available())
 
 
 @pytest.mark.parametrize(("target", "name"), SUITE)
 def test_conformance(target: str, name: str) -> None:
     require(target)
-    outcome = check(target, name)
+    outcome = check(target, name, "loihi2" if needs_chip(target) else None)
     assert outcome.differences == ()
     assert outcome.equal, outcome.unsupported
     assert (outcome.unrecorded is None) == (target != "torch")
@@ -52,7 +56,7 @@ def test_float32_differs_by_few_spikes(
     assert np.abs(run.outputs - reference[name].outputs).max() / scale < 0.05
 
 
-@pytest.mark.parametrize("target", available())
+@pytest.mark.parametrize("target", [target for target in available() if not needs_chip(target)])
 def test_every_neuron_spikes_somewhere_and_counts_are_consistent(target: str, all_programs: Mapping[str, Program]) -> None:
     """Guards the equality above against being an equality of nothing."""
     require(target)
@@ -65,7 +69,7 @@ def test_every_neuron_spikes_somewhere_and_counts_are_consistent(target: str, al
         assert counts.neuron_updates == np.prod(program.shapes[name]) * 3 * TIMESTEPS
 
 
-@pytest.mark.parametrize("target", available())
+@pytest.mark.parametrize("target", [target for target in available() if not needs_chip(target)])
 def test_progress_counts_steps(target: str, all_programs: Mapping[str, Program]) -> None:
     require(target)
     seen: list[int] = []

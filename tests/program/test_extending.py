@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ecmt_deploy.errors import TargetError
-from ecmt_deploy.simulation.target import available, find
 from tests.support.installed import ROOT, copy_of_the_project
 from tests.support.pages import follow
+from tests.support.targets import installed as targets_installed
+from tests.support.targets import needs_chip
 
 FUNCTION = """
 import numpy as np, torch
@@ -137,14 +137,6 @@ def run(code: str, root: Path) -> str:
     return done.stdout
 
 
-def runs_floats(target: str) -> bool:
-    """Whether a target is installed and runs programs as they are, without a chip."""
-    try:
-        return not getattr(find(target), "needs_hardware", False)
-    except TargetError:
-        return False
-
-
 #: the campaigns draw from what is registered: invariants, NumPy against torch, and the stated error in integers
 CAMPAIGNS = """
 import pytest, sys
@@ -155,7 +147,7 @@ sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-k", "softsign", *files])
 
 def test_a_function_is_one_file_and_one_torch_op(extended):
     """And the tests take it as it is: in the same process, which has what they import."""
-    others = [name for name in available() if name != "reference" and runs_floats(name)]
+    others = [name for name in targets_installed() if name != "reference" and not needs_chip(name)]
     said = run(FUNCTION.replace("TARGETS", repr(others)) + CAMPAIGNS, extended)
     assert said.startswith(f"works in {extended / 'ecmt_deploy' / '__init__.py'}\n")
     assert re.search(r"^[1-9]\d* passed, \d+ deselected", said, re.MULTILINE), said

@@ -23,6 +23,14 @@ def require(target: str) -> None:
         pytest.skip(str(error))
 
 
+def needs_chip(target: str) -> bool:
+    """Whether a target runs integer programs on the cores of a chip, and nothing else."""
+    try:
+        return bool(getattr(find(target), "needs_hardware", False))
+    except TargetError:
+        return False
+
+
 def installed() -> list[str]:
     """The registered targets that are ready."""
 
