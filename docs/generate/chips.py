@@ -36,12 +36,13 @@ def placements(label: str) -> list[Placement]:
 
 
 def row(chip: str, placed: Sequence[Placement]) -> list[str]:
-    """What becomes of every model on one chip, and the first thing in the way of the first."""
+    """What becomes of every model on one chip, and the first thing in the way, or what is assumed of the first."""
     cells = [f"no: {len(each.obstacles)} obstacles" if each.obstacles else each.verdict for each in placed]
     if not placed[0].bounded:
         cells = ["unknown"] * len(placed)
     why = [each.obstacles[0].sentence for each in placed if each.obstacles]
-    return [chip, *cells, why[0] if why else "" if placed[0].bounded else "the chip states no limits"]
+    assumed = " ".join(placed[0].unshown)
+    return [chip, *cells, why[0] if why else assumed if placed[0].bounded else "the chip states no limits"]
 
 
 def main() -> None:
@@ -51,7 +52,7 @@ def main() -> None:
     chosen = parser.parse_args().models or list(MODELS)
     by_model = [placements(label) for label in chosen]
     rows = [row(chip, placed) for chip, *placed in zip(available(), *by_model, strict=True)]
-    lines = table(["chip", *chosen, "what is in the way, first of all"], rows)
+    lines = table(["chip", *chosen, "what is in the way, first of all, or what nobody has shown on the chip"], rows)
     print("\n".join(lines))
     put(DOCUMENT, "chips", lines)
 
