@@ -120,8 +120,7 @@ def _check_statement(where: str, name: str, statement: Sourced, described: Hardw
     unit = _UNITS.get(name) or _ENDS.get(name[-3:], "pJ")
     if statement.unit != unit:
         raise HardwareError(f"{where}: unit is {statement.unit!r}, expected {unit!r}")
-    low = statement.value if statement.low is None else statement.low
-    high = statement.value if statement.high is None else statement.high
+    low, high = statement.span
     for value in (low, statement.value, high):
         if not math.isfinite(value) or value < 0:
             raise HardwareError(f"{where}: value is {value}, expected a number that is not negative")

@@ -27,11 +27,16 @@ def function_prices(chip: Hardware) -> dict[str, Price]:
     occurs once per row shared by :data:`ROW` elements; the high end is rate coding. Without prices of loads and stores they
     are left out, and the price is a lower bound. What the file itself prices is not among these.
     """
-    width = next((w for w in WIDTHS if {f"{w}_add_pj", f"{w}_mul_pj"} <= chip.operations.keys()), None)
+    width = widest(chip)
     if width is None:
         return {}
     made = by_recipe(primitives(chip, width), f"recipes, {width} operations", "derived", "C")
     return {name: price for name, price in made.items() if name not in chip.prices}
+
+
+def widest(chip: Hardware) -> str | None:
+    """The widest format of a state in which the chip's file prices an add and a multiply; ``None`` where it prices none."""
+    return next((w for w in WIDTHS if {f"{w}_add_pj", f"{w}_mul_pj"} <= chip.operations.keys()), None)
 
 
 def primitives(chip: Hardware, width: str) -> dict[str, Figure]:
@@ -55,17 +60,11 @@ def primitives(chip: Hardware, width: str) -> dict[str, Figure]:
 def scaled(figure: Figure, low: float, value: float | None = None, high: float | None = None) -> Figure:
     """A figure times a factor, or a factor with a range."""
     value = low if value is None else value
-    least, most = span(figure)
+    least, most = figure.span
     return Figure(
         value=figure.value * value, low=least * low, high=most * (value if high is None else high), unit=figure.unit,
         source=figure.source, method="derived", grade="C",
     )  # fmt: skip
-
-
-def span(figure: Figure) -> tuple[float, float]:
-    """The range of a figure."""
-    low, high = (figure.value if end is None else end for end in (figure.low, figure.high))
-    return low, high
 
 
 def by_recipe(costs: Mapping[str, Figure], where: str, method: Method, grade: str) -> dict[str, Price]:
@@ -80,9 +79,9 @@ def by_recipe(costs: Mapping[str, Figure], where: str, method: Method, grade: st
         shared = [f"{times} * {costs[name].value:.12g} / {ROW}" for name, times in row.items()]
         found[f"ecm_op_pj.{kind}"] = Price(
             value=sum(k * costs[n].value for n, k in element.items()) + sum(k * costs[n].value for n, k in row.items()) / ROW,
-            low=sum(k * span(costs[n])[0] for n, k in element.items() if n in ARITHMETIC),
-            high=sum(k * span(costs[n])[1] for part in (element, rate) for n, k in part.items())
-            + sum(k * span(costs[n])[1] for n, k in row.items()) / ROW,
+            low=sum(k * costs[n].span[0] for n, k in element.items() if n in ARITHMETIC),
+            high=sum(k * costs[n].span[1] for part in (element, rate) for n, k in part.items())
+            + sum(k * costs[n].span[1] for n, k in row.items()) / ROW,
             unit="pJ",
             source=tuple(dict.fromkeys(key for figure in used.values() for key in figure.source)),
             where=where,

@@ -85,6 +85,11 @@ class Figure(Sourced, frozen=True, forbid_unknown_fields=True, kw_only=True):
     bound: Literal["exact", "upper", "lower"] = "exact"
     derivation: str = ""
 
+    @property
+    def span(self) -> tuple[float, float]:
+        """The ends of the range; the value itself where the sources give no end."""
+        return self.value if self.low is None else self.low, self.value if self.high is None else self.high
+
 
 class Price(Figure, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Energy (pJ), power (mW) or time on a core (ns) per action.

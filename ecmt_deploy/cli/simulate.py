@@ -43,4 +43,4 @@ def simulate(
     )  # fmt: skip
     record = run.record
     accuracy = tables.accuracy(record.accuracy, record.agreement, record.analog_accuracy, record.n_samples)
-    output.show(record, accuracy, tables.saturations(run.activity), tables.loads(run.loads()), tables.took(record))
+    output.show(record, accuracy, tables.saturations(run.activity), tables.loads(run.loads), tables.took(record))

@@ -13,6 +13,8 @@ from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity, Counts
 from ecmt_deploy.program.ops import Op
 
+#: counts that are work of a core under their own names, as actions
+WORK_COUNTS = ("macs", "neuron_updates_active", "neuron_updates_idle", "spikes")
 #: an action, how much of it, and the name it is listed under where it has no price
 Amount = tuple[str, float, str]
 
@@ -22,7 +24,7 @@ def work(activity: Activity, program: Program, name: str, hardware: Hardware) ->
     counts, samples = activity[name], activity.n_samples
     yield from _sums(counts, program, name, hardware, samples)
     yield synapses_of(program.nodes[name]), counts.synops / samples, "synops"
-    for count in ("macs", "neuron_updates_active", "neuron_updates_idle", "spikes"):
+    for count in WORK_COUNTS:
         yield count, getattr(counts, count) / samples, count
     for function, amount in counts.ecm_ops.items():
         yield f"ecm_ops.{function}", amount / samples, f"ecm_ops.{function}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from ecmt_deploy.chips import Hardware, Price
-from ecmt_deploy.chips.recipes import WIDTHS, by_recipe, primitives, scaled
+from ecmt_deploy.chips.recipes import by_recipe, primitives, scaled, widest
 from ecmt_deploy.chips.schema import Figure
 from ecmt_deploy.estimation.bill import band
 from ecmt_deploy.estimation.memory import access_pj
@@ -31,7 +31,7 @@ def assumed_prices(chip: Hardware, arithmetic: Hardware) -> dict[str, Price]:
     if arithmetic.node_nm is None or arithmetic.supply_v is None or arithmetic.memory is None:
         return {}
     factor = scaling(chip.node_nm, chip.supply_v, arithmetic.node_nm, arithmetic.supply_v)
-    width = next((w for w in WIDTHS if {f"{w}_add_pj", f"{w}_mul_pj"} <= arithmetic.operations.keys()), None)
+    width = widest(arithmetic)
     if factor is None or width is None:
         return {}
     access = access_pj(arithmetic.memory, memory.value, int(width.lstrip("intfp")))

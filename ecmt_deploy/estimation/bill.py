@@ -15,8 +15,7 @@ Amount = TypeVar("Amount", float, Band)
 
 def band(figure: Figure) -> Band:
     """A figure with the range its source gives."""
-    low = figure.value if figure.low is None else figure.low
-    high = figure.value if figure.high is None else figure.high
+    low, high = figure.span
     return Band(low, figure.value, high)
 
 

@@ -10,7 +10,6 @@ between two of the table are interpolated, and a chip's flavour of a process is 
 from __future__ import annotations
 
 from ecmt_deploy.chips import Figure
-from ecmt_deploy.chips.recipes import span
 from ecmt_deploy.estimation.result import Band
 
 #: coefficients of V^2, V and 1 by process in nm; from 45 nm on of high performance and of low power
@@ -45,7 +44,7 @@ def scaling(node: Figure, supply: Figure | None, from_node: Figure, from_supply:
     the two, and of the voltages.
     """
     volts = from_supply.value if supply is None else supply.value
-    least, most = (UNSTATED_V, volts) if supply is None else span(supply)
+    least, most = (UNSTATED_V, volts) if supply is None else supply.span
     found = []
     for low_power in (False, True):
         before = energy_factor(from_node.value, from_supply.value, low_power)

@@ -49,7 +49,7 @@ def energy(
     if program is None and getattr(activity, "program", None) is None:
         raise ConfigError(f"{type(activity).__name__} does not know its program; pass energy(activity, program, chip)")
     program = as_program(activity if program is None else program)
-    loads = _loads(activity)
+    loads: Loads | None = getattr(activity, "loads", None)
     hardware, arithmetic, activity = as_chip(hardware), as_chip(arithmetic), as_activity(activity)
     if set(activity.keys()) != set(program.nodes):
         raise RunError("the counts are not of this program: their nodes differ; run it again with this program")
@@ -79,12 +79,6 @@ def energy(
     if assume_functions:
         charged = {**prices, **charged}
     return replace(whole, waterfall=waterfall(whole, program, hardware, charged))
-
-
-def _loads(run: Any) -> Loads | None:
-    """What a run measured core by core; a run in a directory reads it from there."""
-    found = getattr(run, "loads", None)
-    return found() if callable(found) else found
 
 
 def _priced(

@@ -37,8 +37,8 @@ def timing(
     pipeline = Pipeline(program, placement)
     used = loads if loads is not None and placed and belong(loads, activity, placement, pipeline) else None
     if not placed:
-        passing = Work((), np.zeros((pipeline.depth + activity.timesteps - 1, 0, 3)), np.zeros((0, 0)))
-        passing = passing._replace(links=np.zeros((len(passing.core_ns), 0)))
+        steps = pipeline.depth + activity.timesteps - 1
+        passing = Work((), np.zeros((steps, 0, 3)), np.zeros((steps, 0)))
     elif used is not None:
         passing = measured(used, hardware, placement)
     else:

@@ -248,5 +248,5 @@ def figure_range(stated: Figure) -> str:
     """The range of a statement; nothing where it has none."""
     if stated.low is None and stated.high is None:
         return ""
-    low, high = (stated.value if end is None else end for end in (stated.low, stated.high))
+    low, high = stated.span
     return f"{low:,.12g} to {high:,.12g}"

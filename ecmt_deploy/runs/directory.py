@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from types import MappingProxyType
@@ -80,8 +81,9 @@ class StoredRun:
                 raise RunError(f"{path}: {probe} holds other spikes than the {spikes:,} that were counted; simulate again")
         return series
 
+    @cached_property
     def loads(self) -> Loads | None:
-        """Work of every core and packets of every link; ``None`` where the target has none.
+        """Work of every core and packets of every link, read once; ``None`` where the target has none.
 
         Raises
         ------

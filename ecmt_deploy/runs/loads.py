@@ -8,14 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from ecmt_deploy.errors import RunError, reading
-from ecmt_deploy.estimation.amounts import synapses_of
+from ecmt_deploy.estimation.amounts import WORK_COUNTS, synapses_of
 from ecmt_deploy.placement.loads import Loads
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
 
 LOADS = "loads.npz"
-#: counts that are work of a core under their own names
-_COUNTS = ("macs", "neuron_updates_active", "neuron_updates_idle", "spikes")
 _ACTION = "action."
 
 
@@ -60,10 +58,10 @@ def _contradiction(loads: Loads, program: Program, activity: Activity) -> str | 
     if loads.samples != activity.n_samples or loads.steps < activity.timesteps:
         counted = f"{activity.n_samples} of {activity.timesteps}"
         return f"loads over {loads.samples} samples in {loads.steps} steps, but the run counts {counted}"
-    expected = dict.fromkeys(loads.core_actions, 0) | dict.fromkeys(_COUNTS, 0)
+    expected = dict.fromkeys(loads.core_actions, 0) | dict.fromkeys(WORK_COUNTS, 0)
     sent = {"packets", "packets.analog", "packets_in", "packets_within_tile", "hops_ew", "hops_ns", "chip_crossings"}
     for name, counts in activity.items():
-        found = {count: getattr(counts, count) for count in _COUNTS}
+        found = {count: getattr(counts, count) for count in WORK_COUNTS}
         found[synapses_of(program.nodes[name])] = counts.synops
         found |= {f"ecm_ops.{kind}": elements for kind, elements in counts.ecm_ops.items()}
         for action, amount in found.items():

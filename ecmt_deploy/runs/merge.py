@@ -100,7 +100,7 @@ def _merge_runs(paths: Sequence[Path], out: Path, overwrite: bool) -> StoredRun:
         run_seconds=_sum([run.record.run_seconds for run in runs]),
         shard=None,
     )
-    loads = [each for each in (run.loads() for run in runs) if each is not None]
+    loads = [each for each in (run.loads for run in runs) if each is not None]
     merged = Run(
         outputs, score.activity, probes, loads=functools.reduce(operator.add, loads) if len(loads) == len(runs) else None
     )

@@ -17,14 +17,9 @@ def require_consistent(layout: Layout, require: Require) -> None:
     require(roles.count("readout") == 1, f"nodes: {roles.count('readout')} of role readout, expected one")
     for name, groups in layout.groups.items():
         _require_whole(name, groups, layout.nodes[name], require)
-    core_of: dict[str, np.ndarray] = {}
-    for name, groups in layout.groups.items():
-        core_of[name] = np.zeros(layout.nodes[name].size, np.int64)
-        for group in groups:
-            core_of[name][group.elements.ravel()] = group.core
     for groups in layout.groups.values():
         for group in groups:
-            _require_axons(group, layout, core_of, require)
+            _require_axons(group, layout, require)
 
 
 def _require_whole(name: str, groups: tuple[Group, ...], node: Node, require: Require) -> None:
@@ -46,9 +41,9 @@ def _require_whole(name: str, groups: tuple[Group, ...], node: Node, require: Re
     require(groups[0].op.role == node.role, f"nodes.{name}: role is {node.role}, but its op's is {groups[0].op.role}")
 
 
-def _require_axons(group: Group, layout: Layout, core_of: dict[str, np.ndarray], require: Require) -> None:
+def _require_axons(group: Group, layout: Layout, require: Require) -> None:
     """Every axon comes from an element that is there, in time, and brings what the group expects."""
-    order = list(layout.groups)
+    order, core_of = list(layout.groups), layout.core_of
     mine, here = layout.nodes[group.node].place, f"core {group.core}, node {group.node}"
     for k, inlet in enumerate(group.inlets):
         for emitter, axon in inlet.axons.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any, NamedTuple
 
@@ -130,6 +131,16 @@ class Layout:
     where: np.ndarray
     mesh: tuple[int, int, int] | None
     chip_columns: int
+
+    @cached_property
+    def core_of(self) -> dict[str, np.ndarray]:
+        """Core of each element of every node's stream, flat."""
+        found = {}
+        for name, groups in self.groups.items():
+            found[name] = np.zeros(self.nodes[name].size, np.int64)
+            for group in groups:
+                found[name][group.elements.ravel()] = group.core
+        return found
 
     @property
     def cores(self) -> int:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ecmt_deploy.estimation.amounts import synapses_of
+from ecmt_deploy.estimation.amounts import WORK_COUNTS, synapses_of
 from ecmt_deploy.kernels import Kernel, Site, Stream, kernel
 from ecmt_deploy.kernels.counts import INTEGER_COUNTS
 from ecmt_deploy.program.activity import Counts
@@ -19,8 +19,6 @@ from .traffic import Traffic
 
 #: called with the name of a node and the step of the program that it has just finished
 Watch = Callable[[str, int], None]
-#: counts that are work of a core, under the name of their action
-_WORK = ("macs", "neuron_updates_active", "neuron_updates_idle", "spikes")
 
 
 class Running(NamedTuple):
@@ -186,7 +184,7 @@ class Machine:
 
     def _worked(self, step: int, group: Group, row: np.ndarray) -> None:
         """Count the work of a core under the names of actions."""
-        for count in _WORK:
+        for count in WORK_COUNTS:
             self.traffic.worked(step, group.core, count, int(row[INTEGER_COUNTS.index(count)]))
         self.traffic.worked(step, group.core, synapses_of(group.op), int(row[INTEGER_COUNTS.index("synops")]))
         self.traffic.worked(step, group.core, f"ecm_ops.{self._kind(group.node)}", int(row[-1]))

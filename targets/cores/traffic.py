@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -81,20 +80,9 @@ class Traffic:
         return Loads(dict(sorted(actions.items())), self.link_packets, self.paths.links, samples)
 
 
-def emitted_by(layout: Layout) -> Mapping[str, np.ndarray]:
-    """Core of each element of every node's stream."""
-    found = {}
-    for name, groups in layout.groups.items():
-        core_of = np.zeros(layout.nodes[name].size, np.int64)
-        for group in groups:
-            core_of[group.elements.ravel()] = group.core
-        found[name] = core_of
-    return found
-
-
 def _leaving(layout: Layout) -> list[tuple[str, tuple[np.ndarray, np.ndarray]]]:
     """By emitter and operand that it reaches: elements, and source and target core of each as one number; each once."""
-    core_of, cores, found = emitted_by(layout), layout.cores, []
+    core_of, cores, found = layout.core_of, layout.cores, []
     for groups in layout.groups.values():
         for k in range(len(groups[0].inlets)):
             arriving: dict[str, list[np.ndarray]] = defaultdict(list)
