@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import msgspec
+
 from ecmt_deploy.untrusted.text import one_line
 
 #: what no word and hardly a path is
@@ -41,8 +43,34 @@ class DataError(EcmtError):
     """A dataset or an image is missing, empty, damaged or of the wrong shape."""
 
 
+class Refused(msgspec.Struct, frozen=True):
+    """One operation of a model that cannot be converted.
+
+    Attributes
+    ----------
+    operation : the operation of torch, such as ``cumsum``
+    module : path of the module whose code calls it; empty for the model itself
+    place : file and line of that code; empty where nobody knows
+    reason : why it cannot be converted
+    """
+
+    operation: str
+    module: str
+    place: str
+    reason: str
+
+
 class CaptureError(EcmtError):
-    """A model cannot be turned into a graph of known operations."""
+    """A model cannot be turned into a graph of known operations.
+
+    Attributes
+    ----------
+    refused : the operations that cannot be converted, one by one in the order of the model, where that is why
+    """
+
+    def __init__(self, message: str = "", refused: Sequence[Refused] = ()) -> None:
+        super().__init__(message)
+        self.refused = tuple(refused)
 
 
 class ConversionError(EcmtError):

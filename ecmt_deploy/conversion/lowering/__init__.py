@@ -14,14 +14,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import fx
+from torch import Tensor, fx
 from torch.fx.node import map_aggregate
 
 from ecmt_deploy.conversion.capture import Captured, arguments, evaluate, last_uses, module_path
 from ecmt_deploy.conversion.lowering import attention, linear, nonlinear, wiring  # noqa: F401 - they fill the table
 from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout, Refusal
 from ecmt_deploy.conversion.lowering.table import HANDLERS, SHAPE_ONLY, SPLITS, operation
-from ecmt_deploy.errors import CaptureError
+from ecmt_deploy.conversion.refusals import capture_error, code_place
+from ecmt_deploy.errors import CaptureError, Refused
 from ecmt_deploy.program import Program, Provenance, ops, verify
 from ecmt_deploy.program.graph import edges, reconnect
 
@@ -45,7 +46,8 @@ class Lowered:
 
 
 class _Poison:
-    """Value of an operation that could not be lowered; whatever takes it is skipped, so that every culprit is listed once."""
+    """Value of an operation that could not be lowered and for which nothing can stand in; whatever takes it is skipped, so that
+    every culprit is listed once."""
 
 
 def lower(captured: Captured, coding: str, dtype: torch.dtype, provenance: Provenance, analog_readout_layer: bool) -> Lowered:
@@ -96,13 +98,13 @@ def steps(captured: Captured, builder: Builder) -> Iterator[tuple[fx.Node, Any]]
         once all nodes are tried, listing every operation outside the table with the path of its module.
     """
     values: dict[fx.Node, Any] = {}
-    refused: list[str] = []
+    refused: list[Refused] = []
     finished = last_uses(captured.graph)
     for node in captured.graph.nodes:
         builder.path = module_path(node)
         if node.op == "output":
             if refused:
-                raise CaptureError(f"{len(refused)} operations cannot be converted: {'; '.join(refused)}")
+                raise capture_error(refused)
             ((result,),) = node.args
             values[node] = values[result]
         elif node.op != "placeholder":
@@ -116,19 +118,19 @@ def steps(captured: Captured, builder: Builder) -> Iterator[tuple[fx.Node, Any]]
             del values[name]
 
 
-def _lower_call(builder: Builder, node: fx.Node, values: dict[fx.Node, Any], refused: list[str]) -> Any:
+def _lower_call(builder: Builder, node: fx.Node, values: dict[fx.Node, Any], refused: list[Refused]) -> Any:
     """Value of one call: an activation, a constant, a list of them, or poison."""
     meta: Any = node.meta.get("val")
     if isinstance(meta, torch.SymInt | int):
         return _at_one(meta)
     args, kwargs = arguments(node, values, builder.dtype)
+    if node.target is operator.getitem and not isinstance(args[0], _Poison):
+        return args[0][args[1]]
     operands: list[Any] = []
     map_aggregate((args, kwargs), operands.append)
     if any(isinstance(v, _Poison) for v in operands):
         return _Poison()
     name = operation(node)
-    if node.target is operator.getitem:
-        return args[0][args[1]]
     if name.startswith(("_assert", "sym_constrain")):
         return None
     try:
@@ -136,8 +138,23 @@ def _lower_call(builder: Builder, node: fx.Node, values: dict[fx.Node, Any], ref
             return _fold(node, args, kwargs, builder.dtype)
         return _handled(builder, node, args, kwargs)
     except (Refusal, TypeError, ValueError, KeyError, IndexError) as error:
-        refused.append(f"{name} in {builder.path or 'the model itself'}: {' '.join(str(error).split())}")
-    return _Poison()
+        refused.append(Refused(name, builder.path, code_place(node), " ".join(str(error).split())))
+    return _stand_in(builder, meta)
+
+
+def _stand_in(builder: Builder, meta: Any) -> Any:
+    """What stands for the value of an operation that is refused, so that those after it are tried too: a stream of its shape
+    that says nothing. Poison for what is no stream, such as indices: what takes them would only be refused because of them."""
+    if isinstance(meta, list | tuple):
+        return [_stand_in(builder, value) for value in meta]
+    try:
+        layout = _layout(meta) if isinstance(meta, Tensor) and meta.is_floating_point() else None
+    except (Refusal, TypeError):  # a size that depends on values, too
+        layout = None
+    if layout is None:
+        return _Poison()
+    nothing = np.broadcast_to(builder.array(0.0), layout.shape)
+    return builder.constant(nothing, builder.name("refused"), layout)
 
 
 def _handled(builder: Builder, node: fx.Node, args: Any, kwargs: Any) -> Any:
