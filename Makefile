@@ -44,7 +44,7 @@ $(SETUP): pyproject.toml
 	@want=$$($(PYTHON) -c 'import sys; print(sys.version_info[:2])'); \
 	  have=$$($(BIN)/python -c 'import sys; print(sys.version_info[:2])' 2>/dev/null || true); \
 	  if [ "$$want" != "$$have" ]; then rm -rf .venv && $(PYTHON) -m venv .venv; fi
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lava,dev,crosscheck]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lava,transformers,dev,crosscheck]'
 	@# lava-nc declares Python 3.10 only; its code runs on 3.11 and 3.12 too (targets/lava/compat.py)
 	$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python lava-nc==0.10.0 || \
