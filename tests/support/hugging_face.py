@@ -173,8 +173,8 @@ SMALL: dict[str, Small] = {
     "SigLIP vision": Small(_of("SiglipVisionModel", "SiglipVisionConfig", **_VIT), output="pooler_output"),
     "Hiera": Small(
         _of("HieraForImageClassification", "HieraConfig", image_size=[EDGE, EDGE], embed_dim=16, depths=[1, 1],
-            num_heads=[1, 2], query_stride=[2, 2], masked_unit_size=[4, 4], masked_unit_attention=[True, False], num_query_pool=1,
-            num_labels=CLASSES)
+            num_heads=[1, 2], query_stride=[2, 2], masked_unit_size=[4, 4], masked_unit_attention=[True, False],
+            num_query_pool=1, num_labels=CLASSES)
     ),
     "BERT": _text("BertForSequenceClassification", "BertConfig"),
     "BERT, features": _text("BertModel", "BertConfig", "last_hidden_state"),
