@@ -8,6 +8,7 @@ from ecmt_deploy.conversion.calibration.accurate import Accurate
 from ecmt_deploy.conversion.calibration.graded import Graded
 from ecmt_deploy.conversion.calibration.tools.search import Bracket
 from ecmt_deploy.conversion.calibration.tools.tuning import Found, Goal, Tuner
+from ecmt_deploy.conversion.calling import called
 from ecmt_deploy.conversion.capture import capture
 from ecmt_deploy.conversion.lowering import lower
 from ecmt_deploy.engine import SpikingModel
@@ -34,7 +35,7 @@ def one_price(monkeypatch):
 
 @pytest.fixture(scope="module")
 def captured():
-    return capture(MODEL, X)
+    return capture(called(MODEL, X), X)
 
 
 def made(captured, kind: str, name: str) -> Program:

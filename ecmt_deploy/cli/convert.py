@@ -28,6 +28,13 @@ def convert(
     crop_pct: Annotated[float | None, described("Edge of the crop divided by the edge of the resized image.", _OWN)] = None,
     interpolation: Annotated[str | None, described("How images are resized: bicubic, bilinear, ...", _OWN)] = None,
     input_size: Annotated[tuple[int, ...], values("Input size to build the model for: [C] H [W].", _OWN)] = (),
+    output_name: Annotated[
+        str | None,
+        described(
+            "Of a model that answers with several tensors, the one that is meant: logits, hidden_states.3, [0].",
+            "the only floating one, or logits",
+        ),
+    ] = None,
     hardware: Annotated[
         str | None, described("Chip by name, or .toml file, to convert for: its payloads bound those of the program.")
     ] = None,
@@ -80,6 +87,7 @@ def convert(
     program = ecmt.convert(
         model, data, config, preprocessing=preprocessing, weights=weights, weights_key=weights_key,
         model_args=_key_values(model_arg), calibration_samples=calibration_samples, stream=stream, out=out,
+        output=output_name,
     ).program  # fmt: skip
     result = {"out": out, "nodes": len(program.nodes), "coding": program.coding, "provenance": program.provenance}
     output.show(result, tables.converted(program, out), soft_wrap=True)

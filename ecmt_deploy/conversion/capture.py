@@ -7,18 +7,18 @@ import functools
 import importlib
 import io
 import logging
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from torch.fx.node import map_aggregate
 from torch.nn.modules import transformer
 
+from ecmt_deploy.conversion.calling import ROOT, Calling
+from ecmt_deploy.conversion.places import place_in_code
 from ecmt_deploy.engine.functions import TORCH
 from ecmt_deploy.errors import CaptureError
 from ecmt_deploy.program.functions import FUNCTIONS
@@ -37,60 +37,63 @@ class Captured:
     ----------
     graph : functional ATen graph; every node carries its shape with a symbolic batch in ``meta['val']``
     constants : parameters, buffers and lifted tensors by placeholder name
-    input_name : name of the placeholder that takes the images
+    inputs : by placeholder, in the order of the model's inputs, the name of the input that it takes; of a model with one input
+        that nobody named, ``"input"``
     leaves : paths of the modules that have no children, as names of nodes
     """
 
     graph: fx.Graph
     constants: dict[str, Tensor]
-    input_name: str
+    inputs: dict[str, str]
     leaves: frozenset[str]
 
 
-def capture(model: nn.Module, sample: Tensor) -> Captured:
-    """Export ``model`` in eval mode.
+def capture(calling: Calling, samples: Tensor) -> Captured:
+    """Export a model in eval mode, as it is called.
 
     Parameters
     ----------
-    model : the module; it must be in eval mode
-    sample : (1 or more, C, H, W); its first sample is used, doubled, for a batch of 1 would be specialised
+    calling : the model, and how it is called
+    samples : packed (1 or more, ..); the first is used, doubled, for a batch of 1 would be specialised
 
     Raises
     ------
     CaptureError
-        if ``torch.export`` cannot capture the model, or the model has more than one tensor input or output.
+        if ``torch.export`` cannot capture the model, or the model changes its buffers or inputs.
     """
-    doubled = torch.cat([sample[:1], sample[:1]])
+    doubled = calling.tensors(torch.cat([samples[:1], samples[:1]]))
     try:
         with torch.no_grad(), _tracing():
             batch = torch.export.Dim("batch", max=MOST_SAMPLES)
-            program = torch.export.export(model, (doubled,), dynamic_shapes=({0: batch},), strict=False)
+            shapes = (tuple({0: batch} for _ in doubled),)  # of *tensors
+            program = torch.export.export(calling.exportable(), doubled, dynamic_shapes=shapes, strict=False)
             program = program.run_decompositions({})  # functional, yet with layer_norm, gelu, ... whole
     except GuardOnDataDependentSymNode as error:
         raise CaptureError(
-            f"{type(model).__name__} decides by the values of its input{place_in_code(error)}; a program does the same for"
+            f"{calling.name} decides by the values of its input{place_in_code(error)}; a program does the same for"
             " every input, so write it without that branch or loop (torch.where chooses by constants)"
         ) from error
     except Exception as error:  # torch.export raises whatever the model's code raises
         reason = f"{place_in_code(error)}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
         raise CaptureError(
-            f"torch.export cannot capture {type(model).__name__} for an input of shape {tuple(sample.shape)}{reason}"
+            f"torch.export cannot capture {calling.name} for an input of shape {tuple(samples.shape)}{reason}"
         ) from error
     signature = program.graph_signature
-    inputs, outputs = len(signature.user_inputs), len(signature.user_outputs)
-    changed = len(signature.buffers_to_mutate) + len(signature.user_inputs_to_mutate)
-    if inputs != 1 or outputs != 1 or changed:
+    changed = [*signature.buffers_to_mutate.values(), *signature.user_inputs_to_mutate.values()]
+    if changed:
+        shown = ", ".join(dict.fromkeys(name.removeprefix(f"{ROOT}.") for name in changed))
         raise CaptureError(
-            f"{type(model).__name__} has {inputs} inputs, {outputs} outputs and changes {changed} buffers or inputs; "
-            "expected one image tensor in, one tensor out, no changes"
+            f"{calling.name} changes its buffers or inputs while it runs ({shown}); a program has no such memory"
         )
     state: dict[str, Any] = {**program.state_dict, **program.constants}
     lifted = {**signature.inputs_to_parameters, **signature.inputs_to_buffers, **signature.inputs_to_lifted_tensor_constants}
+    names = ["input"] if calling.inputs is None else [entry.name for entry in calling.inputs]
+    modules = calling.model.named_modules()
     return Captured(
         graph=program.graph,
         constants={placeholder: state[name].detach() for placeholder, name in lifted.items()},
-        input_name=signature.user_inputs[0],
-        leaves=frozenset(as_name(path) for path, module in model.named_modules() if path and not list(module.children())),
+        inputs=dict(zip(signature.user_inputs, names, strict=True)),
+        leaves=frozenset(as_name(path) for path, module in modules if path and not list(module.children())),
     )
 
 
@@ -128,17 +131,6 @@ def _operation(function: str) -> Callable[[Tensor], Tensor]:
     return lambda x: made(x)
 
 
-def place_in_code(error: BaseException) -> str:
-    """Where in the model's code an error arose: the innermost line that is neither torch's own machinery nor ours."""
-    package, own = Path(torch.__file__).parent, Path(__file__).parent
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        path = Path(frame.filename)
-        machinery = package in path.parents and (path.parent != package / "nn" / "modules" or path.name == "module.py")
-        if not machinery and own not in path.parents and path.is_file():
-            return f" in {frame.filename}, line {frame.lineno}: {frame.line}"
-    return ""
-
-
 def arguments(node: fx.Node, values: Mapping[fx.Node, Any], dtype: torch.dtype) -> Any:
     """Arguments of a call, (args, kwargs), for a computation in ``dtype``: in float64 all that is floating is promoted, also a
     smaller dtype that the model's code names."""
@@ -173,5 +165,5 @@ def module_path(node: fx.Node) -> str:
     """Path of the module whose code produced ``node``, as a name of nodes; empty for the root."""
     stack = node.meta.get("nn_module_stack") or {}
     paths = [path for path, _ in stack.values() if isinstance(path, str)]
-    path = paths[-1] if paths else ""
-    return "" if path.startswith("_") else as_name(path)
+    root, _, path = paths[-1].partition(".") if paths else ("", "", "")
+    return as_name(path) if root == ROOT else ""

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from ecmt_deploy.config import ConvertConfig, Preset
 from ecmt_deploy.conversion.calibration.tools.answers import samples_at_once
+from ecmt_deploy.conversion.calling import called
 from ecmt_deploy.conversion.capture import capture
-from ecmt_deploy.conversion.convertible import require_answer, require_convertible
+from ecmt_deploy.conversion.convertible import require_convertible
 from ecmt_deploy.conversion.lowering import lower
 from ecmt_deploy.conversion.samples import calibration_batches, clip_frames, record_of, require_normalised, two_samples
 from ecmt_deploy.conversion.self_check import self_check
@@ -39,6 +40,7 @@ def convert(
     preprocessing: Preprocessing | Mapping[str, Any] | None = None,
     class_names: Sequence[str] | None = None,
     data: str | None = None,
+    output: str | None = None,
     stream: Any = None,
     stream_name: str | None = None,
 ) -> SpikingModel:
@@ -54,7 +56,7 @@ def convert(
     frames = None if stream is None else clip_frames(stream, config, batches[0])
     shown = batches if frames is None else [*batches, *frames.split(len(batches[0]))]
     require_normalised(shown, model, base.preprocessing)
-    require_answer(model, batches[0])
+    calling = called(model, batches[0], output=output)
     config = config.for_model(model)  # before the program keeps a record of it
     base = msgspec.structs.replace(
         base,
@@ -63,10 +65,10 @@ def convert(
         calibration=base.calibration or record_of(batches, data),
     )
     report("capture", 0)
-    captured = capture(model, batches[0])
+    captured = capture(calling, batches[0])
     lowered = lower(captured, config.coding, batches[0].dtype, base, config.analog_readout_layer)
     report("check", 0)
-    self_check(model, captured, lowered, two_samples(batches))
+    self_check(calling, captured, lowered, two_samples(batches))
     del captured
     report("calibrate", 0)
     made = config.calibrate(lowered, batches, report, **({} if frames is None else {"frames": frames}))

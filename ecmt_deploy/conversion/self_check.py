@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 
+from ecmt_deploy.conversion.calling import Calling
 from ecmt_deploy.conversion.capture import Captured, arguments, evaluate, last_uses, module_path
 from ecmt_deploy.conversion.lowering import Lowered, steps
 from ecmt_deploy.conversion.lowering.builder import Activation, Builder, exact
@@ -32,22 +33,22 @@ ROUNDING_FACTOR = 20.0
 FLOAT64 = np.dtype(np.float64)
 
 
-def self_check(model: nn.Module, captured: Captured, lowered: Lowered, samples: Tensor) -> None:
-    """Compare the analog program with the captured graph and with the model itself.
+def self_check(calling: Calling, captured: Captured, lowered: Lowered, samples: Tensor) -> None:
+    """Compare the analog program with the captured graph and with the model itself, as its caller calls it.
 
     Parameters
     ----------
+    calling : the model, and how it is called
     lowered : the captured model lowered to its own dtype; it is lowered to float64 anew here
-    samples : (2 or more, C, H, W)
+    samples : packed (2 or more, ..)
 
     Raises
     ------
     ConversionError
         naming the first node that diverges, or the output.
     """
-    in_double = torch.cat([_check_operations(captured, lowered, sample) for sample in samples.double().split(1)])
-    with torch.no_grad():
-        expected = model(samples)
+    in_double = torch.cat([_check_operations(calling, captured, lowered, sample) for sample in samples.double().split(1)])
+    expected = calling(samples)
     found = SpikingModel(lowered.program).analog(samples)
     scale = max(float(expected.abs().max()), 1e-30)
     error = float((found - expected).abs().max()) / scale
@@ -59,17 +60,18 @@ def self_check(model: nn.Module, captured: Captured, lowered: Lowered, samples: 
         )
 
 
-def _check_operations(captured: Captured, lowered: Lowered, sample: Tensor) -> Tensor:
+def _check_operations(calling: Calling, captured: Captured, lowered: Lowered, sample: Tensor) -> Tensor:
     """Check every captured operation in float64 on one sample (1, ...); the readout (1, ...).
 
     One by one, for where the batch is part of a longer axis, the sample is that axis.
     """
     builder = _Running(captured, lowered, sample[0].numpy())
+    given = dict(zip(captured.inputs, calling.tensors(sample), strict=True))
     values: dict[fx.Node, Any] = {}  # of the captured graph
     finished = last_uses(captured.graph)
     for node, activation in steps(captured, builder):
         if node.op == "placeholder":
-            values[node] = sample if node.name == captured.input_name else captured.constants[node.name]
+            values[node] = given[node.name] if node.name in given else captured.constants[node.name]
         elif node.op == "output":
             readout: Tensor = values[node.all_input_nodes[0]].movedim(activation.batch, 0)
         else:

@@ -42,6 +42,7 @@ def convert(
     preprocessing: Preprocessing | Mapping[str, Any] | None = None,
     class_names: Sequence[str] | None = None,
     data: str | None = None,
+    output: str | None = None,
     weights: str | PathLike[str] | None = None,
     weights_key: str | None = None,
     model_args: Mapping[str, Any] | None = None,
@@ -68,6 +69,8 @@ def convert(
         ``resolve_data_config`` gives. For a model by name: a dict of what is not as its configuration says
     class_names : one for each output; labels of datasets are then matched by name
     data : what to call the data that the samples are of
+    output : the name of the tensor that is meant where the model answers with several, in a tuple, a dict or an object with
+        fields: ``"logits"``, ``"hidden_states.3"``, ``"[0]"``; by default the only floating one, or ``logits``
     weights, weights_key, model_args : of a model by name, see :func:`ecmt_deploy.models.load`
     calibration_samples : how many samples of the training split of a dataset by name to calibrate on
     hardware : chip, its name or file, to convert for: payloads are no wider than its spikes carry (docs/presets.md)
@@ -90,7 +93,8 @@ def convert(
     ModelError
         if the model is no module, or not as it can be converted (half precision, on a GPU), or cannot be had by this name.
     CaptureError
-        if the model has operations outside the table, all of which are listed; is wrapped, or does not answer with one tensor.
+        if the model has operations outside the table, all of which are listed, or is wrapped; or if it is not said
+        which of its answers is meant.
     ConversionError
         if the analog program does not reproduce the model.
     """
@@ -107,7 +111,7 @@ def convert(
             raise ConfigError("weights, weights_key and model_args belong to a model by name; this module has its weights")
         made = converter.convert(
             model, calibration, config, provenance, progress, preprocessing=preprocessing, class_names=class_names, data=data,
-            **_frames(stream),
+            output=output, **_frames(stream),
         )  # fmt: skip
     else:
         from ecmt_deploy import models  # timm takes seconds to load, and a module of one's own does not need it
@@ -118,12 +122,13 @@ def convert(
         if isinstance(stream, str):
             stream = datasets.open_clip(stream, loaded.preprocessing)
         if isinstance(calibration, str):
-            made = _on_dataset(loaded, calibration, calibration_samples, config, progress, class_names, stream)
+            made = _on_dataset(loaded, calibration, calibration_samples, config, progress, class_names, stream, output)
         else:
             origin = _provenance(loaded)
             made = converter.convert(
-                loaded.module, calibration, config, origin, progress, class_names=class_names, data=data, **_frames(stream)
-            )
+                loaded.module, calibration, config, origin, progress, class_names=class_names, data=data, output=output,
+                **_frames(stream),
+            )  # fmt: skip
     if path is not None:
         made.save(path)
     return made
@@ -144,6 +149,7 @@ def _on_dataset(
     progress: Progress | None,
     class_names: Sequence[str] | None,
     stream: Any,
+    output: str | None,
 ) -> SpikingModel:
     drawn = datasets.calibration(data, preprocessing=model.preprocessing, n_samples=n_samples, n_classes=model.n_outputs)
     names, ids = output_names(model, data, drawn.class_names)
@@ -154,7 +160,9 @@ def _on_dataset(
             bar(samples, "" if stage == "calibrate" else f"convert {model.name}: {stage}")
 
         x = torch.from_numpy(drawn.x)
-        return converter.convert(model.module, x, config, origin, progress or show, class_names=class_names, **_frames(stream))
+        return converter.convert(
+            model.module, x, config, origin, progress or show, class_names=class_names, output=output, **_frames(stream)
+        )
 
 
 def _provenance(model: Model, **more: Any) -> Provenance:

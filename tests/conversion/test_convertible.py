@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import collections
-import dataclasses
 import operator
 
 import numpy as np
@@ -12,18 +10,13 @@ import torch
 from torch import nn
 
 import ecmt_deploy as ecmt
-from ecmt_deploy.conversion.convertible import require_answer, require_convertible
+from ecmt_deploy.conversion.calling import called
+from ecmt_deploy.conversion.convertible import require_convertible
 from ecmt_deploy.errors import CaptureError, DataError, EcmtError, ModelError
 from ecmt_deploy.testing.handmade import images
 from ecmt_deploy.testing.transformer import TinyTransformer
 
 X = torch.from_numpy(images(8, seed=1))
-Pair = collections.namedtuple("Pair", "logits features")
-
-
-@dataclasses.dataclass
-class Output:
-    logits: torch.Tensor
 
 
 class Answers(nn.Module):
@@ -132,28 +125,12 @@ def test_what_float_makes_of_half_precision_converts(dtype):
     assert spiking.dtype == dtype
 
 
-ANSWERS = {
-    "a tuple": (lambda y: (y,), "tuple", "[0]"),
-    "a list of several": (lambda y: ["text", y, 2 * y], "list", "[1]"),
-    "a dict": (lambda y: {"loss": None, "logits": y}, "dict", "['logits']"),
-    "an ordered dict": (lambda y: collections.OrderedDict(out=y), "OrderedDict", "['out']"),
-    "a named tuple": (lambda y: Pair(y, 2 * y), "Pair", "[0]"),
-    "a dataclass": (Output, "Output", ".logits"),
-}
-
-
-@pytest.mark.parametrize(("form", "name", "access"), ANSWERS.values(), ids=ANSWERS)
-def test_answers_that_are_not_one_tensor_are_refused_with_how_to_take_one(form, name, access):
-    expected = f"Answers answers with {name}, expected one tensor; wrap it in an nn.Module whose forward returns one, such as "
-    assert refused(answering(form)) == f"{expected}self.model(x){access}"
-
-
 ODD_ANSWERS = {
     "nothing": (
         lambda y: None,
-        "answers with NoneType, expected one tensor; wrap it in an nn.Module",
+        "answers with NoneType that holds no floating tensor with an axis for samples; expected logits",
     ),
-    "an array": (lambda y: y.detach().numpy(), "answers with ndarray, expected one tensor"),
+    "an array": (lambda y: y.detach().numpy(), "answers with ndarray that holds no floating tensor"),
     "classes": (lambda y: y.argmax(-1), "answers with torch.int64; expected logits or features, floating point"),
     "no axis for a single sample": (torch.squeeze, "answers one sample with shape (5,) and two with (2, 5); name the axis"),
 }
@@ -187,13 +164,13 @@ def test_a_model_that_asks_for_more_than_samples_is_refused():
 
     message = refused(Two().eval())
     assert "missing 1 required positional argument: 'mask'" in message
-    assert "convertible.py" not in message
+    assert "calling.py" not in message
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
 def test_a_model_that_is_stopped_stops(stop):
     with pytest.raises(stop):
-        require_answer(answering(fails(stop())), X)
+        called(answering(fails(stop())), X)
 
 
 def test_errors_have_their_kinds():
@@ -202,8 +179,8 @@ def test_errors_have_their_kinds():
         (ModelError, lambda: require_convertible(TinyTransformer().half())),
         (CaptureError, lambda: require_convertible(nn.DataParallel(TinyTransformer()).eval())),
         (CaptureError, lambda: require_convertible(TinyTransformer().train())),
-        (CaptureError, lambda: require_answer(answering(Output), X)),
-        (DataError, lambda: require_answer(TinyTransformer(), torch.zeros(1, 3))),
+        (CaptureError, lambda: called(answering(lambda y: (y, 2 * y)), X)),
+        (DataError, lambda: called(TinyTransformer(), torch.zeros(1, 3))),
         (DataError, lambda: ecmt.convert(TinyTransformer(), np.zeros((4, 2, 4, 4), np.uint8))),
     ):
         with pytest.raises(error):

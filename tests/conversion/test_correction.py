@@ -15,6 +15,7 @@ from ecmt_deploy.conversion.calibration.tools import trials as trials_module
 from ecmt_deploy.conversion.calibration.tools.correction import corrected
 from ecmt_deploy.conversion.calibration.tools.neurons import with_nodes
 from ecmt_deploy.conversion.calibration.tools.trials import Trials
+from ecmt_deploy.conversion.calling import called
 from ecmt_deploy.conversion.capture import capture
 from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.conversion.lowering import lower
@@ -43,7 +44,7 @@ def alike(count: int, seed: int) -> torch.Tensor:
 
 
 def trials_of(model, x, config=GRADED):
-    lowered = lower(capture(model, x), "differential", x.dtype, Provenance(tool_version="test"), False)
+    lowered = lower(capture(called(model, x), x), "differential", x.dtype, Provenance(tool_version="test"), False)
     return Trials(lowered, x, config, lambda stage, samples: None)
 
 

@@ -19,6 +19,7 @@ from ecmt_deploy.conversion.calibration.tools.misleading import misled
 from ecmt_deploy.conversion.calibration.tools.survey import Survey, survey
 from ecmt_deploy.conversion.calibration.tools.trials import Trials
 from ecmt_deploy.conversion.calibration.tools.tuning import LOWEST_PRICE, Tuner
+from ecmt_deploy.conversion.calling import called
 from ecmt_deploy.conversion.capture import capture
 from ecmt_deploy.conversion.converter import convert
 from ecmt_deploy.conversion.lowering import lower
@@ -39,7 +40,7 @@ def calibration(count: int = 32) -> torch.Tensor:
 
 
 def lowered(model: nn.Module, x: torch.Tensor):
-    return lower(capture(model, x), "differential", x.dtype, Provenance(tool_version="test"), False)
+    return lower(capture(called(model, x), x), "differential", x.dtype, Provenance(tool_version="test"), False)
 
 
 @functools.cache

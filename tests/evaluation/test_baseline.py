@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ecmt_deploy import ConvertConfig, convert, evaluate, models
 from ecmt_deploy.config import find_preset
 from ecmt_deploy.conversion.calibration.tools.neurons import with_nodes
+from ecmt_deploy.conversion.calling import called
 from ecmt_deploy.conversion.capture import capture
 from ecmt_deploy.conversion.lowering import lower
 from ecmt_deploy.engine import SpikingModel
@@ -45,7 +46,8 @@ def turned(tmp_path_factory):
 @pytest.fixture(scope="module")
 def captured():
     """The model that the programs came from."""
-    return capture(models.load("zoo:vit_digits").module, torch.zeros(1, 1, 8, 8))
+    x = torch.zeros(1, 1, 8, 8)
+    return capture(called(models.load("zoo:vit_digits").module, x), x)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import torch
 
+from ecmt_deploy.conversion.calling import called
 from ecmt_deploy.conversion.capture import capture
 from ecmt_deploy.conversion.lowering import lower
 from ecmt_deploy.engine import SpikingModel
@@ -9,7 +10,7 @@ from ecmt_deploy.program import Provenance, read, write
 
 
 def lowered(model, x):
-    return lower(capture(model, x), "differential", x.dtype, Provenance(tool_version="test"), False)
+    return lower(capture(called(model, x), x), "differential", x.dtype, Provenance(tool_version="test"), False)
 
 
 def require_the_same(before, after, x, tmp_path, tolerance=1e-12):

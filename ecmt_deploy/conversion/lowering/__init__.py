@@ -109,7 +109,7 @@ def steps(captured: Captured, builder: Builder) -> Iterator[tuple[fx.Node, Any]]
             values[node] = values[result]
         elif node.op != "placeholder":
             values[node] = _lower_call(builder, node, values, refused)
-        elif node.name == captured.input_name:
+        elif node.name in captured.inputs:
             values[node] = builder.input(_layout(node.meta["val"]))
         else:
             values[node] = captured.constants[node.name]
