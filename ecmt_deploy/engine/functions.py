@@ -44,6 +44,8 @@ TORCH: dict[str, Callable[..., Tensor]] = {
     "rms_norm": _rms_norm,
     "group_norm": _group_norm,
     "l2_norm": lambda p, x: torch.linalg.vector_norm(x, dim=_batched_axis(int(p["axis"]), x), keepdim=True),
+    "max": lambda p, x: x.amax(dim=_batched_axis(int(p["axis"]), x), keepdim=True),
+    "maximum": lambda p, x, y: torch.maximum(x, y),
     "gelu": lambda p, x: F.gelu(x),
     "gelu_tanh": lambda p, x: F.gelu(x, approximate="tanh"),
     "silu": lambda p, x: F.silu(x),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
 
 from ecmt_deploy.chips import Hardware
 from ecmt_deploy.estimation.bill import Tariff
 from ecmt_deploy.estimation.routing import packets_of, routed, stranded, traffic
 from ecmt_deploy.placement.result import Placement
+from ecmt_deploy.placement.sums import row_size
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity, Counts
 from ecmt_deploy.program.ops import Op
@@ -31,16 +31,17 @@ def work(activity: Activity, program: Program, name: str, hardware: Hardware) ->
 
 
 def _sums(counts: Counts, program: Program, name: str, hardware: Hardware, samples: int) -> Iterator[Amount]:
-    """On a chip whose cores do not sum over rows: an event of each element to the neuron that sums, and one back; an update of
-    that neuron a row. They stay on the core that holds the row, so no packet is among them."""
+    """On a chip whose cores do not reduce rows: an event of each element to the neuron that sums, and one back; an update of
+    that neuron a row. Of a maximum, two events and an update for all elements of a row but one. They stay on the core that
+    holds the row, so no packet is among them."""
     node, able = program.nodes[name], hardware.abilities.row_reductions
-    if not node.reductions or able is None or able.value:
+    if not (node.reductions or node.maxima) or able is None or able.value:
         return
-    operand = program.shapes[program.operands[name][0]]
-    elements = sum(counts.ecm_ops.values()) * node.reductions / samples
-    yield "synops.reduction", 2 * elements, "synops"
-    rows = elements / prod(operand[axis] for axis in node.coupling(len(operand)))
-    yield "neuron_updates_active", rows, "neuron_updates_active"
+    elements = sum(counts.ecm_ops.values()) / samples
+    rows = elements / row_size(node, program.shapes[program.operands[name][0]])
+    pairs = node.maxima * (elements - rows)
+    yield "synops.reduction", 2 * (node.reductions * elements + pairs), "synops"
+    yield "neuron_updates_active", node.reductions * rows + pairs, "neuron_updates_active"
 
 
 def synapses_of(node: Op) -> str:

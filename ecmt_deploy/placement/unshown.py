@@ -14,10 +14,13 @@ def unshown(program: Program, hardware: Hardware, terms: Terms, emitters: Iterab
     nodes, abilities = program.nodes, hardware.abilities
     products = [name for name, node in nodes.items() if node.role == "product"]
     sums = [name for name, node in nodes.items() if node.reductions]
+    maxima = [name for name, node in nodes.items() if node.maxima]
     if products and abilities.stream_products is None:
         yield _assumed("two streams can be multiplied by each other", products)
     if sums and abilities.row_reductions is None:
         yield _assumed("cores sum over the rows that they hold", sums)
+    if maxima and abilities.row_reductions is None:
+        yield _assumed("cores take maxima over the rows that they hold", maxima)
     yield from _wide(program, hardware, terms, emitters)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, fx
 from torch.fx.node import map_aggregate
 
 from ecmt_deploy.conversion.capture import Captured, arguments, evaluate, last_uses, module_path
-from ecmt_deploy.conversion.lowering import attention, linear, nonlinear, wiring  # noqa: F401 - they fill the table
+from ecmt_deploy.conversion.lowering import attention, linear, maxima, nonlinear, wiring  # noqa: F401 - they fill the table
 from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout, Refusal
 from ecmt_deploy.conversion.lowering.table import HANDLERS, SHAPE_ONLY, SPLITS, operation
 from ecmt_deploy.conversion.refusals import capture_error, code_place
@@ -125,7 +125,13 @@ def _lower_call(builder: Builder, node: fx.Node, values: dict[fx.Node, Any], ref
         return _at_one(meta)
     args, kwargs = arguments(node, values, builder.dtype)
     if node.target is operator.getitem and not isinstance(args[0], _Poison):
-        return args[0][args[1]]
+        results, index = args
+        if index < len(results):
+            return results[index]
+        call: Any = node.args[0]
+        reason = f"its result {index} is used (of a maximum, the indices), but only the first is converted"
+        refused.append(Refused(operation(call), builder.path, code_place(call), reason))
+        return _Poison()
     operands: list[Any] = []
     map_aggregate((args, kwargs), operands.append)
     if any(isinstance(v, _Poison) for v in operands):

@@ -93,24 +93,6 @@ def leaky_relu(b: Builder, out: Layout, x: Activation, slope: float) -> Activati
     return ecm(b, out, [x], "leaky_relu", slope=float(slope))
 
 
-@handles("clamp", "clamp_min", "clip", "hardtanh", "hardtanh_")
-def clamp(b: Builder, out: Layout, x: Activation, low: float | None, high: float | None = None) -> Activation:
-    if isinstance(low, Tensor | Activation) or isinstance(high, Tensor | Activation):
-        raise Refusal("clamps to a tensor")
-    largest = torch.finfo(b.dtype).max
-    return ecm(b, out, [x], "clamp", low=float(-largest if low is None else low), high=float(largest if high is None else high))
-
-
-@handles("clamp_max")
-def clamp_max(b: Builder, out: Layout, x: Activation, high: float) -> Activation:
-    return clamp(b, out, x, None, high)
-
-
-@handles("relu6", "relu6_")
-def relu6(b: Builder, out: Layout, x: Activation) -> Activation:
-    return clamp(b, out, x, 0.0, 6.0)
-
-
 @handles("pow", "square")
 def power(b: Builder, out: Layout, x: Activation, exponent: float = 2.0) -> Activation:
     if not isinstance(exponent, int | float):

@@ -174,6 +174,15 @@ def l2_norm(p: Parameters, bits: int, x: Tensor) -> Tensor:
     return torch.where(squares > 0, clear_shift(mantissa, p["result_shift"] - even - right), 0)
 
 
+def maximum(p: Parameters, bits: int, x: Tensor, y: Tensor) -> Tensor:
+    """max(x, y), each brought to the exponent of the result; minus infinity stays what it is."""
+    masked = minus_infinity(bits)
+    return torch.maximum(*(
+        torch.where(operand == masked, masked, shifted(operand.double(), max(p[key], -MOST_LEFT)))
+        for operand, key in ((x, "x_shift"), (y, "y_shift"))
+    ))  # fmt: skip
+
+
 def leaky_relu(p: Parameters, bits: int, x: Tensor) -> Tensor:
     """x where it is positive, a multiple of it elsewhere."""
     return torch.where(x > 0, x.double(), requantised(x.double(), p["multiplier"], p["shift"]))
@@ -195,4 +204,6 @@ INTEGER: dict[str, Callable[..., Tensor]] = {
     "rms_norm": rms_norm,
     "group_norm": group_norm,
     "l2_norm": l2_norm,
+    "max": lambda p, bits, x: x.amax(dim=p["axis"], keepdim=True),
+    "maximum": maximum,
 }

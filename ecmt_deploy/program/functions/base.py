@@ -48,6 +48,7 @@ class Function:
     parameters : what it takes besides; a rule may look at those before it
     axes : axes that one output element depends on, beyond elementwise, from parameters and number of axes
     reductions : sums over the coupled axes that one value takes (of softmax the maximum and the sum): 0 elementwise
+    maxima : maxima over the coupled axes that the value is: 0 where it is none
     reduces : name of the parameter that is an axis which the value has in size 1
     finite : whether it is finite wherever its operands are, up to the largest number there is
     aten : ATen operations without parameters of their own that are this function
@@ -67,6 +68,7 @@ class Function:
     parameters: tuple[Parameter, ...] = ()
     axes: Callable[[Parameters, int], tuple[int, ...]] = lambda parameters, ndim: ()
     reductions: int = 0
+    maxima: int = 0
     reduces: str | None = None
     finite: bool = False
     aten: tuple[str, ...] = ()

@@ -241,6 +241,11 @@ class Op(nir.NIRNode):
         return 0
 
     @property
+    def maxima(self) -> int:
+        """Maxima over the axes that couple its elements which one element is; 0 where it is none."""
+        return 0
+
+    @property
     def initials(self) -> tuple[np.ndarray, ...]:
         """What its memories hold before the first step, where that is not zero: membranes, running sums of a product."""
         return missing(self, "initials", "what its running sums hold before the first step") if self.role == "product" else ()

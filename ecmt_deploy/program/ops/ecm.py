@@ -40,8 +40,7 @@ class ECMKernel(Kernel):
         super().__init__(node, site, dtype)
         #: shape that the operands broadcast to, and whether a row of the result follows from the same row of each
         self.broadcast = np.broadcast_shapes(*site.operand_shapes)
-        ndim = len(self.broadcast)
-        alike = all(np.ndim(parameter) < 2 for parameter in node.parameters.values())
+        ndim, alike = len(self.broadcast), all(np.ndim(parameter) < 2 for parameter in node.parameters.values())
         self.by_rows = (
             ndim > 1 and alike and node.definition.coupled_axes(node.parameters, ndim) == (ndim - 1,)
             and self.broadcast[:-1] == site.shape[:-1]
@@ -157,9 +156,7 @@ class ECM(Op):
     def needs_code(self) -> str:
         return self.function
 
-    @property
-    def detail(self) -> str:
-        return self.function
+    detail = needs_code
 
     @property
     def keeps_format(self) -> bool:
@@ -250,9 +247,8 @@ class ECM(Op):
         return {**dict(zip(names, operands, strict=True)), "previous": shape}
 
     def together(self, operand: int | None, ndim: int) -> tuple[int, ...]:
-        if operand is None:
-            return (-1,)
-        return tuple(axis - ndim for axis in self.definition.coupled_axes(self.parameters, ndim))
+        axes = (ndim - 1,) if operand is None else self.definition.coupled_axes(self.parameters, ndim)
+        return tuple(axis - ndim for axis in axes)
 
     def share(self, elements: np.ndarray, shape: Shape, *operands: Shape) -> Share:
         """Whole rows: those elements of the operand that one result depends on, one row after another."""
@@ -270,6 +266,10 @@ class ECM(Op):
     @property
     def reductions(self) -> int:
         return self.definition.reductions
+
+    @property
+    def maxima(self) -> int:
+        return self.definition.maxima
 
     def coupling(self, ndim: int) -> tuple[int, ...]:
         return tuple(sorted(self.definition.axes(self.parameters, ndim)))
