@@ -22,7 +22,7 @@ from ecmt_deploy.testing.drawing import Drawing, Shape
 from ecmt_deploy.testing.handmade import Case
 
 #: functions that take rows
-COUPLING = ("softmax", "l2_norm", "layer_norm", "rms_norm", "group_norm")
+COUPLING = tuple(name for name, function in FUNCTIONS.items() if function.reductions or function.maxima)
 MOST_STEPS, MOST_SAMPLES = 32, 7
 
 
@@ -85,7 +85,7 @@ class Builder(Drawing):
         if name in ("sqrt", "rsqrt", "reciprocal", "power", "divide"):
             source = self.positive(source)
         sources: tuple[str, ...] = (source,)
-        if name == "divide":
+        if FUNCTIONS[name].operands == 2:
             shape = self.broadcasting(x.shape)
             alike = self.alike(x.shape)
             sources = (str(self.r.choice(alike)) if alike and self.chance(0.5) else self.constant(shape), source)
@@ -99,7 +99,7 @@ class Builder(Drawing):
     def parameters(self, name: str, shape: Shape) -> dict[str, Any]:
         ndim = len(shape)
         drawn: dict[str, Any] = {key: np.asarray(value) for key, value in FUNCTIONS[name].example.items()}
-        if name in ("softmax", "l2_norm"):
+        if "axis" in drawn:
             drawn["axis"] = np.asarray(self.axis(ndim))
         if name in ("layer_norm", "rms_norm"):
             drawn["normalized_axes"] = np.asarray(self.integer(1, ndim))

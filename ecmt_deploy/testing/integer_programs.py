@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import nir
 import numpy as np
@@ -153,7 +153,7 @@ class Builder:
         self.add(node, left, right, shape=shape)
 
     def function(self, function: str | None = None) -> None:
-        function = function or str(self.r.choice([name for name in INTEGER if name != "divide"]))
+        function = function or str(self.r.choice([name for name in INTEGER if FUNCTIONS[name].operands == 1]))
         operand = self.exponents[self.stream]
         form: Any = FUNCTIONS[function].integer
         result = self.format(operand if form.keeps_format else None)
@@ -169,19 +169,22 @@ class Builder:
         made = form.parameters_for(given, Formats([operand], result["exponent"], magnitude, STATE, shape))
         format = ops.Aligned(operand_exponents=np.array([operand]), **result)
         node = ops.ECM((self.stream,), function, self.coding, made, format=format)
-        self.add(node, self.stream, shape=(*shape[:-1], 1) if function == "l2_norm" else shape)
+        self.add(node, self.stream, shape=FUNCTIONS[function].shape(made, [shape]))
 
     def mask(self) -> None:
         self.sum(masked=True)
-        self.function("softmax")
+        self.function(str(self.r.choice(["softmax", "max"])))
 
-    def quotient(self) -> None:
-        x, (ex, ey) = self.stream, (self.exponents[self.stream],) * 2
-        result = self.format()
-        form: Any = FUNCTIONS["divide"].integer
-        made = form.parameters_for({}, Formats([ex, ey], result["exponent"], 1.0, STATE, self.shape))
-        node = ops.ECM((x, x), "divide", self.coding, made, format=ops.Aligned(operand_exponents=np.array([ex, ey]), **result))
-        self.add(node, x)
+    def pair(self) -> None:
+        """A function of two operands: of one stream twice, or of two with exponents of their own."""
+        function = str(self.r.choice([name for name in INTEGER if FUNCTIONS[name].operands == 2]))
+        x, shape = self.stream, self.shape
+        y = self.constant(int(self.r.integers(-18, -8)), shape, False) if self.r.random() < 0.5 else x
+        found = [self.exponents[x], self.exponents[y]]
+        result, form = self.format(), cast(Any, FUNCTIONS[function].integer)
+        made = form.parameters_for({}, Formats(found, result["exponent"], 1.0, STATE, shape))
+        node = ops.ECM((x, y), function, self.coding, made, format=ops.Aligned(operand_exponents=np.array(found), **result))
+        self.add(node, x, y, shape=shape)
 
     def product(self) -> None:
         self.as_matrix()
@@ -248,7 +251,7 @@ class Builder:
         return verify(self.nodes, self.edges, Provenance(tool_version="test"))
 
 
-STAGES = ("linear", "linear", "conv", "sum", "function", "function", "mask", "quotient", "product", "product", "scale", "mean",
+STAGES = ("linear", "linear", "conv", "sum", "function", "function", "mask", "pair", "product", "product", "scale", "mean",
           "hold", "wiring")  # fmt: skip
 
 

@@ -47,6 +47,7 @@ def on_axis(axis: int) -> dict[str, tuple[nir.NIRNode, tuple[int, ...]]]:
         "permute": (ops.Permute(np.array([a - 3 if axis < 0 else a for a in turned])), tuple(SHAPE[a] for a in turned)),
         "softmax": (ops.ECM(("input",), "softmax", "differential", {"axis": np.asarray(axis)}), SHAPE),
         "l2_norm": (ops.ECM(("input",), "l2_norm", "differential", {"axis": np.asarray(axis)}), tuple(kept)),
+        "max": (ops.ECM(("input",), "max", "differential", {"axis": np.asarray(axis)}), tuple(kept)),
     }
 
 
@@ -158,12 +159,12 @@ def test_every_parameter_keeps_its_rule(function, parameter):
     """What the rule refuses is one line, and what it lets through runs on every engine alike."""
     x = np.random.default_rng(2).uniform(0.5, 2, size=(2, *SHAPE))
     required = {p.name: np.asarray(SOUND[p.name]) for p in FUNCTIONS[function].parameters if p.required}
-    refused = 0
+    refused, reduces = 0, FUNCTIONS[function].reduces is not None
     for value in WRONG:
         node = ops.ECM(("input",), function, "differential", {**required, parameter.name: value})
-        out = (2, 3, 1) if function == "l2_norm" else SHAPE
+        out = (2, 3, 1) if reduces else SHAPE
         try:
-            made = around(node, out=(1, 3, 4) if function == "l2_norm" and np.all(value == 0) else out)
+            made = around(node, out=(1, 3, 4) if reduces and np.all(value == 0) else out)
         except ProgramError as error:
             assert "\n" not in str(error)
             refused += 1

@@ -67,7 +67,7 @@ def row(mask: Array) -> Array:
 def coupled(node: Node, ndim: int) -> tuple[int, ...]:
     """Axes that an evaluation of a function takes together: those it couples, and the row."""
     axes, p = {ndim - 1} if ndim else set(), node.fields["parameters"]
-    if node.fields["function"] in ("softmax", "l2_norm"):
+    if node.fields["function"] in ("softmax", "l2_norm", "max"):
         axes.add(int(p["axis"]) % ndim)
     if node.fields["function"] == "group_norm":
         axes |= set(range(ndim))

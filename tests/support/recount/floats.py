@@ -79,6 +79,8 @@ def coupling(p: dict[str, Any], name: str, x: Array) -> Array:
     axis = int(p["axis"])
     if name == "l2_norm":
         return np.sqrt((x * x).sum(axis=axis, keepdims=True))
+    if name == "max":
+        return np.sort(x, axis=axis).take([-1], axis=axis)
     e = np.exp(x - x.max(axis=axis, keepdims=True))  # softmax
     return e / e.sum(axis=axis, keepdims=True)
 
@@ -94,6 +96,7 @@ _ELEMENTWISE: dict[str, Any] = {
     "hard_sigmoid": lambda p, x: np.minimum(np.maximum(x + 3, 0), 6) / 6,
     "hard_swish": lambda p, x: x * np.minimum(np.maximum(x + 3, 0), 6) / 6,
     "leaky_relu": lambda p, x: np.where(x > 0, x, p["slope"] * x),
+    "maximum": lambda p, x, y: np.where(x > y, x, y),
     "power": lambda p, x: x ** p["exponent"],
     "reciprocal": lambda p, x: 1 / x,
     "relu": lambda p, x: np.maximum(x, 0),
