@@ -34,7 +34,9 @@ def operands(function: str, r: np.random.Generator) -> tuple[dict[str, Any], lis
         x = np.minimum(x, 3)
     if function in ("sqrt", "rsqrt", "reciprocal"):
         x = np.abs(x) + 0.1
-    return given, [x, np.abs(r.normal(size=x.shape)) + 0.5] if function == "divide" else [x]
+    if function == "divide":
+        return given, [x, np.abs(r.normal(size=x.shape)) + 0.5]
+    return given, [x, r.normal(size=x.shape)] if FUNCTIONS[function].operands == 2 else [x]
 
 
 def error(function: str, seed: int = 0) -> tuple[float, float]:

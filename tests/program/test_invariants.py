@@ -23,7 +23,7 @@ STEPS = 6
 FLOAT64 = np.dtype(np.float64)
 values = st.floats(-20, 20, allow_nan=False)
 PARAMETERS = {
-    **{name: {**function.example, **({"axis": 1} if "axis" in function.example else {})} for name, function in FUNCTIONS.items()},
+    **{name: {**f.example, **({"axis": 1} if "axis" in f.example else {})} for name, f in FUNCTIONS.items()},
     "layer_norm": {"eps": 1e-5, "normalized_axes": 1, "weight": np.arange(4.0), "bias": np.ones(4)},
     "rms_norm": {"eps": 1e-5, "normalized_axes": 1, "weight": np.arange(4.0)},
     "group_norm": {"eps": 1e-5, "groups": 3, "weight": np.arange(3.0), "bias": np.ones(3)},
