@@ -128,6 +128,22 @@ def test_functions_are_those_of_the_kernels(function):
         np.testing.assert_array_equal(found.numpy(), expected)
 
 
+def test_a_maximum_brings_operands_to_one_exponent():
+    """3 * 2^-2 against 2 * 2^-3 in units of 2^-4, by hand: 12 and 4; a mask never wins; a shift rounds halves up."""
+    form = FUNCTIONS["maximum"].integer
+    made = form.parameters_for({}, Formats([-2, -3], -4, 1.0, 24, (4,)))
+    assert {key: int(value) for key, value in made.items()} == {"x_shift": -2, "y_shift": -1}
+    masked = arithmetic.minus_infinity(24)
+    x, y = np.array([3, -3, masked, masked], np.int64), np.array([2, -5, -7, masked], np.int64)
+    expected = [12, -10, -14, masked]
+    np.testing.assert_array_equal(form.evaluate(made, 24, x, y), expected)
+    own = {key: int(value) for key, value in made.items()}
+    found = INTEGER["maximum"](own, 24, *(torch.from_numpy(each.astype("f8")) for each in (x, y)))
+    np.testing.assert_array_equal(found.numpy(), expected)
+    right = form.parameters_for({}, Formats([-6, -4], -4, 1.0, 24, (2,)))
+    np.testing.assert_array_equal(form.evaluate(right, 24, np.array([6, -6]), np.array([0, -9])), [2, -1])
+
+
 def test_the_model_is_the_program(program, tmp_path):
     model = SpikingModel(program)
     model.save(tmp_path / "q.nir")

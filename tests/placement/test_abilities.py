@@ -3,7 +3,11 @@ it does not, and said beside every total where nobody knows."""
 
 from __future__ import annotations
 
+import itertools
+
 import msgspec
+import nir
+import numpy as np
 import pytest
 
 from ecmt_deploy import chips
@@ -11,11 +15,11 @@ from ecmt_deploy.chips import Abilities, Ability, Figure
 from ecmt_deploy.estimation import energy
 from ecmt_deploy.estimation.amounts import work
 from ecmt_deploy.placement import place
-from ecmt_deploy.program import ops
+from ecmt_deploy.program import Program, ops, verify
 from ecmt_deploy.program.activity import Activity, Counts
 from ecmt_deploy.report.remarks import remarks
 from ecmt_deploy.simulation.run import simulate
-from ecmt_deploy.testing.handmade import images
+from ecmt_deploy.testing.handmade import PROVENANCE, images
 from tests.support.attention import attention
 from tests.support.two_layers import CHIP
 
@@ -73,6 +77,36 @@ def test_sums_that_take_synapses_are_counted_and_priced():
     parts = next(row.components_pj for row in energy(activity, program, chip({"row_reductions": False})).rows)
     assert parts["synapse"].value == pytest.approx(80 * prices["synop_pj"].value)
     assert parts["neuron"].value == pytest.approx(10 * prices["neuron_update_active_pj"].value)
+
+
+def maxima() -> Program:
+    """The largest of each of 2 rows of 5 inputs, behind weights."""
+    nodes = {
+        "input": nir.Input(input_type={"input": np.array([2, 5])}),
+        "weights": ops.LastAxisLinear(np.eye(5)),
+        "max": ops.ECM(("weights",), "max", "differential", {"axis": np.asarray(1)}),
+        "readout": ops.Readout("differential"),
+        "output": nir.Output(output_type={"output": np.array([2, 1])}),
+    }
+    return verify(nodes, itertools.pairwise(nodes), PROVENANCE)
+
+
+def test_a_maximum_is_no_sum():
+    """Pairs of the 5 of a row: 4 neurons of two synapses each, in 3 rounds (5, 3, 2, 1). Each keeps a word of 24 bits."""
+    program = maxima()
+    placed = {able: place(program, chip({"row_reductions": able})).unit_of("max") for able in (True, False)}
+    more = {name: use.used - placed[True].use[name].used for name, use in placed[False].use.items()}
+    assert more == {
+        "neurons": 2 * 4, "synaptic_memory_bytes": 2 * 2 * 4, "state_memory_bytes": 2 * 4 * 3, "input_axons": 2 * (4 + 4),
+        "output_axons": 0, "fan_in": 0,
+    }  # fmt: skip
+    assert {able: unit.extra_steps for able, unit in placed.items()} == {True: 0, False: 3}
+    activity = Activity(1, 1, {name: Counts() for name in program.nodes} | {"max": Counts(ecm_ops={"max": 10})})
+    chips_of = {able: chip({"row_reductions": able}) for able in (True, False)}
+    done = {able: {a: n for a, n, _ in work(activity, program, "max", each) if n} for able, each in chips_of.items()}
+    assert done == {True: {"ecm_ops.max": 10}, False: {"ecm_ops.max": 10, "synops.reduction": 16, "neuron_updates_active": 8}}
+    said = "Assumes that cores take maxima over the rows that they hold (max), which nobody has shown on this chip."
+    assert [said in place(program, chip(able)).unshown for able in ({}, {"row_reductions": False})] == [True, False]
 
 
 def test_products_of_streams_where_a_chip_has_none_where_it_has_and_where_nobody_knows():

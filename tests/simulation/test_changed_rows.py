@@ -144,6 +144,27 @@ def test_a_function_is_evaluated_where_an_event_is(function, reached, monkeypatc
     assert not sent.value[~sent.changed].any()
 
 
+def test_a_maximum_is_evaluated_in_the_windows_that_an_event_reached():
+    """Of 2 x 3 windows of 4 one has an event: its 4 elements are compared anew, and only its maximum leaves."""
+    shape = (2, 3, 4)
+    node = ops.ECM(("x",), "max", "differential", {"axis": np.asarray(2)})
+    running = kernel(node, Site((shape,), (2, 3, 1), (False,), False), FLOAT64)
+    first = np.arange(24.0).reshape(shape)
+    np.testing.assert_array_equal(running.step(1, events_of(first)).value[..., 0], [[3, 7, 11], [15, 19, 23]])
+    event = np.zeros(shape)
+    event[1, 0, 2] = 10.0  # 14 becomes 24, the largest of its window by 9
+    sent = running.step(2, events_of(event))
+    np.testing.assert_array_equal(sent.value[..., 0], [[0, 0, 0], [9, 0, 0]])
+    np.testing.assert_array_equal(sent.changed[..., 0], [[False] * 3, [True, False, False]])
+    assert running.counts.ecm_ops == {"max": 24 + 4}
+    assert running.counts.analog_messages == 6 + 1
+
+
+def events_of(value):
+    """A stream whose events are the elements that are not zero."""
+    return Stream(value, value != 0)
+
+
 def test_a_function_that_couples_rows_is_evaluated_whole_or_not_at_all():
     r, shape = np.random.default_rng(0), (5, 6)
     node = ops.ECM(("x",), "softmax", "differential", {"axis": np.asarray(0)})
