@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -111,8 +111,22 @@ def color_mode(preprocessing: Preprocessing) -> str:
 @lru_cache(maxsize=8)
 def _transform(preprocessing: Preprocessing) -> Callable[[Image], Any]:
     from timm.data import create_transform
+    from torchvision.transforms import CenterCrop
 
-    return create_transform(is_training=False, **msgspec.structs.asdict(preprocessing))
+    fields = msgspec.structs.asdict(preprocessing)
+    mode, _, floor = preprocessing.crop_mode.partition("_")
+    made = create_transform(is_training=False, **fields | {"crop_mode": mode})
+    if floor:
+        crop = partial(_crop_floor, size=preprocessing.input_size[1:])
+        made.transforms = [crop if isinstance(step, CenterCrop) else step for step in made.transforms]
+    return made
+
+
+def _crop_floor(image: Image, size: tuple[int, int]) -> Image:
+    """The middle (H, W) of an image, from the pixel to the left or above where it is between two; black beyond the image."""
+    height, width = size
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
 
 
 class ImageSource(Source):

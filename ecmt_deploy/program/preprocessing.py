@@ -15,7 +15,8 @@ import numpy as np
 from ecmt_deploy.errors import DataError
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
-CROP_MODES = ("center", "squash", "border")
+#: those with ``_floor`` cut out what is one pixel further to the left or above where the middle is between two pixels
+CROP_MODES = ("center", "squash", "border", "center_floor", "squash_floor")
 
 
 class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,46 @@
+"""What loading a model by name gives: :class:`Model`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from ecmt_deploy.program.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model with its weights, and what a program made of it should remember.
+
+    Attributes
+    ----------
+    module
+        float32, in eval mode; (B, C, H, W) to (B, classes).
+    name
+        As it was asked for.
+    weights_sha256
+        See :func:`ecmt_deploy.models.weights.sha256`.
+    preprocessing, preprocessing_origin
+        What its inputs must go through, and for each field of that who said so.
+    class_names, class_ids
+        Names of its outputs, None where unknown, and what datasets call them where that is something else.
+    n_outputs
+        Length of its output vector.
+    model_args
+        Arguments it was built with beyond the name.
+    weights_key
+        Under which key the weight file holds its weights; None where they are of no file.
+    """
+
+    module: nn.Module
+    name: str
+    weights_sha256: str
+    preprocessing: Preprocessing
+    class_names: tuple[str, ...] | None
+    n_outputs: int
+    model_args: dict[str, Any] = field(default_factory=dict)
+    preprocessing_origin: dict[str, str] = field(default_factory=dict)
+    class_ids: tuple[str, ...] | None = None
+    weights_key: str | None = None
