@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ecmt_deploy.errors import ModelError
+from ecmt_deploy.models import hugging_face, zoo
 from ecmt_deploy.models import weights as weight_files
-from ecmt_deploy.models import zoo
 from ecmt_deploy.models.build import build, build_pretrained, build_with_weights, check_name, input_size
 from ecmt_deploy.models.describe import class_names_of, count_outputs, preprocessing_of, preprocessing_of_card
 from ecmt_deploy.models.model import Model
@@ -33,13 +33,15 @@ def load(
     model_args: Mapping[str, Any] | None = None,
     weights_key: str | None = None,
     preprocessing: Mapping[str, Any] | None = None,
+    output: str | None = None,
 ) -> Model:
     """Build a model by name and give it its weights.
 
     Parameters
     ----------
     name
-        ``zoo:vit_digits``, or a name of timm's, with or without a tag (``vit_tiny_patch16_224.augreg_in21k_ft_in1k``).
+        ``zoo:vit_digits``, a name of timm's, with or without a tag (``vit_tiny_patch16_224.augreg_in21k_ft_in1k``), or
+        ``hf:DIR`` and ``hf:OWNER/NAME`` for models of `transformers`, see :func:`ecmt_deploy.models.hugging_face.load`.
     weights
         Safetensors, or what ``torch.save`` writes, with exactly this model's weights at any depth, in timm's or the original
         authors' naming where timm can translate it. Without it, timm fetches the pretrained weights.
@@ -53,6 +55,8 @@ def load(
         What the model was trained with, where that is not what timm's configuration of ``name`` says: ``mean``, ``std`` (one
         value counts for every channel), ``interpolation``, ``crop_pct``, ``crop_mode``, and ``input_size``, for which the
         model is built: (C, H, W), (H, W), or the edge of a square.
+    output
+        The name of the tensor that is meant where the model answers with several.
 
     Raises
     ------
@@ -65,6 +69,11 @@ def load(
     if path is None and weights_key is not None:
         raise ModelError(f"--weights-key {weights_key} chooses among the weights of a file; give --weights FILE too")
     overrides = dict(preprocessing or {})
+    if name.startswith(hugging_face.PREFIX):
+        if path is not None:
+            raise ModelError(f"{name}: has weights of its own; --weights FILE is for models of timm")
+        size = input_size(overrides.pop("input_size", None))
+        return hugging_face.load(name, args, size, overrides, output)
     architecture, arguments, file, card = name, dict(args), path, None
     if name.startswith(zoo.PREFIX):
         card = zoo.card(name)

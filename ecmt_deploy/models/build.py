@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import difflib
 import logging
-import os
-import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from torch import nn
 from ecmt_deploy.errors import ModelError, first_line
 from ecmt_deploy.models import weights as weight_files
 from ecmt_deploy.models import zoo
+from ecmt_deploy.models.fetching import quick_failure
 
 _logger = logging.getLogger(__name__)
 
@@ -177,7 +176,7 @@ def build_pretrained(name: str, args: Mapping[str, Any], size: tuple[int, ...] |
             raise ModelError(f"{name}: timm has no pretrained weights for it; {mend}")
         _check_head(name, args.get("num_classes", cfg.num_classes), cfg.num_classes)
     try:
-        with _quick_failure():
+        with quick_failure():
             module = build(name, args, 0, size, pretrained=True)
     except ModelError as error:
         cause = error.__cause__
@@ -202,23 +201,3 @@ def _check_head(name: str, wanted: int, pretrained: int) -> None:
             f"{name}: its pretrained head has {pretrained} classes, so num_classes={wanted} would be random; "
             "pass --weights FILE of a model trained with that head"
         )
-
-
-@contextmanager
-def _quick_failure() -> Iterator[None]:
-    """Look only into the local cache where the hub's name does not resolve, instead of retrying for a minute."""
-    from huggingface_hub import constants
-
-    level = logging.getLogger("huggingface_hub").level
-    offline = constants.HF_HUB_OFFLINE
-    if not any(os.environ.get(key) for key in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
-        try:
-            socket.getaddrinfo(constants.ENDPOINT.split("//")[-1].split("/")[0].split(":")[0], 443)
-        except OSError:
-            constants.HF_HUB_OFFLINE = True
-            logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = offline
-        logging.getLogger("huggingface_hub").setLevel(level)

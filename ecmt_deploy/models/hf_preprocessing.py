@@ -86,7 +86,7 @@ def _refuse_others(name: str, processor: Any) -> None:
     known = {"do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb", "do_reduce_labels"}
     steps = [key for key, value in sorted(vars(processor).items()) if key.startswith("do_") and value and key not in known]
     if steps:
-        raise ModelError(f"{name}: its image processor has {steps[0]}, which preprocessing here has no counterpart for; {_MEND}")
+        raise ModelError(f"{name}: its image processor has {steps[0]}, which has no counterpart here; {_MEND}")
     if not getattr(processor, "do_resize", None):
         raise ModelError(f"{name}: its image processor has do_resize false, so images come in any size; {_MEND}")
 
@@ -100,14 +100,16 @@ def _readings(name: str, processor: Any) -> Iterator[_Reading]:
     if {"height", "width"} <= size.keys():
         exact = (size["height"], size["width"])
         inner = (crop["height"], crop["width"]) if {"height", "width"} <= crop.keys() else exact
-        yield from ((pct, mode, inner) for mode in ("squash", "squash_floor") if (pct := _crop_pct(inner, exact)))
+        fraction = _crop_pct(inner, exact)
+        yield from ((fraction, mode, inner) for mode in ("squash", "squash_floor") if fraction)
     elif edge and set(size) == {"shortest_edge"}:
         if {"height", "width"} <= crop.keys():
             inner = (crop["height"], crop["width"])
             for resized in (edge, int(256 / 224 * edge)):  # LeViT's processor enlarges by this
-                yield from ((pct, mode, inner) for mode in ("center_floor", "center") if (pct := _crop_pct(inner, (resized,) * 2)))
+                fraction = _crop_pct(inner, (resized, resized))
+                yield from ((fraction, mode, inner) for mode in ("center_floor", "center") if fraction)
         fraction = getattr(processor, "crop_pct", None)
-        if isinstance(fraction, int | float) and 0 < fraction <= 1:  # ConvNeXt's cuts small sizes out, and squashes to large ones
+        if isinstance(fraction, int | float) and 0 < fraction <= 1:  # ConvNeXt's: small sizes are cut out, large ones squashed
             yield from ((float(fraction), mode, (edge, edge)) for mode in ("center_floor", "center"))
             yield 1.0, "squash", (edge, edge)
         elif not crop:
@@ -190,8 +192,8 @@ def preprocessing_given(
     said = dict(overrides) | ({} if size is None else {"input_size": (channels, *size)})
     if missing := [field for field in ("mean", "std", "input_size") if field not in {**own, **said}]:
         raise ModelError(
-            f"{name}: it has no preprocessor_config.json, and nobody says {', '.join(missing)}; save its image processor beside "
-            f"it (save_pretrained), or {_MEND}"
+            f"{name}: it has no preprocessor_config.json, and nobody says {', '.join(missing)}; save its image processor"
+            f" beside it (save_pretrained), or {_MEND}"
         )
     try:
         described = preprocessing_from({**own, **said})

@@ -118,7 +118,7 @@ def convert(
 
         if provenance is not None or isinstance(preprocessing, Preprocessing):
             raise ConfigError(f"{model} knows its provenance and preprocessing; pass a dict of the preprocessing that differs")
-        loaded = models.load(model, None if weights is None else Path(weights), model_args, weights_key, preprocessing)
+        loaded = models.load(model, None if weights is None else Path(weights), model_args, weights_key, preprocessing, output)
         if isinstance(stream, str):
             stream = datasets.open_clip(stream, loaded.preprocessing)
         if isinstance(calibration, str):

@@ -61,7 +61,19 @@ class Small:
                         p.normal_(0, 0.5)
                     elif name.endswith("bias"):
                         p.normal_(0, 0.2)
+                self._normalised(model)
         return model
+
+    def _normalised(self, model: nn.Module) -> None:
+        """Give batch norms the statistics of pictures, without which deep stacks of them vanish or explode."""
+        norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+        for norm in norms:
+            norm.momentum = 1.0
+            norm.train()
+        if norms:
+            model(self.inputs(16, 1))
+        for norm in norms:
+            norm.eval()
 
     def inputs(self, count: int, seed: int = 0) -> Tensor | dict[str, Tensor]:
         """Pictures or signals (N, *shape), standard normal; or ``input_ids`` and ``attention_mask`` (N, 12), of several
@@ -88,7 +100,7 @@ class Unmasked(nn.Module):
 
     def forward(self, pixel_values: Tensor) -> Any:
         noise = self.get_buffer("noise")
-        return self.model(pixel_values, noise=noise.expand(len(pixel_values), -1))
+        return self.model(pixel_values, noise=noise.expand(pixel_values.shape[0], -1))
 
 
 def _of(model: str, config: str, text: bool = False, **options: Any) -> Callable[[], nn.Module]:
