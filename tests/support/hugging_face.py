@@ -61,6 +61,8 @@ class Small:
                         p.normal_(0, 0.5)
                     elif name.endswith("bias"):
                         p.normal_(0, 0.2)
+                    elif name.endswith("weight"):
+                        p.uniform_(0.5, 1.5)
                 self._normalised(model)
         return model
 
