@@ -13,7 +13,7 @@ _OWN = "the model's configuration"
 
 
 def convert(
-    model: Annotated[str, described("Any timm model name, or zoo:vit_digits.")],
+    model: Annotated[str, described("Any timm model name, zoo:vit_digits, or hf:DIR and hf:OWNER/NAME of transformers.")],
     /,
     *,
     data: Data,

@@ -56,7 +56,7 @@ def convert(
     Parameters
     ----------
     model : any ``nn.Module`` in eval mode that maps (B, C, H, W) to (B, classes), or the name of a model:
-        ``zoo:vit_digits``, or any of timm's
+        ``zoo:vit_digits``, any of timm's, or ``hf:DIR`` and ``hf:OWNER/NAME`` of `transformers`
     calibration : samples (N, C, H, W), normalised, at least two different ones: an array or tensor, an iterable of batches, or
         whatever :func:`ecmt_deploy.door.batches` takes; all are used (a few hundred are enough), labels are left alone.
         For a model by name also a dataset by name, such as ``folder:DIR`` (docs/data.md)
