@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any, Protocol
@@ -15,8 +16,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ecmt_deploy.conversion.answers import Way, choose, taken
+from ecmt_deploy.conversion.answers import Way, choose, named, taken
 from ecmt_deploy.conversion.places import place_in_code
+from ecmt_deploy.conversion.preparing import Prepared
 from ecmt_deploy.errors import CaptureError, DataError
 
 #: attribute under which the module that is exported holds the model; paths of its modules begin with it
@@ -38,18 +40,21 @@ class Calling:
 
     Attributes
     ----------
-    model : the module that is converted
-    given : the module that its caller has, which may wrap it
+    prepared : the module that is converted, and what its caller has
     inputs : the named inputs of the model; ``None`` for one input of floating point that nobody named
     keywords : for every input, the keyword it is passed by, or ``None`` where it is passed by position
     way : the way to the tensor that is meant in an answer
     """
 
-    model: nn.Module
-    given: nn.Module
+    prepared: Prepared
     inputs: Inputs | None
     keywords: tuple[str | None, ...]
     way: Way
+
+    @property
+    def model(self) -> nn.Module:
+        """The module that is converted."""
+        return self.prepared.model
 
     @property
     def name(self) -> str:
@@ -61,10 +66,26 @@ class Calling:
         return _tensors(self.inputs, samples)
 
     def __call__(self, samples: Tensor) -> Tensor:
-        """What the module that the caller has answers to packed samples (N, ..), without gradients."""
-        with torch.no_grad():
-            answer: Tensor = taken(_answer(self.given, self.keywords, self.tensors(samples)), self.way)
-        return answer
+        """What the module that the caller has answers to packed samples (N, ..), without gradients; in single precision where
+        it is in half.
+
+        Raises
+        ------
+        DataError
+            if the model's own code raises anything; the message says what, and where.
+        """
+        return self._called(self.prepared.given, self.tensors(samples))
+
+    def in_half(self, samples: Tensor, half: nn.Module) -> Tensor:
+        """The same from ``prepared.half``, in its precision."""
+        dtype = next(p.dtype for p in half.parameters() if p.is_floating_point())
+        given = tuple(x.to(dtype) if x.is_floating_point() else x for x in self.tensors(samples))
+        return self._called(half, given).to(samples.dtype)
+
+    def _called(self, module: nn.Module, tensors: tuple[Tensor, ...]) -> Tensor:
+        with torch.no_grad(), _failing(self.name, tensors):
+            answer = taken(_answer(module, self.keywords, tensors), self.way)
+        return _tensor(answer, self.name, self.way)
 
     def exportable(self) -> nn.Module:
         """A module that takes :meth:`tensors` by position and answers with the tensor that is meant, for ``torch.export``.
@@ -82,56 +103,66 @@ class _Exportable(nn.Module):
         setattr(self, ROOT, calling.model)
 
     def forward(self, *tensors: Tensor) -> Tensor:
-        answer: Tensor = taken(_answer(getattr(self, ROOT), self._keywords, tensors), self._way)
-        return answer
+        model = getattr(self, ROOT)
+        return _tensor(taken(_answer(model, self._keywords, tensors), self._way), type(model).__name__, self._way)
 
 
 def called(
-    model: nn.Module,
+    model: nn.Module | Prepared,
     batch: Tensor,
     inputs: Inputs | None = None,
     output: str | None = None,
-    given: nn.Module | None = None,
 ) -> Calling:
     """Find out how a model is called, and which of its answers is meant, by calling it on the first sample of a batch.
 
     Parameters
     ----------
-    model : the module that is to be converted
+    model : the module that is to be converted, as :func:`ecmt_deploy.conversion.preparing.prepare` makes it, or plain
     batch : packed samples (N, ..)
     inputs : the model's named inputs; ``None`` for one input of floating point that nobody named
     output : the name of the tensor that is meant (``logits``, ``hidden_states.3``, ``[0]``); ``None`` for the only floating
         one, or ``logits``
-    given : the module that the caller has, where that wraps ``model``
 
     Raises
     ------
     DataError
-        if the model's own code does not take the sample; what it expects is in the reason it gives, with where it says so.
+        if the model's own code raises anything; the message says what, and where.
     CaptureError
         if it is not said which answer is meant, that is not of floating point, or a single sample's has other axes than that
         of several.
     """
-    given = model if given is None else given
-    keywords = _keywords(model, inputs)
-    try:
-        with torch.no_grad():
-            one, two = (_answer(given, keywords, _tensors(inputs, part)) for part in (batch[:1], batch[[0, 0]]))
-    except Exception as error:  # whatever the model's code raises
-        reason = " ".join(str(error).split())[:300]
-        raise DataError(
-            f"{type(model).__name__} does not take calibration samples of shape {tuple(batch.shape[1:])}; its code says what it"
-            f" expects: {type(error).__name__}: {reason}{place_in_code(error)}"
-        ) from error
-    way = choose(type(model).__name__, one, two, output)
+    prepared = model if isinstance(model, Prepared) else Prepared(model, model, None)
+    name, keywords = type(prepared.model).__name__, _keywords(prepared.model, inputs)
+    with torch.no_grad(), _failing(name, _tensors(inputs, batch)):
+        one, two = (_answer(prepared.given, keywords, _tensors(inputs, part)) for part in (batch[:1], batch[[0, 0]]))
+    way = choose(name, one, two, output)
     answer, doubled = taken(one, way), taken(two, way)
     if not isinstance(doubled, Tensor) or answer.ndim != doubled.ndim:
         found = tuple(doubled.shape) if isinstance(doubled, Tensor) else type(doubled).__name__
         raise CaptureError(
-            f"{type(model).__name__} answers one sample with shape {tuple(answer.shape)} and two with {found}; "
+            f"{name} answers one sample with shape {tuple(answer.shape)} and two with {found}; "
             "name the axis that squeeze() is to leave out"
         )
-    return Calling(model, given, inputs, keywords, way)
+    return Calling(prepared, inputs, keywords, way)
+
+
+@contextmanager
+def _failing(name: str, tensors: tuple[Tensor, ...]) -> Iterator[None]:
+    """Whatever the model's code raises in the block becomes one line that says what, and where in that code."""
+    try:
+        yield
+    except Exception as error:
+        shapes = ", ".join(str(tuple(x.shape[1:])) for x in tensors)
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}".rstrip(": ")
+        raise DataError(
+            f"{name} does not run on calibration samples of shape {shapes}: its code raises {reason}{place_in_code(error)}"
+        ) from error
+
+
+def _tensor(answer: Any, name: str, way: Way) -> Tensor:
+    if not isinstance(answer, Tensor):
+        raise CaptureError(f"{name} answers some samples with no {named(way)}; expected the same answer, whatever the values")
+    return answer
 
 
 def _answer(model: nn.Module, keywords: tuple[str | None, ...], tensors: tuple[Tensor, ...]) -> Any:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from torch.fx.node import map_aggregate
 from torch.nn.modules import transformer
@@ -88,13 +88,18 @@ def capture(calling: Calling, samples: Tensor) -> Captured:
     state: dict[str, Any] = {**program.state_dict, **program.constants}
     lifted = {**signature.inputs_to_parameters, **signature.inputs_to_buffers, **signature.inputs_to_lifted_tensor_constants}
     names = ["input"] if calling.inputs is None else [entry.name for entry in calling.inputs]
-    modules = calling.model.named_modules()
+    leaves = (path for path, module in calling.model.named_modules() if path and _is_leaf(module))
     return Captured(
         graph=program.graph,
         constants={placeholder: state[name].detach() for placeholder, name in lifted.items()},
         inputs=dict(zip(signature.user_inputs, names, strict=True)),
-        leaves=frozenset(as_name(path) for path, module in modules if path and not list(module.children())),
+        leaves=frozenset(map(as_name, leaves)),
     )
+
+
+def _is_leaf(module: nn.Module) -> bool:
+    """Whether a module has no children but those that make its weights, which are constants here."""
+    return all(name == "parametrizations" for name, _ in module.named_children())
 
 
 @contextlib.contextmanager

@@ -15,8 +15,8 @@ from ecmt_deploy.config import ConvertConfig, Preset
 from ecmt_deploy.conversion.calibration.tools.answers import samples_at_once
 from ecmt_deploy.conversion.calling import called
 from ecmt_deploy.conversion.capture import capture
-from ecmt_deploy.conversion.convertible import require_convertible
 from ecmt_deploy.conversion.lowering import lower
+from ecmt_deploy.conversion.preparing import prepare
 from ecmt_deploy.conversion.samples import calibration_batches, clip_frames, record_of, require_normalised, two_samples
 from ecmt_deploy.conversion.self_check import self_check
 from ecmt_deploy.engine import SpikingModel
@@ -49,14 +49,15 @@ def convert(
     if not isinstance(config, Preset):
         raise ConfigError(f"config is {config!r}; pass ecmt_deploy.ConvertConfig(preset=.., timesteps=..)")
     report = progress or (lambda stage, samples: None)
-    require_convertible(model)
+    prepared = prepare(model)
+    model = prepared.model
     batches = calibration_batches(calibration, model)
     shape = tuple(batches[0].shape[1:])
     base = _described(provenance or Provenance(tool_version=version("ecmt-deploy")), shape, preprocessing, class_names)
     frames = None if stream is None else clip_frames(stream, config, batches[0])
     shown = batches if frames is None else [*batches, *frames.split(len(batches[0]))]
     require_normalised(shown, model, base.preprocessing)
-    calling = called(model, batches[0], output=output)
+    calling = called(prepared, batches[0], output=output)
     config = config.for_model(model)  # before the program keeps a record of it
     base = msgspec.structs.replace(
         base,

@@ -11,44 +11,44 @@ from torch import nn
 from ecmt_deploy.errors import CaptureError, ModelError
 from ecmt_deploy.program import Program
 
-#: attribute under which a wrapper keeps the model, by the name of the wrapper's class
-_WRAPPERS = {
-    "AveragedModel": "module",
-    "OptimizedModule": "_orig_mod",
-    "DataParallel": "module",
-    "DistributedDataParallel": "module",
-    "FullyShardedDataParallel": "module",
-}
 
-
-def require_convertible(model: Any) -> None:
-    """Refuse what is no module in eval mode, on the CPU, of single or double precision, as it was before anything wrapped it.
+def require_module(model: Any) -> None:
+    """Refuse what is no module, or a converted one.
 
     Raises
     ------
-    ModelError, CaptureError
+    ModelError
         in one line that says what to pass instead.
     """
     if not isinstance(model, nn.Module):
         raise ModelError(_not_a_module(model))
     if isinstance(getattr(model, "program", None), Program):
         raise ModelError(f"{type(model).__name__} is a converted model already; pass the nn.Module it is to be made of")
-    if isinstance(model, torch.jit.ScriptModule):
-        raise CaptureError(f"{type(model).__name__} is TorchScript, which is no longer a module; pass the one it was made of")
+
+
+def require_convertible(model: nn.Module) -> None:
+    """Refuse a module that is TorchScript, in training mode, not on the CPU, or has weights that are not dense and whole.
+
+    Raises
+    ------
+    ModelError, CaptureError
+        in one line that says what to pass instead.
+    """
     for path, module in model.named_modules():
-        attribute = _WRAPPERS.get(type(module).__name__)
-        if attribute is not None and isinstance(getattr(module, attribute, None), nn.Module):
-            where = f"model.{path}" if path else "model"
-            raise CaptureError(f"{where} is wrapped in {type(module).__name__}; pass {where}.{attribute} in its place")
+        if isinstance(module, torch.jit.ScriptModule):
+            where = f"model.{path} ({type(module).__name__})" if path else type(module).__name__
+            raise CaptureError(f"{where} is TorchScript, which is no longer a module; pass the one it was made of")
     if any(module.training for module in model.modules()):
         raise CaptureError("the model is in training mode; call model.eval() before converting")
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if callable(getattr(tensor, "full_tensor", None)):
+            raise ModelError(
+                f"{name} is a part of a tensor that is divided among processes; load a full state dict into the module"
+            )
         if tensor.device.type != "cpu":
             raise ModelError(f"{name} is on {tensor.device}; conversion takes place on the CPU, pass model.cpu()")
         if tensor.layout != torch.strided or tensor.is_quantized:
             raise ModelError(f"{name} is sparse or quantized; conversion takes dense floating point weights")
-        if tensor.is_floating_point() and tensor.dtype not in (torch.float32, torch.float64):
-            raise ModelError(f"{name} is {tensor.dtype}; conversion takes single or double precision, pass model.float()")
 
 
 def _not_a_module(model: Any) -> str:

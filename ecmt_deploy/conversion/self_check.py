@@ -8,6 +8,7 @@ are computed side by side, operation by operation, and weights last as long as t
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from typing import Any
 
@@ -25,11 +26,15 @@ from ecmt_deploy.kernels import Site, Stream, kernel
 from ecmt_deploy.program import ops
 from ecmt_deploy.program.ops import Op
 
+_logger = logging.getLogger(__name__)
+
 #: relative to the largest magnitude of the tensor compared
 FLOAT64_TOLERANCE = 1e-9
 #: deep networks lose digits in float32; measured against the same computation in float64, see :func:`self_check`
 FLOAT32_FLOOR = 1e-4
 ROUNDING_FACTOR = 20.0
+#: half precision differs from single by its rounding, layer after layer; by more than this many units it is another model
+HALF_FACTOR = 64.0
 FLOAT64 = np.dtype(np.float64)
 
 
@@ -57,6 +62,29 @@ def self_check(calling: Calling, captured: Captured, lowered: Lowered, samples: 
         raise ConversionError(
             f"the analog program differs from the model by {error:.1e} of its largest output (allowed {allowed:.1e}) although"
             " every captured operation agrees; torch.export captured something else than the model computes"
+        )
+    _check_half(calling, samples, expected)
+
+
+def _check_half(calling: Calling, samples: Tensor, expected: Tensor) -> None:
+    """Compare the model in the half precision that its caller has it in with what it answers in single precision."""
+    half = calling.prepared.half
+    if half is None:
+        return
+    try:
+        found = calling.in_half(samples, half)
+    except Exception as failure:  # whatever the model's code raises, which may not run in half precision here
+        _logger.info(
+            "%s: does not run in half precision on this machine (%s)", calling.name, " ".join(str(failure).split())[:300]
+        )
+        return
+    error = float((found - expected).abs().max() / expected.abs().max().clamp(min=1e-30))
+    unit = max(torch.finfo(p.dtype).eps for p in half.parameters() if p.is_floating_point())
+    _logger.info("%s: half precision differs from single by %.1e of the largest output", calling.name, error)
+    if error > HALF_FACTOR * unit:  # infinities of half precision, which make no number of it, are its own
+        raise ConversionError(
+            f"in half precision the model differs from its float32 copy by {error:.1e} of its largest output (allowed"
+            f" {HALF_FACTOR * unit:.1e}); it computes something else there, pass the model that is meant, model.float()"
         )
 
 
