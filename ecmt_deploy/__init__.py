@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ecmt_deploy.program.activity import Counts as Counts
     from ecmt_deploy.runs.merge import merge as merge
     from ecmt_deploy.simulation.target import Run as Run
+    from ecmt_deploy.verbs.check import check as check
     from ecmt_deploy.verbs.convert import convert as convert
     from ecmt_deploy.verbs.evaluation import evaluate as evaluate
     from ecmt_deploy.verbs.evaluation import simulate as simulate
@@ -54,6 +55,7 @@ _PUBLIC = {
     "Program": "program",
     "Run": "simulation.target",
     "SpikingModel": "engine",
+    "check": "verbs.check",
     "classify": "verbs.program",
     "convert": "verbs.convert",
     "energy": "verbs.runs",

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from importlib.metadata import EntryPoint
 
+    import numpy as np
     from torch import Tensor, nn
 
     from ecmt_deploy.conversion.lowering import Lowered
     from ecmt_deploy.program import Program
+    from ecmt_deploy.program.ops import Op
 
 #: room for the streams of the torch engine unless one says otherwise
 MEMORY_BYTES = 2**30
@@ -91,6 +93,16 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     def spike_bits(self) -> int:
         """Bits that tell the spikes of a neuron apart, at most: level and sign, or none."""
         return ceil(log2(2 * self.level_limit + 1))
+
+    def widest_neuron(self, dtype: np.dtype) -> Op:
+        """A neuron whose spikes take as many levels, or bits, as any of this preset's: what a program needs at most, before
+        anything is measured."""
+        import numpy as np
+
+        from ecmt_deploy.program import ops
+
+        one = np.ones((), dtype)
+        return ops.MultiThreshold(one, one.copy(), self.level_limit, "nearest", 0.74)
 
     def within(self, payload_bits: int) -> Preset:
         """The same for a chip whose spikes carry so many bits (1: none).

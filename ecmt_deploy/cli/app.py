@@ -16,6 +16,7 @@ VERBS = {
         "Run the whole pipeline on the bundled model: convert, evaluate, simulate on Lava, price every layer, report.",
     ),
     "convert": ("convert", "Convert a pretrained model to a spiking program, without training."),
+    "check": ("check", "Say in seconds, without data, whether a model converts and which chips would take it."),
     "evaluate": (
         "evaluate",
         "Measure accuracy at every time step against the analog model; under torchrun, on several processes.",

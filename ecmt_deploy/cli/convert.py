@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from ecmt_deploy.cli.options import DEFAULT, Data, Output, described, values
-from ecmt_deploy.errors import ConfigError
+from ecmt_deploy.cli.options import DEFAULT, Data, Output, described, key_values, values
 
 #: where preprocessing comes from unless an option says otherwise
 _OWN = "the model's configuration"
@@ -86,15 +85,8 @@ def convert(
     preprocessing = {field: value for field, value in asked.items() if value not in (None, ())}
     program = ecmt.convert(
         model, data, config, preprocessing=preprocessing, weights=weights, weights_key=weights_key,
-        model_args=_key_values(model_arg), calibration_samples=calibration_samples, stream=stream, out=out,
+        model_args=key_values(model_arg), calibration_samples=calibration_samples, stream=stream, out=out,
         output=output_name,
     ).program  # fmt: skip
     result = {"out": out, "nodes": len(program.nodes), "coding": program.coding, "provenance": program.provenance}
     output.show(result, tables.converted(program, out), soft_wrap=True)
-
-
-def _key_values(pairs: tuple[str, ...]) -> dict[str, str]:
-    for pair in pairs:
-        if "=" not in pair:
-            raise ConfigError(f"--model-arg {pair}: expected key=value, for example img_size=28")
-    return dict(pair.split("=", 1) for pair in pairs)

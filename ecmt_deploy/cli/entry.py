@@ -75,13 +75,13 @@ def _say_unless_launched(what: str) -> None:
 
 
 def _run() -> int:
-    """Run what is asked for; failures a user can mend are one line on stderr and exit status 2."""
+    """Run what is asked for; failures a user can mend are one line on stderr and exit status 2. A verb that checks something
+    has an exit status of its own: 0 where all is well, 1 where it is not."""
     output = DEFAULT
     try:
         command, output = parse(sys.argv[1:])
         _log(output)
-        command()
-        return 0
+        return command() or 0
     except ElsewhereError:
         time.sleep(PATIENCE_S)  # the process that says why is to end first: torchrun then stops this one
         return 2

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.untrusted.terminal import Terminal
 
 
@@ -56,6 +57,20 @@ Overwrite = Annotated[bool, flag("Replace a run that is already there.")]
 Workers = Annotated[
     int | None, described("Number of processes that read images; 0 for none.", "chosen from the data and the number of cores")
 ]
+
+
+def key_values(pairs: tuple[str, ...]) -> dict[str, str]:
+    """Model arguments as they are written, ``KEY=VALUE``.
+
+    Raises
+    ------
+    ConfigError
+        if one has no ``=``.
+    """
+    for pair in pairs:
+        if "=" not in pair:
+            raise ConfigError(f"--model-arg {pair}: expected key=value, for example img_size=28")
+    return dict(pair.split("=", 1) for pair in pairs)
 
 
 @Parameter(name="*")

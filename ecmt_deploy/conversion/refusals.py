@@ -14,14 +14,14 @@ from ecmt_deploy.errors import CaptureError, Refused, listed
 
 #: a frame of the trace that torch.export keeps with every operation: file, line
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
-#: what torch's own modules do is called from elsewhere, and that is the code one can change
-_TORCH = Path(torch.__file__).parent
+#: what torch's own modules do is called from elsewhere, and that is the code one can change; ours only calls the model
+_MACHINERY = (Path(torch.__file__).parent, Path(__file__).parent)
 
 
 def code_place(node: fx.Node) -> str:
     """File and line of the model's code that calls an operation: the innermost line that is not torch's; empty if unknown."""
     frames = _FRAME.findall(node.meta.get("stack_trace") or "")
-    own = [frame for frame in frames if _TORCH not in Path(frame[0]).parents] or frames
+    own = [frame for frame in frames if not set(_MACHINERY) & set(Path(frame[0]).parents)] or frames
     return "{}, line {}".format(*own[-1]) if own else ""
 
 

@@ -34,6 +34,7 @@ def load(
     weights_key: str | None = None,
     preprocessing: Mapping[str, Any] | None = None,
     output: str | None = None,
+    fetch: bool = True,
 ) -> Model:
     """Build a model by name and give it its weights.
 
@@ -57,6 +58,9 @@ def load(
         model is built: (C, H, W), (H, W), or the edge of a square.
     output
         The name of the tensor that is meant where the model answers with several.
+    fetch
+        Whether pretrained weights are fetched where there is no file; if not, the weights are random: for whoever asks what
+        depends on the architecture alone.
 
     Raises
     ------
@@ -87,12 +91,12 @@ def load(
         raise ModelError(f"--{key.replace('_', '-')} and --model-arg {key} say the same thing; give one of them")
     overrides |= {key: arguments.pop(key) for key in _PREPROCESSING_ARGS if key in arguments}
     size = input_size(overrides.pop("input_size", None))
-    pretrained, seed = arguments.pop("pretrained", True), arguments.pop("seed", 0)
+    pretrained, seed = arguments.pop("pretrained", fetch), arguments.pop("seed", 0)
     if not isinstance(pretrained, bool) or not isinstance(seed, int):
         raise ModelError(f"{name}: expected pretrained=true or false and seed=INTEGER, found {pretrained!r}, {seed!r}")
     check_name(architecture)
     random = file is None and not pretrained
-    if random:
+    if random and fetch:
         _logger.warning("%s: random weights (seed %d), as asked for with pretrained=false", name, seed)
     held_at = None
     if file is not None:
@@ -122,6 +126,7 @@ def load(
         preprocessing_origin=origin,
         class_ids=class_ids,
         weights_key=held_at if path is not None else None,
+        random=random,
     )
 
 

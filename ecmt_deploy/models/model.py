@@ -32,6 +32,8 @@ class Model:
         Arguments it was built with beyond the name.
     weights_key
         Under which key the weight file holds its weights; None where they are of no file.
+    random
+        Whether the weights are random.
     """
 
     module: nn.Module
@@ -44,3 +46,4 @@ class Model:
     preprocessing_origin: dict[str, str] = field(default_factory=dict)
     class_ids: tuple[str, ...] | None = None
     weights_key: str | None = None
+    random: bool = False

@@ -68,6 +68,12 @@ def count(amount: float) -> str:
     return f"{amount:,.0f}" if amount >= 100 or amount == int(amount) else figures(amount)
 
 
+def large(number: float) -> str:
+    """A number of things that may be many: 963, 5.72 M, 1.25 G."""
+    scale, unit = scale_of(number, ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1.0, "")))
+    return f"{figures(number / scale)} {unit}".strip()
+
+
 def kib(size_bytes: float) -> str:
     """A size of memory in KiB."""
     return f"{size_bytes / 1024:,.1f}"

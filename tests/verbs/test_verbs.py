@@ -20,6 +20,7 @@ from tests.support.runs import simulated
 #: what names the verb in Python, and in the shell where that is another name
 VERBS = {
     "convert": ["convert", "zoo:vit_digits", "--data", "digits", "--out", "p.nir"],
+    "check": ["check", "zoo:vit_digits"],
     "evaluate": ["evaluate", "p.nir", "--data", "digits"],
     "simulate": ["simulate", "p.nir", "--target", "torch", "--data", "digits", "--out", "r"],
     "merge": ["merge", "a", "b", "--out", "c"],

@@ -58,6 +58,13 @@ class Graded(Preset, frozen=True, kw_only=True):
     def spike_bits(self) -> int:
         return self.payload_bits or MOST_BITS
 
+    def widest_neuron(self, dtype: np.dtype) -> ops.Graded:
+        import numpy as np
+
+        from ecmt_deploy.program import ops
+
+        return ops.Graded(np.ones((), dtype), self.spike_bits)
+
     def within(self, payload_bits: int) -> Graded:
         """The same with payloads of no more bits than a chip's spikes carry."""
         if payload_bits < LEAST_BITS:

@@ -1,0 +1,145 @@
+"""The verb ``check``: whether a model converts, and which chips would take it; and whether data can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ecmt_deploy.chips import available
+from ecmt_deploy.conversion import checking
+from ecmt_deploy.conversion.checking import Checked
+from ecmt_deploy.conversion.suiting import Suits, suits
+from ecmt_deploy.door import ChipLike, as_chip, listed
+from ecmt_deploy.errors import ConfigError, DataError
+
+
+class Check(msgspec.Struct, frozen=True):
+    """What :func:`check` finds.
+
+    Attributes
+    ----------
+    model : whether the model can be converted, and what it amounts to
+    weights : what weights it was checked with: ``its own``, those of a file, or ``random``
+    chips : whether each chip takes it; empty where the model cannot be converted
+    """
+
+    model: Checked
+    weights: str
+    chips: tuple[Suits, ...] = ()
+
+    @property
+    def converts(self) -> bool:
+        """Whether the model can be converted."""
+        return self.model.converts
+
+    @property
+    def takers(self) -> tuple[str, ...]:
+        """Names of the chips that take it."""
+        return tuple(chip.hardware for chip in self.chips if chip.takes)
+
+
+def check(
+    model: nn.Module | str,
+    sample: Any = None,
+    hardware: ChipLike | Sequence[ChipLike] | None = None,
+    *,
+    weights: str | PathLike[str] | None = None,
+    weights_key: str | None = None,
+    model_args: Mapping[str, Any] | None = None,
+    input_size: int | Sequence[int] | None = None,
+    output: str | None = None,
+) -> Check:
+    """Find out in seconds, without data, whether a model converts, and which chips would take it.
+
+    The model is captured and lowered as :func:`ecmt_deploy.convert` does it. Nothing is calibrated, so that cores are those of
+    the widest neurons of a preset, and the analog program is not compared with the model.
+
+    Parameters
+    ----------
+    model : any ``nn.Module`` in eval mode, or the name of a model, as of :func:`ecmt_deploy.convert`
+    sample : of a module: the shape of a sample without the batch, such as ``(3, 224, 224)``, or samples (N, ...) of any values.
+        A model by name knows its own
+    hardware : chips by name, file or object; by default all that come with the project
+    weights, weights_key, model_args : of a model by name, see :func:`ecmt_deploy.models.load`. Without a file the weights are
+        random: nothing is fetched, and what can be converted does not depend on them
+    input_size : of a model by name: (C, H, W), (H, W), or the edge of a square
+    output : name of the answer that is meant, as of :func:`ecmt_deploy.convert`
+
+    Returns
+    -------
+    Check
+
+    Raises
+    ------
+    ConfigError
+        if an argument is missing, or is for the other kind of model.
+    ModelError
+        if the model is no module, or cannot be had by this name.
+    DataError
+        if the model does not take such a sample.
+    HardwareError
+        if there is no such chip.
+    """
+    chips = [as_chip(chip) for chip in (available() if hardware is None else listed(hardware))]
+    if isinstance(model, str):
+        module, x, name, origin = _named(model, sample, weights, weights_key, model_args, input_size, output)
+    else:
+        if weights is not None or weights_key is not None or model_args or input_size is not None:
+            raise ConfigError("weights, model_args and input_size belong to a model by name; this module is built already")
+        module, x, name, origin = model, _sample(sample, model), type(model).__name__, "its own"
+    found, made = checking.check(module, x, name, output)
+    answers = () if made is None else tuple(suits(made, chip) for chip in chips)
+    return Check(found, origin, answers)
+
+
+def _named(
+    name: str,
+    sample: Any,
+    weights: Any,
+    key: str | None,
+    args: Mapping[str, Any] | None,
+    input_size: Any,
+    output: str | None,
+) -> tuple[nn.Module, Tensor, str, str]:
+    """Module, samples and name of a model by its name, and where its weights are from."""
+    from ecmt_deploy import models  # timm takes seconds to load
+
+    if sample is not None:
+        raise ConfigError(f"{name} knows the shape of its samples; input_size changes it")
+    preprocessing = {} if input_size is None else {"input_size": input_size}
+    path = None if weights is None else Path(weights)
+    loaded = models.load(name, path, args, key, preprocessing, output, fetch=False)
+    origin = "random" if loaded.random else "its own" if path is None else str(path)
+    return loaded.module, _random(loaded.preprocessing.input_size, loaded.module), name, origin
+
+
+def _sample(sample: Any, model: Any) -> Tensor:
+    """Two samples for a module of whatever ``sample`` is, a shape or samples."""
+    if sample is None:
+        raise ConfigError("pass the shape of a sample too, such as check(model, (3, 224, 224)), or samples (N, ...)")
+    if isinstance(sample, int | tuple | list | torch.Size) and all(isinstance(n, int) for n in listed(sample)):
+        shape = tuple(listed(sample))
+        if not shape or min(shape) < 1:
+            raise DataError(f"{shape} is no shape of a sample; expected sizes of 1 or more, such as (3, 224, 224)")
+        return _random(shape, model)
+    x = torch.from_numpy(np.asarray(sample)) if not isinstance(sample, Tensor) else sample
+    if x.ndim < 2 or not len(x):
+        raise DataError(f"samples have shape {tuple(x.shape)}; expected (N, ...), at least one")
+    return x.to(_dtype(model))
+
+
+def _random(shape: Sequence[int], model: Any) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(2, *shape, generator=generator, dtype=torch.float64).to(_dtype(model))
+
+
+def _dtype(model: Any) -> torch.dtype:
+    parameters = model.parameters() if isinstance(model, nn.Module) else ()
+    return next((p.dtype for p in parameters if p.is_floating_point()), torch.float32)
