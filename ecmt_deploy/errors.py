@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-
-import msgspec
+from dataclasses import dataclass
 
 from ecmt_deploy.untrusted.text import one_line
 
@@ -43,7 +42,8 @@ class DataError(EcmtError):
     """A dataset or an image is missing, empty, damaged or of the wrong shape."""
 
 
-class Refused(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Refused:
     """One operation of a model that cannot be converted.
 
     Attributes

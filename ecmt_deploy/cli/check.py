@@ -19,6 +19,9 @@ def check(
     input_size: Annotated[
         tuple[int, ...], values("Input size to build the model for: [C] H [W].", "the model's configuration")
     ] = (),
+    output_name: Annotated[
+        str | None, described("Of a model that answers with several tensors, the one that is meant.", "as of convert")
+    ] = None,
     output: Output = DEFAULT,
 ) -> int:
     """``ecmt-deploy check``; the exit status is 1 where the model, or a chip that is named, does not do."""
@@ -27,7 +30,7 @@ def check(
 
     found = ecmt.check(
         model, hardware=hardware or None, weights=weights, weights_key=weights_key, model_args=key_values(model_arg),
-        input_size=input_size or None,
+        input_size=input_size or None, output=output_name,
     )  # fmt: skip
     output.show(
         {"converts": found.converts, "check": found},
