@@ -512,7 +512,7 @@ def test_weights_are_chosen_among_those_of_a_file(tmp_path, capsys, monkeypatch)
 
 def test_every_command_has_help(capsys, monkeypatch, tmp_path):
     assert list(VERBS) == [
-        "demo", "convert", "evaluate", "trace", "simulate", "stream", "quantize", "merge", "classify", "energy",
+        "demo", "convert", "check", "evaluate", "trace", "simulate", "stream", "quantize", "merge", "classify", "energy",
         "inspect", "report", "sweep", "hardware",
     ]  # fmt: skip
     for command in VERBS:
