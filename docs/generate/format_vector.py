@@ -64,6 +64,7 @@ def describe(made: Program, name: str) -> str:
     """Type and fields of a node, those of its number format last."""
     node = made.nodes[name]
     shown = {field: getattr(node, field) for field in node.fields if field not in ("shape", "operands", "parameters")}
+    shown = {field: value for field, value in shown.items() if field not in node.defaults or value != node.defaults[field]}
     shown |= {key: value for key, value in getattr(node, "parameters", {}).items() if np.ndim(value) == 0}
     if node.format is not None:
         shown |= {field: getattr(node.format, field) for field in type(node.format).fields}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,7 +40,8 @@ def presented(program: Program, x: Tensor, like: Tensor) -> Tensor:
     own = x.to(like)
     if not own.isfinite().all():
         raise DataError("the samples hold a value that is infinite or no number; an integer program takes numbers")
-    return torch.round(own * 2.0 ** -program.exponents[program.input_name]) if x.is_floating_point() else own
+    units = torch.as_tensor(np.exp2(-program.input_exponents.astype(np.float64))).to(own)
+    return torch.round(own * units) if x.is_floating_point() else own
 
 
 def readable(program: Program, readouts: Tensor) -> Tensor:

@@ -190,8 +190,15 @@ class Constant(TorchOp):
 
 @runs(ops.Input)
 class Input(TorchOp):
+    """Its part of the packed sample; ids and masks stay in the dtype they come in, which holds them exactly."""
+
+    def __init__(self, program: Program, name: str) -> None:
+        super().__init__(program, name)
+        self.inputs = program.inputs
+
     def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
-        return signals[0]
+        (image,) = signals
+        return image._replace(value=self.inputs.part(image.value, self.name))
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         return signal.changed

@@ -6,6 +6,7 @@ op's own kernel stands in its file (:mod:`ecmt_deploy.program.ops`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ecmt_deploy.kernels.streams import Stream
 if TYPE_CHECKING:
     from ecmt_deploy.program import Program
 
-__all__ = ["Kernel", "Site", "Stream", "kernel", "kernels"]
+__all__ = ["Kernel", "Site", "Stream", "kernel", "kernels", "present"]
 
 
 class IdentityKernel(Kernel):
@@ -47,3 +48,9 @@ def kernel(node: Any, site: Site, dtype: np.dtype, identity_neurons: bool = Fals
 def kernels(program: Program, dtype: np.dtype, identity_neurons: bool = False) -> dict[str, Kernel]:
     """A kernel for every node of ``program``, in topological order."""
     return {name: kernel(node, Site.of(program, name), dtype, identity_neurons) for name, node in program.nodes.items()}
+
+
+def present(program: Program, running: Mapping[str, Any], sample: np.ndarray) -> None:
+    """Show a sample (*input_shape) to the kernels of a program: to each input its part."""
+    for name, part in program.inputs.unpack(sample).items():
+        running[name].present(part)

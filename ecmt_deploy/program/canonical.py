@@ -56,7 +56,7 @@ def canonical(name: str, node: nir.NIRNode) -> ops.Op:
         if field == "shape" and made.role in ("input", "output"):
             _set_end(name, made)
             continue
-        value = getattr(node, field, None)
+        value = getattr(node, field, made.defaults.get(field))
         if field == "input_shape" and value is None:
             continue  # follows from the operand
         setattr(made, field, _of_kind(name, made, field, _kind(kind, made.format), value))

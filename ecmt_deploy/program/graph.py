@@ -10,7 +10,8 @@ from math import prod
 import nir
 import numpy as np
 
-from ecmt_deploy.errors import ConfigError
+from ecmt_deploy.errors import ConfigError, ProgramError
+from ecmt_deploy.program.inputs import Inputs, NamedInput
 from ecmt_deploy.program.ops import Op, Work
 from ecmt_deploy.program.provenance import Provenance
 
@@ -26,7 +27,9 @@ class Program:
     shapes : shape of each node's output stream for one sample
     spiking : names of the streams that hold nothing but spikes (neurons, and wiring of neurons)
     masked : names of the streams that may hold infinities: constants that mask, and wiring and sums of those
-    encoding : names of the linear nodes that take the analog image, once per inference
+    encoding : names of the nodes with weights that take the analog image or token ids, once per inference
+    exact : names of the streams that follow from nothing but tokens, masks and constants that enter once; they enter at t = 1
+        alone, and need no neuron
     provenance : where the program comes from
     exponents : of an integer program, the exponent of each analog stream: value = integer * 2**exponent
     """
@@ -37,6 +40,7 @@ class Program:
     spiking: frozenset[str]
     masked: frozenset[str]
     encoding: frozenset[str]
+    exact: frozenset[str]
     provenance: Provenance
     exponents: Mapping[str, int] = field(default_factory=dict)
 
@@ -55,16 +59,35 @@ class Program:
     @property
     def integer(self) -> bool:
         """Whether this is an integer program (``docs/fixed_point.md``)."""
-        return self.nodes[self.input_name].format is not None
+        return any(node.format is not None for node in self.nodes.values())
 
     def of_role(self, *roles: str) -> Iterator[str]:
         """Names of the nodes of these roles, in order."""
         return (name for name, node in self.nodes.items() if node.role in roles)
 
+    @cached_property
+    def inputs(self) -> Inputs:
+        """What it takes, by the names of its ``Input`` nodes."""
+        found = ((name, self.nodes[name]) for name in self.of_role("input"))
+        return Inputs(tuple(NamedInput(name, self.shapes[name], node.holds, node.limit) for name, node in found))
+
+    @cached_property
+    def input_exponents(self) -> np.ndarray:
+        """Of an integer program, the exponent of every element of a packed sample; it broadcasts to :attr:`input_shape`."""
+        return self.inputs.each(self.exponents).astype(np.int64)
+
     @property
     def input_name(self) -> str:
-        """Name of the ``Input`` node."""
-        return next(self.of_role("input"))
+        """Name of the ``Input`` node of a program that has one.
+
+        Raises
+        ------
+        ProgramError
+            if it has several.
+        """
+        if len(self.inputs) > 1:
+            raise ProgramError(f"the program takes {', '.join(self.inputs.names)}; expected a program with one input")
+        return self.inputs.names[0]
 
     @property
     def output_name(self) -> str:
@@ -73,8 +96,8 @@ class Program:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one sample, (C, H, W) for images."""
-        return self.shapes[self.input_name]
+        """Shape of one sample: (C, H, W) for images; of a program with several inputs that of all of them, packed."""
+        return self.inputs.shape
 
     @property
     def output_shape(self) -> tuple[int, ...]:

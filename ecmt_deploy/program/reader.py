@@ -86,6 +86,7 @@ def _node(group: Tree, name: str, version: int) -> nir.NIRNode:
     kinds = {field: "integers" if kind == "floats" and integer else kind for field, kind in cls.fields.items()}
     if old == "FixedConv":
         del kinds["input_shape"]  # follows from the operand
+    kinds = {field: kind for field, kind in kinds.items() if field in group or field not in cls.defaults}
     values = {field: _field(group, field, kind, where) for field, kind in kinds.items()}
     with reading(ProgramError, f"{where}: not a node", "write it again"):
         return _build(cls, values, _format(cls, _group(group, "format", where), where, version) if integer else None)
@@ -178,7 +179,7 @@ def _text(group: Tree, name: str, where: str) -> str:
 def _build(cls: type[ops.Op], values: dict[str, Any], format: ops.NumberFormat | None) -> ops.Op:
     """A node of its fields; verification brings them to one form."""
     if cls.role in ("input", "output"):
-        return cls(**{f"{cls.role}_type": {cls.role: values.pop("shape")}}, format=format)
+        return cls(**{f"{cls.role}_type": {cls.role: values.pop("shape")}}, **values, format=format)
     if "input_shape" not in values and "input_shape" in cls.fields:
         values["input_shape"] = None
     return cls(**values, format=format)

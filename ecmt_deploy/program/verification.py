@@ -11,6 +11,7 @@ import numpy as np
 from ecmt_deploy.errors import ProgramError
 from ecmt_deploy.program.canonical import canonical, require_for
 from ecmt_deploy.program.graph import Program, parameters
+from ecmt_deploy.program.kinds import encoding_layers, exact_streams, masked_streams, spiking_streams
 from ecmt_deploy.program.ops import Op, ShapeError
 from ecmt_deploy.program.provenance import Provenance
 from ecmt_deploy.untrusted.text import require_names, require_plain
@@ -46,8 +47,9 @@ def verify(nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]], p
         shapes[name] = _shape(name, ours[name], found)
         _set_types(ours[name], operands[name], shapes, shapes[name])
     _check_ends(ours, operands)
-    masked = _masked(ours, operands, order)
-    spiking = _spiking(ours, operands, order)
+    exact = exact_streams(ours, operands, order)
+    masked = masked_streams(ours, operands, order)
+    spiking = spiking_streams(ours, operands, order)
     integer = any(node.format is not None for node in ours.values())
     program = Program(
         nodes={name: ours[name] for name in order},
@@ -55,7 +57,8 @@ def verify(nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]], p
         shapes=shapes,
         spiking=spiking,
         masked=masked,
-        encoding=_encoding(ours, operands, order),
+        encoding=encoding_layers(ours, operands, order, exact),
+        exact=exact,
         provenance=provenance,
         exponents=_exponents(ours, operands, shapes, order, spiking) if integer else {},
     )
@@ -141,8 +144,9 @@ def _set_types(node: Op, sources: tuple[str, ...], shapes: Mapping[str, tuple[in
 def _check_ends(nodes: Mapping[str, Op], operands: Mapping[str, tuple[str, ...]]) -> None:
     for role in ("input", "output"):
         found = sorted(name for name, node in nodes.items() if node.role == role)
-        if len(found) != 1:
-            raise ProgramError(f"the graph has {len(found)} {role.title()} nodes {found}, expected one")
+        if not found or (role == "output" and len(found) > 1):
+            expected = "one" if role == "output" else "one or more"
+            raise ProgramError(f"the graph has {len(found)} {role.title()} nodes {found}, expected {expected}")
     used = {source for sources in operands.values() for source in sources}
     for name, node in nodes.items():
         if node.role == "output":
@@ -186,50 +190,6 @@ def infer(node: Op, operands: list[tuple[int, ...]]) -> tuple[int, ...]:
         raise
     except (ValueError, IndexError, TypeError, ArithmeticError) as error:
         raise ShapeError(f"cannot take operands of shape {operands}: {error}") from None
-
-
-def _masked(nodes: Mapping[str, Op], operands: Mapping[str, tuple[str, ...]], order: list[str]) -> frozenset[str]:
-    """Streams that hold infinities (masks): they travel through wiring and sums, and enter nothing but the accumulator of a
-    function."""
-    infinite: set[str] = set()
-    for name in order:
-        node = nodes[name]
-        carried = [source for source in operands[name] if source in infinite]
-        if (node.role == "constant" and node.masks) or (carried and node.carries_masks):
-            infinite.add(name)
-        elif carried and not node.takes_masks:
-            raise ProgramError(
-                f"node {name} ({node.kind}): an infinity reaches it through {carried[0]}; masks may enter only an ECM"
-            )
-    return frozenset(infinite)
-
-
-def _spiking(nodes: Mapping[str, Op], operands: Mapping[str, tuple[str, ...]], order: list[str]) -> frozenset[str]:
-    spiking: set[str] = set()
-    for name in order:
-        emits, sources = nodes[name].emits, operands[name]
-        if emits == "spikes" or (emits == "operands" and sources and all(source in spiking for source in sources)):
-            spiking.add(name)
-    return frozenset(spiking)
-
-
-def _encoding(nodes: Mapping[str, Op], operands: Mapping[str, tuple[str, ...]], order: list[str]) -> frozenset[str]:
-    """Synapses reached from the input through wiring, scales and added constants alone."""
-    raw: set[str] = set()
-    constant: set[str] = set()
-    encoding = set()
-    for name in order:
-        node, sources = nodes[name], operands[name]
-        if node.role == "input":
-            raw.add(name)
-        elif node.role == "constant" or (node.passes_image and all(source in constant for source in sources)):
-            constant.add(name)
-        elif all(source in raw or source in constant for source in sources):
-            if node.role == "synapse":
-                encoding.add(name)
-            elif node.passes_image:
-                raw.add(name)
-    return frozenset(encoding)
 
 
 def _exponents(

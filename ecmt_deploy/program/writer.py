@@ -48,6 +48,8 @@ def _write_graph(group: h5py.Group, program: Program) -> None:
         entry = nodes.create_group(name)
         _write_text(entry.id, "type", type(node).__name__)
         for field, kind in node.fields.items():
+            if field in node.defaults and getattr(node, field) == node.defaults[field]:
+                continue
             windows = node.role == "synapse" and field in ("stride", "padding", "dilation")
             # one number per spatial axis, however the node says it
             _write_field(entry, field, kind, convolution(node)[field] if windows else getattr(node, field))

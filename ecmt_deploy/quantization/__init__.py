@@ -24,7 +24,7 @@ from ecmt_deploy.program.ops import Op
 from ecmt_deploy.program.ops.add import most_remainder_bits
 from ecmt_deploy.program.ops.linear import Synapses
 from ecmt_deploy.quantization.formats import HEADROOM, OPERAND_HEADROOM, exponents, stream_ranges
-from ecmt_deploy.quantization.neurons import integer_graded, integer_neuron, integer_synapses
+from ecmt_deploy.quantization.neurons import integer_embedding, integer_graded, integer_neuron, integer_synapses
 
 DEFAULT_HARDWARE = "loihi2"
 #: payloads of the dialect are at most this wide, whatever a chip allows: sums and products stay exact
@@ -124,8 +124,16 @@ class _Pass:
 
     @made.register
     def _(self, node: ops.Input, name: str, sources: tuple[str, ...]) -> Op:
-        format = ops.NumberFormat(exponent=self.exponents[name], state_bits=min(self.payload, self.bits))
-        return ops.Input(input_type={"input": node.shape}, format=format)
+        bits, largest = min(self.payload, self.bits), self.program.inputs[name].largest
+        if largest is not None:
+            bits = largest.bit_length() + 1
+            if bits > self.bits:
+                raise ConfigError(
+                    f"node {name}: ids up to {largest} take {bits} bits, and {self.record.hardware} has state of {self.bits}; "
+                    "choose another --hardware"
+                )
+        format = ops.NumberFormat(exponent=self.exponents[name], state_bits=max(bits, 2))
+        return ops.Input(input_type={"input": node.shape}, holds=node.holds, limit=node.limit, format=format)
 
     @made.register
     def _(self, node: ops.Constant, name: str, sources: tuple[str, ...]) -> Op:
@@ -164,6 +172,11 @@ class _Pass:
         return integer_synapses(
             node, units[0], live.any(axis=0), (sent.exponent, self.exponents[name]), widths, largest, self.carries
         )
+
+    @made.register
+    def _(self, node: ops.Embedding, name: str, sources: tuple[str, ...]) -> Op:
+        widths = self.record.weight_bits, self.bits
+        return integer_embedding(node, (self.exponents[sources[0]], self.exponents[name]), widths)
 
     @made.register
     def _(self, node: ops.BroadcastScale, name: str, sources: tuple[str, ...]) -> Op:

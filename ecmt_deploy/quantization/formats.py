@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ecmt_deploy.errors import ProgramError
 from ecmt_deploy.kernels.formats import exponent_for
 from ecmt_deploy.program import Program
@@ -23,9 +21,8 @@ def stream_ranges(program: Program) -> dict[str, float]:
     for name, node in program.nodes.items():
         if name in program.spiking or node.role == "output":
             continue
-        if node.role == "constant":
-            finite = np.abs(node.value[np.isfinite(node.value)])
-            ranges[name] = float(finite.max()) if finite.size else 0.0
+        if node.bound is not None:
+            ranges[name] = node.bound
         elif not 0 <= recorded.get(name, -1.0) < float("inf"):
             raise ProgramError(f"the program records no range of node {name}; convert the model again")
         else:
@@ -44,12 +41,14 @@ def exponents(program: Program, ranges: dict[str, float], state_bits: int, input
     growth = timesteps if program.coding == "rate" else 1
     chosen: dict[str, int] = {}
     for members in set(groups.values()):
-        constant = all(program.nodes[name].role == "constant" for name in members)
-        sampled = any(program.nodes[name].role == "input" for name in members)
+        constant = all(program.nodes[name].bound is not None for name in members)
+        sampled = [name for name in members if program.nodes[name].role == "input"]
         largest = max(ranges[name] for name in members) or 1.0
         headroom = 1.0 if constant else HEADROOM * growth
         exponent = exponent_for(largest * headroom, state_bits)
         if sampled:
-            exponent = max(exponent, exponent_for(ranges[program.input_name] * INPUT_HEADROOM, input_bits))
+            exponent = max(exponent, *(exponent_for(ranges[name] * INPUT_HEADROOM, input_bits) for name in sampled))
+        if any(program.nodes[name].enters_exact for name in members):
+            exponent = 0  # ids, and zeros and ones
         chosen |= dict.fromkeys(members, exponent)
     return chosen

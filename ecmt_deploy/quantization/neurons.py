@@ -138,3 +138,17 @@ def integer_synapses(
         made: Op = replace(node, weight=weights, bias=np.zeros(out, np.int8), format=format)
         return made
     return ops.LastAxisLinear(weights, format=format)
+
+
+def integer_embedding(node: ops.Embedding, exponents: tuple[int, int], widths: tuple[int, int]) -> ops.Embedding:
+    """A look-up with weights of few bits, one scale per column; arguments as of :func:`integer_synapses`."""
+    (operand, result), (weight_bits, state_bits) = exponents, widths
+    weight = node.weight.astype(np.float64)
+    scale = np.abs(weight).max(axis=0) / limit(weight_bits)
+    integers = np.rint(np.divide(weight, scale, out=np.zeros_like(weight), where=scale > 0))
+    multiplier, shift = requantisations(np.ldexp(scale, -result))
+    format = ops.LookedUp(
+        weight_bits=weight_bits, multiplier=multiplier, shift=shift, exponent=result, state_bits=state_bits,
+        operand_exponents=np.array([operand]),
+    )  # fmt: skip
+    return replace(node, weight=integers.astype(np.int8 if weight_bits <= 8 else np.int16), format=format)

@@ -112,5 +112,4 @@ def _require_possible(run: Run, program: Program, samples: int, steps: int, targ
 
 def integers(program: Program, inputs: np.ndarray) -> np.ndarray:
     """Samples as an integer program takes them: the nearest multiples of its input's 2**exponent, ties to even."""
-    exponent = program.exponents[program.input_name]
-    return np.rint(np.ldexp(np.asarray(inputs, np.float64), -exponent)).astype(np.int64)
+    return np.rint(np.ldexp(np.asarray(inputs, np.float64), -program.input_exponents)).astype(np.int64)

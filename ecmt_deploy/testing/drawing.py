@@ -81,11 +81,15 @@ class Drawing:
     def own_coding(self) -> str:
         return str(self.r.choice(ops.CODINGS)) if self.mixed else self.coding
 
+    def hidden(self) -> set[str]:
+        """Streams that not every node may take."""
+        return self.masked
+
     # --- streams and nodes --------------------------------------------------------------------------------------------
 
     def stream(self, least_rank: int = 0, spikes: bool = True) -> str:
         """A stream, mostly a late one; ``spikes`` says whether integers may take it where it holds spikes."""
-        without = self.masked | (self.spiking if self.quantisable and not spikes else set())
+        without = self.hidden() | (self.spiking if self.quantisable and not spikes else set())
         fitting = [s for s, v in self.values.items() if v.ndim >= least_rank and s not in without]
         if not fitting:
             return self.add(ops.Reshape(np.array([1] * least_rank)), self.scalar())
@@ -93,7 +97,7 @@ class Drawing:
 
     def alike(self, shape: Shape, spikes: bool = False) -> list[str]:
         """Streams of a shape."""
-        without = self.masked | (self.spiking if self.quantisable and not spikes else set())
+        without = self.hidden() | (self.spiking if self.quantisable and not spikes else set())
         return [s for s, v in self.values.items() if v.shape == shape and s not in without]
 
     def scalar(self) -> str:

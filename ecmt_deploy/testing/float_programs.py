@@ -18,15 +18,17 @@ from ecmt_deploy.errors import ProgramError
 from ecmt_deploy.program import Program, Provenance, ops, verify
 from ecmt_deploy.program.functions import FUNCTIONS
 from ecmt_deploy.program.ops import ShapeError
-from ecmt_deploy.testing.drawing import Drawing, Shape
+from ecmt_deploy.testing.drawing import Shape
+from ecmt_deploy.testing.exact import ExactDrawing
 from ecmt_deploy.testing.handmade import Case
 
-#: functions that take rows
+#: functions that take rows, and those that may stand anywhere
 COUPLING = tuple(name for name, function in FUNCTIONS.items() if function.reductions or function.maxima)
+ANYWHERE = [name for name, function in FUNCTIONS.items() if not function.needs_exact]
 MOST_STEPS, MOST_SAMPLES = 32, 7
 
 
-class Builder(Drawing):
+class Builder(ExactDrawing):
     """The nodes that a program may grow by, and how it begins and ends."""
 
     def linear(self) -> str:
@@ -79,7 +81,7 @@ class Builder(Drawing):
         return self.add(ops.Hold(), self.stream(spikes=False))
 
     def function(self, name: str | None = None, source: str | None = None) -> str:
-        name = name or str(self.r.choice(list(FUNCTIONS)))
+        name = name or str(self.r.choice(ANYWHERE))
         source = source or self.stream(1 if name in COUPLING else 0, spikes=False)
         x = self.values[source]
         if name in ("sqrt", "rsqrt", "reciprocal", "power", "divide"):
@@ -134,7 +136,9 @@ class Builder(Drawing):
         left = self.operand()
         x = self.values[left]
         if x.ndim >= 2 and self.chance(0.6):
-            fitting = [s for s, v in self.values.items() if v.ndim >= 2 and v.shape[-2] == x.shape[-1] and s not in self.masked]
+            fitting = [
+                s for s, v in self.values.items() if v.ndim >= 2 and v.shape[-2] == x.shape[-1] and s not in self.hidden()
+            ]
             if fitting and self.chance(0.5):
                 right = str(self.r.choice(fitting))
             else:
@@ -186,7 +190,9 @@ class Builder(Drawing):
             return self.add(ops.Slice(axis, start, self.integer(start + 1, shape[axis]), self.integer(1, 3)), source)
         if kind == "take":
             return self.add(ops.Take(axis, self.r.integers(0, shape[axis], size=self.integer(1, 5))), source)
-        joined = [s for s, v in self.values.items() if _alike_beside(v.shape, shape, axis)]
+        joined = [
+            s for s, v in self.values.items() if s not in self.hidden() - self.masked and _alike_beside(v.shape, shape, axis)
+        ]
         if self.quantisable:
             joined = [s for s in joined if (s in self.spiking) == (source in self.spiking)]
         sources = tuple(str(s) for s in self.r.choice(joined, size=self.integer(1, 3)))
@@ -206,12 +212,18 @@ class Builder(Drawing):
             )
         if self.coding == "rate" and self.chance(0.8):
             self.add(ops.Hold(), source)
+        self.first = self.sample
+        if self.named:
+            self.begin_named()
 
     def finish(self) -> Program:
         """Join all ends in one readout."""
         self.most_elements, self.finishing = np.inf, True
         used = {source for source, _ in self.edges}
         ends = [name for name in self.nodes if name not in used]
+        for unused in [end for end in ends if end in self.exact]:
+            ends.remove(unused)
+            ends.append(self.counted(unused))
         if masks := [end for end in ends if end in self.masked]:
             ends = [end for end in ends if end not in masks] + [self.function("sigmoid", mask) for mask in masks]
         if self.quantisable:
@@ -255,10 +267,14 @@ def float_program(seed: int, quantisable: bool = False) -> Case:
     while len(b.nodes) < goal:
         before = len(b.nodes)
         try:
-            getattr(b, str(b.r.choice(STAGES)))()
+            if b.named and b.exactly.random() < 0.3:
+                b.exact_stage()
+            else:
+                getattr(b, str(b.r.choice(STAGES)))()
         except (ProgramError, ShapeError):
             if len(b.nodes) > before + 8:
                 break
     program = b.finish()
-    inputs = np.stack([b.numbers(b.sample.shape, b.sample_size) for _ in range(b.integer(1, MOST_SAMPLES))])
+    values = np.stack([b.numbers(b.first.shape, b.sample_size) for _ in range(b.integer(1, MOST_SAMPLES))])
+    inputs = b.packed(next(iter(b.nodes)), values)
     return Case(program, inputs, b.integer(1, MOST_STEPS) if b.chance(0.2) else b.integer(1, 6))

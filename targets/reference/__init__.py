@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecmt_deploy.kernels import Kernel, Stream, kernels
+from ecmt_deploy.kernels import Kernel, Stream, kernels, present
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.frames import activity_of
 from ecmt_deploy.simulation.probes import probe_shape
@@ -45,14 +45,13 @@ class ReferenceTarget:
         """Run ``inputs`` (N, *input_shape); with ``identity_neurons`` the program computes the analog network."""
         begun = time.perf_counter()
         running = kernels(program, dtype, identity_neurons)
-        source: Any = running[program.input_name]
         outputs = np.zeros((timesteps, len(inputs), *program.output_shape), dtype)
         recorded = {probe: np.zeros((len(inputs), timesteps, *probe_shape(program, probe)), dtype) for probe in probes}
         before = _counted(running)
         rows = np.zeros((timesteps, *before.shape), np.int64)
         built = time.perf_counter()
         for i, sample in enumerate(inputs):
-            source.present(sample)
+            present(program, running, sample)
             for each in running.values():
                 each.reset()
             for t in range(1, timesteps + 1):

@@ -11,7 +11,7 @@ import pytest
 
 from ecmt_deploy import testing
 from ecmt_deploy.errors import ConfigError, TargetError
-from ecmt_deploy.kernels import kernels
+from ecmt_deploy.kernels import kernels, present
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.simulation.target import Run
@@ -71,7 +71,7 @@ class Dropping(ReferenceTarget):
         outputs = np.zeros((timesteps, len(inputs), *program.output_shape), dtype)
         series = {probe: [] for probe in probes}
         for i, sample in enumerate(inputs):
-            running[program.input_name].present(sample)
+            present(program, running, sample)
             for each in running.values():
                 each.reset()
             for t in range(1, timesteps + 1):

@@ -13,9 +13,10 @@ from ecmt_deploy.program import Program, ops
 from ecmt_deploy.program.functions import FUNCTIONS
 from ecmt_deploy.program.functions.integer import IntegerForm
 from ecmt_deploy.testing.handmade import every_node
+from ecmt_deploy.testing.tokens import named_inputs
 
-MADE = {coding: every_node(coding) for coding in ops.CODINGS}
-SHOWN = {node.kind: (made, name) for made in MADE.values() for name, node in made.nodes.items()}
+MADE = [make(coding) for make in (named_inputs, every_node) for coding in ops.CODINGS]
+SHOWN = {node.kind: (made, name) for made in MADE for name, node in made.nodes.items()}
 
 
 def test_the_programs_of_the_tests_hold_every_op():

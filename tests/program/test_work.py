@@ -20,9 +20,12 @@ from ecmt_deploy.targets.lava.groups import groups
 from ecmt_deploy.targets.lava.resources import memory, patience
 from ecmt_deploy.testing import integer_program
 from ecmt_deploy.testing.handmade import cell, every_node, program
+from ecmt_deploy.testing.tokens import integer_named_inputs, named_inputs
 
 FLOAT = np.dtype(np.float64)
 MADE = {f"every node, {coding}": every_node(coding) for coding in ops.CODINGS}
+MADE |= {f"named inputs, {coding}": named_inputs(coding) for coding in ops.CODINGS}
+MADE |= {f"integer named inputs, {coding}": integer_named_inputs(coding) for coding in ops.CODINGS}
 MADE |= {f"integer program {seed}": integer_program(seed)[0] for seed in range(40)}
 
 

@@ -21,7 +21,7 @@ from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion.converter import convert, with_ranges
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConfigError, HardwareError, ProgramError
-from ecmt_deploy.kernels import Site, Stream, kernel, kernels
+from ecmt_deploy.kernels import Site, Stream, kernel, kernels, present
 from ecmt_deploy.kernels import integers as arithmetic
 from ecmt_deploy.kernels.formats import multiplier_and_shift
 from ecmt_deploy.kernels.integers import limit, minus_infinity
@@ -40,7 +40,7 @@ SEEDS = st.integers(0, 10**6)
 def stepped(program: Program, x: np.ndarray, timesteps: int, order: list[str] | None = None):
     """Yield (t, kernels, streams) of one sample, after every step."""
     running = kernels(program, program.dtype)
-    running[program.input_name].present(integers(program, x))
+    present(program, running, integers(program, x))
     for t in range(1, timesteps + 1):
         streams: dict[str, Stream] = {}
         for name in order or running:

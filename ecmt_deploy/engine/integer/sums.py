@@ -25,7 +25,7 @@ class Input(IntegerOp, wiring.Input):
     """The sample, saturated to the width of the input; of a frame, what differs from the one before."""
 
     def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
-        (image,) = signals
+        image = super().forward(chunk, *signals)
         shown, clips, state = image.value.to(self.dtype), Clips(self, chunk, image.value), self.own(chunk).state
         mask = image.changed if image.changed is not None else at_first(chunk, len(self.shape), shown.device)
         if not (chunk.first or chunk.run.streaming):

@@ -51,6 +51,8 @@ class Function:
     maxima : maxima over the coupled axes that the value is: 0 where it is none
     reduces : name of the parameter that is an axis which the value has in size 1
     finite : whether it is finite wherever its operands are, up to the largest number there is
+    needs_exact : whether it is discontinuous (a comparison, an argmax), so that its operands must be exact: tokens, masks, and
+        what follows from them alone. On anything else a small error of a stream would be a large one of the value
     aten : ATen operations without parameters of their own that are this function
     stands_for : a Python function of torch, by its path, that is captured as this function instead of the operations it is
         made of; it takes one tensor, and the function is elementwise
@@ -71,6 +73,7 @@ class Function:
     maxima: int = 0
     reduces: str | None = None
     finite: bool = False
+    needs_exact: bool = False
     aten: tuple[str, ...] = ()
     stands_for: str | None = None
     elementary: bool = False

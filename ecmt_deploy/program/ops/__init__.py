@@ -26,6 +26,7 @@ from ecmt_deploy.program.ops.constant import SCHEDULES, Constant
 from ecmt_deploy.program.ops.convolution import Conv1d, Conv2d, convolution
 from ecmt_deploy.program.ops.corrected_linear import CorrectedLinear
 from ecmt_deploy.program.ops.ecm import ECM
+from ecmt_deploy.program.ops.embedding import Embedding, LookedUp
 from ecmt_deploy.program.ops.expand import Expand
 from ecmt_deploy.program.ops.format import Aligned, NumberFormat, Requantised, Shifted, Weighted
 from ecmt_deploy.program.ops.graded import Graded
@@ -49,9 +50,9 @@ for _module in iter_modules(__path__):  # a file that is added is an op that is 
 
 __all__ = [
     "CODINGS", "ECM", "NOTHING", "OPS", "PRODUCTS", "ROLES", "RULES", "SCHEDULES", "STANDARD", "Add", "Aligned",
-    "BroadcastScale", "Concat", "Constant", "Conv1d", "Conv2d", "CorrectedLinear", "ECMProduct", "Expand", "Graded", "Hold",
-    "Input",
-    "LastAxisLinear", "Linear", "Mean", "MissingTraitError", "MultiThreshold", "Multiplied", "NumberFormat", "Op", "Output",
-    "Pad", "Payload", "Permute", "Readout", "Requantised", "Reshape", "Scale", "ShapeError", "Shifted", "Slice",
+    "BroadcastScale", "Concat", "Constant", "Conv1d", "Conv2d", "CorrectedLinear", "ECMProduct", "Embedding", "Expand",
+    "Graded", "Hold", "Input",
+    "LastAxisLinear", "Linear", "LookedUp", "Mean", "MissingTraitError", "MultiThreshold", "Multiplied", "NumberFormat",
+    "Op", "Output", "Pad", "Payload", "Permute", "Readout", "Requantised", "Reshape", "Scale", "ShapeError", "Shifted", "Slice",
     "Summed", "Take", "Weighted", "Work", "convolution", "register", "thresholds",
 ]  # fmt: skip

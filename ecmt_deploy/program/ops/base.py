@@ -6,8 +6,7 @@ trait that an op does not state is an error that names the reader and the op: no
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import ceil, prod
 from typing import Any, ClassVar, NamedTuple, TypeVar
@@ -15,7 +14,6 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import nir
 import numpy as np
 
-from ecmt_deploy.errors import ProgramError
 from ecmt_deploy.program.ops.format import NumberFormat
 from ecmt_deploy.program.ops.rules import Require as Require
 from ecmt_deploy.program.ops.rules import Shape as Shape
@@ -24,6 +22,8 @@ from ecmt_deploy.program.ops.rules import broadcasts as broadcasts
 from ecmt_deploy.program.ops.rules import finite as finite
 from ecmt_deploy.program.ops.rules import fits as fits
 from ecmt_deploy.program.ops.share import Share, elementwise
+from ecmt_deploy.program.ops.traits import MissingTraitError as MissingTraitError
+from ecmt_deploy.program.ops.traits import missing, trait
 
 CODINGS = ("rate", "differential")
 #: what a node is to those who read a program, and what it emits: ``operands`` is what its operands are. Movement moves values
@@ -32,41 +32,8 @@ ROLES = {
     "input": "analog", "constant": "analog", "movement": "operands", "synapse": "analog", "arithmetic": "analog",
     "neuron": "spikes", "function": "analog", "product": "analog", "readout": "analog", "output": "operands",
 }  # fmt: skip
-#: an initial state of zero, in the smallest floating dtype, so that it widens no program
+#: an initial state of zero, which widens no program
 NOTHING = np.zeros((), np.float16)
-
-
-class MissingTraitError(ProgramError):
-    """A reader asked an op for a trait that the op does not state."""
-
-
-class Trait:
-    """A trait that every op has to state; asking one that does not is an error."""
-
-    def __init__(self, meaning: str) -> None:
-        self.meaning = meaning
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, node: Any, owner: type) -> Any:
-        missing(owner, self.name, self.meaning)
-
-
-def missing(op: Any, name: str, meaning: str) -> Any:
-    """Raise :class:`MissingTraitError`, naming the module that asks."""
-    frame = sys._getframe(1)
-    while frame.f_back and frame.f_globals.get("__name__") == __name__:
-        frame = frame.f_back
-    reader, kind = frame.f_globals.get("__name__", "a reader"), getattr(op, "__name__", type(op).__name__)
-    raise MissingTraitError(
-        f"{reader} asks {kind} for its trait {name} ({meaning}), which it does not state; add {name} to the class"
-    )
-
-
-def trait(meaning: str) -> Any:
-    """A :class:`Trait`, of whatever type those that state it give it."""
-    return Trait(meaning)
 
 
 class Work(NamedTuple):
@@ -133,7 +100,16 @@ class Op(nir.NIRNode):
     takes_masks: ClassVar[bool] = False
     #: whether the analog image passes through on its way to an encoding layer
     passes_image: ClassVar[bool] = False
-    #: whether an integer node takes spikes, which have units of their own
+    #: whether its operand is ids
+    takes_tokens: ClassVar[bool] = False
+    #: whether whoever presents the sample computes it, so that its stream enters a chip from outside
+    outside: ClassVar[bool] = False
+    #: whether its operands must be exact, as it is discontinuous; whether it brings in integers, which are
+    needs_exact: ClassVar[Any] = False
+    enters_exact: ClassVar[Any] = False
+    #: fields that a file leaves out where they are this
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    #: whether an integer node takes spikes, whose units are their own
     takes_spikes: ClassVar[bool] = False
     #: of a neuron, whether a spike is any multiple of its base, so that a weight is multiplied by its payload where it arrives;
     #: otherwise it is one of a few levels, which shifts tell apart
@@ -204,8 +180,13 @@ class Op(nir.NIRNode):
         """Rules of an integer node among its operands, with ``bits`` of state."""
 
     @property
+    def bound(self) -> float | None:
+        """The largest finite magnitude its stream can have; ``None`` where that follows from its operands."""
+        return None
+
+    @property
     def keeps_format(self) -> bool:
-        """Whether its integer stream has the exponent of its operand."""
+        """Whether its integer stream has its operand's exponent."""
         return False
 
     @property

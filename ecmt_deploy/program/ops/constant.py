@@ -59,6 +59,10 @@ class Constant(Op):
             return bool(np.isinf(self.value).any())
         return bool((self.value == minus_infinity(self.format.state_bits)).any())
 
+    @property
+    def bound(self) -> float:
+        return float(np.abs(self.value[np.isfinite(self.value)]).max(initial=0))
+
     def check(self, require: Require) -> None:
         require(self.value.dtype.kind == "f", "value", f"of dtype {self.value.dtype}", "floating point")
         require(not np.isnan(self.value).any(), "value", "NaN somewhere", "numbers (infinities are masks)")

@@ -171,6 +171,10 @@ class ECM(Op):
     def finite(self) -> bool:
         return self.definition.finite
 
+    @property
+    def needs_exact(self) -> bool:
+        return self.definition.needs_exact
+
     def fit(self, shape: Shape) -> None:
         axis = np.asarray(self.parameters.get("axis", 0.0))
         if axis.ndim == 0 and axis.dtype.kind == "i":

@@ -1,8 +1,8 @@
-"""Input: the sample."""
+"""Input: the sample, or one named part of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import nir
@@ -10,8 +10,10 @@ import numpy as np
 
 from ecmt_deploy.kernels.base import Kernel, cast
 from ecmt_deploy.kernels.integer import Integer
+from ecmt_deploy.kernels.integers import limit
 from ecmt_deploy.kernels.streams import Stream
-from ecmt_deploy.program.ops.base import Op, Shape, Work, register
+from ecmt_deploy.program.inputs import HOLDS, MOST_TOKENS
+from ecmt_deploy.program.ops.base import Op, Require, Shape, Work, register
 from ecmt_deploy.program.ops.format import NumberFormat
 
 
@@ -58,13 +60,23 @@ class IntegerInputKernel(Integer, InputKernel):
 @register
 @dataclass(eq=False)
 class Input(Op, nir.Input):
-    """The sample. In an integer program it is quantised by whoever presents it: the nearest multiples of 2**exponent (ties to
-    even)."""
+    """What enters: the sample, or of a program with several inputs the part of it that has the node's name.
+
+    In an integer program values are quantised by whoever presents them: the nearest multiples of 2**exponent (ties to even).
+
+    Attributes
+    ----------
+    holds : ``values`` (floating point numbers), ``tokens`` (ids, 0 to ``limit`` - 1) or ``mask`` (0 or 1)
+    limit : of tokens, how many ids there are; otherwise 0
+    """
 
     input_type: Any
+    holds: str = field(default="values", kw_only=True)
+    limit: int = field(default=0, kw_only=True)
 
     role = "input"
-    fields = {"shape": "ints"}
+    fields = {"shape": "ints", "holds": "string", "limit": "int"}
+    defaults = {"holds": "values", "limit": 0}
     arity: ClassVar[int | None] = 0
     sends = "once"
     format_type = NumberFormat
@@ -77,6 +89,30 @@ class Input(Op, nir.Input):
     def shape(self) -> np.ndarray:
         """Shape of one sample (int64 vector)."""
         return np.atleast_1d(self.input_type["input"])
+
+    @property
+    def standard(self) -> bool:
+        """What holds tokens or a mask says so in fields that NIR's own node has not."""
+        return super().standard and self.holds == "values"
+
+    @property
+    def enters_exact(self) -> bool:
+        """Whether it holds integers, which need no neuron."""
+        return self.holds != "values"
+
+    def check(self, require: Require) -> None:
+        require(self.holds in HOLDS, "holds", repr(self.holds), f"one of {HOLDS}")
+        sound = 1 <= self.limit <= MOST_TOKENS if self.holds == "tokens" else self.limit == 0
+        expected = f"1 to {MOST_TOKENS}, the number of ids" if self.holds == "tokens" else "0, as it holds no tokens"
+        require(sound, "limit", self.limit, expected)
+
+    def check_format(self, require: Require) -> None:
+        self.check(require)
+        if self.enters_exact:
+            most = self.limit - 1 if self.holds == "tokens" else 1
+            require(self.format.exponent == 0, "exponent", self.format.exponent, f"0, as it holds {self.holds}")
+            bits = self.format.state_bits
+            require(most <= limit(bits), "state_bits", bits, f"enough for {most}")
 
     def infer(self) -> Shape:
         return tuple(int(size) for size in self.shape)
