@@ -88,5 +88,5 @@ def convert(
         model_args=key_values(model_arg), calibration_samples=calibration_samples, stream=stream, out=out,
         output=output_name,
     ).program  # fmt: skip
-    result = {"out": out, "nodes": len(program.nodes), "coding": program.coding, "provenance": program.provenance}
+    result = {"out": out, "nodes": len(program.nodes), "coding": program.coding, "provenance": program.provenance.brief}
     output.show(result, tables.converted(program, out), soft_wrap=True)

@@ -63,7 +63,7 @@ def quantize(
 
 def classify(
     program: Program,
-    images: Annotated[tuple[Path, ...], described("Image files.")],
+    images: Annotated[tuple[str, ...], described("Image files; of a program that reads text, sentences or files of lines.")],
     /,
     *,
     timesteps: Steps = None,
@@ -72,10 +72,13 @@ def classify(
     """``ecmt-deploy classify``."""
     import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
+    from ecmt_deploy.verbs.program import sentences_in
 
-    answers = list(zip(images, ecmt.classify(program, images, timesteps), strict=True))
+    items = sentences_in(program, images)
+    answers = list(zip(items, ecmt.classify(program, items, timesteps), strict=True))
+    kind = "image" if items == list(images) and Path(items[0]).is_file() else "text"
     named = [
-        {"image": image, "steps": [[{"class": name, "probability": p} for name, p in best] for best in steps]}
+        {kind: image, "steps": [[{"class": name, "probability": p} for name, p in best] for best in steps]}
         for image, steps in answers
     ]
     output.show(named, *(tables.classification(image, steps) for image, steps in answers))
@@ -102,6 +105,6 @@ def inspect(
     ]
     placement = [tables.cores(placed, output.width), *tables.placement_lines(placed, loaded)] if placed else []
     output.show(
-        {"nodes": nodes, "placement": placed, "provenance": loaded.provenance},
+        {"nodes": nodes, "placement": placed, "provenance": loaded.provenance.brief},
         tables.program(loaded, placed), *placement, tables.provenance(loaded),
     )  # fmt: skip

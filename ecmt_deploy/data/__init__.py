@@ -5,6 +5,7 @@
 ``folder:DIR`` one directory per class, below ``train/`` and ``val/`` (or ``test/``), or a single split
 ``idx:DIR``    MNIST-format files ``train-*`` and ``t10k-*``, gzipped or not
 ``npz:FILE``   ``x`` float32 (N, C, H, W) already normalised, ``y`` int64; also ``x_train``, ``y_train``
+``text:FILE``  sentences or pairs with labels, in .csv, .tsv or .jsonl; or plain lines
 ``NAME``       a name of ``timm.data.create_dataset``, e.g. ``torch/cifar10`` or ``torch/cifar10:DIR``
 ============== =======================================================================================
 
@@ -28,4 +29,8 @@ from ecmt_deploy.data.select import Calibration as Calibration
 from ecmt_deploy.data.select import calibration as calibration
 from ecmt_deploy.data.select import evaluation as evaluation
 from ecmt_deploy.data.select import open as open
+from ecmt_deploy.data.text import fitted_text as fitted_text
+from ecmt_deploy.data.text import read_texts as read_texts
+from ecmt_deploy.data.tokenizing import packed as packed
+from ecmt_deploy.data.tokenizing import unpacked as unpacked
 from ecmt_deploy.program.provenance import CalibrationRecord as CalibrationRecord

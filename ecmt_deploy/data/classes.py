@@ -57,6 +57,11 @@ def matched(
     if labels not in get_args(Labels):
         raise DataError(f"labels {labels!r}: expected name or position (label i is output i)")
     found = dataset.class_names if labels == "name" else None
+    if found is not None and class_names is None and not dataset.source.ordered:
+        raise DataError(
+            f"{dataset.name}: nobody knows which outputs its labels are ({listed(found)}): the program has no names, and words "
+            "have no order; give numbers, or say --labels position if they count the outputs in alphabetical order"
+        )
     if found is None or class_names is None:
         check_labels(dataset.name, dataset.source.labels, n_classes)
         if found is not None and len(found) != n_classes:

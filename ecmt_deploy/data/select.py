@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import TypeAlias, get_args
 
 import numpy as np
 
@@ -18,9 +18,11 @@ from ecmt_deploy.data.folder import open_folder
 from ecmt_deploy.data.idx import open_idx
 from ecmt_deploy.data.npz import open_npz
 from ecmt_deploy.data.source import Source, Split, check_labels
+from ecmt_deploy.data.text import COLUMNS, open_text
 from ecmt_deploy.errors import DataError
 from ecmt_deploy.program.preprocessing import Preprocessing
 from ecmt_deploy.program.provenance import CalibrationRecord
+from ecmt_deploy.program.text import TextPreprocessing
 from ecmt_deploy.untrusted.text import require_plain
 
 _logger = logging.getLogger(__name__)
@@ -30,7 +32,9 @@ WITHOUT_PREPROCESSING = (
     "the program does not say how images are preprocessed (it was converted from arrays); convert it with "
     "ecmt_deploy.convert(.., preprocessing={'mean': .., 'std': ..})"
 )
-FORMS = "digits, folder:DIR, idx:DIR, npz:FILE, or a timm name such as torch/cifar10[:DIR]"
+FORMS = "digits, folder:DIR, idx:DIR, npz:FILE, text:FILE, or a timm name such as torch/cifar10[:DIR]"
+#: what images go through, or what sentences do
+AnyPreprocessing: TypeAlias = Preprocessing | TextPreprocessing
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,13 @@ class Calibration:
     class_names: tuple[str, ...] | None = None
 
 
-def open(spec: str, *, preprocessing: Preprocessing | None, split: Split = "test", n_classes: int | None = None) -> Dataset:
+def open(spec: str, *, preprocessing: AnyPreprocessing | None, split: Split = "test", n_classes: int | None = None) -> Dataset:
     """Open one split of a dataset, with the labels that it has itself.
 
     Parameters
     ----------
     spec
-        ``digits``, ``folder:DIR``, ``idx:DIR``, ``npz:FILE``, or a name of timm's.
+        ``digits``, ``folder:DIR``, ``idx:DIR``, ``npz:FILE``, ``text:FILE``, or a name of timm's.
     preprocessing
         What the model expects; an ``npz:`` needs none, its samples are model inputs already.
     split
@@ -79,7 +83,7 @@ def open(spec: str, *, preprocessing: Preprocessing | None, split: Split = "test
 
 
 def calibration(
-    spec: str, *, preprocessing: Preprocessing, n_samples: int, seed: int = 0, n_classes: int | None = None
+    spec: str, *, preprocessing: AnyPreprocessing, n_samples: int, seed: int = 0, n_classes: int | None = None
 ) -> Calibration:
     """Draw calibration samples at random without replacement, whatever their class.
 
@@ -112,7 +116,7 @@ def calibration(
 def evaluation(
     spec: str,
     *,
-    preprocessing: Preprocessing | None,
+    preprocessing: AnyPreprocessing | None,
     exclude: CalibrationRecord | Sequence[int] | None = None,
     limit: int | None = None,
     n_classes: int | None = None,
@@ -144,6 +148,8 @@ def evaluation(
         As :func:`open` and ``matched``; also if nothing is left.
     """
     dataset = whole(_opened(spec, preprocessing, "test", n_classes, shape))
+    if not dataset.source.labelled:
+        raise DataError(f"{spec}: its sentences have no labels; give a .csv, .tsv or .jsonl file with a column label")
     if n_classes is not None:
         dataset = matched(dataset, n_classes, class_names, class_ids, labels)
     if exclude is not None and dataset.split == "all":
@@ -169,23 +175,33 @@ def _left_out(dataset: Dataset, exclude: CalibrationRecord | Sequence[int]) -> S
 
 
 def _opened(
-    spec: str, preprocessing: Preprocessing | None, split: Split, n_classes: int | None, shape: tuple[int, ...] | None = None
+    spec: str,
+    preprocessing: AnyPreprocessing | None,
+    split: Split,
+    n_classes: int | None,
+    shape: tuple[int, ...] | None = None,
 ) -> Source:
     """The split by the reader of its form."""
     if split not in get_args(Split):
         raise DataError(f"{spec}: unknown split {split!r}; expected train or test")
     require_plain(spec, "DATA", DataError)  # records of what is made from it keep it
     form, colon, place = spec.partition(":")
-    if colon and form in ("folder", "idx", "npz") and not place:
+    if colon and form in ("folder", "idx", "npz", "text") and not place:
         raise DataError(f"{spec}: nothing after the colon; expected {form}:PATH")
     form, path = form + colon, Path(place).expanduser()
     if form == "npz:":
         return open_npz(spec, path, split, preprocessing.input_size if preprocessing else shape)
+    if form == "text:":
+        if not isinstance(preprocessing, TextPreprocessing):
+            raise DataError(f"{spec}: the model takes images, or nobody says how it reads text; hf: models of text do")
+        return open_text(spec, path, preprocessing)
     named = "/" in spec and spec.partition("/")[0].lower() in timm_names.PREFIXES
     if not named and spec != "digits" and form not in ("folder:", "idx:"):
         raise DataError(f"{spec or 'no data'}: unknown DATA{_meant(spec)}; expected {FORMS}")
     if preprocessing is None:
         raise DataError(f"{spec}: {WITHOUT_PREPROCESSING}, or give normalised arrays as npz:FILE")
+    if isinstance(preprocessing, TextPreprocessing):
+        raise DataError(f"{spec}: the model takes text; give text:FILE ({', '.join(COLUMNS)})")
     try:
         if form == "folder:":
             return open_folder(spec, path, split, preprocessing, n_classes)

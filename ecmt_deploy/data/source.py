@@ -32,10 +32,16 @@ class Source:
         Labels of all samples, int64 (N,).
     decodes
         Whether samples are decoded one by one as they are read, which takes long and can be done in parallel.
+    labelled
+        Whether anybody says what the samples are; where nobody does, ``labels`` means nothing.
+    ordered
+        Whether the classes stand in the order that models trained on such data number them in.
     """
 
     labels: np.ndarray
     decodes = False
+    labelled = True
+    ordered = True
 
     def __init__(self, name: str, split: str, class_names: tuple[str, ...] | None, shape: tuple[int, ...]) -> None:
         self.name = name

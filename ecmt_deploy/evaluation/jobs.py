@@ -216,7 +216,7 @@ def evaluation_data(program: Program, data: str, limit: int | None, labels: data
     provenance = program.provenance
     return datasets.evaluation(
         data,
-        preprocessing=provenance.preprocessing,
+        preprocessing=provenance.reading,
         exclude=provenance.calibration,
         limit=limit,
         n_classes=program.output_shape[-1],

@@ -55,7 +55,7 @@ def load(
     preprocessing
         What the model was trained with, where that is not what timm's configuration of ``name`` says: ``mean``, ``std`` (one
         value counts for every channel), ``interpolation``, ``crop_pct``, ``crop_mode``, and ``input_size``, for which the
-        model is built: (C, H, W), (H, W), or the edge of a square.
+        model is built: (C, H, W), (H, W), or the edge of a square; of a model of text, tokens.
     output
         The name of the tensor that is meant where the model answers with several.
     fetch
@@ -76,8 +76,7 @@ def load(
     if name.startswith(hugging_face.PREFIX):
         if path is not None:
             raise ModelError(f"{name}: has weights of its own; --weights FILE is for models of timm")
-        size = input_size(overrides.pop("input_size", None))
-        return hugging_face.load(name, args, size, overrides, output)
+        return hugging_face.load(name, args, overrides, output)
     architecture, arguments, file, card = name, dict(args), path, None
     if name.startswith(zoo.PREFIX):
         card = zoo.card(name)

@@ -19,7 +19,9 @@ from torch import nn
 from ecmt_deploy.errors import ModelError, listed, reading
 from ecmt_deploy.models import hf_files
 from ecmt_deploy.models import weights as weight_files
+from ecmt_deploy.models.build import input_size
 from ecmt_deploy.models.hf_preprocessing import preprocessing_given, preprocessing_of_processor
+from ecmt_deploy.models.hf_text import POOLINGS, Pooled, takes_type_ids, text_preprocessing
 from ecmt_deploy.models.model import Model
 from ecmt_deploy.program.preprocessing import Preprocessing
 
@@ -34,9 +36,7 @@ _PLACEHOLDER = re.compile(r"LABEL_\d+")
 _MEND = "save the model again with save_pretrained, or check MODEL and --model-arg"
 
 
-def load(
-    name: str, args: Mapping[str, Any], size: tuple[int, ...] | None, overrides: Mapping[str, Any], output: str | None
-) -> Model:
+def load(name: str, args: Mapping[str, Any], overrides: Mapping[str, Any], output: str | None) -> Model:
     """Load a model of `transformers` with its weights, and what a program should remember of it.
 
     Parameters
@@ -44,12 +44,10 @@ def load(
     name
         ``hf:DIR`` or ``hf:OWNER/NAME``.
     args
-        ``architecture`` (a class of `transformers`), ``revision`` (of a repository), arguments of the class, and fields of
-        its configuration.
-    size
-        Pixels of its inputs where the user says so: (H, W).
+        ``architecture`` (a class of `transformers`), ``revision`` (of a repository), ``pooling`` (``mean`` or ``first``: the
+        answer is one vector of a sentence), arguments of the class, and fields of its configuration.
     overrides
-        Fields of the preprocessing that the user says.
+        Fields of the preprocessing that the user says, ``input_size`` among them: pixels, or tokens of a model of text.
     output
         The name of the tensor that is meant where it answers with several.
 
@@ -62,27 +60,52 @@ def load(
         import transformers
     except ImportError as error:
         raise ModelError(f"{name}: needs transformers; pip install 'ecmt-deploy[transformers]'") from error
-    given = dict(args)
-    architecture, revision = given.pop("architecture", None), given.pop("revision", None)
+    given, rest = dict(args), dict(overrides)
+    architecture, revision, pooling = (given.pop(key, None) for key in ("architecture", "revision", "pooling"))
     found = hf_files.find(name, name.removeprefix(PREFIX), None if revision is None else str(revision))
+    asked = rest.pop("input_size", None)
     with _quiet():
         cls = _class(found, transformers, architecture)
-        config, rest = _configuration(found, transformers, cls, given)
-        module = _module(found, cls, config, rest)
+        config, options = _configuration(found, transformers, cls, given)
+        module = _module(found, cls, config, options)
+        known: dict[str, Any] = {
+            "name": name, "weights_sha256": weight_files.sha256(module), "model_args": dict(args),
+            "class_names": _class_names(config),
+        }  # fmt: skip
         kind = str(getattr(module, "main_input_name", ""))
-        if kind != "pixel_values":
-            raise ModelError(f"{name}: {type(module).__name__} takes {kind or 'inputs of no name'}; expected a model of images")
-        described, origin = _of_images(found, transformers, config, size, overrides)
+        if kind == "pixel_values" and pooling is None:
+            described, origin = _of_images(found, transformers, config, input_size(asked), rest)
+            outputs = _count_outputs(name, module, described, output)
+            return Model(module=module, preprocessing=described, preprocessing_origin=origin, n_outputs=outputs, **known)
+        if kind == "input_ids":
+            text = text_preprocessing(found, transformers, module, _tokens(name, asked, rest))
+    if kind != "input_ids":
+        what = "pooling, which is of models of text" if pooling is not None else f"{kind or 'inputs of no name'}"
+        raise ModelError(f"{name}: {type(module).__name__} takes {what}; expected a model of images or text")
+    if pooling is not None and pooling not in POOLINGS:
+        raise ModelError(f"{name}: --model-arg pooling={pooling}; expected {' or '.join(POOLINGS)}")
+    classifies = pooling is None and type(module).__name__.endswith("ForSequenceClassification")
     return Model(
-        module=module,
-        name=name,
-        weights_sha256=weight_files.sha256(module),
-        preprocessing=described,
-        class_names=_class_names(config),
-        n_outputs=_count_outputs(name, module, described, output),
-        model_args=dict(args),
-        preprocessing_origin=origin,
+        module=module if pooling is None else Pooled(module, pooling),
+        preprocessing=None,
+        preprocessing_origin={} if asked is None else {"length": "given"},
+        n_outputs=int(config.num_labels) if classifies else None,
+        text=text,
+        type_ids=takes_type_ids(module),
+        **known,
     )
+
+
+def _tokens(name: str, asked: Any, others: Mapping[str, Any]) -> int | None:
+    """``--input-size`` of a model of text: tokens."""
+    if others:
+        raise ModelError(f"{name}: takes text; --{next(iter(others)).replace('_', '-')} is for images")
+    if asked is None:
+        return None
+    size = [asked] if isinstance(asked, int) else list(asked)
+    if len(size) != 1 or not isinstance(size[0], int) or size[0] < 1:
+        raise ModelError(f"{name}: takes text; --input-size {' '.join(map(str, size))}: expected one number of tokens")
+    return int(size[0])
 
 
 def _class(found: hf_files.Directory, transformers: Any, asked: str | None) -> Any:
@@ -180,7 +203,7 @@ def _of_images(
 
 
 def _class_names(config: Any) -> tuple[str, ...] | None:
-    """Names of the outputs of a classifier, where the configuration has any but placeholders."""
+    """Names of the outputs of a classifier, where the configuration has any but placeholders; of a model of features none."""
     labels = getattr(config, "id2label", None) or {}
     names = [str(labels.get(i, "")) for i in range(len(labels))]
     return None if not all(names) or any(map(_PLACEHOLDER.fullmatch, names)) else tuple(names)

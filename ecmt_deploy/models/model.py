@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from ecmt_deploy.program.preprocessing import Preprocessing
+from ecmt_deploy.program.text import TextPreprocessing
 
 
 @dataclass(frozen=True)
@@ -17,17 +18,20 @@ class Model:
     Attributes
     ----------
     module
-        float32, in eval mode; (B, C, H, W) to (B, classes).
+        float32, in eval mode; images (B, C, H, W) to (B, classes), or tokens by name to a tensor.
     name
         As it was asked for.
     weights_sha256
         See :func:`ecmt_deploy.models.weights.sha256`.
     preprocessing, preprocessing_origin
-        What its inputs must go through, and for each field of that who said so.
+        What images must go through, and for each field of that who said so; of a model of text None.
+    text, type_ids
+        What sentences must go through, of the largest length, and whether pairs are told apart by ``token_type_ids``; of a
+        model of images None.
     class_names, class_ids
         Names of its outputs, None where unknown, and what datasets call them where that is something else.
     n_outputs
-        Length of its output vector.
+        Length of its output vector; None where that is no vector of classes, or not known.
     model_args
         Arguments it was built with beyond the name.
     weights_key
@@ -39,11 +43,13 @@ class Model:
     module: nn.Module
     name: str
     weights_sha256: str
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | None
     class_names: tuple[str, ...] | None
-    n_outputs: int
+    n_outputs: int | None
     model_args: dict[str, Any] = field(default_factory=dict)
     preprocessing_origin: dict[str, str] = field(default_factory=dict)
     class_ids: tuple[str, ...] | None = None
     weights_key: str | None = None
     random: bool = False
+    text: TextPreprocessing | None = None
+    type_ids: bool = False

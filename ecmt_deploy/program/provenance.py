@@ -6,6 +6,7 @@ import msgspec
 
 from ecmt_deploy.errors import ProgramError
 from ecmt_deploy.program.preprocessing import Preprocessing
+from ecmt_deploy.program.text import TextPreprocessing
 
 DIALECT_VERSION = 6
 #: what older ones say otherwise: :mod:`ecmt_deploy.program.older`
@@ -110,6 +111,8 @@ class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     network_macs
         Multiply-accumulates that the network spends on a node for one sample, where the node has rows of its own besides the
         network's; ``None`` where no node has.
+    text
+        How sentences become inputs of a model of text, with its tokenizer.
     ranges
         The largest magnitude of every analog stream of the analog program over the calibration samples, infinities left out;
         fixed-point formats follow from it.
@@ -131,6 +134,17 @@ class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     preprocessing_origin: dict[str, str] | None = None
     class_ids: tuple[str, ...] | None = None
     network_macs: dict[str, int] | None = None
+    text: TextPreprocessing | None = None
+
+    @property
+    def reading(self) -> Preprocessing | TextPreprocessing | None:
+        """What images, or sentences, must go through."""
+        return self.text or self.preprocessing
+
+    @property
+    def brief(self) -> Provenance:
+        """The same without what only running the program needs, for records and people."""
+        return self if self.text is None else msgspec.structs.replace(self, text=self.text.brief)
 
     def check(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> None:
         """Refuse what cannot be said of a program of these shapes.
@@ -140,10 +154,9 @@ class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ProgramError
             If inputs of another size come out of the preprocessing, or classes are not as many as outputs.
         """
-        if self.preprocessing is not None and self.preprocessing.input_size != input_shape:
-            raise ProgramError(
-                f"provenance: preprocessing makes samples {self.preprocessing.input_size}, the program takes {input_shape}"
-            )
+        for field, made in (("preprocessing", self.preprocessing), ("text", self.text)):
+            if made is not None and made.input_size != input_shape:
+                raise ProgramError(f"provenance: {field} makes samples {made.input_size}, the program takes {input_shape}")
         outputs = output_shape[-1] if output_shape else 1
         for field, names in (("class_names", self.class_names), ("class_ids", self.class_ids)):
             if names is not None and len(names) != outputs:

@@ -30,7 +30,9 @@ def facts(source: Provenance) -> list[tuple[str, str]]:
 
 
 def preprocessing(source: Provenance) -> str:
-    """What images go through, and who said so."""
+    """What images go through, and who said so; or what sentences do."""
+    if source.text is not None:
+        return f"text, {source.text.length} tokens: {', '.join(source.text.inputs)}"
     return described(source.preprocessing, source.preprocessing_origin) if source.preprocessing else "unknown"
 
 

@@ -257,7 +257,7 @@ class Worker:
             n_samples=done,
             data=job.clip,
             program_sha256=digest,
-            provenance=program.provenance,
+            provenance=program.provenance.brief,
             accuracy=[],
             analog_accuracy=None,
             agreement=None,

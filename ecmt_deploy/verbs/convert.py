@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
@@ -124,7 +125,8 @@ def convert(
         if isinstance(calibration, str):
             made = _on_dataset(loaded, calibration, calibration_samples, config, progress, class_names, stream, output)
         else:
-            origin = _provenance(loaded)
+            # nobody says that arrays of tokens are of the model's own tokenizer, and as long as it makes them
+            origin = _provenance(replace(loaded, text=None))
             made = converter.convert(
                 loaded.module, calibration, config, origin, progress, class_names=class_names, data=data, output=output,
                 **_frames(stream),
@@ -151,7 +153,12 @@ def _on_dataset(
     stream: Any,
     output: str | None,
 ) -> SpikingModel:
-    drawn = datasets.calibration(data, preprocessing=model.preprocessing, n_samples=n_samples, n_classes=model.n_outputs)
+    if model.text is not None:
+        given = "length" in model.preprocessing_origin
+        model = replace(model, text=datasets.fitted_text(data, model.text, model.type_ids, given))
+    reading = model.text or model.preprocessing
+    assert reading is not None  # a model by name reads images or text
+    drawn = datasets.calibration(data, preprocessing=reading, n_samples=n_samples, n_classes=model.n_outputs)
     names, ids = output_names(model, data, drawn.class_names)
     origin = _provenance(model, calibration=drawn.record, class_names=names, class_ids=ids)
     with progress_line(f"convert {model.name}: calibrate", len(drawn.x)) as bar:
@@ -159,7 +166,7 @@ def _on_dataset(
         def show(stage: str, samples: int) -> None:
             bar(samples, "" if stage == "calibrate" else f"convert {model.name}: {stage}")
 
-        x = torch.from_numpy(drawn.x)
+        x = torch.from_numpy(drawn.x) if model.text is None else datasets.unpacked(drawn.x, model.text)
         return converter.convert(
             model.module, x, config, origin, progress or show, class_names=class_names, output=output, **_frames(stream)
         )
@@ -177,7 +184,8 @@ def _provenance(model: Model, **more: Any) -> Provenance:
         weights_sha256=model.weights_sha256,
         weights_key=model.weights_key,
         preprocessing=model.preprocessing,
-        preprocessing_origin=model.preprocessing_origin,
+        preprocessing_origin=model.preprocessing_origin if model.text is None else None,
+        text=model.text,
         **known,
     )
 
@@ -191,6 +199,8 @@ def output_names(
     by data with other classes, as many as there are outputs. A model without names has those of such data.
     """
     names, ids = model.class_names, model.class_ids
+    if model.text is not None or model.n_outputs is None:  # labels of sentences are in no order
+        return names, ids
     if found and len(found) == model.n_outputs:
         if names is None or (model.weights_key is not None and None in datasets.match(found, names, ids)):
             return found, None

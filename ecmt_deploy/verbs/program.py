@@ -119,27 +119,27 @@ def quantize(
 
 def classify(
     program: ProgramLike,
-    images: str | PathLike[str] | Sequence[str | PathLike[str]],
+    items: str | PathLike[str] | Sequence[str | PathLike[str]],
     timesteps: int | None = None,
     top: int = 5,
 ) -> list[list[list[tuple[str, float]]]]:
-    """Find the most probable classes of image files.
+    """Find the most probable classes of image files, or of sentences.
 
     Parameters
     ----------
     program : the program: the path of a file, a ``SpikingModel``, a ``Program`` or a ``Run``
-    images : paths of image files, or of one
+    items : paths of image files, or of one; of a program that reads text: sentences, or one
     timesteps : steps T; by default those the program was converted for
     top : how many classes
 
     Returns
     -------
-    for every image, for every step, the ``top`` classes as (name, probability), most probable first
+    for every image or sentence, for every step, the ``top`` classes as (name, probability), most probable first
 
     Raises
     ------
     DataError
-        if an image cannot be read, or the program does not know the preprocessing of its images.
+        if an image cannot be read, or the program does not know the preprocessing of its images or sentences.
     """
     import torch
 
@@ -147,10 +147,14 @@ def classify(
 
     model = load(program)
     source = model.program.provenance
-    if source.preprocessing is None:
+    given = [items] if isinstance(items, str | PathLike) else list(items)
+    if source.text is not None:
+        samples = datasets.packed([str(sentence) for sentence in given], source.text)
+    elif source.preprocessing is not None:
+        samples = datasets.load_images([Path(image) for image in given], source.preprocessing)
+    else:
         raise DataError(datasets.WITHOUT_PREPROCESSING)
-    paths = [Path(image) for image in ([images] if isinstance(images, str | PathLike) else images)]
-    readouts = model(torch.from_numpy(datasets.load_images(paths, source.preprocessing)), timesteps)
+    readouts = model(torch.from_numpy(samples), timesteps)
     probabilities = torch.softmax(readouts, dim=-1)
     best = probabilities.topk(min(top, probabilities.shape[-1]), dim=-1)
     names = source.class_names
@@ -159,5 +163,27 @@ def classify(
             [(names[k] if names else str(k), p) for p, k in zip(values, classes, strict=True)]
             for values, classes in zip(best.values[:, i].tolist(), best.indices[:, i].tolist(), strict=True)
         ]
-        for i in range(len(paths))
+        for i in range(len(given))
     ]
+
+
+def sentences_in(program: ProgramLike, items: Sequence[str]) -> list[str]:
+    """What ``classify`` is asked about: of a program that reads text, the lines of files among ``items``; else ``items``.
+
+    Raises
+    ------
+    DataError
+        if such a file cannot be read as text, or holds pairs of sentences.
+    """
+    if as_program(program).provenance.text is None:
+        return list(items)
+    found: list[str] = []
+    for item in items:
+        if not Path(item).is_file():
+            found.append(item)
+            continue
+        texts = datasets.read_texts(item, Path(item))
+        if texts.pairs:
+            raise DataError(f"{item}: holds pairs of sentences; classify takes single ones, evaluate takes pairs")
+        found += [str(sentence) for sentence in texts.sentences]
+    return found
