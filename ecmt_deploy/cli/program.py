@@ -72,16 +72,15 @@ def classify(
     """``ecmt-deploy classify``."""
     import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
-    from ecmt_deploy.verbs.program import sentences_in
+    from ecmt_deploy.verbs.program import asked_about
 
-    items = sentences_in(program, images)
+    kind, items = asked_about(program, images)
     answers = list(zip(items, ecmt.classify(program, items, timesteps), strict=True))
-    kind = "image" if items == list(images) and Path(items[0]).is_file() else "text"
     named = [
-        {kind: image, "steps": [[{"class": name, "probability": p} for name, p in best] for best in steps]}
-        for image, steps in answers
+        {kind: item, "steps": [[{"class": name, "probability": p} for name, p in best] for best in steps]}
+        for item, steps in answers
     ]
-    output.show(named, *(tables.classification(image, steps) for image, steps in answers))
+    output.show(named, *(tables.classification(item, steps) for item, steps in answers))
 
 
 def inspect(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
@@ -167,8 +168,9 @@ def classify(
     ]
 
 
-def sentences_in(program: ProgramLike, items: Sequence[str]) -> list[str]:
-    """What ``classify`` is asked about: of a program that reads text, the lines of files among ``items``; else ``items``.
+def asked_about(program: ProgramLike, items: Sequence[str]) -> tuple[str, list[str]]:
+    """What ``classify`` is asked about, and of what kind: of a program that reads text ``items`` with the lines of files among
+    them in place of these, ``"text"``; else ``items``, ``"image"``.
 
     Raises
     ------
@@ -176,14 +178,14 @@ def sentences_in(program: ProgramLike, items: Sequence[str]) -> list[str]:
         if such a file cannot be read as text, or holds pairs of sentences.
     """
     if as_program(program).provenance.text is None:
-        return list(items)
+        return "image", list(items)
     found: list[str] = []
     for item in items:
-        if not Path(item).is_file():
+        if not os.path.isfile(item):  # pathlib raises where a sentence is no name of a file
             found.append(item)
             continue
         texts = datasets.read_texts(item, Path(item))
         if texts.pairs:
             raise DataError(f"{item}: holds pairs of sentences; classify takes single ones, evaluate takes pairs")
         found += [str(sentence) for sentence in texts.sentences]
-    return found
+    return "text", found

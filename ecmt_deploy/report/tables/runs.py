@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from ecmt_deploy.evaluation.score import Evaluation, Spread
 from ecmt_deploy.program.activity import Activity
@@ -117,9 +116,9 @@ def _shown_steps(timesteps: int) -> list[int]:
     return sorted({1, 2, 4, *(t for t in (8, 16, 32, 64) if t < timesteps), timesteps})[-4:]
 
 
-def classification(image: Path, steps: Sequence[Sequence[tuple[str, float]]]) -> PlainTable:
-    """The most probable classes of one image, one row per step."""
-    table = PlainTable(str(image), "T", *(f"{i}." for i in range(1, len(steps[0]) + 1)))
+def classification(item: str, steps: Sequence[Sequence[tuple[str, float]]]) -> PlainTable:
+    """The most probable classes of one image or sentence, one row per step."""
+    table = PlainTable(item, "T", *(f"{i}." for i in range(1, len(steps[0]) + 1)))
     for t, best in enumerate(steps, start=1):
         table.add_row(str(t), *(f"{name} {100 * p:.1f} %" for name, p in best))
     return table
