@@ -116,6 +116,8 @@ def _named(
     preprocessing = {} if input_size is None else {"input_size": input_size}
     path = None if weights is None else Path(weights)
     loaded = models.load(name, path, args, key, preprocessing, output, fetch=False)
+    if loaded.preprocessing is None:
+        raise ConfigError(f"{name} takes text; check takes models of images by name")
     origin = "random" if loaded.random else "its own" if path is None else str(path)
     return loaded.module, _random(loaded.preprocessing.input_size, loaded.module), name, origin
 
