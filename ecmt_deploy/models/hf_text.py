@@ -12,8 +12,8 @@ from ecmt_deploy.errors import EcmtError, ModelError
 from ecmt_deploy.models.hf_files import Directory
 from ecmt_deploy.program.text import MOST_CHARACTERS, MOST_TOKENS, TextPreprocessing
 
-#: files that a tokenizer's own program reads
-_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "special_tokens_map.json")
+#: files that hold a vocabulary; without any, transformers makes up a tokenizer that knows no word
+_VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model", "*.vocab")
 _MEND = "save the model's tokenizer beside it with save_pretrained"
 POOLINGS = ("mean", "first")
 
@@ -39,9 +39,12 @@ def text_preprocessing(found: Directory, transformers: Any, module: nn.Module, l
         If there is no tokenizer, it is damaged, has no fast form, or more ids than the model; or if ``length`` is too large.
     """
     name, config = found.name, _config(module)
-    for file in _FILES:
-        if (found.path / file).is_file() and (found.path / file).stat().st_size > MOST_CHARACTERS:
-            raise ModelError(f"{name}: {file} is larger than {MOST_CHARACTERS} bytes; {_MEND}")
+    files = [file for pattern in _VOCABULARIES for file in found.path.glob(pattern)]
+    if not files:
+        raise ModelError(f"{name}: its tokenizer is missing in {found.path}; {_MEND}")
+    for file in [*files, *found.path.glob("*.json")]:
+        if file.stat().st_size > MOST_CHARACTERS:
+            raise ModelError(f"{name}: {file.name} is larger than {MOST_CHARACTERS} bytes; {_MEND}")
     with damaged_tokenizer(ModelError, f"{name}: its tokenizer cannot be read", _MEND):
         tokenizer = transformers.AutoTokenizer.from_pretrained(found.path, trust_remote_code=False, local_files_only=True)
     if not getattr(tokenizer, "is_fast", False):
