@@ -30,7 +30,7 @@ def values(help: str, default: str | None = None) -> Parameter:
     return described(help, default, consume_multiple=True)
 
 
-Data = Annotated[str, described("Dataset: digits, folder:DIR, idx:DIR, npz:FILE, or the name of a timm dataset.")]
+Data = Annotated[str, described("Dataset: digits, folder:DIR, idx:DIR, npz:FILE, text:FILE, or the name of a timm dataset.")]
 Program = Annotated[Path, described("Program file (.nir).")]
 RunDirectory = Annotated[Path, described("Run directory, as written by simulate or stream.")]
 Runs = Annotated[tuple[Path, ...], described("Run directories, as written by simulate, or one that stream wrote.")]
