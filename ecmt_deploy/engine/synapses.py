@@ -129,9 +129,8 @@ class Conv(Synapses):
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
         self.hold("weight", self.node.weight)
-        self.arguments: Any = convolution(self.node)
-        self.conv: Any = F.conv1d if self.node.spatial_axes == 1 else F.conv2d
-        groups = self.arguments["groups"]
+        self.groups = groups = int(self.node.groups)
+        self.set_windows()
         self.outputs_per_group = self.weight.shape[0] // groups
         ones = torch.ones(groups, *self.weight.shape[1:])
         self.register_buffer("ones", ones, persistent=False)
@@ -140,14 +139,23 @@ class Conv(Synapses):
         #: whether every element of the result sees more than padding, which no event ever reaches
         self.reaches_all = bool((taps > 0).all())
 
+    def set_windows(self) -> None:
+        """Note where its windows lie."""
+        self.arguments: Any = convolution(self.node)
+        self.conv: Any = F.conv1d if self.node.spatial_axes == 1 else F.conv2d
+
+    def convolved(self, x: Tensor, weight: Tensor) -> Tensor:
+        """The convolution of ``x`` (B, C, ...) by kernels (out, in / groups, ...)."""
+        result: Tensor = self.conv(x, weight, **self.arguments)
+        return result
+
     def _taps(self, mask: Tensor) -> Tensor:
         """How many events reach each output position of each group: small integers, exact in float32."""
-        taps: Tensor = self.conv(mask.float(), self.ones.float(), **self.arguments)
-        return taps
+        return self.convolved(mask.float(), self.ones.float())
 
     def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
         (x,) = signals
-        value = self.conv(fold(x.value), self.weight, **self.arguments)
+        value = self.convolved(fold(x.value), self.weight)
         steady = x.steady and (x.form != MEAN or self.reaches_all)
         value = value.unflatten(0, x.value.shape[:2])
         return Signal(value if steady == x.steady else value.expand(chunk.steps, *value.shape[1:]), x.form, steady)

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from ecmt_deploy.placement.tiles import Grid, Tile
-from ecmt_deploy.program.ops import Op, convolution
-from ecmt_deploy.program.ops.convolution import windows
+from ecmt_deploy.program.ops import Op
 
 Shape = tuple[int, ...]
 
@@ -116,10 +115,10 @@ class Convolution(Layer):
         super().__init__(Grid.of(shape, axes, slab=prod(shape[1:-1]) if turned else 1), axons)
         (operand,) = operands
         self.operand = operand
-        self.groups = convolution(node)["groups"]
+        self.groups = int(node.groups)
         self.channels = operand[0] // self.groups  # of the operand, that one output sees
         self.fan_in = prod(node.weight.shape[1:]) * axons[0]
-        self.windows = windows(node, operand[1:], shape[1:])
+        self.windows = node.under(operand[1:], shape[1:])
         if turned:
             self.windows = np.moveaxis(self.windows.reshape((*shape[1:], -1)), -2, 0).reshape(self.windows.shape)
         self.positions = cache(self._positions)  # by rows of a tile

@@ -88,6 +88,10 @@ def _encoded(node: Any, numbers: np.ndarray, shape: tuple[int, ...]) -> np.ndarr
     """The patches of an encoding layer's result: that in which a window, or a row, begins."""
     if node.layer != "convolution":
         return np.broadcast_to(numbers[..., :1], shape)
+    if node.spatial_axes is None:  # the window's first place that is no padding
+        under = node.under(numbers.shape[1:], shape[1:])
+        first = np.take_along_axis(under, (under >= 0).argmax(axis=1)[:, None], axis=1)[:, 0]
+        return np.broadcast_to(numbers[0].ravel()[np.maximum(first, 0)].reshape(shape[1:]), shape)
     p, seen = convolution(node), numbers[0]
     for axis, (size, out) in enumerate(zip(numbers.shape[1:], shape[1:], strict=True)):
         starts = np.arange(out) * p["stride"][axis] - p["padding"][axis] + node.weight.shape[2 + axis] // 2
@@ -100,8 +104,13 @@ def _tiles(node: Any, shape: tuple[int, ...]) -> np.ndarray:
     if node.layer != "convolution":
         rows = np.arange(prod(shape[:-1]), dtype=np.int64).reshape(*shape[:-1], 1) if shape else np.zeros((), np.int64)
         return np.broadcast_to(rows, shape)
-    padding, kernel = convolution(node)["padding"], node.weight.shape[2:]
     number = np.zeros(shape[1:], np.int64)
+    if node.spatial_axes is None:  # the first window that reads it
+        under = node.under(shape[1:], ())
+        place, tap = np.nonzero(under >= 0)
+        number.ravel()[under[place, tap][::-1]] = 1 + place[::-1]
+        return np.broadcast_to(number, shape)
+    padding, kernel = convolution(node)["padding"], node.weight.shape[2:]
     for axis, (size, before, width) in enumerate(zip(shape[1:], padding, kernel, strict=True)):
         along = (np.arange(size) + before) // width
         number = number * (along.max() + 1) + along.reshape(-1, *[1] * (len(shape) - 2 - axis))

@@ -135,7 +135,8 @@ def integer_synapses(
     )
     weights = integers.astype(np.int8 if weight_bits <= 8 else np.int16)
     if node.layer == "convolution":
-        made: Op = replace(node, weight=weights, bias=np.zeros(out, np.int8), format=format)
+        bias = {"bias": np.zeros(out, np.int8)} if "bias" in node.fields else {}
+        made: Op = replace(node, weight=weights, format=format, **bias)
         return made
     return ops.LastAxisLinear(weights, format=format)
 

@@ -37,6 +37,8 @@ class Drawing:
         self.graded = np.random.default_rng((seed, 1))
         #: draws corrections of weights, likewise
         self.correcting = np.random.default_rng((seed, 2))
+        #: draws convolutions that list their windows, likewise
+        self.listing = np.random.default_rng((seed, 3))
         self.graded_share = float(self.graded.choice([0.0, 0.3, 1.0]))
         self.quantisable = quantisable
         self.coding = str(self.r.choice(ops.CODINGS))

@@ -60,6 +60,11 @@ class Builder(ExactDrawing):
         node: nir.NIRNode = ops.Conv2d(tuple(plane), weight, stride, padding, dilation, groups, np.zeros(out))
         if axes == 1:
             node = ops.Conv1d(plane[0], weight, *(v[0] for v in (stride, padding, dilation)), groups, np.zeros(out))
+        if self.listing.random() < 0.3:  # the same weights, under which anything lies
+            spatial = self.listing.integers(1, 4, size=int(self.listing.integers(1, 4)))
+            taps = weight.reshape(*weight.shape[:2], -1)
+            places = self.listing.integers(-1, prod(plane), size=(int(spatial.prod()), taps.shape[2]))
+            node = ops.ListedConvolution(taps, places, spatial, groups)
         return self.add(node, source)
 
     def scale(self) -> str:

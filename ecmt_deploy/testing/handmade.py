@@ -57,6 +57,7 @@ def every_node(coding: str, seed: int = 0) -> Program:
     conv2d = nir.Conv2d((4, 4), r.normal(size=(4, 2, 2, 2)), (2, 2), (1, 1), (1, 1), 1, np.zeros(4))
     grouped = nir.Conv2d((3, 3), r.normal(size=(4, 2, 3, 3)), (1, 1), (1, 1), (1, 1), 2, np.zeros(4))
     conv1d = nir.Conv1d(9, r.normal(size=(4, 4, 2)), 2, 1, 1, 1, np.zeros(4))
+    listed = np.random.default_rng((seed, 1)).normal(size=(4, 2, 2))
     schedule = "first" if differential else "every"
     mask = np.where(np.eye(9, dtype=bool), -np.inf, 0.0)[None].repeat(2, axis=0)
     nodes: dict[str, nir.NIRNode] = {
@@ -71,6 +72,8 @@ def every_node(coding: str, seed: int = 0) -> Program:
         "line": conv1d,
         "line.pad": ops.Pad(np.array([[0, 0], [1, 3]])),
         "both": ops.Add(("tokens", "line.pad")),
+        "fold.neuron": cell(),
+        "fold": ops.ListedConvolution(listed, np.array([range(9), [3, -1, 0, 8, -1, 2, 2, 7, 6]]).T.copy(), np.array([9]), 2),
         "turn": ops.Permute(np.array([1, 0])),
         "norm": ops.ECM(("turn",), "layer_norm", coding, {
             "eps": np.asarray(1e-6), "normalized_axes": np.asarray(1), "weight": r.normal(size=4), "bias": r.normal(size=4)}),
@@ -111,7 +114,8 @@ def every_node(coding: str, seed: int = 0) -> Program:
     edges = [
         ("input", "encode"), ("start", "add"), ("bias", "add"), ("add", "spread.neuron"), ("spread.neuron", "spread"),
         ("spread", "tokens"), ("tokens", "line.neuron"), ("line.neuron", "line"), ("line", "line.pad"), ("tokens", "both"),
-        ("line.pad", "both"), ("both", "turn"), ("turn", "norm"), ("norm", "qk.neuron"), ("qk.neuron", "qk"),
+        ("line.pad", "both"), ("both", "fold.neuron"),
+        ("fold.neuron", "fold"), ("fold", "turn"), ("turn", "norm"), ("norm", "qk.neuron"), ("qk.neuron", "qk"),
         ("qk", "heads"), ("heads", "q"), ("heads", "k"), ("q", "q.scale"), ("q.scale", "q.neuron"), ("k", "k.neuron"),
         ("q.neuron", "scores"), ("k.neuron", "scores"), ("scores", "masked"), ("mask", "masked"), ("masked", "softmax"),
         ("softmax", "softmax.neuron"), ("softmax.neuron", "values"), ("q.neuron", "values"), ("values", "gate.neuron"),

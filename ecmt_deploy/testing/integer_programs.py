@@ -34,6 +34,8 @@ class Builder:
         self.graded_share = float(self.graded.choice([0.0, 0.5, 1.0]))
         #: whether what rounding leaves is kept, in half of the programs, for the same reason
         self.carries = bool(np.random.default_rng((seed, 2)).integers(2))
+        #: of listed windows alone, for the same reason
+        self.listing = np.random.default_rng((seed, 3))
         self.coding = ("rate", "differential")[int(self.r.integers(2))]
         self.nodes: dict[str, nir.NIRNode] = {}
         self.edges: list[tuple[str, str]] = []
@@ -127,10 +129,16 @@ class Builder:
         out = groups * int(self.r.integers(1, 3))
         weights = self.weights((out, channels // groups, *((1, 2) if two else (2,))))
         common = {"groups": groups, "bias": np.zeros(out, np.int8), "format": self.weighted(out, (6, 22))}
-        node = (
+        node: nir.NIRNode = (
             ops.Conv2d(None, weights, (1, 1), (0, 1), (1, 1), **common) if two else ops.Conv1d(None, weights, 1, 1, 1, **common)
         )
-        self.add(node, self.stream, shape=(out, 1, length + 1) if two else (out, length + 1))
+        result: tuple[int, ...] = (out, 1, length + 1) if two else (out, length + 1)
+        if self.listing.random() < 0.3:  # the same weights, under which anything lies
+            result = (out, *self.listing.integers(1, 4, size=int(self.listing.integers(1, 4))).tolist())
+            taps = weights.reshape(*weights.shape[:2], -1)
+            places = self.listing.integers(-1, length, size=(prod(result[1:]), taps.shape[2]))
+            node = ops.ListedConvolution(taps, places, np.array(result[1:]), groups, format=node.format)
+        self.add(node, self.stream, shape=result)
 
     def as_matrix(self) -> None:
         if len(self.shape) != 2:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import numpy as np
@@ -18,13 +20,16 @@ from torch import Tensor, fx
 from torch.fx.node import map_aggregate
 
 from ecmt_deploy.conversion.capture import Captured, arguments, evaluate, last_uses, module_path
-from ecmt_deploy.conversion.lowering import attention, linear, maxima, nonlinear, wiring  # noqa: F401 - they fill the table
+from ecmt_deploy.conversion.lowering import nonlinear
 from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout, Refusal
 from ecmt_deploy.conversion.lowering.table import HANDLERS, SHAPE_ONLY, SPLITS, operation
 from ecmt_deploy.conversion.refusals import capture_error, code_place
 from ecmt_deploy.errors import CaptureError, Refused
 from ecmt_deploy.program import Program, Provenance, ops, verify
 from ecmt_deploy.program.graph import edges, reconnect
+
+for _module in iter_modules(__path__):  # each fills the table of operations
+    import_module(f"{__name__}.{_module.name}")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -12,24 +11,13 @@ import torch
 from torch import Tensor
 
 from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout, Refusal, exact
+from ecmt_deploy.conversion.lowering.convolution import conv
 from ecmt_deploy.conversion.lowering.nonlinear import ecm, product
 from ecmt_deploy.conversion.lowering.table import handles
+from ecmt_deploy.conversion.lowering.weights import biased, synapses
 from ecmt_deploy.program import ops
-from ecmt_deploy.program.ops import Op
 
 Operand = Activation | Tensor | float | int | bool
-
-
-def _synapses(b: Builder, out: Layout, x: Activation, node: Op, name: str, channel_axis: int) -> Activation:
-    """A weight node that takes spikes, or the raw image: its output rate coding holds from here on."""
-    taken = x if x.raw else b.spikes(x, name, channel_axis)
-    y = b.emit(node, [taken], name, out)
-    return b.settled(replace(y, raw=True)) if x.raw else y
-
-
-def _biased(b: Builder, out: Layout, y: Activation, bias: np.ndarray, owner: str) -> Activation:
-    constant = b.constant(np.broadcast_to(bias, y.shape), b.under(owner, "bias"), out, y.raw)
-    return b.added([y, constant], b.under(owner, "add"), out)
 
 
 @handles("linear")
@@ -41,8 +29,8 @@ def linear(b: Builder, out: Layout, x: Operand, weight: Operand, bias: Operand |
         raise Refusal("is a linear map over an axis tied to the batch")
     name = b.name("linear")
     cls = ops.Linear if len(x.shape) == 1 else ops.LastAxisLinear
-    y = _synapses(b, out, x, cls(b.array(weight)), name, len(x.shape) - 1)
-    return y if bias is None else _biased(b, out, y, b.array(bias), name)
+    y = synapses(b, out, x, cls(b.array(weight)), name, len(x.shape) - 1)
+    return y if bias is None else biased(b, out, y, b.array(bias), name)
 
 
 @handles("matmul", "mm", "bmm")
@@ -95,35 +83,6 @@ def _batch_of_matrices(b: Builder, out: Layout, matrices: Tensor, x: Activation)
 def addmm(b: Builder, out: Layout, bias: Operand, x: Operand, weight: Operand, beta: float, alpha: float) -> Activation:
     weight = alpha * weight.T if isinstance(weight, Tensor) else weight
     return linear(b, out, x, weight, beta * exact(bias))
-
-
-@handles("conv1d", "conv2d", "convolution")
-def conv(
-    b: Builder, out: Layout, x: Operand, weight: Operand, bias: Operand | None, stride: Any, padding: Any, dilation: Any,
-    *rest: Any,
-) -> Activation:  # fmt: skip
-    """``rest`` is the number of groups; in the general form, before it: whether it is transposed, and its output padding."""
-    if not isinstance(x, Activation) or not isinstance(weight, Tensor) or isinstance(bias, Activation):
-        raise Refusal("is a convolution whose kernel depends on the input")
-    *general, groups = rest
-    if general and general[0]:
-        raise Refusal("is a transposed convolution")
-    axes = weight.ndim - 2
-    if axes not in (1, 2) or x.batch != 0:
-        raise Refusal(f"is a convolution over {axes} axes with the batch at axis {x.batch}")
-    if isinstance(padding, str):
-        total = [d * (k - 1) for d, k in zip(_per_axis(dilation, axes), weight.shape[2:], strict=True)]
-        if padding == "same" and any(t % 2 for t in total):
-            raise Refusal("is padded unevenly")
-        padding = [t // 2 for t in total] if padding == "same" else 0
-    name, array = b.name(f"conv{axes}d"), b.array(weight)
-    cls = ops.Conv1d if axes == 1 else ops.Conv2d
-    y = _synapses(b, out, x, cls(None, array, stride, padding, dilation, groups, np.zeros(len(array), array.dtype)), name, 0)
-    return y if bias is None else _biased(b, out, y, b.array(bias).reshape(-1, *[1] * axes), name)
-
-
-def _per_axis(value: Any, axes: int) -> tuple[int, ...]:
-    return tuple(np.broadcast_to(value, (axes,)).tolist())
 
 
 @handles("add", "add_", "sub", "rsub")
@@ -198,48 +157,7 @@ def batch_norm(
     per_channel[x.axis(1)] = -1
     name = b.name("scale")
     y = b.scaled(x, b.array(scale).reshape(per_channel), name, x)
-    return _biased(b, x, y, b.array(shift).reshape(per_channel), name)
-
-
-@handles("avg_pool2d", "adaptive_avg_pool2d", "_adaptive_avg_pool2d", "adaptive_avg_pool1d")
-def avg_pool(b: Builder, out: Layout, x: Activation, size: Any, *windows: Any) -> Activation:
-    spatial = x.shape[1:]
-    if x.batch != 0:
-        raise Refusal(f"pools with the batch at axis {x.batch}")
-    kernel = _per_axis(size, len(spatial))
-    if not windows:  # the size is that of the result
-        kernel = tuple(s // o for s, o in zip(spatial, kernel, strict=True))
-    elif (windows[0] and _per_axis(windows[0], 2) != kernel) or any(_per_axis(windows[1], 2)):
-        return _overlapping_avg_pool(b, out, x, kernel, *windows)
-    if any(s % k for s, k in zip(spatial, kernel, strict=True)):
-        raise Refusal(f"pools {spatial} by windows {kernel} that do not divide it")
-    parts = [part for s, k in zip(spatial, kernel, strict=True) for part in (s // k, k)]
-    x = b.reshaped(b.settled(x), x.with_shape(x.shape[0], *parts))
-    axes = np.arange(2, 2 + 2 * len(spatial), 2)
-    return b.reshaped(b.emit(ops.Mean(axes, False), [x], b.name("mean"), out), out)
-
-
-def _overlapping_avg_pool(
-    b: Builder, out: Layout, x: Activation, kernel: tuple[int, ...], stride: Any, padding: Any, *counting: Any
-) -> Activation:
-    """Windows that overlap or are padded: along each axis the sum of shifted copies, then divided by what torch divides by."""
-    stride, padding = _per_axis(stride or kernel, 2), _per_axis(padding, 2)
-    ones = torch.ones((1, 1, *x.shape[1:]), dtype=torch.float64)
-    share = torch.nn.functional.avg_pool2d(ones, kernel, stride, padding, *counting)  # of the window that is no padding
-    within = ones[0, 0].numpy()
-    x = b.settled(x)
-    for axis, (k, s, p, size) in enumerate(zip(kernel, stride, padding, out.shape[1:], strict=True)):
-        beyond = max((size - 1) * s + k - p - x.shape[axis + 1], 0)  # rounding the number of windows up needs more than p
-        if p or beyond:
-            widths = np.zeros((3, 2), np.int64)
-            widths[axis + 1] = p, beyond
-            x = b.emit(ops.Pad(widths), [x], b.name("pad"), x)
-            within = np.pad(within, widths[1:])
-        ends = [(i, i + (size - 1) * s + 1) for i in range(k)]
-        shifted = [b.emit(ops.Slice(axis + 1, first, last, s), [x], b.name("slice"), x) for first, last in ends]
-        x = b.added(shifted, b.name("add"), out) if k > 1 else shifted[0]
-        within = np.sum([within.take(range(first, last, s), axis) for first, last in ends], axis=0)
-    return b.scaled(x, b.array(share[0] / torch.from_numpy(within)), b.name("scale"), out)
+    return biased(b, x, y, b.array(shift).reshape(per_channel), name)
 
 
 @handles("masked_fill", "masked_fill_")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout, Refusal
 from ecmt_deploy.conversion.lowering.table import handles
+from ecmt_deploy.conversion.lowering.weights import biased
 from ecmt_deploy.program import ops
 from ecmt_deploy.program.functions import FUNCTIONS
 
@@ -71,8 +72,22 @@ def group_norm(
     b: Builder, out: Layout, x: Activation, groups: int, weight: Constant, bias: Constant, eps: float, *args: Any
 ) -> Activation:
     if x.batch != 0:
-        raise Refusal(f"normalises groups with the batch at axis {x.batch}")
+        return _groups_of_windows(b, out, x, groups, weight, bias, eps)
     return ecm(b, out, [x], "group_norm", {"weight": weight, "bias": bias}, eps=float(eps), groups=groups)
+
+
+def _groups_of_windows(
+    b: Builder, out: Layout, x: Activation, groups: int, weight: Constant, bias: Constant, eps: float
+) -> Activation:  # fmt: skip
+    """Windows (k, C, ...) of every sample, each normalised by itself: the rows of a layer norm, then a scale and a shift."""
+    channel = x.axis(1)
+    size = int(np.prod(x.shape[channel:])) // groups
+    rows = b.reshaped(x, x.with_shape(*x.shape[:channel], groups, size))
+    y = b.reshaped(ecm(b, rows, [rows], "layer_norm", eps=float(eps), normalized_axes=1), out)
+    per_channel = [-1 if axis == channel else 1 for axis in range(len(x.shape))]
+    if weight is not None:
+        y = b.scaled(y, b.array(weight).reshape(per_channel), b.name("scale"), out)
+    return y if bias is None else biased(b, out, y, b.array(bias).reshape(per_channel), b.under(b.path, "group_norm"))
 
 
 @handles("gelu", "gelu_")

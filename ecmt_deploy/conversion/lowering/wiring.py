@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout, Refusal
+from ecmt_deploy.conversion.lowering.resampling import padded
 from ecmt_deploy.conversion.lowering.table import handles
 from ecmt_deploy.program import ops
 
@@ -162,34 +163,35 @@ def repeat(b: Builder, out: Layout, x: Activation, repeats: Sequence[int]) -> Ac
 def pad(b: Builder, out: Layout, x: Activation, pads: Sequence[int], *how: Any) -> Activation:
     mode, value = how if len(how) == 2 else ("constant", *how)
     if mode != "constant":
-        raise Refusal(f"pads by {mode}")
+        return padded(b, x, pads, mode)
     value = float(value or 0.0)
     widths = np.zeros((len(x.shape), 2), np.int64)
     for i, both in enumerate(zip(pads[::2], pads[1::2], strict=True)):
         if any(both):
             widths[x.axis(x.rank - 1 - i)] = both
-    if (widths < 0).any():
-        raise Refusal("pads by a negative width")
+    for axis, (before, after) in enumerate(np.minimum(widths, 0).tolist()):  # a negative width cuts off
+        x = _sliced(b, x.with_axes(axis, x.shape[axis] + before + after), x, axis, -before, x.shape[axis] + after)
+    widths = np.maximum(widths, 0)
     if not widths.any():
-        return x
-    padded = b.emit(ops.Pad(widths), [x], b.name("pad"), out)
+        return x.laid_out(out)
+    wider = b.emit(ops.Pad(widths), [x], b.name("pad"), out)
     if value == 0.0:
-        return padded
+        return wider
     fill = np.pad(np.zeros(x.shape), widths.tolist(), constant_values=value)
-    return b.added([padded, b.constant(b.array(torch.from_numpy(fill)), b.name("constant"), out, x.raw)], b.name("add"), out)
+    return b.added([wider, b.constant(b.array(torch.from_numpy(fill)), b.name("constant"), out, x.raw)], b.name("add"), out)
 
 
 @handles("pixel_shuffle", "pixel_unshuffle", "channel_shuffle")
 def pixel_shuffle(b: Builder, out: Layout, x: Activation, factor: int, op: str) -> Activation:
-    if x.batch != 0 or len(x.shape) != 3:
-        raise Refusal("expects (batch, channels, height, width)")
-    channels, height, width = x.shape
     if op == "channel_shuffle":
-        order = np.arange(channels).reshape(factor, -1).T.ravel()
-        return _taken(b, out, x, 0, order)
+        channel = x.axis(1)
+        order = np.arange(x.shape[channel]).reshape(factor, -1).T.ravel()
+        return _taken(b, out, x, channel, order)
+    first, *_ = (x.axis(axis) for axis in (-3, -2, -1))
+    channels, height, width = x.shape[first:]
     if op == "pixel_shuffle":
         split, axes = (channels // factor**2, factor, factor, height, width), (0, 3, 1, 4, 2)
     else:
         split, axes = (channels, height // factor, factor, width // factor, factor), (0, 2, 4, 1, 3)
-    x = b.reshaped(x, Layout(split, None, frozenset()))
-    return b.reshaped(_reordered(b, x, x, axes), out)
+    x = b.reshaped(x, Layout((*x.shape[:first], *split), None, frozenset()))
+    return b.reshaped(_reordered(b, x, x, (*range(first), *(first + axis for axis in axes))), out)

@@ -101,7 +101,7 @@ class Conv(Weighted, synapses.Conv):
 
     def __init__(self, program: Program, name: str) -> None:
         super().__init__(program, name)
-        out, self.groups = len(self.node.weight), int(self.arguments["groups"])
+        out = len(self.node.weight)
         matrix = self.node.weight.reshape(out, -1)
         self.set_products(program, matrix, (out, prod(self.shape[1:])), (out, 1))
         kind = torch.float32 if self.products.single else torch.float64
@@ -111,15 +111,17 @@ class Conv(Weighted, synapses.Conv):
 
     def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
         (x,) = signals
+        sums = []
+        for step in x.value:
+            by_group = self.laid_out(step.to(self.matrix.dtype)).unflatten(1, (self.groups, -1))
+            sums.append(self.products.matmul(self.matrix, by_group).flatten(1, 2))  # (B, out, positions)
+        return self.round_all(chunk, sums, Clips(self, chunk, x.value), self.saturates)
+
+    def laid_out(self, x: Tensor) -> Tensor:
+        """What lies under the windows of ``x`` (B, C, ...): (B, C * taps, positions)."""
         kernel, lines = tuple(self.node.weight.shape[2:]), self.node.spatial_axes == 1
         shapes = [tuple(np.atleast_1d(self.arguments[key]).tolist()) for key in ("dilation", "padding", "stride")]
         if lines:  # one dimension runs as two
             kernel, shapes = (1, *kernel), [(extra, *shape) for extra, shape in zip((1, 0, 1), shapes, strict=True)]
         dilation, padding, stride = shapes
-        sums = []
-        for step in x.value:
-            planes = (step[:, :, None] if lines else step).to(self.matrix.dtype)
-            windows = F.unfold(planes, kernel, dilation, padding, stride)  # (B, in * taps, positions)
-            by_group = windows.unflatten(1, (self.groups, -1))
-            sums.append(self.products.matmul(self.matrix, by_group).flatten(1, 2))  # (B, out, positions)
-        return self.round_all(chunk, sums, Clips(self, chunk, x.value), self.saturates)
+        return F.unfold(x[:, :, None] if lines else x, kernel, dilation, padding, stride)

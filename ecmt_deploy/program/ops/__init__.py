@@ -33,6 +33,7 @@ from ecmt_deploy.program.ops.graded import Graded
 from ecmt_deploy.program.ops.hold import Hold
 from ecmt_deploy.program.ops.input import Input
 from ecmt_deploy.program.ops.linear import LastAxisLinear, Linear
+from ecmt_deploy.program.ops.listed_convolution import ListedConvolution
 from ecmt_deploy.program.ops.mean import Mean
 from ecmt_deploy.program.ops.multi_threshold import RULES, MultiThreshold, Payload, thresholds
 from ecmt_deploy.program.ops.output import Output
@@ -51,8 +52,8 @@ for _module in iter_modules(__path__):  # a file that is added is an op that is 
 __all__ = [
     "CODINGS", "ECM", "NOTHING", "OPS", "PRODUCTS", "ROLES", "RULES", "SCHEDULES", "STANDARD", "Add", "Aligned",
     "BroadcastScale", "Concat", "Constant", "Conv1d", "Conv2d", "CorrectedLinear", "ECMProduct", "Embedding", "Expand",
-    "Graded", "Hold", "Input",
-    "LastAxisLinear", "Linear", "LookedUp", "Mean", "MissingTraitError", "MultiThreshold", "Multiplied", "NumberFormat",
-    "Op", "Output", "Pad", "Payload", "Permute", "Readout", "Requantised", "Reshape", "Scale", "ShapeError", "Shifted", "Slice",
-    "Summed", "Take", "Weighted", "Work", "convolution", "register", "thresholds",
+    "Graded", "Hold", "Input", "LastAxisLinear", "Linear", "ListedConvolution", "LookedUp", "Mean", "MissingTraitError",
+    "MultiThreshold", "Multiplied", "NumberFormat", "Op", "Output", "Pad", "Payload", "Permute", "Readout", "Requantised",
+    "Reshape", "Scale", "ShapeError", "Shifted", "Slice", "Summed", "Take", "Weighted", "Work", "convolution", "register",
+    "thresholds",
 ]  # fmt: skip

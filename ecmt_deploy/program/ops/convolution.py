@@ -12,7 +12,7 @@ import numpy as np
 from ecmt_deploy.kernels.base import Site, cast
 from ecmt_deploy.kernels.integers import within
 from ecmt_deploy.kernels.streams import MACS_PER_ELEMENT, WHOLE, Part, Stream
-from ecmt_deploy.program.ops.base import Require, Shape, Work, fits, register
+from ecmt_deploy.program.ops.base import Require, Shape, Work, fits, register, trait
 from ecmt_deploy.program.ops.format import Weighted
 from ecmt_deploy.program.ops.linear import IntegerSynapses, SynapseKernel, Synapses
 from ecmt_deploy.program.ops.share import Share, box
@@ -150,15 +150,49 @@ class Windows(Synapses):
 
 
 @dataclass(eq=False)
-class Convolution(Synapses):
-    """Base of both: stride, padding and dilation are one integer, or one per spatial axis."""
+class Convolving(Synapses):
+    """Base of all convolutions of (C, places), whose kernels (out, in / groups, taps) look at places through windows.
+
+    Attributes
+    ----------
+    spatial_axes : over how many axes windows slide; ``None`` where they are listed
+    """
+
+    spatial_axes: ClassVar[int | None] = None
+    layer = "convolution"
+    under = trait("place of the operand under each tap of each place of its stream, -1 in the padding: (places, taps)")
+
+    def share(self, elements: np.ndarray, shape: Shape, *operands: Shape) -> Share:
+        """What lies under the windows of its positions, and the weights of its channels."""
+        node: Any = self
+        form: Weighted = self.format
+        (operand,), out = operands, len(node.weight)
+        channels, positions = box(elements, out, prod(shape[1:]))
+        groups = int(node.groups)
+        of_group = channels // (out // groups)
+        here, counts = np.unique(of_group, return_counts=True)
+        blocks = here if (counts == counts[0]).all() else of_group  # otherwise each output is a group of its own
+        taken = node.weight.shape[1]
+        reads = (blocks[:, None] * taken + np.arange(taken)).ravel()  # channel of the operand, block after block
+        under = self.under(operand[1:], shape[1:])[positions]
+        seen, kept = np.unique(under[under >= 0]), np.unique(reads)
+        column = np.where(under >= 0, np.searchsorted(seen, under), -1)
+        index = np.where(column >= 0, np.searchsorted(kept, reads)[:, None, None] * len(seen) + column, -1)
+        weight = node.weight[channels].reshape(len(channels), taken, 1, -1)
+        part = Windows(weight, index[:, None, :, None, :], len(blocks), format=form.of(channels))
+        made = channels[:, None, None] * prod(shape[1:]) + positions
+        return Share(part, made, (kept[:, None] * prod(operand[1:]) + seen,))
+
+
+@dataclass(eq=False)
+class Convolution(Convolving):
+    """Base of both whose windows slide: stride, padding and dilation are one integer, or one per spatial axis."""
 
     spatial_axes: ClassVar[int]
     fields = {
         "input_shape": "ints", "weight": "floats", "stride": "ints", "padding": "ints", "dilation": "ints", "groups": "int",
         "bias": "floats",
     }  # fmt: skip
-    layer = "convolution"
     kernel, integer_kernel = ConvKernel, IntegerConvKernel
 
     def settle(self, require: Require) -> None:
@@ -220,26 +254,8 @@ class Convolution(Synapses):
         fits(all(size > 0 for size in out), f"operand {x} is smaller than the kernel")
         return (node.weight.shape[0], *out)
 
-    def share(self, elements: np.ndarray, shape: Shape, *operands: Shape) -> Share:
-        """What lies under the windows of its positions, and the weights of its channels."""
-        node: Any = self
-        form: Weighted = self.format
-        (operand,), out = operands, len(node.weight)
-        channels, positions = box(elements, out, prod(shape[1:]))
-        groups = int(node.groups)
-        of_group = channels // (out // groups)
-        here, counts = np.unique(of_group, return_counts=True)
-        blocks = here if (counts == counts[0]).all() else of_group  # otherwise each output is a group of its own
-        taken = node.weight.shape[1]
-        reads = (blocks[:, None] * taken + np.arange(taken)).ravel()  # channel of the operand, block after block
-        under = windows(node, operand[1:], shape[1:])[positions]
-        seen, kept = np.unique(under[under >= 0]), np.unique(reads)
-        column = np.where(under >= 0, np.searchsorted(seen, under), -1)
-        index = np.where(column >= 0, np.searchsorted(kept, reads)[:, None, None] * len(seen) + column, -1)
-        weight = node.weight[channels].reshape(len(channels), taken, 1, -1)
-        part = Windows(weight, index[:, None, :, None, :], len(blocks), format=form.of(channels))
-        made = channels[:, None, None] * prod(shape[1:]) + positions
-        return Share(part, made, (kept[:, None] * prod(operand[1:]) + seen,))
+    def under(self, operand: Shape, shape: Shape) -> np.ndarray:
+        return windows(self, operand, shape)
 
     def work(self, shape: Shape, x: Shape) -> Work:
         node: Any = self

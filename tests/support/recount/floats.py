@@ -35,6 +35,10 @@ def wire(node: Node, xs: list[Array]) -> Array:
 def taps(node: Node, x: Array) -> Array:
     """Elements of ``x`` (C, *space) under every tap of every output position: (C, *positions, taps), zero in the padding."""
     axes = x.ndim - 1
+    if node.type == "ListedConvolution":
+        places, shape = node.fields["windows"], node.fields["shape"].tolist()
+        taken = x.reshape(len(x), -1)[:, places] * (places >= 0)
+        return taken.reshape(len(x), *shape, -1)
     stride, padding, dilation = (np.broadcast_to(node.fields[k], axes).astype(int) for k in ("stride", "padding", "dilation"))
     for axis in range(axes):
         size, kernel = x.shape[1 + axis], node.fields["weight"].shape[2 + axis]

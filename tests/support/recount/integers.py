@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tests.support.recount.floats import weighted, wire
-from tests.support.recount.reading import NEURONS, WEIGHTS, WIRING, File, Node
+from tests.support.recount.reading import LINEAR, NEURONS, WEIGHTS, WIRING, File, Node
 
 Array = np.ndarray
 
@@ -132,7 +132,7 @@ class Integers:
             total = weighted(node, xs[0])
             if node.reads[0] in self.spiking:
                 total = self.sat(node, total)
-            lie = (-1, *[1] * (total.ndim - 1)) if node.type.startswith("Conv") else (-1,)
+            lie = (-1, *[1] * (total.ndim - 1)) if node.type not in LINEAR else (-1,)
             m, r = (form[k].astype(np.int64).reshape(lie) for k in ("multiplier", "shift"))
             return self.narrowed(node, state, total * m, r)
         if node.type == "BroadcastScale":

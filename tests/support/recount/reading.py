@@ -14,7 +14,7 @@ import numpy as np
 WIRING = ("Reshape", "Expand", "Permute", "Slice", "Take", "Pad", "Concat")
 NEURONS = ("MultiThreshold", "Graded")
 LINEAR = ("Linear", "LastAxisLinear", "CorrectedLinear")
-WEIGHTS = (*LINEAR, "Conv1d", "Conv2d")
+WEIGHTS = (*LINEAR, "Conv1d", "Conv2d", "ListedConvolution")
 
 
 class Node(NamedTuple):
