@@ -72,7 +72,7 @@ def every_node(coding: str, seed: int = 0) -> Program:
         "line": conv1d,
         "line.pad": ops.Pad(np.array([[0, 0], [1, 3]])),
         "both": ops.Add(("tokens", "line.pad")),
-        "fold.neuron": cell(),
+        "fold.neuron": graded((4, 1)),
         "fold": ops.ListedConvolution(listed, np.array([range(9), [3, -1, 0, 8, -1, 2, 2, 7, 6]]).T.copy(), np.array([9]), 2),
         "turn": ops.Permute(np.array([1, 0])),
         "norm": ops.ECM(("turn",), "layer_norm", coding, {
