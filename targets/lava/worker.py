@@ -47,6 +47,7 @@ def plan(program: Program, job: Job, settings: Settings) -> Plan:
         timesteps=settings.timesteps,
         shapes=program.shapes,
         spikes=frozenset(name for name, node in program.nodes.items() if node.emits == "spikes"),
+        inputs=program.inputs,
         samples=samples,
         sent=np.load(job.sent, mmap_mode="r", allow_pickle=False) if job.sent.exists() else None,
         begins=_beginnings(len(samples), job),

@@ -21,6 +21,7 @@ from lava.magma.runtime.mgmt_token_enums import MGMT_COMMAND
 
 from ecmt_deploy.errors import EcmtError
 from ecmt_deploy.kernels import Stream, kernel
+from ecmt_deploy.program.inputs import Inputs
 
 from ..groups import Group, message_dtype, message_shape, pack, unpack
 from ..job import Job
@@ -55,6 +56,7 @@ class Plan:
     dtype : of arithmetic and state
     timesteps : steps T of one inference; state is zeroed before every T-th step, unless the samples are frames of a stream
     shapes, spikes : of the streams between groups: their shapes, and which are spikes
+    inputs : what stands where in a sample
     samples : (N, *input_shape), a file
     sent : of a stream, (N, *input_shape) bool, a file: where a frame is sent; ``None`` where every sample begins anew
     begins : (N,), of every sample the one with which its inference, or its stream, began
@@ -71,6 +73,7 @@ class Plan:
     timesteps: int
     shapes: Mapping[str, tuple[int, ...]]
     spikes: frozenset[str]
+    inputs: Inputs
     samples: np.ndarray
     sent: np.ndarray | None
     begins: np.ndarray
@@ -136,7 +139,8 @@ class GroupModel(PyLoihiProcessModel):
             if step == 0:
                 running.reset() if begun == sample else running.begin()
                 if member.node.role == "input":
-                    running.present(plan.samples[sample], None if plan.sent is None else plan.sent[sample])
+                    part = plan.inputs.part(plan.samples[sample], member.name)
+                    running.present(part, None if plan.sent is None else plan.sent[sample])
             operands = [wire.stream(streams) for wire in member.operands]
             streams[member.name] = running.step(elapsed - begun * plan.timesteps + 1, *operands)
             record = 0 if plan.sent is None else sample
