@@ -77,6 +77,7 @@ class TorchOp(nn.Module):
         self.shape = program.shapes[name]
         self.operand_shapes = [program.shapes[source] for source in program.operands[name]]
         self.operand_spikes = [source in program.spiking for source in program.operands[name]]
+        self.operand_once = [source in program.exact for source in program.operands[name]]
         self.spikes = name in program.spiking
         self.encoding = name in program.encoding
         self.network_macs = program.network_macs(name)

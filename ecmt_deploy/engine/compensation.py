@@ -167,8 +167,10 @@ class Product(TorchOp):
         for s, spikes, shape in zip(signals, self.operand_spikes, self.operand_shapes, strict=True):
             if spikes:
                 tally.add(s.event_count(chunk), synops=self.dense // max(prod(shape), 1))
-            else:
-                tally.add(self.dense * samples, macs=1)
+        always, first = self.node.dense_products(self.operand_spikes, self.operand_once)
+        tally.add(self.dense * samples, macs=always)
+        if chunk.first:
+            tally.add_at_beginning(self.dense * samples * first, "macs")
         if self.node.coding == "rate":
             changed = everything(chunk, signal)
         else:

@@ -27,6 +27,7 @@ class Site:
     shape : shape of the output
     spiking : whether each operand holds nothing but spikes
     encoding : whether the node is an encoding layer
+    once : whether each operand is exact, so that it enters at t = 1 alone; none where no program is around
     finite : whether the run ends where an operand is infinite or no number
     name : the node's, for errors
     counted : of an operand that several cores keep a copy of, the elements that this core counts; none or ``None``: all
@@ -41,6 +42,7 @@ class Site:
     name: str = ""
     network_macs: int | None = None
     counted: tuple[np.ndarray | None, ...] = ()
+    once: tuple[bool, ...] = ()
 
     @classmethod
     def of(cls, program: Program, name: str) -> Site:
@@ -53,6 +55,7 @@ class Site:
             encoding=name in program.encoding,
             finite=tuple(source in program.must_be_finite(name) for source in sources),
             name=name,
+            once=tuple(source in program.exact for source in sources),
             network_macs=(program.provenance.network_macs or {}).get(name),
         )
 

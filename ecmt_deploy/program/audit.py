@@ -111,6 +111,7 @@ class _Site:
         self.read = sum(prod(program.shapes[source]) for source in self.sources)
         self.samples, self.begun, self.steps = extent.entered, extent.begun, extent.steps
         self.spikes, self.encoding, self.network = spikes, name in program.encoding, program.network_macs(name)
+        self.spiking, self.exact = program.spiking, program.exact
         self.analog = [source for source in self.sources if source not in program.spiking]
 
     def claims(self, counts: Counts) -> Iterator[tuple[str, int, Range]]:
@@ -142,7 +143,8 @@ class _Site:
         dense = self.work.dense_macs
         # an encoding layer computes a first frame whole, and of those that follow what changed
         times = Range(self.begun, self.samples) if self.encoding else Range(self.steps, self.steps)
-        macs = times.times(dense * len(self.analog), dense * len(self.analog))
+        always, first = self.products()
+        macs = times.times(dense * always, dense * always) + Range(dense * first * self.begun, dense * first * self.begun)
         accesses = NONE
         for source, fan_out in zip(self.sources, self.work.fan_out, strict=True):
             if source in self.spikes:
@@ -152,6 +154,12 @@ class _Site:
             **sent, "macs": macs, "dense_macs": Range(self.network * self.samples, self.network * self.samples),
             "synops": Range(accesses.least, min(accesses.most, most)),
         }  # fmt: skip
+
+    def products(self) -> tuple[int, int]:
+        """How many times its weights, or its products, meet analog operands whole: at every step, and at t = 1 besides."""
+        if self.node.role != "product":
+            return len(self.analog), 0
+        return self.node.dense_products(*([source in kind for source in self.sources] for kind in (self.spiking, self.exact)))
 
     def sent(self) -> Range:
         """Analog values: at least all of them at t = 1, at most all at every step."""

@@ -36,10 +36,11 @@ from ecmt_deploy.program.ops.linear import LastAxisLinear, Linear
 from ecmt_deploy.program.ops.listed_convolution import ListedConvolution
 from ecmt_deploy.program.ops.mean import Mean
 from ecmt_deploy.program.ops.multi_threshold import RULES, MultiThreshold, Payload, thresholds
+from ecmt_deploy.program.ops.multiplied import Multiplied
 from ecmt_deploy.program.ops.output import Output
 from ecmt_deploy.program.ops.pad import Pad
 from ecmt_deploy.program.ops.permute import Permute
-from ecmt_deploy.program.ops.product import PRODUCTS, ECMProduct, Multiplied
+from ecmt_deploy.program.ops.product import PRODUCTS, ECMProduct
 from ecmt_deploy.program.ops.readout import Readout
 from ecmt_deploy.program.ops.reshape import Reshape
 from ecmt_deploy.program.ops.scale import BroadcastScale, Scale

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, ClassVar
@@ -13,7 +14,7 @@ from ecmt_deploy.kernels.integer import Following
 from ecmt_deploy.kernels.integers import EXACT_BITS, divided, limit, shifted, within
 from ecmt_deploy.kernels.streams import MACS_PER_ELEMENT, Part, Stream, row_by_row, rows, width
 from ecmt_deploy.program.ops.base import CODINGS, NOTHING, Op, Require, Shape, Work, broadcasts, finite, fits, register
-from ecmt_deploy.program.ops.format import MOST_SHIFT, NumberFormat
+from ecmt_deploy.program.ops.multiplied import Multiplied
 from ecmt_deploy.program.ops.share import Share, of_columns, of_matrices, picked
 from ecmt_deploy.program.primitives import Recipe
 
@@ -87,11 +88,12 @@ class ProductKernel(Kernel):
 
     def count(self, t: int, x: Stream, y: Stream) -> np.ndarray:
         """Count a step and return the mask of the output."""
+        once = self.site.once or (False, False)
         for stream, spiking, fan_out in zip((x, y), self.site.spiking, self.fan_out, strict=True):
             if spiking:
                 self.tally["synops"] += int(np.count_nonzero(stream.value)) * fan_out
-            else:
-                self.tally["macs"] += self.dense_macs
+        always, first = self.node.dense_products(self.site.spiking, once)
+        self.tally["macs"] += self.dense_macs * (always + (first if t == 1 else 0))
         if self.node.product == "matmul":  # an event in any row of the right operand reaches every row of the result
             reached = row_by_row(x.changed)[..., None] | y.changed.any(axis=(-2, -1))[..., None, None]
             changed = np.broadcast_to(reached, self.site.shape)
@@ -147,35 +149,6 @@ def any_leading(mask: np.ndarray) -> np.ndarray:
     return mask if mask.ndim == 1 else mask.reshape(-1, mask.shape[-1]).any(axis=0)
 
 
-@dataclass(eq=False, kw_only=True)
-class Multiplied(NumberFormat):
-    """Of a product of running sums. A payload of the left operand adds ``left_unit`` times itself to the left sum; for the
-    product, the sums are shifted right by ``left_shift`` and ``right_shift`` to ``operand_bits``, and the result right by
-    ``shift`` (left, where it is negative)."""
-
-    left_unit: np.ndarray
-    right_unit: np.ndarray
-    left_shift: int
-    right_shift: int
-    operand_bits: int
-    shift: int
-
-    fields = {
-        "left_unit": "integers", "right_unit": "integers", "left_shift": "int", "right_shift": "int", "operand_bits": "int",
-        "shift": "int", **NumberFormat.fields,
-    }  # fmt: skip
-
-    def check(self, require: Require) -> None:
-        super().check(require)
-        require(2 <= self.operand_bits <= 24, "operand_bits", self.operand_bits, "2 to 24")
-        require(-16 <= self.shift <= MOST_SHIFT, "shift", self.shift, f"-16 to {MOST_SHIFT}")
-        for side in ("left", "right"):
-            sound = within(getattr(self, f"{side}_unit"), 1, limit(self.state_bits))
-            require(sound, f"{side}_unit", "out of range", f"positive integers of {self.state_bits} bits")
-            shift = getattr(self, f"{side}_shift")
-            require(0 <= shift <= self.state_bits, f"{side}_shift", shift, f"0 to {self.state_bits}")
-
-
 @register
 @dataclass(eq=False)
 class ECMProduct(Op):
@@ -218,6 +191,21 @@ class ECMProduct(Op):
     @property
     def every_step(self) -> bool:
         return self.coding == "rate"
+
+    def dense_products(self, spiking: Iterable[bool], once: Iterable[bool]) -> tuple[int, int]:
+        """How many times all products are formed for operands that are analog: at every step, and at t = 1 besides.
+
+        An exact operand enters at t = 1 alone, and then meets what the other's sum held before: nothing, where that is zero and
+        spikes follow. Two exact operands meet once.
+
+        Parameters
+        ----------
+        spiking, once : of each operand, whether it holds spikes, and whether it is exact
+        """
+        once = tuple(once)
+        always = sum(not spikes and not exact for spikes, exact in zip(spiking, once, strict=True))
+        held = (bool(np.any(initial)) for initial in reversed(self.initials))
+        return always, int(all(once) or any(exact and there for exact, there in zip(once, held, strict=True)))
 
     def together(self, operand: int | None, ndim: int) -> tuple[int, ...]:
         """An event in any row of the right operand of a product of matrices reaches every row of the result."""
