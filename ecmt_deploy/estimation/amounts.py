@@ -62,9 +62,11 @@ def amounts(
     charged : prices; where a packet with an analog value has none, its hops are as unknown as the packet
     """
     samples = activity.n_samples
-    found = {name: list(work(activity, program, name, hardware)) for name in activity}
+    found = {name: [] if name in program.outside else list(work(activity, program, name, hardware)) for name in activity}
     if placement is None or not routed(hardware, placement):
         for name, counts in activity.items():
+            if name in program.outside - program.entering:
+                continue
             found[name].append(("packets", counts.messages / samples, "messages"))
             found[name].append(("packets.analog", counts.analog_messages / samples, "analog_messages"))
         return found

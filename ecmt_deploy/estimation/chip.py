@@ -105,7 +105,9 @@ def left_out(
         yield f"latency and throughput: {why}"
     if binary(hardware):
         yield "neurons for levels: an update is charged once per multi-threshold neuron, not once per level"
-    yield "the image's way onto the chip and the readout's off it"
+    if program.exact:
+        yield "rows of embeddings, and what follows from tokens and masks alone: the host computes them"
+    yield f"the {'sample' if program.exact else 'image'}'s way onto the chip and the readout's off it"
     yield "memory traffic beyond what the prices contain"
 
 

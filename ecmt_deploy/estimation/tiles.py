@@ -144,7 +144,7 @@ def _room(hardware: Hardware) -> Room:
 def _memories(program: Program, hardware: Hardware, placement: Placement) -> dict[str, Memories]:
     terms, home = Terms.of(hardware), {name: unit for unit in placement.units for name in unit.nodes}
     found = {}
-    for name in program.of_role("synapse", "product"):
+    for name in (name for name in program.of_role("synapse", "product") if name not in program.outside):
         unit = home[name]
         least = ceil(unit.rows_per_core * unit.columns_per_core * terms.state_bits_of(program.nodes[name]) / 8)
         weights = _size(unit, "synaptic_memory_bytes", terms)
@@ -180,14 +180,15 @@ def _delivered(program: Program, name: str, unit: Unit) -> tuple[tuple[int, ...]
 
 
 def needs(program: Program, weight_bits: int, state_bits: int) -> tuple[float, float]:
-    """Bytes of the weights of a program, each once, and of all that it remembers from step to step.
+    """Bytes of the weights of a program, each once, and of all that it remembers from step to step; tables that the host looks
+    rows up in are not on the chip.
 
     Parameters
     ----------
     weight_bits, state_bits : widths of a float program
     """
     weights = states = 0.0
-    for name in program.nodes:
+    for name in (name for name in program.nodes if name not in program.outside):
         node = program.nodes[name]
         if node.role == "synapse":
             weights += node.weight.size * int(getattr(node.format, "weight_bits", weight_bits)) / 8

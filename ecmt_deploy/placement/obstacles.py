@@ -32,7 +32,8 @@ def abilities(program: Program, hardware: Hardware) -> Iterator[Obstacle]:
     for ability, mend, kind_of in _ABILITIES:
         can, kinds = getattr(hardware.abilities, ability), defaultdict(list)
         for name, node in program.nodes.items():
-            kinds[kind_of(node)].append(name)
+            if name not in program.outside:
+                kinds[kind_of(node)].append(name)
         for kind, names in kinds.items():
             if can is not None and not can.value and kind is not None:
                 yield Obstacle(names[0], ability, None, None, f"{mend}, for {_nodes(len(names))} of kind {kind}")

@@ -20,7 +20,8 @@ class Operand:
     shape : its shape
     sources : by name of the node that emits, which of its elements stands where: flat indices in the operand's ``shape``,
         -1 where the element is not from that node; ``None`` where the operand is that stream as it is
-    image : the same of the analog image, by the name of the program's input; empty where nothing of it is there
+    image : the same of what enters from outside (:attr:`Program.outside`): an analog image, rows of an embedding, masks; empty
+        where nothing of that is there
     """
 
     shape: tuple[int, ...]
@@ -29,7 +30,7 @@ class Operand:
 
     @property
     def from_input(self) -> bool:
-        """Whether elements of the analog image are among its own."""
+        """Whether elements that enter from outside are among its own."""
         return bool(self.image)
 
 
@@ -66,5 +67,5 @@ def _operand(program: Program, source: str, wired: dict[str, dict[str, np.ndarra
     sources: dict[str, np.ndarray | None] = {source: None}
     if source in wired:
         sources = {emitter: places - 1 for emitter, places in wired[source].items() if places.any()}
-    image = {name: sources.pop(name) for name in (program.input_name,) if name in sources}
+    image = {name: sources.pop(name) for name in list(sources) if name in program.outside}
     return Operand(program.shapes[source], sources, image)

@@ -94,7 +94,7 @@ def gather(program: Program, read: Mapping[str, tuple[Operand, ...]], alone: Col
     drafts = Drafts(program, read)
     for name, inputs in read.items():
         node = program.nodes[name]
-        if node.role in ("input", "output", "constant"):
+        if node.role in ("output", "constant") or name in program.outside:
             continue
         shape = program.shapes[name]
         begins = node.layer in CONNECTED or name in alone

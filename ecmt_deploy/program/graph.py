@@ -72,6 +72,18 @@ class Program:
         return Inputs(tuple(NamedInput(name, self.shapes[name], node.holds, node.limit) for name, node in found))
 
     @cached_property
+    def outside(self) -> frozenset[str]:
+        """Nodes whose stream is known when a sample is presented, so that its host computes them and no core does: inputs, what
+        is exact, and look-ups of ids."""
+        return self.exact | {name for name, node in self.nodes.items() if node.outside}
+
+    @cached_property
+    def entering(self) -> frozenset[str]:
+        """Those of :attr:`outside` whose stream a core takes."""
+        inside = (source for name, sources in self.operands.items() if name not in self.outside for source in sources)
+        return self.outside & frozenset[str]().union(*(self.emitters[source] for source in inside))
+
+    @cached_property
     def input_exponents(self) -> np.ndarray:
         """Of an integer program, the exponent of every element of a packed sample; it broadcasts to :attr:`input_shape`."""
         return self.inputs.each(self.exponents).astype(np.int64)

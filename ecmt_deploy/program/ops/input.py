@@ -79,6 +79,7 @@ class Input(Op, nir.Input):
     defaults = {"holds": "values", "limit": 0}
     arity: ClassVar[int | None] = 0
     sends = "once"
+    outside = True
     format_type = NumberFormat
     kernel, integer_kernel = InputKernel, IntegerInputKernel
 
