@@ -50,7 +50,7 @@ def kernels(program: Program, dtype: np.dtype, identity_neurons: bool = False) -
     return {name: kernel(node, Site.of(program, name), dtype, identity_neurons) for name, node in program.nodes.items()}
 
 
-def present(program: Program, running: Mapping[str, Any], sample: np.ndarray) -> None:
-    """Show a sample (*input_shape) to the kernels of a program: to each input its part."""
+def present(program: Any, running: Mapping[str, Any], sample: np.ndarray) -> None:
+    """Show a sample (*input_shape) to the kernels of a program, or of what else has ``inputs``: to each of them its part."""
     for name, part in program.inputs.unpack(sample).items():
         running[name].present(part)

@@ -140,8 +140,8 @@ def assumptions(program: Program, hardware: Hardware, terms: Terms, chips: int |
         f"Unknown, so not binding: {', '.join(unknown)}.": bool(unknown),
         "The size of the largest system is unknown: as many chips as it takes.": terms.chips is None,
         "The image reaches the encoding layer from outside, and the readout leaves the chip: neither is routed.": True,
-        "Rows of an embedding, and what follows from tokens and masks alone, come from the host that presents the sample: no core"
-        " holds or computes them, and their way onto the chip is not routed.": program.exact,
+        "Rows of an embedding, and what follows from tokens and masks alone, come from the host that presents the sample: no"
+        " core holds or computes them, and their way onto the chip is not routed.": bool(program.exact),
         "A message to several cores is a packet to each; one to its own core is none.": True,
         "The mesh of the chip is unknown: no hops.": mesh is None,
         "Chips stand side by side in one row, and the mesh goes on over their borders.":

@@ -97,12 +97,17 @@ def export(program: Program, hardware: ChipLike, path: str | PathLike[str], over
     Raises
     ------
     TargetError
-        if it is a float program, or a unit of it has no cores on the chip.
+        if it is a float program, a unit of it has no cores on the chip, or it takes tokens or several inputs.
     RunError
         if something is in the way, or the directory cannot be written.
     """
     chip = as_chip(hardware)
     require_runnable(CoresTarget(), program, chip)
+    if len(program.outside) > 1:
+        raise TargetError(
+            f"the program takes {program.inputs.sentence}; expected one input of values and no look-ups, which files for cores"
+            " do not hold: run the program on target cores instead"
+        )
     write(laid_out(placed(program, chip)), Path(path), overwrite)
 
 
@@ -124,7 +129,7 @@ def execute(
     begun : when making ready began (``time.perf_counter``)
     """
     begun = time.perf_counter() if begun is None else begun
-    expected, found = made.nodes[made.of_role("input")].shape, np.shape(inputs)[1:]
+    expected, found = made.inputs.shape, np.shape(inputs)[1:]
     if found != expected or np.asarray(inputs).dtype.kind != "i":
         raise DataError(f"samples are {np.asarray(inputs).dtype} of shape {found}, expected integers of shape {expected}")
     machine = Machine(made, timesteps)

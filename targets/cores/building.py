@@ -14,7 +14,7 @@ from ecmt_deploy.placement.placed import Placed, Population
 from ecmt_deploy.placement.routes import board
 from ecmt_deploy.program import Program
 
-from .layout import Axon, Constants, Group, Inlet, Layout, Node, Shape
+from .layout import Axon, Constants, Group, Hosted, Inlet, Layout, Node, Shape
 
 _NONE = Constants(np.zeros(0, np.int64), np.zeros(0, np.int64))
 #: of an operand: values and events that constants bring at a step, or ``None`` where there are none
@@ -46,11 +46,24 @@ def layout(placed: Placed) -> Layout:
         hardware=placed.hardware.name,
         nodes=nodes,
         groups={name: _groups(program, population, axons, background) for name, population in placed.populations.items()},
-        image=program.nodes[program.input_name],
+        host=_hosted(program),
         where=placed.where,
         mesh=None if mesh is None else (mesh.columns, mesh.rows, mesh.cores),
         chip_columns=board(placed.where[0], placed.terms),
     )
+
+
+def _hosted(program: Program) -> dict[str, Hosted]:
+    """What enters from outside, and whatever that is made of."""
+    needed: set[str] = set()
+    for name, operands in reversed(list(program.operands.items())):
+        if name in program.outside or name in needed:
+            needed.update((name, *operands))
+    return {
+        name: Hosted(node, program.operands[name], name in program.exact)
+        for name, node in program.nodes.items()
+        if name in needed
+    }
 
 
 def _groups(
@@ -70,6 +83,7 @@ def _groups(
                 [_constants(background(source, t)) for t in (1, 2)],
                 _rows(operand.shape, node.together(k, ndim)),
                 node.role in ("function", "product"),
+                source in program.exact,
             )
         )
     own = _rows(program.shapes[name], node.together(None, ndim))
@@ -81,7 +95,7 @@ def _groups(
 
 def _inlets(
     taken: list[np.ndarray], axons: dict[str, Axon], spiking: bool, constants: list[np.ndarray | None],
-    rows: np.ndarray | None, kept: bool,
+    rows: np.ndarray | None, kept: bool, once: bool,
 ) -> list[Inlet]:  # fmt: skip
     """One operand, core by core.
 
@@ -92,6 +106,7 @@ def _inlets(
     constants : what they bring at t = 1 and later, (2, elements): whether there is any, and its value
     rows : number of the row of each element
     kept : whether a core keeps a sum of each, so that a copy may saturate
+    once : whether it is exact
     """
     ends = np.cumsum([each.size for each in taken])
     bounds = {name: np.searchsorted(axon.slots, [0, *ends]) for name, axon in axons.items()}
@@ -111,7 +126,7 @@ def _inlets(
         made.append(
             Inlet(
                 each.shape, spiking, mine, first, later, None if rows is None else rows[each],
-                here if kept and not here.all() else None, each,
+                here if kept and not here.all() else None, each, once,
             )
         )  # fmt: skip
     return made

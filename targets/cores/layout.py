@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ecmt_deploy.program.inputs import Inputs, NamedInput
+
 Shape = tuple[int, ...]
 Link = tuple[int, int, int, int, int]
 
@@ -36,6 +38,7 @@ class Inlet:
     ----------
     shape : of the share's operand; slots are numbered in its order
     spiking : whether nothing but spikes comes
+    once : whether what comes is exact, so that it enters at t = 1 alone
     axons : by the name of the node that emits (or of the program's input)
     first, later : constants at t = 1, and at every step after it
     together : number of a row for each slot: one event in a row counts for all slots of that number, on whatever core of the
@@ -52,6 +55,7 @@ class Inlet:
     together: np.ndarray | None = None
     counted: np.ndarray | None = None
     positions: np.ndarray | None = None
+    once: bool = False
 
     @property
     def size(self) -> int:
@@ -109,6 +113,20 @@ class Node(NamedTuple):
         return prod(self.shape)
 
 
+class Hosted(NamedTuple):
+    """A node that whoever presents the sample computes.
+
+    Attributes
+    ----------
+    op, operands : the op, and the names of its operands, which are such nodes too
+    exact : whether its stream is
+    """
+
+    op: Any
+    operands: tuple[str, ...] = ()
+    exact: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class Layout:
     """A placed program.
@@ -118,7 +136,7 @@ class Layout:
     hardware : name of the chip
     nodes : every node of the program, in its order
     groups : by node, core after core
-    image : the program's input node: shape and number format
+    host : what enters from outside, by node, operands first: the inputs, and what is computed of them before a core is
     where : of each core its chip, and column and row of its tile over all chips, (3, cores)
     mesh : tile columns, tile rows, cores per tile of a chip; ``None`` where unknown
     chip_columns : chips side by side
@@ -127,7 +145,7 @@ class Layout:
     hardware: str
     nodes: Mapping[str, Node]
     groups: Mapping[str, tuple[Group, ...]]
-    image: Any
+    host: Mapping[str, Hosted]
     where: np.ndarray
     mesh: tuple[int, int, int] | None
     chip_columns: int
@@ -141,6 +159,12 @@ class Layout:
             for group in groups:
                 found[name][group.elements.ravel()] = group.core
         return found
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        """What a sample is made of."""
+        found = {name: node.op for name, node in self.host.items() if node.op.role == "input"}
+        return Inputs(tuple(NamedInput(name, self.nodes[name].shape, op.holds, op.limit) for name, op in found.items()))
 
     @property
     def cores(self) -> int:

@@ -20,7 +20,7 @@ from ecmt_deploy.program.verification import MAX_ELEMENTS, check_fields, infer
 from ecmt_deploy.untrusted.text import require_names
 
 from .consistency import require_consistent
-from .layout import Axon, Constants, Group, Inlet, Layout, Node
+from .layout import Axon, Constants, Group, Hosted, Inlet, Layout, Node
 from .records import (
     ARRAYS,
     DTYPES,
@@ -88,7 +88,7 @@ def read(path: Path) -> Layout:
         hardware=record.hardware,
         nodes=nodes,
         groups={name: tuple(found) for name, found in groups.items()},
-        image=image,
+        host={names[0]: Hosted(image)},
         where=np.array([(core.chip, core.column, core.row) for core in record.cores], np.int64).T,
         mesh=record.mesh,
         chip_columns=record.chip_columns,

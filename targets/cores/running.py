@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ecmt_deploy.estimation.amounts import WORK_COUNTS, synapses_of
-from ecmt_deploy.kernels import Kernel, Site, Stream, kernel
+from ecmt_deploy.kernels import Kernel, Site, Stream, kernel, present
 from ecmt_deploy.kernels.counts import INTEGER_COUNTS
 from ecmt_deploy.program.activity import Counts
 from ecmt_deploy.program.frames import COLUMNS, counts_of
@@ -72,8 +72,7 @@ class Machine:
         self.own_rows = {name: _joined([group.together for group in groups]) for name, groups in groups_of}
         self.made = {name: np.concatenate([group.elements.ravel() for group in groups]) for name, groups in groups_of}
         self._connect()
-        self.image_name = layout.of_role("input")
-        self.image: Any = kernel(layout.image, Site((), layout.nodes[self.image_name].shape, (), False), np.dtype(np.int64))
+        self.host = {name: _hosted(layout, name) for name in layout.host}
         self.background = {
             (name, k): tuple(self._background(name, k, later) for later in (False, True))
             for name, groups in groups_of for k in range(len(groups[0].inlets))
@@ -111,11 +110,15 @@ class Machine:
         for running in self.running.values():
             for each in running:
                 each.kernel.reset()
-        self.image.reset()
-        before = np.array(self.image.row, np.int64)
-        self.image.present(sample)
+        before = {}
+        for name, hosted in self.host.items():
+            hosted.reset()
+            before[name] = np.array(hosted.row, np.int64)
+        present(self.layout, self.host, sample)
         for t in range(1, self.timesteps + 1):
-            before = self._outside(t, before)
+            self._outside(t, before)
+            for name in self.host:
+                watch(name, t)
         readout = self.layout.of_role("readout")
         for step in range(self.timesteps + self.layout.depth - 1):
             barrier: list[tuple[str, int, Stream]] = []  # what is under way when the step ends
@@ -131,17 +134,21 @@ class Machine:
             for name, t, sent in barrier:
                 self._deliver(name, t, sent, at_once=False)
 
-    def _outside(self, t: int, before: np.ndarray) -> np.ndarray:
-        """What enters from outside at a step of the program: the image, and the messages of constants as they are counted; the
-        counts of the image ``before`` become those after."""
-        value, event = self.image.step(t)
-        after = np.array(self.image.row, np.int64)
-        self.rows[self.image_name][t - 1] += after - before
-        self._deliver(self.image_name, t, Stream(value.ravel(), event.ravel()), at_once=None)
+    def _outside(self, t: int, before: dict[str, np.ndarray]) -> None:
+        """What enters from outside at a step of the program: what the host computes, and the messages of constants as they are
+        counted; the counts of the host's nodes ``before`` become those after."""
+        streams: dict[str, Stream] = {}
+        for name, running in self.host.items():
+            streams[name] = running.step(t, *(streams[source] for source in self.layout.host[name].operands))
+            counted = np.array(running.row, np.int64)
+            if self.layout.nodes[name].role != "constant":
+                self.rows[name][t - 1] += counted - before[name]
+            before[name] = counted
+            value, event = streams[name]
+            self._deliver(name, t, Stream(value.ravel(), event.ravel()), at_once=None)
         for name, node in self.layout.nodes.items():
             if node.role == "constant" and (t == 1 or node.always):
                 self.rows[name][t - 1, INTEGER_COUNTS.index("analog_messages")] += node.size
-        return after
 
     def _advance(self, name: str, t: int, step: int) -> Stream:
         """One node on all its cores at step ``t`` of the program: what it sends, flat."""
@@ -191,6 +198,8 @@ class Machine:
 
     def _kind(self, name: str) -> str | None:
         """Under which kind the elementwise work of a node is counted."""
+        if name in self.host:
+            return self.host[name].ecm_kind
         return self.running[name][0].kernel.ecm_kind if name in self.running else None
 
     def _arrived(self, name: str, k: int, t: int) -> Arrived:
@@ -226,6 +235,16 @@ class Machine:
         return [counts_of(row.tolist(), self._kind(name)) for row in self.rows[name]]
 
 
+def _hosted(layout: Layout, name: str) -> Kernel:
+    """The kernel of a node that no core computes."""
+    op, operands, _ = layout.host[name]
+    shapes, none = tuple(layout.nodes[source].shape for source in operands), (False,) * len(operands)
+    once = tuple(layout.host[source].exact for source in operands)
+    node = layout.nodes[name]
+    site = Site(shapes, node.shape, none, node.encoding, name=name, network_macs=node.network_macs, once=once)
+    return kernel(op, site, np.dtype(np.int64))
+
+
 def _started(groups: tuple[Group, ...], node: Node) -> list[Running]:
     """Kernels of a node, core by core; what the network spends on it belongs to the first."""
     starts = [0] * len(groups[0].inlets)
@@ -240,6 +259,7 @@ def _started(groups: tuple[Group, ...], node: Node) -> list[Running]:
             name=group.node,
             network_macs=macs,
             counted=tuple(inlet.counted for inlet in group.inlets),
+            once=tuple(inlet.once for inlet in group.inlets),
         )
         slots = tuple(slice(start, start + inlet.size) for start, inlet in zip(starts, group.inlets, strict=True))
         starts = [part.stop for part in slots]

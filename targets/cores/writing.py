@@ -80,6 +80,7 @@ def write(layout: Layout, path: Path, overwrite: bool = False) -> None:
 
 def recorded(layout: Layout) -> tuple[LayoutRecord, dict[str, np.ndarray]]:
     """A layout as its record, and the flat arrays that the record points into."""
+    (image,) = layout.host.values()
     arrays = _Arrays()
     on_core: dict[int, list[GroupRecord]] = defaultdict(list)
     for groups in layout.groups.values():
@@ -91,7 +92,7 @@ def recorded(layout: Layout) -> tuple[LayoutRecord, dict[str, np.ndarray]]:
         hardware=layout.hardware,
         mesh=layout.mesh,
         chip_columns=layout.chip_columns,
-        image={"exponent": int(layout.image.format.exponent), "state_bits": int(layout.image.format.state_bits)},
+        image={"exponent": int(image.op.format.exponent), "state_bits": int(image.op.format.state_bits)},
         nodes={name: NodeRecord(**node._asdict()) for name, node in layout.nodes.items()},
         cores=[CoreRecord(x[0], x[1], x[2], on_core[core]) for core, x in enumerate(layout.where.T.tolist())],
     )
