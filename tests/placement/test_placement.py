@@ -512,8 +512,8 @@ def test_a_mesh_smaller_than_its_chip_is_an_error():
 
 
 def computing(program: Program) -> list[str]:
-    idle = ("input", "output", "constant", "movement")
-    return [name for name, node in program.nodes.items() if node.role not in idle]
+    idle = ("output", "constant", "movement")
+    return [name for name, node in program.nodes.items() if node.role not in idle and name not in program.outside]
 
 
 def check(program: Program, hardware: Hardware) -> Placement:
@@ -607,7 +607,7 @@ def test_messages_go_where_results_depend_on_them(sharing, halving, given_limits
                     goes[source] |= set(where[name][moved[i]].tolist())
             for (emitter, element), targets in goes.items():
                 levels = terms.levels_of(program.nodes[emitter])
-                at = None if emitter == "input" or where[emitter] is None else int(where[emitter][element])
+                at = None if emitter in program.outside or where[emitter] is None else int(where[emitter][element])
                 for target in targets - {at}:
                     arriving[unit][target].add((emitter, element, levels))
                 if at is not None:
@@ -628,7 +628,7 @@ def at_home(program: Program, where: dict, name: str, k: int, moved: np.ndarray)
     """For each element of a result, whether all of operand ``k`` that moves it is computed on its core, or constant."""
     sources = sources_of(program, program.operands[name][k])
     placed = {source: cores for source, cores in where.items() if cores is not None}
-    cores = [None if s is None or s[0] == "input" else placed[s[0]][s[1]] if s[0] in placed else -1 for s in sources]
+    cores = [None if s is None or s[0] in program.outside else placed[s[0]][s[1]] if s[0] in placed else -1 for s in sources]
     return np.array([
         all(cores[i] in (None, core) for i in np.flatnonzero(moved[:, j])) for j, core in enumerate(where[name])
     ])  # fmt: skip
