@@ -159,6 +159,22 @@ def repeat(b: Builder, out: Layout, x: Activation, repeats: Sequence[int]) -> Ac
     return b.reshaped(x, out)
 
 
+@handles("repeat_interleave")
+def repeat_interleave(
+    b: Builder, out: Layout, x: Activation, repeats: int, dim: int | None = None, *args: Any
+) -> Activation:  # fmt: skip
+    """Every element of an axis so many times in a row. Of the batch axis it is every sample: so many copies stand in each."""
+    if not isinstance(repeats, int) or dim is None:
+        raise Refusal("repeats elements of a flattened tensor, or each as often as a tensor says")
+    if repeats == 1:
+        return x.laid_out(out)
+    if dim % x.rank == x.batch:
+        lead = b.reshaped(x, x.with_shape(*x.shape[: x.batch], 1, *x.shape[x.batch :]))
+        return b.expanded(lead, out)
+    axis = dim % x.rank - (x.batch is not None and dim % x.rank > x.batch)  # copies of windows stay within their sample
+    return _taken(b, out, x, axis, np.repeat(np.arange(x.shape[axis]), repeats))
+
+
 @handles("constant_pad_nd", "pad")
 def pad(b: Builder, out: Layout, x: Activation, pads: Sequence[int], *how: Any) -> Activation:
     mode, value = how if len(how) == 2 else ("constant", *how)
