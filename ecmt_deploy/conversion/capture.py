@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import functools
 import importlib
@@ -13,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch._dynamo.exc import UserErrorType
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from torch.fx.node import map_aggregate
 from torch.nn.modules import transformer
@@ -74,6 +76,11 @@ def capture(calling: Calling, samples: Tensor) -> Captured:
             " every input, so write it without that branch or loop (torch.where chooses by constants)"
         ) from error
     except Exception as error:  # torch.export raises whatever the model's code raises
+        if getattr(error, "error_type", None) is UserErrorType.CONSTRAINT_VIOLATION:
+            raise CaptureError(
+                f"{calling.name} makes a Python number of the number of samples (by int(), a comparison, a loop, or a list as"
+                " long); a program has one sample, so use x.shape[0] in shapes alone, as expand() and reshape() take it"
+            ) from error
         reason = f"{place_in_code(error)}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
         raise CaptureError(
             f"torch.export cannot capture {calling.name} for an input of shape {tuple(samples.shape)}{reason}"
@@ -107,8 +114,9 @@ def _tracing() -> Iterator[None]:
     """torch.nn's encoders as they are defined: without the fused fast path, and without looking at a mask's values to see
     whether it is causal (which is a hint for kernels; the mask is added all the same). Python functions of torch that stand for
     a function of the dialect are captured whole, each as an operation of its own, instead of as the operations they are made
-    of. torch's own dumps are not for users."""
+    of. ``len(x)`` is the size of the first axis, ``x.shape[0]``, and no number of the sample's. torch's own dumps are not for users."""
     changes: list[tuple[Any, str, Any]] = [
+        (builtins, "len", _length),
         (transformer, "_detect_is_causal_mask", lambda mask, is_causal=None, size=None: bool(is_causal)),
         (logging.getLogger("torch.fx.experimental.symbolic_shapes"), "disabled", True),
     ]
@@ -124,6 +132,13 @@ def _tracing() -> Iterator[None]:
             setattr(owner, name, value)
         stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
         yield
+
+
+def _length(held: Any, _plain: Callable[[Any], int] = len, _of_tensors: Any = Tensor.__len__) -> Any:
+    """``len`` that leaves a symbolic batch symbolic, which Python's own makes an integer of."""
+    if getattr(type(held), "__len__", None) is _of_tensors and held.ndim:
+        return held.shape[0]
+    return _plain(held)
 
 
 @functools.cache

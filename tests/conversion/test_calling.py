@@ -209,6 +209,42 @@ def test_inputs_that_go_by_several_keywords_are_asked_for():
         called(Two().eval(), X)
 
 
+class ConstantQuery(nn.Module):
+    """Attention pooling: a learnt query, the same for every sample, against the tokens."""
+
+    def __init__(self, expanded) -> None:
+        super().__init__()
+        self.query, self.expanded = nn.Parameter(torch.randn(1, 1, 8)), expanded
+        self.attention, self.embed = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(4, 8)
+        self.eval()
+
+    def forward(self, x):
+        tokens = self.embed(x)
+        return self.attention(self.expanded(self.query, x), tokens, tokens, need_weights=False)[0][:, 0]
+
+
+EXPANDED = {
+    "len": lambda query, x: query.expand(len(x), -1, -1),
+    "shape": lambda query, x: query.expand(x.shape[0], -1, -1),
+    "repeated": lambda query, x: query.repeat(x.size(0), 1, 1),
+    "added to zeros": lambda query, x: x.new_zeros(len(x), 1, 8) + query,
+}
+
+
+@pytest.mark.parametrize("expanded", EXPANDED.values(), ids=EXPANDED)
+def test_what_is_the_same_for_every_sample_is_a_constant(expanded):
+    torch.manual_seed(0)
+    model, x = ConstantQuery(expanded), torch.randn(6, 5, 4)
+    converted = ecmt.convert(model, x, PAPER)
+    torch.testing.assert_close(converted.analog(x), called(model, x)(x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_number_made_of_the_number_of_samples_is_refused_with_what_to_write():
+    model = ConstantQuery(lambda query, x: torch.cat([query] * len(x)))
+    with pytest.raises(CaptureError, match="ConstantQuery makes a Python number of the number of samples .* use x.shape"):
+        ecmt.convert(model, torch.randn(6, 5, 4), PAPER)
+
+
 def test_a_model_that_keeps_what_it_saw_is_refused_by_the_name_of_the_buffer():
     class Counts(nn.Module):
         def __init__(self) -> None:
