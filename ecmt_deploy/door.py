@@ -17,7 +17,7 @@ import numpy as np
 
 from ecmt_deploy.chips import Hardware, hardware
 from ecmt_deploy.config import require_timesteps
-from ecmt_deploy.errors import ConfigError, DataError, EcmtError, RunError
+from ecmt_deploy.errors import ConfigError, DataError, EcmtError, RunError, plural
 from ecmt_deploy.program import Program, read, write
 from ecmt_deploy.program.activity import Activity
 
@@ -168,7 +168,7 @@ def batches(data: Any, shape: tuple[int, ...] | None = None) -> Iterator[Batch]:
         if alone:
             x, labels = x[None], None if labels is None else [labels]
         if x.ndim < 2 if shape is None else x.ndim == 0 or x.shape[1:] != shape:
-            expected = "samples (N, C, H, W)" if shape is None else f"the program's (N, {', '.join(map(str, shape))})"
+            expected = "samples, one after the other on the first axis" if shape is None else f"the program's {in_words(shape)}"
             raise DataError(f"input of shape {x.shape}; expected {expected}")
         batch = Batch(x, None if labels is None else _labels(labels, len(x)))
         if single and (not alone or len(single) == BATCH):
@@ -180,6 +180,12 @@ def batches(data: Any, shape: tuple[int, ...] | None = None) -> Iterator[Batch]:
             yield batch
     if single:
         yield _joined(single)
+
+
+def in_words(shape: tuple[int, ...]) -> str:
+    """What samples of a shape are called, with it: ``images (N, 3, 32, 32)``, ``vectors (N, 16)``."""
+    what = {0: "numbers", 1: "vectors", 2: "sequences", 3: "images"}.get(len(shape), "samples")
+    return f"{what} ({', '.join(['N', *map(str, shape)])}{'' if shape else ','})"
 
 
 def _items(data: Any) -> Iterator[tuple[Any, bool]]:
@@ -263,7 +269,9 @@ def _floats(value: Any) -> np.ndarray:
 def _labels(value: Any, count: int) -> np.ndarray:
     labels = _array(value)
     if labels.dtype.kind not in "iu" or labels.size != count or labels.ndim > 2:
-        raise DataError(f"labels are {labels.dtype} of shape {labels.shape} for {count} samples; expected one integer for each")
+        raise DataError(
+            f"labels are {labels.dtype} of shape {labels.shape} for {plural(count, 'sample')}; expected one integer for each"
+        )
     return labels.reshape(count).astype(np.int64)
 
 

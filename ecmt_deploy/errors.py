@@ -119,6 +119,15 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
+def plural(number: int, what: str) -> str:
+    """A number of things with their name: ``1 core``, ``20 cores``, ``2 classes``, ``1,024 entries``."""
+    if number == 1:
+        return f"1 {what}"
+    if re.search("[^aeiou]y$", what):
+        return f"{number:,} {what[:-1]}ies"
+    return f"{number:,} {what}{'es' if re.search('(s|x|ch|sh)$', what) else 's'}"
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, or its type where it says nothing."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:_REASON]

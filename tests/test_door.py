@@ -165,7 +165,7 @@ BAD = {
     "infinity": ([np.full((4, *SHAPE), np.inf, np.float32)], "NaN or infinity"),
     "another shape": (
         np.zeros((4, 2, 5, 5), np.float32),
-        r"shape \(4, 2, 5, 5\); expected the program's \(N, 2, 4, 4\)",
+        r"shape \(4, 2, 5, 5\); expected the program's images \(N, 2, 4, 4\)",
     ),
     "no axis": (np.float32(3), r"input of shape \(\); expected"),
     "a sparse tensor": (TX.to_sparse(), "Tensor does not become an array"),

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from ecmt_deploy.chips.actions import FUNCTION_PRICES, PRICES, TIMES, belongs
+from ecmt_deploy.errors import plural
 
 #: arithmetic that can be priced
 OPERATIONS = tuple(
@@ -230,7 +231,8 @@ class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     supply_v: Figure | None = None
 
     def __repr__(self) -> str:
-        return f"Hardware({self.name!r}, {self.title!r}, {len(figures(self))} figures from {len(self.sources)} sources)"
+        known = f"{plural(len(figures(self)), 'figure')} from {plural(len(self.sources), 'source')}"
+        return f"Hardware({self.name!r}, {self.title!r}, {known})"
 
 
 def statements(described: Hardware) -> Iterator[tuple[str, Sourced]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from ecmt_deploy.cli.options import DEFAULT, Data, Labels, Limit, Output, Program, Steps, Workers, described, flag
+from ecmt_deploy.errors import plural
 from ecmt_deploy.evaluation.torchrun import this_process
 
 
@@ -71,6 +72,7 @@ def evaluate(
     done = ecmt.evaluate(program, data, timesteps, batch_size, shard=shard, **options)
     output.show(
         done,
-        f"shard {shard} is done: {done.n_samples} samples in {len(done.batches)} batches, kept in {checkpoint}",
+        f"shard {shard} is done: {plural(done.n_samples, 'sample')} in {plural(len(done.batches), 'batch')},"
+        f" kept in {checkpoint}",
         f"when all {done.count} are done: ecmt-deploy merge {checkpoint} --out FILE",
     )

@@ -114,7 +114,7 @@ def _tracing() -> Iterator[None]:
     """torch.nn's encoders as they are defined: without the fused fast path, and without looking at a mask's values to see
     whether it is causal (which is a hint for kernels; the mask is added all the same). Python functions of torch that stand for
     a function of the dialect are captured whole, each as an operation of its own, instead of as the operations they are made
-    of. ``len(x)`` is the size of the first axis, ``x.shape[0]``, and no number of the sample's. torch's own dumps are not for users."""
+    of. ``len(x)`` stays as symbolic as ``x.shape[0]``. torch's own dumps are not for users."""
     changes: list[tuple[Any, str, Any]] = [
         (builtins, "len", _length),
         (transformer, "_detect_is_causal_mask", lambda mask, is_causal=None, size=None: bool(is_causal)),

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import fx
 
-from ecmt_deploy.errors import CaptureError, Refused, listed
+from ecmt_deploy.errors import CaptureError, Refused, listed, plural
 
 #: a frame of the trace that torch.export keeps with every operation: file, line
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
@@ -35,5 +35,4 @@ def capture_error(refused: Sequence[Refused]) -> CaptureError:
         times = f" ({len(modules)} times)" if len(modules) > 1 else ""
         where = f" ({place})" if place else ""
         told.append(f"{operation} in {listed(list(dict.fromkeys(modules)), 3)}{times}: {reason}{where}")
-    count = "1 operation" if len(refused) == 1 else f"{len(refused)} operations"
-    return CaptureError(f"{count} cannot be converted: {'; '.join(told)}", refused)
+    return CaptureError(f"{plural(len(refused), 'operation')} cannot be converted: {'; '.join(told)}", refused)

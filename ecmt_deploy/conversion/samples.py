@@ -32,7 +32,7 @@ def calibration_batches(calibration: Any, model: nn.Module) -> list[Tensor]:
     if len(batches) == 1:  # nobody divided them
         batches = list(batches[0].split(BATCH))
     if not batches:
-        raise DataError("the calibration data is empty; pass at least two samples (N, C, H, W)")
+        raise DataError("the calibration data is empty; pass at least two samples, one after the other on the first axis")
     shapes = sorted({tuple(batch.shape[1:]) for batch in batches})
     if len(shapes) > 1:
         raise DataError(f"calibration batches hold samples of shapes {shapes}; expected one shape, as the model takes it")

@@ -13,7 +13,7 @@ import numpy as np
 
 from ecmt_deploy.data.dataset import Dataset
 from ecmt_deploy.data.source import check_labels
-from ecmt_deploy.errors import DataError, listed
+from ecmt_deploy.errors import DataError, listed, plural
 
 if TYPE_CHECKING:
     from timm.data import ImageNetInfo
@@ -66,9 +66,9 @@ def matched(
         check_labels(dataset.name, dataset.source.labels, n_classes)
         if found is not None and len(found) != n_classes:
             raise DataError(
-                f"{dataset.name}: nobody knows which outputs its {len(found)} classes are ({listed(found)}): the program has "
-                f"{n_classes} outputs without names; convert it with data of all its classes, or say --labels position if "
-                "label i is output i"
+                f"{dataset.name}: nobody knows which outputs its {plural(len(found), 'class')} are ({listed(found)}): the"
+                f" program has {plural(n_classes, 'output')} without names; convert it with data of all its classes, or say"
+                " --labels position if label i is output i"
             )
         return dataset
     check_labels(dataset.name, dataset.source.labels)

@@ -13,7 +13,7 @@ import numpy as np
 from ecmt_deploy.data.classes import SYNSET, imagenet
 from ecmt_deploy.data.images import EXTENSIONS, ImageSource, color_mode
 from ecmt_deploy.data.source import Split
-from ecmt_deploy.errors import DataError, listed
+from ecmt_deploy.errors import DataError, listed, plural
 from ecmt_deploy.program.preprocessing import Preprocessing
 
 _logger = logging.getLogger(__name__)
@@ -63,7 +63,9 @@ def open_folder(name: str, directory: Path, split: Split, preprocessing: Preproc
         root, split_name = train if split == "train" else test, str(split)
         classes = _numbered(train)
         if unknown := sorted(set(_class_directories(test)[0]) - set(classes)):
-            raise DataError(f"{name}: {test.name}/ has {len(unknown)} class(es) that {train.name}/ lacks: {listed(unknown)}")
+            raise DataError(
+                f"{name}: {test.name}/ has {plural(len(unknown), 'class')} that {train.name}/ lacks: {listed(unknown)}"
+            )
     else:
         root, split_name = train or test or directory, "all"
         if not _class_directories(root)[0]:

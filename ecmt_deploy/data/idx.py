@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ecmt_deploy.data.source import ArraySource, Split
-from ecmt_deploy.errors import DataError, listed, reading
+from ecmt_deploy.errors import DataError, listed, plural, reading
 from ecmt_deploy.program.preprocessing import Preprocessing
 
 _NAME = re.compile("(train|t10k|test)-(images-idx3|labels-idx1)")
@@ -69,7 +69,7 @@ def _read(name: str, path: Path, magic: int, dimensions: int) -> np.ndarray:
     with unreadable, gzip.open(path, "rb") if compressed else path.open("rb") as stream:
         header = stream.read(header_bytes)
         if len(header) < header_bytes:
-            raise DataError(f"{where} is truncated: {len(header)} bytes, expected a header of {header_bytes}")
+            raise DataError(f"{where} is truncated: {plural(len(header), 'byte')}, expected a header of {header_bytes}")
         fields = np.frombuffer(header, dtype=">u4").tolist()
         if fields[0] != magic:
             raise DataError(f"{where} has magic number 0x{fields[0]:08x}; expected 0x{magic:08x} (idx, bytes)")

@@ -10,7 +10,7 @@ from typing import IO
 import numpy as np
 
 from ecmt_deploy.data.source import ArraySource, Split, check_labels, check_shape
-from ecmt_deploy.errors import DataError, reading
+from ecmt_deploy.errors import DataError, plural, reading
 
 _BOMB_RATIO = 200
 _BOMB_FLOOR_BYTES = 1 << 30
@@ -55,7 +55,7 @@ def open_npz(name: str, path: Path, split: Split, shape: tuple[int, ...] | None)
         check_shape(name, x.shape[1:], shape)
     bad = np.flatnonzero(~np.isfinite(x).all(axis=tuple(range(1, x.ndim))))
     if bad.size:
-        raise DataError(f"{name}: x{suffix} holds NaN or infinity in {bad.size} sample(s), first at {bad[0]}")
+        raise DataError(f"{name}: x{suffix} holds NaN or infinity in {plural(bad.size, 'sample')}, first at {bad[0]}")
     labels = y.astype(np.int64)
     check_labels(name, labels)
     return ArraySource(name, split if has_train else "all", x, labels)

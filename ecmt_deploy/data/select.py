@@ -155,7 +155,7 @@ def evaluation(
     if exclude is not None and dataset.split == "all":
         kept = np.setdiff1d(dataset.indices, np.asarray(_left_out(dataset, exclude), dtype=np.int64))
         if kept.size == 0:
-            raise DataError(f"{spec}: all {len(dataset)} samples were used to calibrate; none is left to evaluate")
+            raise DataError(f"{spec}: all of its samples ({len(dataset):,}) were used to calibrate; none is left to evaluate")
         dataset = replace(dataset, indices=kept)
     return dataset.sample(limit)
 

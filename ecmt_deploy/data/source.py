@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from ecmt_deploy.errors import DataError
+from ecmt_deploy.errors import DataError, plural
 from ecmt_deploy.program.preprocessing import Preprocessing
 from ecmt_deploy.untrusted.text import printable
 
@@ -98,7 +98,7 @@ class ArraySource(Source):
     ) -> None:
         super().__init__(name, split, class_names, tuple(x.shape[1:]))
         if len(x) != len(labels):
-            raise DataError(f"{name}: {len(x)} samples and {len(labels)} labels; expected one label each")
+            raise DataError(f"{name}: {plural(len(x), 'sample')} and {plural(len(labels), 'label')}; expected one label each")
         if preprocessing is not None:
             check_shape(name, self.shape, preprocessing.input_size)
         self.labels = labels
@@ -153,7 +153,9 @@ def check_labels(name: str, labels: np.ndarray, n_classes: int | None = None) ->
     if low < 0:
         raise DataError(f"{name}: label {low} found; labels must be 0 or more")
     if n_classes is not None and high >= n_classes:
-        raise DataError(f"{name}: label {high} found, but the model has {n_classes} outputs (labels 0..{n_classes - 1})")
+        raise DataError(
+            f"{name}: label {high} found, but the model has {plural(n_classes, 'output')} (labels 0..{n_classes - 1})"
+        )
 
 
 def _times(shape: tuple[int, ...]) -> str:

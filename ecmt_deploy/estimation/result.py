@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from ecmt_deploy.errors import plural
 from ecmt_deploy.estimation.waterfall import Waterfall
 
 
@@ -275,7 +276,7 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         at_least = "" if self.complete else f" and {len(self.unpriced)} unpriced counts"
         return (
             f"Energy({self.hardware!r}: {self.total_pj.value / 1e3:,.4g} nJ{at_least} per inference, T = {self.timesteps}, "
-            f"{f'{len(self.obstacles)} obstacles' if self.obstacles else f'fits: {self.fits}'})"
+            f"{plural(len(self.obstacles), 'obstacle') if self.obstacles else f'fits: {self.fits}'})"
         )
 
     @property

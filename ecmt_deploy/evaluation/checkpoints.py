@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from ecmt_deploy.errors import RunError, reading
+from ecmt_deploy.errors import RunError, plural, reading
 from ecmt_deploy.evaluation.score import LARGEST, RESOLUTION, Positive, Score, Whole, zero
 from ecmt_deploy.evaluation.shards import Shard, difference
 from ecmt_deploy.files import write_atomically
@@ -188,7 +188,7 @@ def _impossible(checkpoint: Checkpoint) -> str | None:
         return f"{checkpoint.done} batches done, but it has {len(checkpoint.batches)}"
     n = checkpoint.n_samples
     if score.n_samples != n:
-        return f"counts {score.n_samples} samples, but its {checkpoint.done} batches hold {n}"
+        return f"counts {plural(score.n_samples, 'sample')}, but its {plural(checkpoint.done, 'batch')} hold {n}"
     compared = score.agreeing, score.analog_correct, score.cosine, score.relative_error
     if any((part is not None) != origin.compared for part in compared):
         return "a comparison with no analog program" if not origin.compared else "no comparison with the analog program"
@@ -205,7 +205,7 @@ def _impossible(checkpoint: Checkpoint) -> str | None:
             return "cosines or errors that are none"
     nodes, steps = score.activity.nodes, score.activity.steps
     if len(steps) not in (0, origin.timesteps) or any(each.keys() != nodes.keys() for each in steps):
-        return f"counts per step that are not of its {origin.timesteps} steps and its nodes"
+        return f"counts per step that are not of its {plural(origin.timesteps, 'step')} and its nodes"
     for name, counts in (item for part in (nodes, *steps) for item in part.items()):
         numbers = [*(getattr(counts, field) for field in INTEGER_COUNTS), *counts.ecm_ops.values()]
         if not 0 <= min(numbers) <= max(numbers) <= MOST:

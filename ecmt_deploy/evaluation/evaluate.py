@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ecmt_deploy.door import ChipLike, ProgramLike, as_chip, as_program, as_steps, labelled
 from ecmt_deploy.engine import SpikingModel, load
-from ecmt_deploy.errors import ConfigError, DataError, RunError
+from ecmt_deploy.errors import ConfigError, DataError, RunError, plural
 from ecmt_deploy.evaluation.baseline import fewest_bits, network_of
 from ecmt_deploy.evaluation.score import LARGEST, RESOLUTION, Evaluation, Score, zero
 from ecmt_deploy.program.activity import Activity
@@ -59,7 +59,7 @@ class Engines(NamedTuple):
         if record is None:
             return "as its nodes say" if self.model.program.integer else None
         widths = f"weights {record.weight_bits}, state {record.state_bits}, payloads {record.payload_bits} bits"
-        return f"{record.hardware}: {widths}, {record.timesteps} steps"
+        return f"{record.hardware}: {widths}, {plural(record.timesteps, 'step')}"
 
     def baseline(self, network: ProgramLike | None) -> SpikingModel:
         """The model whose network is quantised for comparison: as of :func:`~ecmt_deploy.evaluation.baseline.network_of`."""

@@ -19,7 +19,7 @@ from ecmt_deploy import data as datasets
 from ecmt_deploy.config import Execution
 from ecmt_deploy.door import ChipLike, as_steps
 from ecmt_deploy.engine import SpikingModel, load
-from ecmt_deploy.errors import ConfigError, RunError
+from ecmt_deploy.errors import ConfigError, RunError, plural
 from ecmt_deploy.evaluation.checkpoints import MEND, Checkpoint, Origin, Saver, checkpoint_path, resume
 from ecmt_deploy.evaluation.evaluate import Engines, require_batch_size, score_batch, with_baseline
 from ecmt_deploy.evaluation.score import Evaluation, Score, write_evaluation
@@ -109,7 +109,7 @@ def evaluate_file(job: EvaluateJob, say: Callable[[str], None] = lambda line: No
                 refuse(f"process {rank} evaluates something else: {different}; give all processes the same files and options")
         before = sum(process.gather(checkpoint.n_samples))
         if first and before:
-            say(f"{job.checkpoint}: {before} of {origin.n_samples} samples are counted already")
+            say(f"{job.checkpoint}: {before} of {plural(origin.n_samples, 'sample')} are counted already")
         processes = f" (process 1 of {process.size})" if process.size > 1 else ""
         done = _finish(job, engines, dataset, checkpoint, f"evaluate {job.program.name}{processes}", show=first)
         score = functools.reduce(operator.add, process.gather(done.score))
@@ -138,7 +138,7 @@ def evaluate_shard(job: EvaluateJob, say: Callable[[str], None] = lambda line: N
         refuse("--quantized-baseline needs the agreement on all samples; leave it out with --shard, or evaluate undivided")
     engines, dataset, checkpoint = _begin(job, job.shard)
     if done := checkpoint.done:
-        say(f"{job.checkpoint}: {done} of the {len(checkpoint.batches)} batches of shard {job.shard} are done already")
+        say(f"{job.checkpoint}: {done} of the {plural(len(checkpoint.batches), 'batch')} of shard {job.shard} are done already")
     return _finish(job, engines, dataset, checkpoint, f"evaluate {job.program.name}, shard {job.shard}")
 
 

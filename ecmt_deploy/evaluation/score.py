@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from ecmt_deploy.errors import plural
 from ecmt_deploy.files import write_atomically
 from ecmt_deploy.program.activity import Activity, empty
 from ecmt_deploy.program.audit import MOST
@@ -91,7 +92,7 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __repr__(self) -> str:
         right = "".join(f"{share:.2%} right" for share in self.accuracy[-1:])
         analog = "" if self.analog_accuracy is None else f", analog {self.analog_accuracy:.2%}"
-        return f"Evaluation({self.n_samples} samples, T = {self.timesteps}: {right}{analog})"
+        return f"Evaluation({plural(self.n_samples, 'sample')}, T = {self.timesteps}: {right}{analog})"
 
 
 class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ecmt_deploy.data.classes import imagenet
-from ecmt_deploy.errors import DataError, ModelError, first_line
+from ecmt_deploy.errors import DataError, ModelError, first_line, plural
 from ecmt_deploy.models.build import SOURCES
 from ecmt_deploy.models.zoo import Card
 from ecmt_deploy.program.preprocessing import Preprocessing, preprocessing_from
@@ -68,8 +68,8 @@ def preprocessing_of(
             cfg[key] = sum(cfg[key]) / len(cfg[key])
             origin[key] = f"average of {origin[key]}"
             _logger.warning(
-                "%s: %s %.4g assumed for %d channel(s); if it was trained with another, say --%s VALUE",
-                name, key, cfg[key], channels, key,
+                "%s: %s %.4g assumed for %s; if it was trained with another, say --%s VALUE",
+                name, key, cfg[key], plural(channels, "channel"), key,
             )  # fmt: skip
     return _made(name, {**cfg, "input_size": full, **overrides}), origin
 

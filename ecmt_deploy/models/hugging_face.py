@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ecmt_deploy.errors import ModelError, listed, reading
+from ecmt_deploy.errors import ModelError, listed, plural, reading
 from ecmt_deploy.models import hf_files
 from ecmt_deploy.models import weights as weight_files
 from ecmt_deploy.models.build import input_size
@@ -166,8 +166,8 @@ def _module(found: hf_files.Directory, cls: Any, config: Any, args: Mapping[str,
     if missing or misshapen:
         kind = "missing" if missing else "of another shape"
         raise ModelError(
-            f"{found.name}: {len(missing or misshapen)} weights of {type(module).__name__} are {kind}"
-            f" ({listed(missing or misshapen, 3)}), and would be random; {_MEND}"
+            f"{found.name}: {plural(len(missing or misshapen), 'weight')} of {type(module).__name__} {kind}"
+            f" ({listed(missing or misshapen, 3)}); they would be random; {_MEND}"
         )
     for key, value in module.state_dict().items():
         if value.is_floating_point() and not torch.isfinite(value).all():

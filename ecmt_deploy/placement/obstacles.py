@@ -8,6 +8,7 @@ from math import ceil
 
 from ecmt_deploy.chips import Hardware
 from ecmt_deploy.config import DEFAULT_PRESET
+from ecmt_deploy.errors import plural
 from ecmt_deploy.placement.layers import Layer, Linear, Product
 from ecmt_deploy.placement.result import Obstacle
 from ecmt_deploy.placement.terms import Terms
@@ -36,11 +37,7 @@ def abilities(program: Program, hardware: Hardware) -> Iterator[Obstacle]:
                 kinds[kind_of(node)].append(name)
         for kind, names in kinds.items():
             if can is not None and not can.value and kind is not None:
-                yield Obstacle(names[0], ability, None, None, f"{mend}, for {_nodes(len(names))} of kind {kind}")
-
-
-def _nodes(count: int) -> str:
-    return "1 node" if count == 1 else f"{count} nodes"
+                yield Obstacle(names[0], ability, None, None, f"{mend}, for {plural(len(names), 'node')} of kind {kind}")
 
 
 def widths(program: Program, hardware: Hardware, terms: Terms) -> Iterator[Obstacle]:
@@ -53,7 +50,7 @@ def widths(program: Program, hardware: Hardware, terms: Terms) -> Iterator[Obsta
         found = {name: int(getattr(node.format, f"{what}_bits", 0)) for name, node in program.nodes.items()}
         wide = {name: bits for name, bits in found.items() if bits > limit.value}
         if wide:
-            mend = f"fewer {what} bits: quantize the program for this chip ({_nodes(len(wide))})"
+            mend = f"fewer {what} bits: quantize the program for this chip ({plural(len(wide), 'node')})"
             yield Obstacle(next(iter(wide)), resource, max(wide.values()), int(limit.value), mend)
 
 
@@ -74,7 +71,7 @@ def payloads(program: Program, hardware: Hardware) -> Iterator[Obstacle]:
         widest = max(wide, key=lambda name: wide[name])
         yield Obstacle(
             widest, "graded_payload_bits", wide[widest], int(limit.value),
-            f"{what}, for {_nodes(len(wide))}: convert with {mend}",
+            f"{what}, for {plural(len(wide), 'node')}: convert with {mend}",
         )  # fmt: skip
 
 
@@ -84,7 +81,7 @@ def analog(program: Program, emitters: Iterable[str], terms: Terms) -> Iterator[
     if terms.binary and names:
         yield Obstacle(
             names[0], "graded_payload_bits", max(terms.state_bits_of(program.nodes[name]) for name in names), 1,
-            f"a chip with graded spikes, for {_nodes(len(names))} that send analog values to other cores",
+            f"a chip with graded spikes, for {plural(len(names), 'node')} that send analog values to other cores",
         )  # fmt: skip
 
 

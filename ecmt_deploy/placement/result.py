@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from ecmt_deploy.errors import plural
+
 
 class Use(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much of one resource a unit's fullest core uses, and the chip's limit (``None``: unknown)."""
@@ -119,7 +121,7 @@ class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chips_range: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
-        found = f"{len(self.obstacles)} obstacles; " if self.obstacles else ""
+        found = f"{plural(len(self.obstacles), 'obstacle')}; " if self.obstacles else ""
         return f"Placement({self.hardware!r}: {found}{self.verdict})"
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from ecmt_deploy.chips import Hardware
+from ecmt_deploy.errors import plural
 from ecmt_deploy.placement.terms import Terms
 from ecmt_deploy.program import Program
 
@@ -38,5 +39,5 @@ def _wide(program: Program, hardware: Hardware, terms: Terms, emitters: Iterable
 
 
 def _assumed(what: str, names: Sequence[str]) -> str:
-    nodes = names[0] if len(names) == 1 else f"{len(names)} nodes, such as {names[0]}"
+    nodes = names[0] if len(names) == 1 else f"{plural(len(names), 'node')}, such as {names[0]}"
     return f"Assumes that {what} ({nodes}), which nobody has shown on this chip."

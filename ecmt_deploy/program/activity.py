@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
-from ecmt_deploy.errors import RunError
+from ecmt_deploy.errors import RunError, plural
 from ecmt_deploy.kernels.counts import INTEGER_COUNTS as INTEGER_COUNTS
 from ecmt_deploy.kernels.counts import Counts as Counts
 
@@ -33,7 +33,7 @@ class Activity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __repr__(self) -> str:
         sums = {kind: sum(getattr(counts, kind) for counts in self.nodes.values()) for kind in ("spikes", "synops", "macs")}
         counted = ", ".join(f"{count:,} {kind}" for kind, count in sums.items())
-        return f"Activity({self.n_samples} samples, T = {self.timesteps}, {len(self)} nodes: {counted})"
+        return f"Activity({plural(self.n_samples, 'sample')}, T = {self.timesteps}, {plural(len(self), 'node')}: {counted})"
 
     def __getitem__(self, name: str) -> Counts:
         return self.nodes[name]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
+from ecmt_deploy.errors import plural
 from ecmt_deploy.program.activity import INTEGER_COUNTS, Activity, Counts, summed
 from ecmt_deploy.program.graph import Program
 
@@ -44,16 +45,16 @@ NONE = Range(0, 0)
 def impossible(program: Program, activity: Activity) -> str | None:
     """Why no run of ``program`` can have counted ``activity``, naming the node; ``None`` where one can."""
     if activity.n_samples < 0 or activity.timesteps < 1:
-        return f"counts over {activity.n_samples} samples of {activity.timesteps} steps"
+        return f"counts over {plural(activity.n_samples, 'sample')} of {plural(activity.timesteps, 'step')}"
     if not 0 <= activity.continued <= activity.n_samples:
-        return f"{activity.continued} of {activity.n_samples} samples went on from the one before"
+        return f"{activity.continued} of {plural(activity.n_samples, 'sample')} went on from the one before"
     if activity.continued and program.coding == "rate":
         return f"{activity.continued} samples went on from the one before, which rate coding has not"
     n, begun = activity.n_samples, activity.n_samples - activity.continued
     if why := _outside(program, activity.nodes, _Extent(n, begun, n * activity.timesteps)):
         return why
     if len(activity.steps) not in (0, activity.timesteps):
-        return f"counts at each of {len(activity.steps)} steps, expected {activity.timesteps}, or none"
+        return f"counts at each of {plural(len(activity.steps), 'step')}, expected {activity.timesteps}, or none"
     for t, nodes in enumerate(activity.steps, start=1):
         extent = _Extent(n, begun, n) if t == 1 else _Extent(0, 0, n)
         if why := _outside(program, nodes, extent):
@@ -191,7 +192,7 @@ def contradiction(record: RunRecord, program: Program) -> str | None:
     """What of a record cannot be, or is not of this program; ``None`` where all of it can."""
     n, steps, shard = record.n_samples, record.timesteps, record.shard
     if n < 1 or steps < 1:
-        return f"{n} samples of {steps} steps, expected at least one of each"
+        return f"{plural(n, 'sample')} of {plural(steps, 'step')}, expected at least one of each"
     if record.provenance != program.provenance:
         return "its provenance is not that of the program"
     if (record.precision == "fixed") != program.integer:
@@ -201,7 +202,7 @@ def contradiction(record: RunRecord, program: Program) -> str | None:
         if record.clip is not None and not shares:
             continue
         if shares is not None and not (len(shares) == steps and _shares(shares, n)):
-            return f"{name} is {_short(shares)}, expected a share of {n} samples for each of {steps} steps"
+            return f"{name} is {_short(shares)}, expected a share of {plural(n, 'sample')} for each of {plural(steps, 'step')}"
     if record.analog_accuracy is not None and not _shares([record.analog_accuracy], n):
         return f"analog_accuracy is {record.analog_accuracy}, expected a share of {n} samples"
     if (record.agreement is None) != (record.analog_accuracy is None):
@@ -219,9 +220,9 @@ def contradiction(record: RunRecord, program: Program) -> str | None:
 def _shard_contradiction(shard: ShardRecord, record: RunRecord) -> str | None:
     n = record.n_samples
     if not 1 <= shard.index <= shard.count <= shard.total:
-        return f"shard {shard.index}/{shard.count} of {shard.total} samples, expected 1 <= index <= count <= samples"
+        return f"shard {shard.index}/{shard.count} of {plural(shard.total, 'sample')}, expected 1 <= index <= count <= samples"
     if n != len(range(shard.index - 1, shard.total, shard.count)):
-        return f"{n} samples, but shard {shard.index}/{shard.count} of {shard.total} has another number"
+        return f"{plural(n, 'sample')}, but shard {shard.index}/{shard.count} of {shard.total} has another number"
     if [right / n for right in shard.right] != record.accuracy:
         return "shard.right is not accuracy times samples"
     if (None if shard.agreeing is None else [same / n for same in shard.agreeing]) != record.agreement:

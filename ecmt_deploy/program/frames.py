@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ecmt_deploy.errors import plural
 from ecmt_deploy.program.activity import INTEGER_COUNTS, Activity, Counts
 from ecmt_deploy.program.graph import Program
 
@@ -70,7 +71,8 @@ class FrameCounts:
         return len(self.rows)
 
     def __repr__(self) -> str:
-        return f"FrameCounts({len(self)} frames of {self.streams} streams, {self.timesteps} steps each)"
+        steps = f"{plural(self.timesteps, 'step')} each"
+        return f"FrameCounts({plural(len(self), 'frame')} of {plural(self.streams, 'stream')}, {steps})"
 
     def __getitem__(self, frame: int) -> Activity:
         """The counts of one frame."""

@@ -10,7 +10,7 @@ from math import prod
 import nir
 import numpy as np
 
-from ecmt_deploy.errors import ConfigError, ProgramError
+from ecmt_deploy.errors import ConfigError, ProgramError, plural
 from ecmt_deploy.program.inputs import Inputs, NamedInput
 from ecmt_deploy.program.ops import Op, Work
 from ecmt_deploy.program.provenance import Provenance
@@ -52,8 +52,8 @@ class Program:
         """What a person wants to know first, in one line."""
         kind = "integer" if self.integer else self.dtype.name
         return (
-            f"{self.provenance.model or 'unnamed'!r}, {len(self.nodes)} nodes, {self.input_shape} to {self.output_shape}, "
-            f"{self.coding} coding, T = {self.timesteps}, {kind}"
+            f"{self.provenance.model or 'unnamed'!r}, {plural(len(self.nodes), 'node')}, {self.input_shape} to"
+            f" {self.output_shape}, {self.coding} coding, T = {self.timesteps}, {kind}"
         )
 
     @property

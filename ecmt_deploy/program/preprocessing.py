@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ecmt_deploy.errors import DataError
+from ecmt_deploy.errors import DataError, plural
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 #: those with ``_floor`` cut out what is one pixel further to the left or above where the middle is between two pixels
@@ -56,7 +56,7 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             values = getattr(self, field)
             if len(values) != channels:
                 raise DataError(
-                    f"preprocessing: {field} has {len(values)} values for {channels} channel(s); give one per channel"
+                    f"preprocessing: {field} has {plural(len(values), 'value')} for {channels} channels; give one each"
                 )
             if not all(math.isfinite(v) for v in values):
                 raise DataError(f"preprocessing: {field} must be finite, found {values}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ecmt_deploy.errors import ProgramError
+from ecmt_deploy.errors import ProgramError, plural
 from ecmt_deploy.program.preprocessing import Preprocessing
 from ecmt_deploy.program.text import TextPreprocessing
 
@@ -160,4 +160,6 @@ class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         outputs = output_shape[-1] if output_shape else 1
         for field, names in (("class_names", self.class_names), ("class_ids", self.class_ids)):
             if names is not None and len(names) != outputs:
-                raise ProgramError(f"provenance: {field} has {len(names)} names for {outputs} outputs; expected one for each")
+                raise ProgramError(
+                    f"provenance: {field} has {plural(len(names), 'name')} for {plural(outputs, 'output')}; expected one each"
+                )

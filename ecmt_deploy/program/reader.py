@@ -7,6 +7,8 @@ the same standard nodes and the dialect's, and takes nothing else.
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,15 @@ import msgspec
 import nir
 import numpy as np
 
-from ecmt_deploy.errors import ProgramError, reading
+from ecmt_deploy.errors import ProgramError, listed, reading
 from ecmt_deploy.program import older, ops
 from ecmt_deploy.program.graph import Program
 from ecmt_deploy.program.provenance import DIALECT_VERSION, PROVENANCE_KEY, READ_VERSIONS, Provenance
 from ecmt_deploy.program.verification import verify
 from ecmt_deploy.untrusted.hdf5 import Tree, read_tree
 
+#: types of nodes that no other tool writes
+_DIALECT = frozenset(ops.OPS) - frozenset(dir(nir))
 _WORDS = {"i": "integer", "f": "floating point", "b": "boolean"}
 
 
@@ -50,6 +54,7 @@ def _graph(root: Tree) -> tuple[dict[str, nir.NIRNode], list[tuple[str, str]], P
     kind = _text(root, "type", "graph")
     if kind != "NIRGraph":
         raise ProgramError(f"graph: type is {kind!r}, expected 'NIRGraph'")
+    _require_ours(root)
     _only(root, "graph", {"type", "edges", "nodes", "metadata"})
     provenance, version = _provenance(_text(_group(root, "metadata", "graph"), PROVENANCE_KEY, "graph metadata"))
     entries = _group(root, "nodes", "graph")
@@ -58,6 +63,34 @@ def _graph(root: Tree) -> tuple[dict[str, nir.NIRNode], list[tuple[str, str]], P
     if edges.ndim != 2 or edges.shape[1] != 2:
         raise ProgramError(f"graph: edges has shape {edges.shape}, expected (edges, 2)")
     return nodes, [(a, b) for a, b in edges.tolist()], provenance
+
+
+def _require_ours(root: Tree) -> None:
+    """Refuse a graph of NIR's own nodes that no conversion wrote, as other frameworks export them; whatever its fields are."""
+    metadata = root.get("metadata")
+    kinds = Counter(_kinds(root.get("nodes")))
+    if (isinstance(metadata, dict) and PROVENANCE_KEY in metadata) or not kinds or kinds.keys() & _DIALECT:
+        return
+    found = listed([f"{count} {kind}" for kind, count in sorted(kinds.items())], 8)
+    raise ProgramError(
+        f"a NIR graph of another tool, not a program of ecmt-deploy ({found}); only what `ecmt-deploy convert` writes runs"
+        " here, so convert the model that the graph was made of"
+    )
+
+
+def _kinds(nodes: Any) -> Iterator[str]:
+    """Types of the nodes of a graph and of the graphs in it."""
+    stack = [nodes]
+    while stack:
+        held = stack.pop()
+        for node in held.values() if isinstance(held, dict) else ():
+            kind = node.get("type") if isinstance(node, dict) else None
+            if not isinstance(kind, np.ndarray) or kind.dtype != object or kind.ndim:
+                continue
+            if kind.item() == "NIRGraph":
+                stack.append(node.get("nodes"))
+            else:
+                yield str(kind.item())
 
 
 def _provenance(content: str) -> tuple[Provenance, int]:

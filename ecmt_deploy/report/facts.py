@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ecmt_deploy.errors import plural
 from ecmt_deploy.program import Provenance
 from ecmt_deploy.program.preprocessing import described
 
@@ -19,7 +20,7 @@ def facts(source: Provenance) -> list[tuple[str, str]]:
     if source.weights_key is not None:
         rows.append(("weights of the file", source.weights_key or "all of it"))
     if drawn := source.calibration:
-        rows.append(("calibration", f"{len(drawn.indices)} samples of {drawn.spec} ({drawn.split})"))
+        rows.append(("calibration", f"{plural(len(drawn.indices), 'sample')} of {drawn.spec} ({drawn.split})"))
     rows.append(("preprocessing", preprocessing(source)))
     rows.append(("classes", classes(source.class_names)))
     rows += [(key, "none" if value is None else str(value)) for key, value in (source.config or {}).items()]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ecmt_deploy.chips import Figure
+from ecmt_deploy.errors import plural
 from ecmt_deploy.estimation.result import Band, Energy, MemoryView, Timing
 from ecmt_deploy.evaluation.intervals import interval
 from ecmt_deploy.placement.result import ranged
@@ -46,11 +47,6 @@ def in_column(value: float | None) -> str:
 def whole(number: int | None, ends: tuple[int, int] | None = None) -> str:
     """A number of things with its range where it has one, ``57 (34 to 60)``, or that it is unknown."""
     return "unknown" if number is None else ranged(number, ends)
-
-
-def plural(number: int, what: str) -> str:
-    """A number of things with their name: ``1 chip``, ``20 cores``."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def counted_range(ends: tuple[int, int] | None) -> str:
@@ -151,7 +147,7 @@ def accuracy(share: float, samples: int) -> str:
 
 def measured(share: float, samples: int) -> str:
     """How sure a share is, in words: ``360 samples, 95 % interval 96.4 to 99.2 %``."""
-    return f"{samples} samples, 95{SPACE}% interval {_interval(share, samples)}{SPACE}%"
+    return f"{plural(samples, 'sample')}, 95{SPACE}% interval {_interval(share, samples)}{SPACE}%"
 
 
 def _interval(share: float, samples: int) -> str:

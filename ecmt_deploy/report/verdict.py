@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ecmt_deploy.errors import plural
 from ecmt_deploy.estimation import Energy, MemoryView, together
 from ecmt_deploy.program.layers import grouped
 from ecmt_deploy.report import data, units
@@ -35,11 +36,11 @@ def _fits(e: Energy) -> str:
         return f"does not fit ({first}{f', and {more} more' if more else ''})"
     if e.cores is None:
         return "states no limits, so whether the program fits is unknown"
-    cores = f"{units.plural(e.cores, 'core')}{units.counted_range(e.cores_range)}"
+    cores = f"{plural(e.cores, 'core')}{units.counted_range(e.cores_range)}"
     if e.chips is None:
         return f"fits: {cores}"
-    size = "" if e.cores_per_chip is None else f" of {units.plural(e.cores_per_chip, 'core')}"
-    return f"fits on {units.plural(e.chips, 'chip')}{size}{units.counted_range(e.chips_range)}, {cores}"
+    size = "" if e.cores_per_chip is None else f" of {plural(e.cores_per_chip, 'core')}"
+    return f"fits on {plural(e.chips, 'chip')}{size}{units.counted_range(e.chips_range)}, {cores}"
 
 
 def _compared(view: MemoryView) -> str:
@@ -79,7 +80,7 @@ def pays(view: MemoryView) -> str:
     if len(cheaper) in (0, len(spiking)):
         where = f"in {'every' if cheaper else 'no'} layer"
     else:
-        where = f"in {len(cheaper)} of {len(spiking)} layers ({', '.join(cheaper)})"
+        where = f"in {len(cheaper)} of {plural(len(spiking), 'layer')} ({', '.join(cheaper)})"
     even = together(list(view.rows.values()))[1]
     whole = "never as a whole" if even is None else f"as a whole below {units.per_mac(even)} events per MAC"
     return f"Spiking costs {units.ratio(snn, ann)} times the quantised ANN: it pays {where}, and {whole}."

@@ -16,7 +16,7 @@ from types import MappingProxyType
 import msgspec
 import numpy as np
 
-from ecmt_deploy.errors import ConfigError, ProgramError, RunError, reading
+from ecmt_deploy.errors import ConfigError, ProgramError, RunError, plural, reading
 from ecmt_deploy.files import read_json, replacing_directory, require_parent, sha256
 from ecmt_deploy.placement.loads import Loads
 from ecmt_deploy.program import Program, read, write
@@ -230,8 +230,8 @@ def load_run(path: Path, last: StoredRun | None = None) -> StoredRun:
         raise RunError(f"{path / RECORD}: {wrong}; simulate again")
     if (activity.n_samples, activity.timesteps) != (record.n_samples, record.timesteps):
         raise RunError(
-            f"{path / ACTIVITY}: counts over {activity.n_samples} samples of {activity.timesteps} steps, but {RECORD} says "
-            f"{record.n_samples} of {record.timesteps}; simulate again"
+            f"{path / ACTIVITY}: counts over {plural(activity.n_samples, 'sample')} of {plural(activity.timesteps, 'step')},"
+            f" but {RECORD} says {record.n_samples} of {record.timesteps}; simulate again"
         )
     if wrong := impossible(program, activity):
         raise RunError(f"{path / ACTIVITY}: {wrong}; simulate again")

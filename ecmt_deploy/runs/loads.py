@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecmt_deploy.errors import RunError, reading
+from ecmt_deploy.errors import RunError, plural, reading
 from ecmt_deploy.estimation.amounts import WORK_COUNTS, synapses_of
 from ecmt_deploy.placement.loads import Loads
 from ecmt_deploy.program import Program
@@ -57,7 +57,7 @@ def _contradiction(loads: Loads, program: Program, activity: Activity) -> str | 
     """What of loads is not of a run with these counts; ``None`` where all is."""
     if loads.samples != activity.n_samples or loads.steps < activity.timesteps:
         counted = f"{activity.n_samples} of {activity.timesteps}"
-        return f"loads over {loads.samples} samples in {loads.steps} steps, but the run counts {counted}"
+        return f"loads over {plural(loads.samples, 'sample')} in {plural(loads.steps, 'step')}, but the run counts {counted}"
     expected = dict.fromkeys(loads.core_actions, 0) | dict.fromkeys(WORK_COUNTS, 0)
     sent = {"packets", "packets.analog", "packets_in", "packets_within_tile", "hops_ew", "hops_ns", "chip_crossings"}
     for name, counts in activity.items():

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from ecmt_deploy.door import listed
-from ecmt_deploy.errors import RunError
+from ecmt_deploy.errors import RunError, plural
 from ecmt_deploy.evaluation.checkpoints import find_checkpoints, read_checkpoint
 from ecmt_deploy.evaluation.score import Evaluation, write_evaluation
 from ecmt_deploy.evaluation.shards import require_whole
@@ -64,7 +64,7 @@ def _merge_evaluation(folders: Sequence[Path], out: Path) -> Evaluation:
     for path, each in found.items():
         if not each.complete:
             raise RunError(
-                f"{path}: only {each.done} of its {len(each.batches)} batches are done; run evaluate --shard {each} "
+                f"{path}: only {each.done} of {plural(len(each.batches), 'batch')} done; run evaluate --shard {each} "
                 f"--checkpoint {path.parent} for it"
             )
     origin = next(iter(found.values())).origin

@@ -71,7 +71,9 @@ def simulate_file(job: SimulateJob, say: Callable[[str], None] = lambda line: No
         say(f"{placement.hardware}: {placement.verdict}{'; run all the same' if placement.obstacles else ''}")
     whole = evaluation_data(program, job.data, job.limit, job.labels)
     if job.shard and job.shard.count > len(whole):
-        raise ConfigError(f"--shard {job.shard}: more shards than the {len(whole)} samples; use at most n = {len(whole)}")
+        raise ConfigError(
+            f"--shard {job.shard}: more shards than there are samples, {len(whole)}; use at most n = {len(whole)}"
+        )
     x, labels = (whole.take(job.shard.numbers(len(whole))) if job.shard else whole).arrays()
     with step_progress(f"simulate on {job.target}", len(x), job.timesteps or program.timesteps) as bar:
         run = simulate(made, x, job.target, job.timesteps, job.precision, chip, progress=bar, probes=probes, allow_misfit=True)

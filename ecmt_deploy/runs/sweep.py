@@ -14,7 +14,7 @@ import msgspec
 from ecmt_deploy.chips import Hardware, available, hardware
 from ecmt_deploy.config import require_timesteps
 from ecmt_deploy.data import Labels
-from ecmt_deploy.errors import ConfigError, DataError, EcmtError, HardwareError, RunError
+from ecmt_deploy.errors import ConfigError, DataError, EcmtError, HardwareError, RunError, plural
 from ecmt_deploy.files import require_parent, sha256, write_atomically
 from ecmt_deploy.program import Program, read, write
 from ecmt_deploy.quantization import quantize
@@ -279,9 +279,9 @@ def _run(asked: Sweep, plan: Sequence[Planned], say: Callable[[str], None]) -> N
 
     missing = [run for run in plan if not run.made]
     if len(missing) < len(plan):
-        say(f"{len(plan) - len(missing)} of {len(plan)} runs are there already")
+        say(f"{len(plan) - len(missing)} of {plural(len(plan), 'run')} there already")
     for i, run in enumerate(missing, start=1):
-        say(f"run {i} of {len(missing)}: {run.name}, T = {run.timesteps}, {run.samples} samples on {asked.target}")
+        say(f"run {i} of {len(missing)}: {run.name}, T = {run.timesteps}, {plural(run.samples, 'sample')} on {asked.target}")
         try:
             run.path.parent.mkdir(exist_ok=True)
         except OSError as error:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ecmt_deploy.chips import Hardware
 from ecmt_deploy.door import ChipLike, ProgramLike, as_chip, as_program, as_samples, as_steps
-from ecmt_deploy.errors import ConfigError, DataError, TargetError
+from ecmt_deploy.errors import ConfigError, DataError, TargetError, plural
 from ecmt_deploy.placement import Placement, place
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.audit import impossible
@@ -103,7 +103,7 @@ def _require_possible(run: Run, program: Program, samples: int, steps: int, targ
     counted = (run.activity.n_samples, run.activity.timesteps)
     wrong = impossible(program, run.activity)
     if counted != (samples, steps):
-        wrong = f"counts over {counted[0]} samples of {counted[1]} steps, expected {samples} of {steps}"
+        wrong = f"counts over {plural(counted[0], 'sample')} of {plural(counted[1], 'step')}, expected {samples} of {steps}"
     if run.outputs.shape != (steps, samples, *program.output_shape):
         wrong = f"outputs of shape {run.outputs.shape}, expected {(steps, samples, *program.output_shape)}"
     if wrong:

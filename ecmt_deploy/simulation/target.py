@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from ecmt_deploy.door import ChipLike
-from ecmt_deploy.errors import TargetError
+from ecmt_deploy.errors import TargetError, plural
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.program.frames import FrameCounts
@@ -85,8 +85,12 @@ class Run:
         steps, samples, *readout = self.outputs.shape
         events = None if self.program is None else self.activity.events_per_mac(self.program.encoding)
         counted = "" if events is None else f", {events:.3g} events per MAC"
-        probed = f", {len(self.probes)} probes" if self.probes else ""
-        what = f"{samples} samples, T = {steps}" if self.frames is None else f"{samples} frames of {steps} steps"
+        probed = f", {plural(len(self.probes), 'probe')}" if self.probes else ""
+        what = (
+            f"{plural(samples, 'sample')}, T = {steps}"
+            if self.frames is None
+            else f"{plural(samples, 'frame')} of {plural(steps, 'step')}"
+        )
         return f"Run({what}, readout {tuple(readout)}{counted}{probed})"
 
 

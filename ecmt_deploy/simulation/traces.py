@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from ecmt_deploy.errors import RunError
+from ecmt_deploy.errors import RunError, plural
 from ecmt_deploy.files import read_json
 
 
@@ -65,7 +65,7 @@ class Trace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         final = {node.node: node.relative_error[-1] for node in self.nodes if node.relative_error}
         worst = max(final, key=final.__getitem__, default=None)
         largest = "" if worst is None else f", largest error at the end {final[worst]:.3g} at {worst!r}"
-        return f"Trace({self.n_samples} samples, T = {self.timesteps}, {len(self.nodes)} nodes{largest})"
+        return f"Trace({plural(self.n_samples, 'sample')}, T = {self.timesteps}, {plural(len(self.nodes), 'node')}{largest})"
 
 
 def load_trace(path: Path) -> Trace:
@@ -85,11 +85,11 @@ def load_trace(path: Path) -> Trace:
 def _impossible(trace: Trace) -> str | None:
     """Why nothing can have measured this."""
     if trace.n_samples < 1 or trace.timesteps < 1:
-        return f"{trace.n_samples} samples of {trace.timesteps} steps"
+        return f"{plural(trace.n_samples, 'sample')} of {plural(trace.timesteps, 'step')}"
     for node in trace.nodes:
         if len(node.relative_error) != trace.timesteps or not all(error >= 0 for error in node.relative_error):
-            return f"node {node.node}: relative_error is no error for each of {trace.timesteps} steps"
+            return f"node {node.node}: relative_error is no error for each of {plural(trace.timesteps, 'step')}"
         for name, shares in (("spike_rate", node.spike_rate), ("saturation", node.saturation)):
             if len(shares) not in (0, trace.timesteps) or not all(0 <= share <= 1 for share in shares):
-                return f"node {node.node}: {name} is no share for each of {trace.timesteps} steps"
+                return f"node {node.node}: {name} is no share for each of {plural(trace.timesteps, 'step')}"
     return None

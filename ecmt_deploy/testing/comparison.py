@@ -10,7 +10,7 @@ import numpy as np
 
 from ecmt_deploy.chips import Hardware
 from ecmt_deploy.door import ChipLike, as_chip
-from ecmt_deploy.errors import EcmtError, NotFiniteError, TargetError
+from ecmt_deploy.errors import EcmtError, NotFiniteError, TargetError, plural
 from ecmt_deploy.program import Program
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.simulation.target import Probe, Run, Target, Unsupported, find
@@ -69,8 +69,8 @@ class Conformance:
         refused = len(self.outcomes) - equal - different
         lines = [f"target {self.target}: {equal} cases equal, {different} different, {refused} unsupported"]
         lines += [f"different: {name}: {line}" for name, found in self.different.items() for line in found]
-        lines += [f"unsupported in {count} cases: {reason}" for reason, count in self.unsupported.items()]
-        lines += [f"time series not compared in {count} cases: {reason}" for reason, count in self.unrecorded.items()]
+        lines += [f"unsupported in {plural(count, 'case')}: {reason}" for reason, count in self.unsupported.items()]
+        lines += [f"time series not compared in {plural(count, 'case')}: {reason}" for reason, count in self.unrecorded.items()]
         return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ from ecmt_deploy import estimation
 from ecmt_deploy.chips import available
 from ecmt_deploy.data import Labels
 from ecmt_deploy.door import ChipLike, ProgramLike, as_chip, listed
-from ecmt_deploy.errors import ConfigError
+from ecmt_deploy.errors import ConfigError, plural
 from ecmt_deploy.estimation import Energy
 from ecmt_deploy.estimation.pricing import ARITHMETIC
 from ecmt_deploy.files import require_out
@@ -228,7 +228,7 @@ def sweep(
             "budgets are for presets; name some, such as --preset accurate,graded, and a model in place of programs"
         )
     plan = sweeps.make_runs(asked, say)
-    say(f"pricing {len(plan)} runs on {len(chips)} chips")
+    say(f"pricing {plural(len(plan), 'run')} on {plural(len(chips), 'chip')}")
     titles = [f"{run.name} T={run.timesteps}" for run in plan]
     compared = compare_runs([run.path for run in plan], chips, titles, [run.name for run in plan])
     write_comparison([Path(out) / name for name in (sweeps.SUMMARY_CSV, sweeps.SUMMARY_JSON, sweeps.PAGE)], compared)

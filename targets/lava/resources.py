@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecmt_deploy.errors import TargetError
+from ecmt_deploy.errors import TargetError, plural
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.graph import parameters
 
@@ -40,8 +40,8 @@ def require_room(program: Program, groups: Iterable[Group], dtype: np.dtype) -> 
     free = status.f_bavail * status.f_frsize
     if free < files:
         raise TargetError(
-            f"target lava: {len(groups)} processes need {_mb(files)} of {SHARED_MEMORY} for semaphores, {_mb(free)} are free; "
-            f"remove files there or mount it larger (mount -o remount,size=64m {SHARED_MEMORY}; docker run --shm-size)"
+            f"target lava: {plural(len(groups), 'process')} need {_mb(files)} of {SHARED_MEMORY} for semaphores, {_mb(free)}"
+            f" are free; remove files there or mount it larger (mount -o remount,size=64m {SHARED_MEMORY}; docker --shm-size)"
         )
     needed, available = memory(program, groups, dtype), available_memory()
     if available is not None and available < needed:

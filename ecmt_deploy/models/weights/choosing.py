@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ecmt_deploy.errors import ModelError, listed
+from ecmt_deploy.errors import ModelError, listed, plural
 from ecmt_deploy.models.weights.inert import Array
 from ecmt_deploy.models.weights.reading import MOST_GROWTH, read_content, reading
 
@@ -184,7 +184,7 @@ def _equal(a: StateDict, b: StateDict) -> bool:
 
 def _listed(collections: Collections) -> str:
     largest = sorted(collections, key=lambda place: -len(collections[place]))
-    return listed([f"{place or 'the file itself'} ({len(collections[place])} tensors)" for place in largest])
+    return listed([f"{place or 'the file itself'} ({plural(len(collections[place]), 'tensor')})" for place in largest])
 
 
 def _is_inside(place: str, other: str) -> bool:

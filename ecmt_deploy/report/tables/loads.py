@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ecmt_deploy.errors import plural
 from ecmt_deploy.placement.loads import Loads
 from ecmt_deploy.report import units
 
@@ -17,7 +18,8 @@ def loads(found: Loads | None) -> str:
     step, fullest = divmod(int(events.argmax()), found.cores)
     least, quarter, median, rest, most = (units.count(x / found.samples) for x in np.percentile(by_core, (0, 25, 50, 75, 100)))
     lines = [
-        f"{found.cores:,} cores in {found.steps} steps of the chip: {least} to {most} events a core and inference, half of the "
+        f"{plural(found.cores, 'core')} in {plural(found.steps, 'step')} of the chip:"
+        f" {least} to {most} events a core and inference, half of the "
         f"cores {quarter} to {rest}, median {median}",
         f"fullest core: {fullest}, {units.count(events.max() / found.samples)} events in step {step + 1}",
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 from pathlib import Path
 
+from ecmt_deploy.errors import plural
 from ecmt_deploy.placement import Placement
 from ecmt_deploy.program import Program
 from ecmt_deploy.report import units
@@ -18,7 +19,8 @@ def converted(program: Program, path: Path) -> str:
     neurons = sum(prod(program.shapes[name]) for name in program.neurons)
     config, tuned = program.provenance.config or {}, program.provenance.tuning
     line = (
-        f"wrote {path}: {len(program.nodes)} nodes, {neurons:,} neurons in {len(program.neurons)} layers, "
+        f"wrote {path}: {plural(len(program.nodes), 'node')}, {plural(neurons, 'neuron')} in"
+        f" {plural(len(program.neurons), 'layer')}, "
         f"{program.coding} coding, preset {config.get('preset')}\npreprocessing: {preprocessing(program.provenance)}\n"
         f"classes: {classes(program.provenance.class_names)}"
     )
@@ -36,7 +38,7 @@ def converted(program: Program, path: Path) -> str:
 def program(loaded: Program, placed: Placement | None) -> PlainTable:
     """Every node: type, shape, whether NIR itself defines it, and its cores where it is placed."""
     columns = ["node", "type", "NIR", "shape", "stream", *(["format"] if loaded.integer else [])]
-    title = f"{len(loaded.nodes)} nodes" + (f", and their cores on {placed.hardware}" if placed else "")
+    title = plural(len(loaded.nodes), "node") + (f", and their cores on {placed.hardware}" if placed else "")
     table = PlainTable(title, *columns, *(["cores"] if placed else []), wide=(0, 1))
     on_cores = {name: unit for unit in placed.units for name in unit.nodes} if placed else {}
     for name, node in loaded.nodes.items():

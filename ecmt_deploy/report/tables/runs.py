@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ecmt_deploy.errors import plural
 from ecmt_deploy.evaluation.score import Evaluation, Spread
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.report import units
@@ -28,7 +29,7 @@ def accuracy(
     """
     compared = agreement is not None and analog is not None
     columns = [*(["agreement %"] if compared else []), *(["cosine", "5th %ile", "worst"] if cosine else [])]
-    table = PlainTable(f"Accuracy on {samples} samples (95 % interval)", "T", "accuracy %", *columns)
+    table = PlainTable(f"Accuracy on {plural(samples, 'sample')} (95 % interval)", "T", "accuracy %", *columns)
     for t, right in enumerate(spiking):
         same = [units.accuracy(agreement[t], samples)] if agreement is not None and compared else []
         near = [f"{values[t]:.4f}" for values in (cosine.mean, cosine.percentile_5, cosine.worst)] if cosine else []
@@ -69,7 +70,7 @@ def took(record: RunRecord) -> str:
         return ""
     steps = record.n_samples * record.timesteps
     return (
-        f"ready after {units.seconds(record.build_seconds)}; {steps} steps in {units.seconds(record.run_seconds)}, "
+        f"ready after {units.seconds(record.build_seconds)}; {plural(steps, 'step')} in {units.seconds(record.run_seconds)}, "
         f"{1000 * record.run_seconds / steps:.1f} ms a step"
     )
 
@@ -81,7 +82,7 @@ def trace(measured: Trace) -> PlainTable:
     are left out.
     """
     steps = _shown_steps(measured.timesteps)
-    title = f"Relative error in %, {measured.coding} coding, {measured.n_samples} samples"
+    title = f"Relative error in %, {measured.coding} coding, {plural(measured.n_samples, 'sample')}"
     legend = (
         f"95th, worst: percentile and worst of the samples, T={steps[-1]}   spikes: per neuron over all steps   "
         "top %: neurons and steps that fired the highest level"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean, median
 
+from ecmt_deploy.errors import plural
 from ecmt_deploy.report import units
 from ecmt_deploy.report.tables.plain import PlainTable
 from ecmt_deploy.runs.frames import FrameRow
@@ -29,7 +30,7 @@ def sentence(record: RunRecord, rows: Sequence[FrameRow]) -> str:
     spent, events = fmean(row.snn_pj for row in rows), [row.events_per_mac for row in steady if row.events_per_mac is not None]
     pays = "less than" if spent < clip.ann_pj else "more than"
     said = [
-        f"{len(rows)} frames at {units.energy(spent)} a frame with memory, {pays} the {clip.ann_bits}-bit network's "
+        f"{plural(len(rows), 'frame')} at {units.energy(spent)} a frame with memory, {pays} the {clip.ann_bits}-bit network's "
         f"{units.energy(clip.ann_pj)} ({units.ratio(spent, clip.ann_pj)} times)."
     ]
     if events:
@@ -39,11 +40,13 @@ def sentence(record: RunRecord, rows: Sequence[FrameRow]) -> str:
     begun = [row.frame for row in rows if row.begun][1:]
     if begun:
         listed = ", ".join(map(str, begun[:8])) + (", .." if len(begun) > 8 else "")
-        said.append(f"It began anew behind {len(begun)} cut{'s' if len(begun) > 1 else ''} (frame {listed}).")
+        said.append(f"It began anew behind {plural(len(begun), 'cut')} (frame {listed}).")
     compared = [row for row in rows if row.network_top is not None]
     if compared:
         same = sum(row.top[0][0] == row.network_top for row in compared) / len(compared)
-        said.append(f"Its first class is the network's in {units.accuracy(same, len(compared))} % of {len(compared)} frames.")
+        said.append(
+            f"Its first class is the network's in {units.accuracy(same, len(compared))} % of {plural(len(compared), 'frame')}."
+        )
     for chip, times in clip.times.items():
         if time := times.following or times.begun:
             first = "" if times.following is None else f" ({units.latency(times.begun)} of the first)"
@@ -61,7 +64,7 @@ def alternatives(record: RunRecord) -> PlainTable:
     assert clip is not None
     scale, unit = units.column_unit([row.pj_per_frame for row in clip.alternatives if row.pj_per_frame is not None])
     table = PlainTable(
-        f"{record.n_samples} frames of {record.data}", "", "per MAC", f"{unit} a frame", "cosine", "same class %",
+        f"{plural(record.n_samples, 'frame')} of {record.data}", "", "per MAC", f"{unit} a frame", "cosine", "same class %",
         caption="per MAC: synaptic events, or MACs, over those of the network on every frame. Energy with memory, view (c). "
         "Cosine with the network's answers, both centred over the clip.",
     )  # fmt: skip

@@ -21,7 +21,7 @@ from ecmt_deploy.conversion.calibration.tools.trials import ROUGHLY, Trial, Tria
 from ecmt_deploy.conversion.calibration.tools.tuning import tuned
 from ecmt_deploy.conversion.lowering import Lowered
 from ecmt_deploy.engine import SpikingModel
-from ecmt_deploy.errors import ConversionError
+from ecmt_deploy.errors import ConversionError, plural
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.gate import Gate
 
@@ -82,7 +82,9 @@ class ClipTrials(Trials):
     ) -> None:
         frames = frames[:MOST_FRAMES]
         if len(frames) < 3:
-            raise ConversionError(f"a clip of {len(frames)} frames says nothing of what changes; expected three or more")
+            raise ConversionError(
+                f"a clip of {plural(len(frames), 'frame')} says nothing of what changes; expected three or more"
+            )
         streams = max(len(frames) // LEAST_FRAMES, 1)
         length = len(frames) // streams
         self.segments = frames[: streams * length].unflatten(0, (streams, length)).transpose(0, 1)
