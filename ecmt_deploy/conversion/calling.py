@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import Parameter
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,18 +20,11 @@ from ecmt_deploy.conversion.answers import Way, choose, named, taken
 from ecmt_deploy.conversion.places import place_in_code
 from ecmt_deploy.conversion.preparing import Prepared
 from ecmt_deploy.errors import CaptureError, DataError
+from ecmt_deploy.program.inputs import Inputs
 
 #: attribute under which the module that is exported holds the model; paths of its modules begin with it
 ROOT = "called"
 _BY_POSITION = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.VAR_POSITIONAL)
-
-
-class Inputs(Protocol):
-    """Named inputs, as :mod:`ecmt_deploy.program.inputs` will have them."""
-
-    def __iter__(self) -> Iterator[Any]: ...
-
-    def unpack(self, samples: Any) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)

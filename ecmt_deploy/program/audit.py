@@ -49,7 +49,7 @@ def impossible(program: Program, activity: Activity) -> str | None:
     if not 0 <= activity.continued <= activity.n_samples:
         return f"{activity.continued} of {plural(activity.n_samples, 'sample')} went on from the one before"
     if activity.continued and program.coding == "rate":
-        return f"{activity.continued} samples went on from the one before, which rate coding has not"
+        return f"{plural(activity.continued, 'sample')} went on from the one before, which rate coding has not"
     n, begun = activity.n_samples, activity.n_samples - activity.continued
     if why := _outside(program, activity.nodes, _Extent(n, begun, n * activity.timesteps)):
         return why

@@ -139,7 +139,7 @@ BAD = {
     "report with a trace of minus one step": (
         lambda d: (d / "t.json").write_text('{"n_samples": 1, "timesteps": -1, "coding": "rate", "nodes": []}'),
         ["report", "RUN", "--trace", "t.json"],
-        "t.json: 1 samples of -1 steps; trace again",
+        "t.json: 1 sample of -1 steps; trace again",
     ),
     "report with a trace of shares above one": (
         lambda d: (d / "t.json").write_text(

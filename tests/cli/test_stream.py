@@ -103,7 +103,7 @@ BAD = {
     "no form": (None, ["DIGITS", "--video", "somewhere"], "unknown CLIP; expected video:FILE"),
     "frames of another shape": (array((4, 1, 9, 8)), ["DIGITS", "--video", "npz:clip.npz"], "samples are 1 x 9 x 8"),
     "an array without frames": (array((0, 1, 8, 8)), ["DIGITS", "--video", "npz:clip.npz"], "npz:clip.npz: "),
-    "no number": (no_number, ["DIGITS", "--video", "npz:clip.npz"], "x holds NaN or infinity in 1 sample(s), first at 2"),
+    "no number": (no_number, ["DIGITS", "--video", "npz:clip.npz"], "x holds NaN or infinity in 1 sample, first at 2"),
     "rate coding": (None, ["RATE", "--video", STILL], "the program is of rate coding"),
     "integers beside the network": (None, ["INTEGER", "--video", STILL, "--precision", "fixed", "--target", "reference",
         "--every", "2"], "an integer program has no network beside it"),

@@ -519,7 +519,7 @@ def test_folder_errors(tmp_path):
     write_images(split / "train", {"cat": 1})
     write_images(split / "val", {"cat": 1, "yak": 1})
     refused(split, r"val/ has 1 class\(es\) that train/ lacks: yak")
-    refused(split / "val", "label 1 found, but the model has 1 outputs", n_classes=1)
+    refused(split / "val", "label 1 found, but the model has 1 output ", n_classes=1)
     four = Preprocessing(input_size=(4, 8, 8), mean=(0.0,) * 4, std=(1.0,) * 4)
     refused(split / "val", "the model takes 4", preprocessing=four)
 

@@ -130,7 +130,7 @@ class Boasting(ReferenceTarget):
     [
         ({"outputs": np.zeros((3, 2, 4))}, "outputs of shape"),
         ({"activity": Activity(2, 3, {})}, "no counts of node"),
-        ({"activity": Activity(1, 3, {})}, "counts over 1 samples of 3 steps, expected 2 of 3"),
+        ({"activity": Activity(1, 3, {})}, "counts over 1 sample of 3 steps, expected 2 of 3"),
     ],
 )
 def test_a_target_that_returns_what_cannot_be_is_refused(changes, message, program, monkeypatch):
@@ -192,7 +192,7 @@ def test_no_more_frames_went_on_than_there_were(frames):
     rate = case("transformer, paper").program
     counted = simulate(rate, images(2), "reference", 3).activity
     why = impossible(rate, msgspec.structs.replace(counted, continued=1))
-    assert why == "1 samples went on from the one before, which rate coding has not"
+    assert why == "1 sample went on from the one before, which rate coding has not"
 
 
 def test_a_frame_costs_the_network_what_an_inference_does(frames):
