@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from ecmt_deploy.config import ConvertConfig, Preset, preset_names
 from ecmt_deploy.conversion.calling import called
 from ecmt_deploy.conversion.capture import Captured, capture
-from ecmt_deploy.conversion.convertible import require_convertible
 from ecmt_deploy.conversion.lowering import lower
+from ecmt_deploy.conversion.preparing import prepare
 from ecmt_deploy.errors import CaptureError, EcmtError, Refused
 from ecmt_deploy.program import Program, Provenance, verify
 from ecmt_deploy.program.graph import edges
@@ -139,12 +139,14 @@ def check(model: nn.Module, sample: Tensor, name: str, output: str | None = None
     ModelError, DataError
         if this is no module to convert at all, or it does not take such a sample.
     """
-    require_convertible(model)
+    prepared = prepare(model)
+    floating = (parameter.dtype for parameter in prepared.model.parameters() if parameter.is_floating_point())
+    sample = sample.to(next(floating, torch.float32))
     size = sum(parameter.numel() for parameter in model.parameters())
     base = Checked(name, size, " x ".join(map(str, sample.shape[1:])))
     try:
         presets = [ConvertConfig(preset) for preset in preset_names()]
-        made = Unmeasured.of(capture(called(model, sample, output=output), sample), sample.dtype, presets)
+        made = Unmeasured.of(capture(called(prepared, sample, output=output), sample), sample.dtype, presets)
         failures = [found for found in made.analog.values() if isinstance(found, EcmtError)]
         if len(failures) == len(made.analog):
             raise failures[0]

@@ -93,7 +93,7 @@ def check(
     else:
         if weights is not None or weights_key is not None or model_args or input_size is not None:
             raise ConfigError("weights, model_args and input_size belong to a model by name; this module is built already")
-        module, x, name, origin = model, _sample(sample, model), type(model).__name__, "its own"
+        module, x, name, origin = model, _sample(sample), type(model).__name__, "its own"
     found, made = checking.check(module, x, name, output)
     answers = () if made is None else tuple(suits(made, chip) for chip in chips)
     return Check(found, origin, answers)
@@ -119,10 +119,10 @@ def _named(
     if loaded.preprocessing is None:
         raise ConfigError(f"{name} takes text; check takes models of images by name")
     origin = "random" if loaded.random else "its own" if path is None else str(path)
-    return loaded.module, _random(loaded.preprocessing.input_size, loaded.module), name, origin
+    return loaded.module, _random(loaded.preprocessing.input_size), name, origin
 
 
-def _sample(sample: Any, model: Any) -> Tensor:
+def _sample(sample: Any) -> Tensor:
     """Two samples for a module of whatever ``sample`` is, a shape or samples."""
     if sample is None:
         raise ConfigError("pass the shape of a sample too, such as check(model, (3, 224, 224)), or samples (N, ...)")
@@ -130,18 +130,12 @@ def _sample(sample: Any, model: Any) -> Tensor:
         shape = tuple(listed(sample))
         if not shape or min(shape) < 1:
             raise DataError(f"{shape} is no shape of a sample; expected sizes of 1 or more, such as (3, 224, 224)")
-        return _random(shape, model)
+        return _random(shape)
     x = torch.from_numpy(np.asarray(sample)) if not isinstance(sample, Tensor) else sample
     if x.ndim < 2 or not len(x):
         raise DataError(f"samples have shape {tuple(x.shape)}; expected (N, ...), at least one")
-    return x.to(_dtype(model))
+    return x
 
 
-def _random(shape: Sequence[int], model: Any) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(2, *shape, generator=generator, dtype=torch.float64).to(_dtype(model))
-
-
-def _dtype(model: Any) -> torch.dtype:
-    parameters = model.parameters() if isinstance(model, nn.Module) else ()
-    return next((p.dtype for p in parameters if p.is_floating_point()), torch.float32)
+def _random(shape: Sequence[int]) -> Tensor:
+    return torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))

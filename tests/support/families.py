@@ -121,11 +121,15 @@ FAMILIES = (
 
 
 def randomised(family: Family) -> nn.Module:
-    """A model whose every parameter and batch-norm statistic is random and of order one; matrices keep the scale of what
-    passes through them."""
+    """A model of the family, randomised."""
     with _fused(family.fused):
         torch.manual_seed(0)
-        model = family.build().eval()
+        return randomise(family.build().eval(), family.gain)
+
+
+def randomise(model: nn.Module, gain: float = 1.0) -> nn.Module:
+    """Make every parameter and batch-norm statistic of a model random and of order one; matrices keep the scale of what passes
+    through them."""
     r = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, p in [*model.named_parameters(), *model.named_buffers()]:
@@ -139,8 +143,8 @@ def randomised(family: Family) -> nn.Module:
             elif isinstance(p, nn.Parameter) and re.search(r"token|pos_embed|embedding|table|latent|probe|gamma", name):
                 p.normal_(0, 1, generator=r)
             elif isinstance(p, nn.Parameter):
-                gain = 2.0 if p.ndim > 2 else family.gain  # convolutions stand before halving nonlinearities
-                p.normal_(0, (gain / prod(p.shape[1:])) ** 0.5, generator=r)
+                scale = 2.0 if p.ndim > 2 else gain  # convolutions stand before halving nonlinearities
+                p.normal_(0, (scale / prod(p.shape[1:])) ** 0.5, generator=r)
     return model
 
 
@@ -200,7 +204,7 @@ def measure(family: Family) -> Result:
     readouts = spiking(x, STEPS)
     return Result(
         family.name,
-        _operations(spiking.program),
+        operations(spiking.program),
         len(spiking.program.nodes),
         difference,
         centred_cosine(readouts[3], expected),
@@ -209,7 +213,7 @@ def measure(family: Family) -> Result:
     )
 
 
-def _operations(program: Program) -> str:
+def operations(program: Program) -> str:
     """What the program computes besides wiring and constants."""
     found = set()
     for node in program.nodes.values():

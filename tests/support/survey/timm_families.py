@@ -1,11 +1,11 @@
 """Which families of timm are transformers, hybrids or other mixers of tokens, told by rule, and the smallest model of each.
 
-A family is a file of timm's models. Its smallest model, by parameters, stands for it. The family counts where that model does
-one of these, in an inference on a picture of its own size:
+A family is a file of timm's models. Its smallest model, by parameters, stands for it. The family counts where one of these is so of
+that model:
 
-- it multiplies two activations as matrices (attention, whatever it is called);
-- a module of it is attention by its name (additive attention has no such product);
-- a module of it is an MLP by its name (blocks of a token mixer and an MLP, as a transformer's without attention).
+- a module of it is attention by its name;
+- a module of it is an MLP by its name (blocks of a token mixer and an MLP, as a transformer's without attention);
+- it multiplies two activations as matrices (attention under another name).
 
 Convolutional networks of older kinds do none of them.
 """
@@ -71,18 +71,17 @@ def smallest(file: str) -> tuple[str, int] | None:
 
 
 def kind(model: nn.Module, shape: tuple[int, ...]) -> str | None:
-    """Why a family counts: ``product``, ``attention``, ``mlp``; ``None`` where it does not."""
-    x = torch.zeros(1, *shape)
-    products = _Products(x)
-    with torch.no_grad(), products:
-        model(x)
-    if products.found:
-        return "product"
+    """Why a family counts: ``attention``, ``mlp``, ``product``; ``None`` where it does not. Names are looked at first, as they
+    take no inference."""
     classes = [type(module).__name__ for module in model.modules()]
     for pattern, name in ((ATTENTION, "attention"), (MLP, "mlp")):
         if any(pattern.fullmatch(each) for each in classes):
             return name
-    return None
+    x = torch.zeros(1, *shape)
+    products = _Products(x)
+    with torch.no_grad(), products:
+        model(x)
+    return "product" if products.found else None
 
 
 def scan(file: str) -> dict[str, Any]:
