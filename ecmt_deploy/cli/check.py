@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from ecmt_deploy.cli.options import DEFAULT, Output, described, key_values, values
+from ecmt_deploy.cli.options import DEFAULT, Output, Workers, described, key_values, values
 
 
 def check(
-    model: Annotated[str, described("Any timm model name, or zoo:vit_digits.")],
+    model: Annotated[
+        str | None, described("Any timm model name, hf:NAME_OR_DIR, or zoo:vit_digits.", "none: look at --data alone")
+    ] = None,
     /,
     *,
+    data: Annotated[str | None, described("Dataset of which every file is read once, such as folder:DIR.", "none")] = None,
     hardware: Annotated[tuple[str, ...], values("Chips by name, or .toml files.", "all that come with the project")] = (),
     weights: Annotated[Path | None, described("Weights file; without one the weights are random.")] = None,
     weights_key: Annotated[str | None, described("Key of the weights in a file that holds several.")] = None,
@@ -22,22 +25,18 @@ def check(
     output_name: Annotated[
         str | None, described("Of a model that answers with several tensors, the one that is meant.", "as of convert")
     ] = None,
+    workers: Workers = None,
     output: Output = DEFAULT,
 ) -> int:
-    """``ecmt-deploy check``; the exit status is 1 where the model, or a chip that is named, does not do."""
+    """``ecmt-deploy check``; the exit status is 1 where the model, a chip that is named, or the data does not do."""
     import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
 
     found = ecmt.check(
         model, hardware=hardware or None, weights=weights, weights_key=weights_key, model_args=key_values(model_arg),
-        input_size=input_size or None, output=output_name,
+        input_size=input_size or None, output=output_name, data=data, workers=workers,
     )  # fmt: skip
-    output.show(
-        {"converts": found.converts, "check": found},
-        tables.verdict(found.model, found.weights),
-        tables.refusals(found.model.refused),
-        tables.presets(found.model),
-        tables.suitable(found.chips),
-        tables.unsuitable(found.chips, named=bool(hardware)),
-    )
-    return int(not found.converts or any(chip.takes is False for chip in found.chips if hardware))
+    parts = tables.checked(found.model, found.weights, found.chips, named=bool(hardware)) if found.model else []
+    output.show({"converts": found.converts, "check": found}, *parts, tables.looked(found.data) if found.data else None)
+    unfit = any(chip.takes is False for chip in found.chips if hardware)
+    return int(unfit or (found.model is not None and not found.converts) or (found.data is not None and not found.data.sound))

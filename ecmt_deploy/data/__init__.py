@@ -24,6 +24,8 @@ from ecmt_deploy.data.clips import open_clip as open_clip
 from ecmt_deploy.data.dataset import Dataset as Dataset
 from ecmt_deploy.data.digits import split_digits as split_digits
 from ecmt_deploy.data.images import load_images as load_images
+from ecmt_deploy.data.looking import DataLook as DataLook
+from ecmt_deploy.data.looking import look_through as look_through
 from ecmt_deploy.data.select import WITHOUT_PREPROCESSING as WITHOUT_PREPROCESSING
 from ecmt_deploy.data.select import Calibration as Calibration
 from ecmt_deploy.data.select import calibration as calibration

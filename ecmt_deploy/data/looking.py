@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
@@ -13,7 +13,8 @@ import numpy as np
 from ecmt_deploy.data.classes import match
 from ecmt_deploy.data.images import ImageSource, decoded, read_image
 from ecmt_deploy.data.reading import read_ahead, usual_workers
-from ecmt_deploy.data.source import Source
+from ecmt_deploy.data.select import AnyPreprocessing, open
+from ecmt_deploy.data.source import Source, Split
 from ecmt_deploy.errors import DataError
 from ecmt_deploy.program.preprocessing import Preprocessing
 
@@ -23,6 +24,8 @@ CHUNK = 64
 LONG = 4.0
 #: where so large a share of the pictures has one size, those of another are odd
 ALIKE = 0.95
+#: what pictures go through where there is no model
+ANY = Preprocessing((3, 224, 224), (0.5,) * 3, (0.5,) * 3)
 
 
 class Odd(msgspec.Struct, frozen=True):
@@ -96,7 +99,7 @@ def _size(where: str, image: Any, preprocessing: Preprocessing) -> tuple[int, in
     return picture.width, picture.height
 
 
-def look(source: Source, preprocessing: Preprocessing, fixed_size: bool, workers: int | None = None) -> SplitLook:
+def look(source: Source, preprocessing: AnyPreprocessing, fixed_size: bool, workers: int | None = None) -> SplitLook:
     """Read every sample of a split once.
 
     Parameters
@@ -117,7 +120,7 @@ def look(source: Source, preprocessing: Preprocessing, fixed_size: bool, workers
     classes = {called[label]: counts[label] for label in sorted(counts)}
     empty = tuple(name for label, name in enumerate(names or ()) if name and label not in counts)
     damaged, odd, sizes = [], [], None
-    if isinstance(source, ImageSource):
+    if isinstance(source, ImageSource) and isinstance(preprocessing, Preprocessing):
         found = _sizes(source, preprocessing, workers)
         sound = (found > 0).all(axis=1)
         for index in np.flatnonzero(~sound).tolist():
@@ -171,8 +174,67 @@ def _range(sizes: np.ndarray) -> tuple[tuple[int, int], ...]:
     return smallest, median, largest
 
 
-def unmatched(found: Sequence[str] | None, names: Sequence[str] | None, ids: Sequence[str] | None) -> tuple[str, ...]:
-    """Names of classes that are those of no output, or of several."""
-    if not found or not names:
-        return ()
-    return tuple(name for name, output in zip(found, match(found, names, ids), strict=True) if name and output is None)
+class DataLook(msgspec.Struct, frozen=True):
+    """What is in a dataset.
+
+    Attributes
+    ----------
+    name : the DATA form as the user wrote it
+    splits : what is in each of its splits
+    unmatched : classes that are those of no output of the model, or of several; empty where either has no names
+    matched : how many classes are those of one output each; ``None`` where either has no names
+    """
+
+    name: str
+    splits: tuple[SplitLook, ...]
+    unmatched: tuple[str, ...] = ()
+    matched: int | None = None
+
+    @property
+    def damaged(self) -> int:
+        """Samples that cannot be read."""
+        return sum(len(split.damaged) for split in self.splits)
+
+    @property
+    def sound(self) -> bool:
+        """Whether every sample can be read and every class is that of an output; odd sizes are no fault."""
+        return not self.damaged and not self.unmatched
+
+
+def look_through(
+    name: str,
+    preprocessing: AnyPreprocessing | None,
+    class_names: Sequence[str] | None = None,
+    class_ids: Sequence[str] | None = None,
+    workers: int | None = None,
+) -> DataLook:
+    """Read every sample of a dataset once.
+
+    Parameters
+    ----------
+    name : the DATA form
+    preprocessing : the model's; ``None`` for no model, when pictures of any size are taken, in colour
+    class_names, class_ids : what the model's outputs stand for, and what datasets call that where it is something else
+    workers : processes that read, 0 for none; ``None`` for a number that suits data and machine
+
+    Raises
+    ------
+    DataError
+        if the form is unknown, or there is no such data, or its labels cannot be told.
+    """
+    if preprocessing is None and name.partition(":")[0] in ("digits", "idx"):
+        raise DataError(f"{name}: its arrays are read as a model takes them; name the model too")
+    splits: dict[str, SplitLook] = {}
+    found: tuple[str, ...] | None = None
+    for split in get_args(Split):
+        source = open(name, preprocessing=preprocessing or ANY, split=split).source
+        if source.split not in splits:
+            splits[source.split] = look(source, preprocessing or ANY, preprocessing is not None, workers)
+            found = found or source.class_names
+    if not found or not class_names:
+        return DataLook(name, tuple(splits.values()))
+    present = {name for split in splits.values() for name, samples in split.classes.items() if samples}
+    places = dict(zip(found, match(found, class_names, class_ids), strict=True))
+    times = Counter(places[name] for name in present)
+    wrong = tuple(name for name in found if name in present and (places[name] is None or times[places[name]] > 1))
+    return DataLook(name, tuple(splits.values()), wrong, len(present) - len(wrong))

@@ -108,7 +108,7 @@ def load(
     digest = weight_files.sha256(module)
     if card is None:
         described, origin = preprocessing_of(name, module, arguments, size, overrides)
-        class_names, class_ids = (None, None) if random else class_names_of(module)
+        class_names, class_ids = (None, None) if random and fetch else class_names_of(module)
     else:
         if path is None and digest != card.weights_sha256:
             raise ModelError(f"{name}: the bundled weights are not those of its card; reinstall ecmt-deploy")

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ecmt_deploy import data as datasets
 from ecmt_deploy.chips import available
 from ecmt_deploy.conversion import checking
 from ecmt_deploy.conversion.checking import Checked
 from ecmt_deploy.conversion.suiting import Suits, suits
+from ecmt_deploy.data import DataLook
 from ecmt_deploy.door import ChipLike, as_chip, listed
 from ecmt_deploy.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from ecmt_deploy.models import Model
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -25,19 +30,21 @@ class Check(msgspec.Struct, frozen=True):
 
     Attributes
     ----------
-    model : whether the model can be converted, and what it amounts to
+    model : whether the model can be converted, and what it amounts to; ``None`` where only data was looked at
     weights : what weights it was checked with: ``its own``, those of a file, or ``random``
     chips : whether each chip takes it; empty where the model cannot be converted
+    data : what is in the data; ``None`` where there was none to look at
     """
 
-    model: Checked
-    weights: str
+    model: Checked | None = None
+    weights: str = ""
     chips: tuple[Suits, ...] = ()
+    data: DataLook | None = None
 
     @property
     def converts(self) -> bool:
-        """Whether the model can be converted."""
-        return self.model.converts
+        """Whether there is a model that can be converted."""
+        return self.model is not None and self.model.converts
 
     @property
     def takers(self) -> tuple[str, ...]:
@@ -46,7 +53,7 @@ class Check(msgspec.Struct, frozen=True):
 
 
 def check(
-    model: nn.Module | str,
+    model: nn.Module | str | None = None,
     sample: Any = None,
     hardware: ChipLike | Sequence[ChipLike] | None = None,
     *,
@@ -55,8 +62,10 @@ def check(
     model_args: Mapping[str, Any] | None = None,
     input_size: int | Sequence[int] | None = None,
     output: str | None = None,
+    data: str | None = None,
+    workers: int | None = None,
 ) -> Check:
-    """Find out in seconds, without data, whether a model converts, and which chips would take it.
+    """Find out in seconds, without data, whether a model converts, and which chips would take it; or whether data can be read.
 
     The model is captured and lowered as :func:`ecmt_deploy.convert` does it. Nothing is calibrated, so that cores are those of
     the widest neurons of a preset, and the analog program is not compared with the model.
@@ -71,6 +80,9 @@ def check(
         random: nothing is fetched, and what can be converted does not depend on them
     input_size : of a model by name: (C, H, W), (H, W), or the edge of a square
     output : name of the answer that is meant, as of :func:`ecmt_deploy.convert`
+    data : a dataset by name, such as ``folder:DIR``: every sample of it is read once, as the model takes it, if there is one;
+        classes are matched with the names that a model by name has for its outputs
+    workers : processes that read it, 0 for none; ``None`` for a number that suits data and machine
 
     Returns
     -------
@@ -87,19 +99,29 @@ def check(
     HardwareError
         if there is no such chip.
     """
+    if model is None:
+        if data is None:
+            raise ConfigError("pass a model to check, or data='folder:DIR', or both")
+        return Check(data=datasets.look_through(data, None, workers=workers))
     chips = [as_chip(chip) for chip in (available() if hardware is None else listed(hardware))]
     if isinstance(model, str):
-        module, x, name, origin = _named(model, sample, weights, weights_key, model_args, input_size, output)
+        loaded = _loaded(model, sample, weights, weights_key, model_args, input_size, output)
+        module, name, reading = loaded.module, model, loaded.preprocessing
+        assert reading is not None
+        x, names, ids = _random(reading.input_size), loaded.class_names, loaded.class_ids
+        origin = "random" if loaded.random else "its own" if weights is None else str(weights)
     else:
         if weights is not None or weights_key is not None or model_args or input_size is not None:
             raise ConfigError("weights, model_args and input_size belong to a model by name; this module is built already")
         module, x, name, origin = model, _sample(sample), type(model).__name__, "its own"
+        reading, names, ids = None, None, None
+    looked = None if data is None else datasets.look_through(data, reading, names, ids, workers)
     found, made = checking.check(module, x, name, output)
     answers = () if made is None else tuple(suits(made, chip) for chip in chips)
-    return Check(found, origin, answers)
+    return Check(found, origin, answers, looked)
 
 
-def _named(
+def _loaded(
     name: str,
     sample: Any,
     weights: Any,
@@ -107,19 +129,17 @@ def _named(
     args: Mapping[str, Any] | None,
     input_size: Any,
     output: str | None,
-) -> tuple[nn.Module, Tensor, str, str]:
-    """Module, samples and name of a model by its name, and where its weights are from."""
+) -> Model:
+    """A model by its name, with random weights where there is no file."""
     from ecmt_deploy import models  # timm takes seconds to load
 
     if sample is not None:
         raise ConfigError(f"{name} knows the shape of its samples; input_size changes it")
     preprocessing = {} if input_size is None else {"input_size": input_size}
-    path = None if weights is None else Path(weights)
-    loaded = models.load(name, path, args, key, preprocessing, output, fetch=False)
+    loaded = models.load(name, None if weights is None else Path(weights), args, key, preprocessing, output, fetch=False)
     if loaded.preprocessing is None:
         raise ConfigError(f"{name} takes text; check takes models of images by name")
-    origin = "random" if loaded.random else "its own" if path is None else str(path)
-    return loaded.module, _random(loaded.preprocessing.input_size), name, origin
+    return loaded
 
 
 def _sample(sample: Any) -> Tensor:

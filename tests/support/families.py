@@ -127,9 +127,9 @@ def randomised(family: Family) -> nn.Module:
         return randomise(family.build().eval(), family.gain)
 
 
-def randomise(model: nn.Module, gain: float = 1.0) -> nn.Module:
+def randomise(model: nn.Module, gain: float | None = 1.0) -> nn.Module:
     """Make every parameter and batch-norm statistic of a model random and of order one; matrices keep the scale of what passes
-    through them."""
+    through them. Without a ``gain`` matrices are left as they are: a deep model of large random ones amplifies rounding."""
     r = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, p in [*model.named_parameters(), *model.named_buffers()]:
@@ -139,10 +139,10 @@ def randomise(model: nn.Module, gain: float = 1.0) -> nn.Module:
             elif leaf == "logit_scale" or leaf == "temperature":
                 p.copy_(p * torch.empty_like(p).uniform_(0.5, 1.5, generator=r))
             elif leaf == "running_mean" or (isinstance(p, nn.Parameter) and p.ndim <= 1):
-                p.normal_(0, 0.5, generator=r)
+                p.normal_(0, 0.1 if gain is None else 0.5, generator=r)
             elif isinstance(p, nn.Parameter) and re.search(r"token|pos_embed|embedding|table|latent|probe|gamma", name):
                 p.normal_(0, 1, generator=r)
-            elif isinstance(p, nn.Parameter):
+            elif isinstance(p, nn.Parameter) and gain is not None:
                 scale = 2.0 if p.ndim > 2 else gain  # convolutions stand before halving nonlinearities
                 p.normal_(0, (scale / prod(p.shape[1:])) ** 0.5, generator=r)
     return model

@@ -6,16 +6,24 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ecmt_deploy.errors import Refused
+from ecmt_deploy.errors import Refused, listed
 from ecmt_deploy.report import units
 from ecmt_deploy.report.tables.plain import PlainTable
 
 if TYPE_CHECKING:
     from ecmt_deploy.conversion.checking import Checked
     from ecmt_deploy.conversion.suiting import Suits
+    from ecmt_deploy.data import DataLook
 
-#: operations that are shown; JSON has all
+#: operations, and files, that are shown; JSON has all
 MOST = 10
+
+
+def checked(model: Checked, weights: str, chips: Sequence[Suits], named: bool) -> list[str | PlainTable | None]:
+    """The answer, what stands in the way, what presets take, and which chips take it; ``named`` where chips were asked for."""
+    return [
+        verdict(model, weights), refusals(model.refused), presets(model), suitable(chips), unsuitable(chips, named)
+    ]  # fmt: skip
 
 
 def verdict(model: Checked, weights: str) -> str:
@@ -104,3 +112,33 @@ def unsuitable(chips: Sequence[Suits], named: bool) -> str:
     if any(chip.takes for chip in chips):
         said.append("Cores are of the widest neurons of a preset, as nothing is measured yet; `inspect` places a program.")
     return "\n".join(said)
+
+
+def looked(data: DataLook) -> str:
+    """What is in a dataset, and what is wrong with it, one line each."""
+    lines = []
+    for split in data.splits:
+        counts = sorted(split.classes.values())
+        spread = " to ".join(dict.fromkeys(f"{count:,}" for count in (*counts[:1], *counts[-1:])))
+        state = f"{len(split.damaged):,} cannot be read" if split.damaged else "all can be read"
+        samples = f"{units.plural(split.samples, 'sample')} of {len(counts)} classes, {spread or 0} each"
+        lines.append(f"{data.name}, {split.split}: {samples}; {state}")
+        if split.sizes:
+            small, middle, large = (f"{width} x {height}" for width, height in split.sizes)
+            lines.append(f"pictures of {small} to {large} pixels, median {middle}")
+        if split.empty:
+            lines.append(f"classes without a sample: {listed(split.empty)}")
+        lines += _some([f"damaged: {one.where}: {one.why}" for one in split.damaged], "damaged")
+        lines += _some([f"odd: {one.where}: {one.why}" for one in split.odd], "of an odd size")
+    if data.matched is not None:
+        lines.append(f"classes matched to outputs of the model by name: {data.matched}")
+    if data.unmatched:
+        mend = "--labels position takes label i as output i"
+        lines.append(f"no single output of the model is called {listed(data.unmatched)}; {mend}")
+    return "\n".join(lines)
+
+
+def _some(lines: list[str], what: str) -> list[str]:
+    """The first lines, and how many more there are."""
+    more = len(lines) - MOST
+    return [*lines[:MOST], f"and {more:,} more {what}, which --json lists"] if more > 0 else lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 from collections.abc import Callable, Iterator
@@ -125,10 +126,8 @@ def shallow(file: str, name: str) -> dict[str, Any]:
         return build(cls, *args, **kwargs)
 
     with mock.patch.object(module, "build_model_with_cfg", note), torch.device("meta"):
-        try:
+        with contextlib.suppress(Exception):  # of a constructor that computes: what it was called with is known by then
             timm.create_model(name)
-        except Exception:  # a constructor that computes: what it was called with is known by then
-            pass
     options: dict[str, Any] = {}
     for key in ("depth", "depths", "layers", "num_layers", "num_blocks", "blocks"):
         value = seen.get(key)

@@ -24,13 +24,10 @@ from tests.support.survey.entries import Entry
 
 #: samples that cosines are over, and that a program is calibrated on
 INPUTS, CALIBRATION, STEPS = 12, 12, 16
-#: larger models are compared in float32, which takes half the memory
-MOST_IN_DOUBLE = 200_000_000
 
 
 def full(entry: Entry) -> dict[str, Any]:
-    """Capture and lower the model at its own size, and run both on two samples in float64: models of random weights may amplify
-    rounding.
+    """Capture and lower the model at its own size, and run both on two samples.
 
     Returns
     -------
@@ -39,14 +36,11 @@ def full(entry: Entry) -> dict[str, Any]:
     """
     begun = time.monotonic()
     model, shape = entry.full()
-    model = model.eval() if entry.inputs else randomise(model.eval())
+    model = model.eval() if entry.inputs else randomise(model.eval(), None)
     size = sum(parameter.numel() for parameter in model.parameters())
     made: dict[str, Any] = {"parameters": size}
-    dtype = torch.float64 if size <= MOST_IN_DOUBLE else torch.float32
     try:
-        made |= (
-            _named(entry, model) if entry.inputs else _plain(model.to(dtype), _pictures(shape, 2, 2).to(dtype), entry.output)
-        )
+        made |= _named(entry, model) if entry.inputs else _plain(model, _pictures(shape, 2, 2), entry.output)
     except CaptureError as error:
         alike: dict[str, int] = {}
         for one in error.refused:

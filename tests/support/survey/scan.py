@@ -1,4 +1,4 @@
-"""What the rule says of every file of timm, kept beside this file, for telling takes minutes: it is told anew with a new timm."""
+"""What the rule says of every file of timm, kept beside this file: telling takes minutes, and a new timm."""
 
 from __future__ import annotations
 

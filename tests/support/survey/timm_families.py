@@ -1,7 +1,7 @@
 """Which families of timm are transformers, hybrids or other mixers of tokens, told by rule, and the smallest model of each.
 
-A family is a file of timm's models. Its smallest model, by parameters, stands for it. The family counts where one of these is so of
-that model:
+A family is a file of timm's models. Its smallest model, by parameters, stands for it. The family counts where one of these
+is so of that model:
 
 - a module of it is attention by its name;
 - a module of it is an MLP by its name (blocks of a token mixer and an MLP, as a transformer's without attention);
