@@ -23,7 +23,7 @@ CHUNK = 64
 #: a picture is odd whose longer edge is so many times the shorter one: of its middle square little is left
 LONG = 4.0
 #: where so large a share of the pictures has one size, those of another are odd
-ALIKE = 0.95
+ALIKE = 0.9
 #: what pictures go through where there is no model
 ANY = Preprocessing((3, 224, 224), (0.5,) * 3, (0.5,) * 3)
 

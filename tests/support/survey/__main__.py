@@ -3,8 +3,8 @@
 python -m tests.support.survey [--only NAME ..] [--cache DIR] [--no-cosines] [--again] [--scan] [--write]
 
 Every model is surveyed in a process of its own, whose memory ends with it; what it gave is a file in the cache, and a model
-that is in the cache is not surveyed again. Capture and comparison of all models come first, then cosines. ``--again`` surveys anew
-what was refused or failed; ``--only`` names families, models or sources; ``--write`` writes the tables.
+that is in the cache is not surveyed again. Capture and comparison of all models come first, then cosines. ``--again`` surveys
+anew what was refused or failed; ``--only`` names families, models or sources; ``--write`` writes the tables.
 """
 
 from __future__ import annotations

@@ -125,9 +125,9 @@ def shallow(file: str, name: str) -> dict[str, Any]:
         seen.update({**own, **kwargs})
         return build(cls, *args, **kwargs)
 
-    with mock.patch.object(module, "build_model_with_cfg", note), torch.device("meta"):
-        with contextlib.suppress(Exception):  # of a constructor that computes: what it was called with is known by then
-            timm.create_model(name)
+    computing = contextlib.suppress(Exception)  # a constructor that computes: what it was called with is known by then
+    with computing, mock.patch.object(module, "build_model_with_cfg", note), torch.device("meta"):
+        timm.create_model(name)
     options: dict[str, Any] = {}
     for key in ("depth", "depths", "layers", "num_layers", "num_blocks", "blocks"):
         value = seen.get(key)
