@@ -145,7 +145,9 @@ def _lower_call(builder: Builder, node: fx.Node, values: dict[fx.Node, Any], ref
     if name.startswith(("_assert", "sym_constrain")):
         return None
     try:
-        if name in SHAPE_ONLY or not any(isinstance(v, Activation) for v in operands):
+        # what has no elements depends on nothing
+        empty = isinstance(meta, Tensor) and any(isinstance(size, int) and size == 0 for size in meta.shape)
+        if empty or name in SHAPE_ONLY or not any(isinstance(v, Activation) for v in operands):
             return _fold(node, args, kwargs, builder.dtype)
         return _handled(builder, node, args, kwargs)
     except (Refusal, TypeError, ValueError, KeyError, IndexError) as error:
