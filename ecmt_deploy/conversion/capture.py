@@ -28,6 +28,10 @@ from ecmt_deploy.untrusted.text import as_name
 
 #: an upper bound of the batch, which torch.export wants to know in some releases; nothing depends on it
 MOST_SAMPLES = 2**20
+#: key of the parts of an operation that is taken apart, nodes of the graph or a list of them, in its ``meta``
+PARTS = "ecmt_parts"
+#: key of why an operation that stays whole was not taken apart, in words, in its ``meta``
+WHY = "ecmt_why"
 _SMALLER = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -118,6 +122,8 @@ def _tracing() -> Iterator[None]:
     changes: list[tuple[Any, str, Any]] = [
         (builtins, "len", _length),
         (transformer, "_detect_is_causal_mask", lambda mask, is_causal=None, size=None: bool(is_causal)),
+        # torch takes it apart by its signs before anything can be asked
+        (torch.nn.functional, "softshrink", lambda input, lambd=0.5: input - input.clamp(-lambd, lambd)),
         (logging.getLogger("torch.fx.experimental.symbolic_shapes"), "disabled", True),
     ]
     for function in FUNCTIONS.values():
@@ -176,7 +182,9 @@ def last_uses(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
     finished: dict[fx.Node, list[fx.Node]] = {}
     seen: set[fx.Node] = set()
     for node in reversed(graph.nodes):
-        finished[node] = [value for value in (*node.all_input_nodes, node) if value not in seen]
+        parts: list[fx.Node] = []
+        fx.map_arg(node.meta.get(PARTS), parts.append)
+        finished[node] = [value for value in dict.fromkeys((*node.all_input_nodes, *parts, node)) if value not in seen]
         seen.update(finished[node])
     return finished
 

@@ -15,6 +15,7 @@ from ecmt_deploy.config import ConvertConfig, Preset
 from ecmt_deploy.conversion.calibration.tools.answers import samples_at_once
 from ecmt_deploy.conversion.calling import called
 from ecmt_deploy.conversion.capture import capture
+from ecmt_deploy.conversion.decomposition import decomposed
 from ecmt_deploy.conversion.lowering import lower
 from ecmt_deploy.conversion.preparing import prepare
 from ecmt_deploy.conversion.samples import calibration_batches, clip_frames, record_of, require_normalised, two_samples
@@ -66,7 +67,7 @@ def convert(
         calibration=base.calibration or record_of(batches, data),
     )
     report("capture", 0)
-    captured = capture(calling, batches[0])
+    captured = decomposed(capture(calling, batches[0]), config.coding, batches[0].dtype)
     lowered = lower(captured, config.coding, batches[0].dtype, base, config.analog_readout_layer)
     report("check", 0)
     self_check(calling, captured, lowered, two_samples(batches))

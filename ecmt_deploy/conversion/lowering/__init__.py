@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, fx
 from torch.fx.node import map_aggregate
 
-from ecmt_deploy.conversion.capture import Captured, arguments, evaluate, last_uses, module_path
+from ecmt_deploy.conversion.capture import PARTS, WHY, Captured, arguments, evaluate, last_uses, module_path
 from ecmt_deploy.conversion.lowering import nonlinear
 from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout, Refusal
 from ecmt_deploy.conversion.lowering.table import HANDLERS, SHAPE_ONLY, SPLITS, operation
@@ -30,6 +30,10 @@ from ecmt_deploy.program.graph import edges, reconnect
 
 for _module in iter_modules(__path__):  # each fills the table of operations
     import_module(f"{__name__}.{_module.name}")
+
+
+#: why an operation that nobody wrote a lowering of is refused
+UNKNOWN = "is not in the table of operations"
 
 
 @dataclass(frozen=True)
@@ -91,8 +95,12 @@ def lower(captured: Captured, coding: str, dtype: torch.dtype, provenance: Prove
     return Lowered(program, {name: builder.channel_axes[name] for name in program.neurons}, traces, placed)
 
 
-def steps(captured: Captured, builder: Builder) -> Iterator[tuple[fx.Node, Any]]:
+def steps(
+    captured: Captured, builder: Builder, refused: dict[fx.Node, Refused] | None = None
+) -> Iterator[tuple[fx.Node, Any]]:
     """Lower node after node of the captured graph into ``builder``; yields each with its value.
+
+    ``refused`` takes the operations that cannot be lowered, where the caller wants them instead of the error.
 
     A value is an activation, a constant, or a list of them. Constants are converted to the builder's dtype where they are
     used, and no value is kept longer than the graph needs it, so that little more is in memory than what ``builder`` keeps.
@@ -103,15 +111,17 @@ def steps(captured: Captured, builder: Builder) -> Iterator[tuple[fx.Node, Any]]
         once all nodes are tried, listing every operation outside the table with the path of its module.
     """
     values: dict[fx.Node, Any] = {}
-    refused: list[Refused] = []
+    raises, refused = refused is None, {} if refused is None else refused
     finished = last_uses(captured.graph)
     for node in captured.graph.nodes:
         builder.path = module_path(node)
         if node.op == "output":
-            if refused:
-                raise capture_error(refused)
+            if refused and raises:
+                raise capture_error(list(refused.values()))
             ((result,),) = node.args
             values[node] = values[result]
+        elif PARTS in node.meta:
+            values[node] = fx.map_arg(node.meta[PARTS], values.__getitem__)
         elif node.op != "placeholder":
             values[node] = _lower_call(builder, node, values, refused)
         elif node.name in captured.inputs:
@@ -123,7 +133,7 @@ def steps(captured: Captured, builder: Builder) -> Iterator[tuple[fx.Node, Any]]
             del values[name]
 
 
-def _lower_call(builder: Builder, node: fx.Node, values: dict[fx.Node, Any], refused: list[Refused]) -> Any:
+def _lower_call(builder: Builder, node: fx.Node, values: dict[fx.Node, Any], refused: dict[fx.Node, Refused]) -> Any:
     """Value of one call: an activation, a constant, a list of them, or poison."""
     meta: Any = node.meta.get("val")
     if isinstance(meta, torch.SymInt | int):
@@ -151,7 +161,8 @@ def _lower_call(builder: Builder, node: fx.Node, values: dict[fx.Node, Any], ref
             return _fold(node, args, kwargs, builder.dtype)
         return _handled(builder, node, args, kwargs)
     except (Refusal, TypeError, ValueError, KeyError, IndexError) as error:
-        refused.append(Refused(name, builder.path, code_place(node), " ".join(str(error).split())))
+        reason = "; ".join(filter(None, (" ".join(str(error).split()), node.meta.get(WHY))))
+        refused[node] = Refused(name, builder.path, code_place(node), reason)
     return _stand_in(builder, meta)
 
 
@@ -182,7 +193,7 @@ def _handled(builder: Builder, node: fx.Node, args: Any, kwargs: Any) -> Any:
     else:
         handler = nonlinear.plain(name)
     if handler is None:
-        raise Refusal("is not in the table of operations")
+        raise Refusal(UNKNOWN)
     if not isinstance(meta, list | tuple):
         return handler(builder, _layout(meta), *args, **kwargs)
     layouts = [_layout(value) for value in meta]

@@ -215,7 +215,7 @@ class Builder:
         if np.broadcast_shapes(scale.shape, layout.shape) != layout.shape:
             raise Refusal(f"a constant of shape {scale.shape} scales an activation of shape {layout.shape}")
         x = self.expanded(x, layout)
-        scale = np.ascontiguousarray(scale)
+        scale = np.asarray(scale, order="C")  # a scalar keeps its shape
         node = ops.Scale(scale) if scale.shape == x.shape else ops.BroadcastScale(scale)
         return self.emit(node, [x], name, layout)
 

@@ -108,6 +108,14 @@ def leaky_relu(b: Builder, out: Layout, x: Activation, slope: float) -> Activati
     return ecm(b, out, [x], "leaky_relu", slope=float(slope))
 
 
+@handles("softplus")
+def softplus(b: Builder, out: Layout, x: Activation, beta: float, threshold: float) -> Activation:
+    if beta == 1:
+        return ecm(b, out, [x], "softplus", threshold=float(threshold))
+    y = ecm(b, out, [b.scaled(x, b.array(float(beta)), b.name("scale"), out)], "softplus", threshold=float(threshold))
+    return b.scaled(y, b.array(1.0 / beta), b.name("scale"), out)
+
+
 @handles("pow", "square")
 def power(b: Builder, out: Layout, x: Activation, exponent: float = 2.0) -> Activation:
     if not isinstance(exponent, int | float):

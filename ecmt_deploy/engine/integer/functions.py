@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from ecmt_deploy.engine.integer.exact import SINGLE, Table, divided, highest_bit, normalised_mantissa, requantised, shifted
-from ecmt_deploy.kernels.integers import FRACTION_BITS, minus_infinity
+from ecmt_deploy.kernels.integers import FRACTION_BITS, limit, minus_infinity
 from ecmt_deploy.program.functions.integer import BLOCK_BITS, MOST_LEFT, MOST_RIGHT, OCTAVE_BITS, TWO_OCTAVES_BITS
+from ecmt_deploy.program.functions.sin import TURN_BITS
 from ecmt_deploy.program.functions.softmax import RECIPROCAL_BITS
 
 #: integers, arrays as float64, and tables
@@ -80,6 +81,21 @@ def exponential(p: Parameters, bits: int, x: Tensor) -> Tensor:
     """exp x."""
     mantissa, whole = power_of_two(p, requantised(x.double(), p["multiplier"], p["shift"]))
     return clear_shift(mantissa, p["result_shift"] - whole)
+
+
+def logarithm(p: Parameters, bits: int, x: Tensor) -> Tensor:
+    """log x: that of the mantissa by table, and the whole exponent."""
+    x = x.double()
+    fraction, highest = in_octave(p, x.clamp(min=1))
+    z = (highest.double() * 2.0**FRACTION_BITS).add_(fraction).add_(p["offset"])
+    return torch.where(x > 0, requantised(z, p["multiplier"], p["shift"]), -float(limit(bits)))
+
+
+def sine(p: Parameters, bits: int, x: Tensor) -> Tensor:
+    """sin x: one turn by table."""
+    turns = requantised(x.double(), p["multiplier"], p["shift"])
+    position = turns - (turns * 2.0**-FRACTION_BITS).floor_() * 2.0**FRACTION_BITS
+    return p["values"].at(position, FRACTION_BITS - TURN_BITS)
 
 
 def softmax(p: Parameters, bits: int, x: Tensor) -> Tensor:
@@ -191,13 +207,15 @@ def leaky_relu(p: Parameters, bits: int, x: Tensor) -> Tensor:
 #: the value of every function, not yet saturated, from parameters, width of the operands, and operands (b, ...); axes of
 #: parameters are counted from the back
 INTEGER: dict[str, Callable[..., Tensor]] = {
-    **dict.fromkeys(("gelu", "gelu_tanh", "silu", "sigmoid", "tanh", "hard_swish", "hard_sigmoid"), interpolate),
+    **dict.fromkeys(("gelu", "gelu_tanh", "silu", "sigmoid", "tanh", "hard_swish", "hard_sigmoid", "erf", "softplus"), interpolate),
     **dict.fromkeys(("sqrt", "rsqrt", "reciprocal", "power"), power),
     "relu": lambda p, bits, x: x.clamp(min=0),
     "abs": lambda p, bits, x: x.abs(),
     "clamp": lambda p, bits, x: x.clamp(p["low"], p["high"]),
     "leaky_relu": leaky_relu,
     "exp": exponential,
+    "log": logarithm,
+    "sin": sine,
     "softmax": softmax,
     "divide": divide,
     "layer_norm": layer_norm,
