@@ -16,7 +16,7 @@ from ecmt_deploy.testing.integer_programs import INTEGER
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "fixed_point.md"
 BITS, ROWS, CHANNELS = 24, 64, 48
-POSITIVE = ("sqrt", "rsqrt", "reciprocal", "divide")
+POSITIVE = ("sqrt", "rsqrt", "reciprocal", "log", "divide")
 
 
 def operands(function: str, r: np.random.Generator) -> tuple[dict[str, Any], list[np.ndarray]]:
@@ -32,7 +32,7 @@ def operands(function: str, r: np.random.Generator) -> tuple[dict[str, Any], lis
         given["bias"] = r.normal(size=len(given["weight"]))
     if function == "exp":
         x = np.minimum(x, 3)
-    if function in ("sqrt", "rsqrt", "reciprocal"):
+    if function in ("sqrt", "rsqrt", "reciprocal", "log"):
         x = np.abs(x) + 0.1
     if function == "divide":
         return given, [x, np.abs(r.normal(size=x.shape)) + 0.5]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ecmt_deploy.config import ConvertConfig, Preset, preset_names
 from ecmt_deploy.conversion.calling import called
 from ecmt_deploy.conversion.capture import Captured, capture
+from ecmt_deploy.conversion.decomposition import decomposed
 from ecmt_deploy.conversion.lowering import lower
 from ecmt_deploy.conversion.preparing import prepare
 from ecmt_deploy.errors import CaptureError, EcmtError, Refused
@@ -146,7 +147,8 @@ def check(model: nn.Module, sample: Tensor, name: str, output: str | None = None
     base = Checked(name, size, " x ".join(map(str, sample.shape[1:])))
     try:
         presets = [ConvertConfig(preset) for preset in preset_names()]
-        made = Unmeasured.of(capture(called(prepared, sample, output=output), sample), sample.dtype, presets)
+        captured = decomposed(capture(called(prepared, sample, output=output), sample), sample.dtype)
+        made = Unmeasured.of(captured, sample.dtype, presets)
         failures = [found for found in made.analog.values() if isinstance(found, EcmtError)]
         if len(failures) == len(made.analog):
             raise failures[0]

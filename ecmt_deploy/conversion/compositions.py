@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from math import log, pi, prod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -19,13 +20,25 @@ from torch.nn import functional as F
 from ecmt_deploy.conversion.lowering.builder import Refusal
 
 Dims = Sequence[int] | int | None
+_JUMPS = "jumps, so that a rounding of its operand would decide its value"
 
 
-def composition(target: torch._ops.OpOverload) -> Callable[..., Any] | None:
-    """The composition of an operation, of one of its overloads or of all; ``None`` where the table has none."""
-    name, overload = target._schema.name.rpartition("::")[2].removesuffix("_"), target._overloadname
-    found = COMPOSITIONS.get(f"{name}.{overload}", COMPOSITIONS.get(name))
-    return found if found or name not in JUMPS else _jumps
+def composition(target: Any) -> Callable[..., Any] | None:
+    """The composition of an operation, of one of its overloads or of all; ``None`` where the table has none.
+
+    Called, it raises a ``Refusal`` where there is a reason why there can be none.
+    """
+    if not isinstance(target, torch._ops.OpOverload):
+        return None
+    name = target._schema.name.rpartition("::")[2].removesuffix("_")
+    reason = next((reason for names, reason in REASONS.items() if name in names), None)
+    if reason is not None:
+        return functools.partial(_refuse, reason)
+    return COMPOSITIONS.get(f"{name}.{target._overloadname}", COMPOSITIONS.get(name))
+
+
+def _refuse(reason: str, *args: Any, **options: Any) -> Tensor:
+    raise Refusal(reason)
 
 
 def _elu(x: Tensor, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> Tensor:
@@ -34,7 +47,7 @@ def _elu(x: Tensor, alpha: float = 1, scale: float = 1, input_scale: float = 1) 
 
 
 def _threshold(x: Tensor, threshold: float, value: float) -> Tensor:
-    return x.clamp(min=threshold) if threshold == value else _jumps()
+    return x.clamp(min=threshold) if threshold == value else _refuse(_JUMPS)
 
 
 def _var(x: Tensor, dim: Dims = None, *, correction: float | None = None, keepdim: bool = False) -> Tensor:
@@ -52,8 +65,8 @@ def _var_mean(
 
 
 def _instance_norm(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor | None, var: Tensor | None, of_input: bool, momentum: float,
-    eps: float, *options: Any,
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor | None, var: Tensor | None, of_input: bool,
+    momentum: float, eps: float, *options: Any,
 ) -> Tensor:  # fmt: skip
     if of_input:
         return F.group_norm(x, x.shape[1], weight, bias, eps)
@@ -67,20 +80,26 @@ def _unfold(x: Tensor, dim: int, size: int, step: int) -> Tensor:
 
 
 def _fold(x: Tensor, size: Sequence[int], kernel: Any, dilation: Any, padding: Any, stride: Any) -> Tensor:
-    """Windows (N, C k, windows) added up where they overlap: every pixel gathers what falls on it, from one zero where less
-    does."""
-    ones = torch.ones(1, 1, *size)
-    unfolded = functools.partial(F.unfold, kernel_size=kernel, dilation=dilation, padding=padding, stride=stride)
-    pixel = unfolded(torch.arange(1, 1 + ones.numel(), dtype=torch.float64).reshape(ones.shape)).flatten().long() - 1
-    order = pixel.argsort(stable=True)
-    order = order[pixel[order] >= 0]  # elements of windows, those on one pixel side by side
-    counts = torch.bincount(pixel[order], minlength=ones.numel())
-    rank = torch.arange(len(order)) - (counts.cumsum(0) - counts)[pixel[order]]
-    sources = torch.full((int(counts.max()), ones.numel()), len(pixel))  # the zero behind them
+    """Windows (N, C k, windows) added up where they overlap: every pixel gathers what falls on it, and a zero where less does
+    than elsewhere."""
+    height, width = size
+    at = []
+    for extent, k, d, p, s in zip(size, kernel, dilation, padding, stride, strict=True):
+        windows = (extent + 2 * p - d * (k - 1) - 1) // s + 1
+        at.append(np.arange(k)[:, None] * d + np.arange(windows) * s - p)
+    rows, columns = at[0][:, None, :, None], at[1][None, :, None, :]
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    pixel = np.where(inside, rows * width + columns, -1).ravel()
+    order = [i for i in np.argsort(pixel, kind="stable").tolist() if pixel[i] >= 0]
+    counts = np.bincount(pixel[order], minlength=height * width)
+    rank = np.arange(len(order)) - (np.cumsum(counts) - counts)[pixel[order]]
+    sources = np.full((max(int(counts.max()), 1), height * width), len(pixel))  # the zero behind them
     sources[rank, pixel[order]] = order
-    channels = x.shape[-2] * x.shape[-1] // len(pixel)
-    values = F.pad(x.reshape(*x.shape[:-2], channels, len(pixel)), (0, 1))
-    return functools.reduce(torch.add, [values[..., each] for each in sources]).reshape(*x.shape[:-2], channels, *size)
+    lead, channels = x.shape[:-2], x.shape[-2] * x.shape[-1] // len(pixel)
+    values = F.pad(x.reshape(*lead, channels, len(pixel)), (0, 1))
+    return functools.reduce(torch.add, [values[..., torch.tensor(each)] for each in sources.tolist()]).reshape(
+        *lead, channels, height, width
+    )
 
 
 def _cumsum(x: Tensor, dim: int, *, dtype: torch.dtype | None = None) -> Tensor:
@@ -90,6 +109,12 @@ def _cumsum(x: Tensor, dim: int, *, dtype: torch.dtype | None = None) -> Tensor:
 
 def _cdist(x: Tensor, y: Tensor, p: float = 2, mode: int | None = None) -> Tensor:
     return torch.linalg.vector_norm(x.unsqueeze(-2) - y.unsqueeze(-3), p, dim=-1)
+
+
+def _logsumexp(x: Tensor, dim: int | list[int], keepdim: bool = False) -> Tensor:
+    largest = x.amax(dim, keepdim=True)
+    total = largest + torch.log(torch.exp(x - largest).sum(dim, keepdim=True))
+    return total if keepdim else total.sum(dim)  # of one element each
 
 
 def _logit(x: Tensor) -> Tensor:
@@ -118,15 +143,15 @@ def _diagonal(x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tenso
     return flat[..., rows * last.shape[-1] + rows + offset]
 
 
-def _jumps(*args: Any, **options: Any) -> Tensor:
-    raise Refusal("it jumps, so that a rounding of its operand would decide its value")
-
-
-#: operations that are not continuous
-JUMPS = frozenset({
-    "ceil", "eq", "floor", "floor_divide", "fmod", "frac", "ge", "gt", "heaviside", "le", "lt", "ne", "remainder", "round", "sgn",
-    "sign", "trunc",
-})  # fmt: skip
+#: why there are none of some operations, by their names
+REASONS = {
+    (
+        "ceil", "eq", "floor", "floor_divide", "fmod", "frac", "ge", "gt", "heaviside", "le", "lt", "ne", "remainder", "round",
+        "sgn", "sign", "trunc",
+    ): _JUMPS,
+    ("argmax", "argmin", "argsort", "kthvalue", "median", "mode", "sort", "topk"): "selects by rank, which jumps",
+    ("_native_batch_norm_legit",): "takes statistics of the batch, which mixes samples",
+}  # fmt: skip
 
 #: by the name of the operation, or with the overload behind it
 COMPOSITIONS: dict[str, Callable[..., Any]] = {
@@ -153,23 +178,30 @@ COMPOSITIONS: dict[str, Callable[..., Any]] = {
     "logaddexp": lambda x, y: y + F.softplus(x - y),
     "pow.Scalar": lambda base, exponent: torch.exp(exponent * log(base)),
     "pow.Tensor_Tensor": lambda base, exponent: torch.exp(exponent * torch.log(base)),
+    "logsumexp": _logsumexp,
     "lerp": lambda x, end, weight: x + weight * (end - x),
-    "minimum": lambda x, y: -torch.maximum(-x, -y),
-    "amin": lambda x, dim=(), keepdim=False: -torch.amax(-x, dim, keepdim),
     # statistics and norms
     "var.correction": _var,
     "std.correction": lambda x, dim=None, **options: torch.sqrt(_var(x, dim, **options)),
     "var_mean.correction": _var_mean,
     "std_mean.correction": lambda x, dim=None, **options: _std_mean(*_var_mean(x, dim, **options)),
+    "bilinear": lambda x, y, weight, bias: F.linear((x.unsqueeze(-1) * y.unsqueeze(-2)).flatten(-2), weight.flatten(1), bias),
     "instance_norm": _instance_norm,
     "_cdist_forward": _cdist,
+    "cosine_similarity": lambda x, y, dim=1, eps=1e-8: (
+        F.normalize(x, dim=dim, eps=eps) * F.normalize(y, dim=dim, eps=eps)
+    ).sum(dim),
     # sums and products along an axis
     "cumsum": _cumsum,
-    "prod.dim_int": lambda x, dim, keepdim=False, **options: functools.reduce(torch.mul, x.split(1, dim) if keepdim else x.unbind(dim)),
+    "prod.dim_int": lambda x, dim, keepdim=False, **options: functools.reduce(
+        torch.mul, x.split(1, dim) if keepdim else x.unbind(dim)
+    ),
     # writing into a part
     "copy": lambda x, source, *options: source.expand(x.shape),
     "fill": lambda x, value: torch.full_like(x, value) if isinstance(value, float | int) else value.expand(x.shape),
-    "select_scatter": lambda x, source, dim, index: _slice_scatter(x, source.unsqueeze(dim), dim, index % x.shape[dim], index % x.shape[dim] + 1),
+    "select_scatter": lambda x, source, dim, index: _slice_scatter(
+        x, source.unsqueeze(dim), dim, index % x.shape[dim], index % x.shape[dim] + 1
+    ),
     "slice_scatter": _slice_scatter,
     "diagonal": _diagonal,
     # windows

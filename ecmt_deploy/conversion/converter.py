@@ -67,7 +67,7 @@ def convert(
         calibration=base.calibration or record_of(batches, data),
     )
     report("capture", 0)
-    captured = decomposed(capture(calling, batches[0]), config.coding, batches[0].dtype)
+    captured = decomposed(capture(calling, batches[0]), batches[0].dtype)
     lowered = lower(captured, config.coding, batches[0].dtype, base, config.analog_readout_layer)
     report("check", 0)
     self_check(calling, captured, lowered, two_samples(batches))

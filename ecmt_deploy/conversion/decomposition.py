@@ -6,6 +6,7 @@ parts with themselves and the last of them with the operation as the model compu
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -18,21 +19,23 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from ecmt_deploy.conversion.capture import PARTS, WHY, Captured
 from ecmt_deploy.conversion.compositions import composition
-from ecmt_deploy.conversion.lowering import UNKNOWN, steps
+from ecmt_deploy.conversion.lowering import steps
 from ecmt_deploy.conversion.lowering.builder import Builder, Refusal, exact
 from ecmt_deploy.errors import Refused
 
+#: what tracing does to the constants that it meets
+_DETACH = torch.ops.aten.detach_.default
 #: of a part: the captured operation that it is a part of, and the one that it was made of when that was taken apart
 _OF, _MADE_OF = "ecmt_whole", "ecmt_made_of"
 
 
-def decomposed(captured: Captured, coding: str, dtype: torch.dtype) -> Captured:
+def decomposed(captured: Captured, dtype: torch.dtype) -> Captured:
     """The captured model with every operation taken apart that no lowering takes and whose parts one does.
 
     Parameters
     ----------
     captured : from :func:`ecmt_deploy.conversion.capture.capture`; it is left as it is
-    coding, dtype : what it is to be lowered for
+    dtype : floating dtype of the samples; what a lowering takes is the same in both codings
 
     Returns
     -------
@@ -42,18 +45,15 @@ def decomposed(captured: Captured, coding: str, dtype: torch.dtype) -> Captured:
     made = _copied(captured)
     while True:
         refused: dict[fx.Node, Refused] = {}
-        for _ in steps(made, _Draft(coding, dtype, made.leaves), refused):
+        for _ in steps(made, _Draft("differential", dtype, made.leaves), refused):
             pass
-        changed = False
-        for node, why in refused.items():
-            if WHY in node.meta or node.graph is not made.graph:  # it stays, or went with the whole whose part it was
-                continue
-            reason = _take_apart(made, node)
-            if reason is not None:
-                _put_together(node, why, reason)
-            changed = True
-        if not changed:
+        done = {node for node in refused if WHY in node.meta}
+        if len(done) == len(refused):
             return made
+        for node, why in refused.items():
+            reason = None if node in done else _take_apart(made, node)
+            if reason is not None:
+                done |= _put_together(node, why, reason)
 
 
 class _Draft(Builder):
@@ -72,8 +72,9 @@ def _copied(captured: Captured) -> Captured:
 
 def _take_apart(captured: Captured, node: fx.Node) -> str | None:
     """Put the parts of an operation before it; why that is not possible, empty where nobody knows any."""
-    function = _decomposition(node)
-    if function is None:
+    own = composition(node.target)
+    function = own or _decomposition(node)
+    if function is None or node.target in node.meta.get(_MADE_OF, ()):  # or it was met on the way to this part
         return ""
     inputs = node.all_input_nodes
     values = [each.meta["val"] for each in inputs]
@@ -82,10 +83,9 @@ def _take_apart(captured: Captured, node: fx.Node) -> str | None:
         args, kwargs = fx.map_arg((node.args, node.kwargs), dict(zip(inputs, given, strict=True)).__getitem__)
         return function(*args, **kwargs)
 
-    mode = detect_fake_mode(values)
     try:
-        with torch.no_grad(), mode:
-            traced = make_fx(torch.func.functionalize(call, remove="mutations"))(*values).graph
+        with torch.no_grad(), detect_fake_mode(values) or contextlib.nullcontext():
+            traced = make_fx(call, pre_dispatch=own is not None)(*values).graph  # ours are made of whole operations
     except Refusal as reason:
         return str(reason)
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:  # torch's own code does not take these arguments
@@ -94,13 +94,10 @@ def _take_apart(captured: Captured, node: fx.Node) -> str | None:
 
 
 def _decomposition(node: fx.Node) -> Callable[..., Any] | None:
-    """What computes a call from simpler ones; ``None`` where nothing does, or where it was met on the way to this part."""
+    """How torch computes a call from simpler ones; ``None`` where it does not."""
     target: Any = node.target
-    if not isinstance(target, torch._ops.OpOverload) or target in node.meta.get(_MADE_OF, ()):
+    if not isinstance(target, torch._ops.OpOverload):
         return None
-    own = composition(target)
-    if own is not None:
-        return own
     if torch._C._dispatch_has_kernel_for_dispatch_key(target.name(), torch._C.DispatchKey.CompositeImplicitAutograd):
         return target  # below autograd it is what it is made of
     found: Callable[..., Any] | None = core_aten_decompositions().get(target) or decomposition_table.get(target)
@@ -111,13 +108,16 @@ def _insert(captured: Captured, node: fx.Node, traced: fx.Graph) -> str | None:
     """Copy a traced graph in front of the operation that it computes."""
     graph, copies, inputs = captured.graph, dict[fx.Node, fx.Node](), iter(node.all_input_nodes)
     for each in traced.nodes:
-        if each.op == "call_function" and getattr(getattr(each.target, "_schema", None), "is_mutable", False):
+        mutable = getattr(getattr(each.target, "_schema", None), "is_mutable", False)
+        if mutable and each.target is not _DETACH:
             return f"it is made of {each.target}, which changes its operand"
     for each in traced.nodes:
         if each.op == "placeholder":
             copies[each] = next(inputs)
         elif each.op == "get_attr":
             copies[each] = _constant(captured, getattr(traced.owning_module, str(each.target)), each.meta["val"])
+        elif each.target is _DETACH:
+            copies[each] = copies[each.all_input_nodes[0]]
         elif each.op == "call_function":
             with graph.inserting_before(node):
                 copies[each] = graph.node_copy(each, copies.__getitem__)
@@ -141,13 +141,17 @@ def _constant(captured: Captured, value: Tensor, fake: Any) -> fx.Node:
     return node
 
 
-def _put_together(node: fx.Node, why: Refused, reason: str) -> None:
-    """Let the captured operation stand as it was whose part ``node`` cannot be converted, and say why it cannot."""
+def _put_together(node: fx.Node, why: Refused, reason: str) -> set[fx.Node]:
+    """Let the captured operation stand as it was whose part ``node`` cannot be converted, and say why it cannot; the parts,
+    which are gone."""
     whole = node.meta.get(_OF, node)
     if whole is not node:
-        reason = reason or ("" if why.reason == UNKNOWN else f"of its parts {why.operation} {why.reason}")
+        inner = str(node.target).startswith("prims.")  # of torch's, which says nothing to anybody
+        reason = "" if inner else f"of its parts {why.operation} {reason or why.reason}"
     whole.meta[WHY] = reason
     whole.meta.pop(PARTS, None)
     graph = whole.graph
-    for part in reversed([each for each in graph.nodes if each.meta.get(_OF) is whole]):
+    parts = [each for each in graph.nodes if each.meta.get(_OF) is whole]
+    for part in reversed(parts):
         graph.erase_node(part)
+    return set(parts)

@@ -89,7 +89,7 @@ class Builder(ExactDrawing):
         name = name or str(self.r.choice(ANYWHERE))
         source = source or self.stream(1 if name in COUPLING else 0, spikes=False)
         x = self.values[source]
-        if name in ("sqrt", "rsqrt", "reciprocal", "power", "divide"):
+        if name in ("sqrt", "rsqrt", "reciprocal", "power", "log", "divide"):
             source = self.positive(source)
         sources: tuple[str, ...] = (source,)
         if FUNCTIONS[name].operands == 2:

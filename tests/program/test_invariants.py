@@ -28,7 +28,7 @@ PARAMETERS = {
     "rms_norm": {"eps": 1e-5, "normalized_axes": 1, "weight": np.arange(4.0)},
     "group_norm": {"eps": 1e-5, "groups": 3, "weight": np.arange(3.0), "bias": np.ones(3)},
 }  # fmt: skip
-POSITIVE = {"sqrt", "rsqrt", "reciprocal", "divide"}
+POSITIVE = {"sqrt", "rsqrt", "reciprocal", "log", "divide"}
 
 
 def run(node, inputs, shapes, shape, spiking=False):

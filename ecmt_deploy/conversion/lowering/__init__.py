@@ -95,9 +95,7 @@ def lower(captured: Captured, coding: str, dtype: torch.dtype, provenance: Prove
     return Lowered(program, {name: builder.channel_axes[name] for name in program.neurons}, traces, placed)
 
 
-def steps(
-    captured: Captured, builder: Builder, refused: dict[fx.Node, Refused] | None = None
-) -> Iterator[tuple[fx.Node, Any]]:
+def steps(captured: Captured, builder: Builder, refused: dict[fx.Node, Refused] | None = None) -> Iterator[tuple[fx.Node, Any]]:
     """Lower node after node of the captured graph into ``builder``; yields each with its value.
 
     ``refused`` takes the operations that cannot be lowered, where the caller wants them instead of the error.

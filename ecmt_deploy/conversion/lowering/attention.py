@@ -12,6 +12,7 @@ from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout,
 from ecmt_deploy.conversion.lowering.linear import matmul, turned
 from ecmt_deploy.conversion.lowering.nonlinear import ecm
 from ecmt_deploy.conversion.lowering.table import handles
+from ecmt_deploy.program import ops
 
 Operand = Activation | Tensor
 
@@ -22,8 +23,10 @@ def attention(
     scale: float | None, enable_gqa: bool,
 ) -> Activation:  # fmt: skip
     """softmax(scale q k^T + mask) v; any of q, k, v may be a constant (attention pooling with a learned query)."""
-    if isinstance(mask, Activation) or enable_gqa:
-        raise Refusal("is attention with grouped queries or a mask that depends on the input")
+    if isinstance(mask, Activation):
+        raise Refusal("is attention with a mask that depends on the input")
+    if enable_gqa:
+        k, v = _per_query_head(b, q, k), _per_query_head(b, q, v)
     layout = next((x for x in (q, k) if isinstance(x, Activation)), None)
     if layout is None:
         raise Refusal("is attention whose weights do not depend on the input")
@@ -42,3 +45,13 @@ def attention(
         scores = b.added([scores, constant], b.name("add"), scores_layout)
     weights = ecm(b, scores_layout, [scores], "softmax", axis=len(scores.shape) - 1)
     return matmul(b, out, weights, v)
+
+
+def _per_query_head(b: Builder, q: Operand, x: Operand) -> Operand:
+    """Keys or values of fewer heads than there are queries of, each for as many heads in a row."""
+    heads, own = ((y.full_shape if isinstance(y, Activation) else y.shape)[-3] for y in (q, x))
+    times = heads // own
+    if isinstance(x, Tensor):
+        return x.repeat_interleave(times, -3)
+    axis = x.axis(-3)
+    return b.emit(ops.Take(axis, np.arange(x.shape[axis]).repeat(times)), [x], b.name("take"), x)

@@ -66,9 +66,10 @@ def _batch_of_matrices(b: Builder, out: Layout, matrices: Tensor, x: Activation)
     """One constant matrix for each leading index of ``x`` (..., columns, N): a convolution of width 1 in groups."""
     lead, (columns, width) = x.shape[:-2], x.shape[-2:]
     rows = matrices.shape[-2]
-    if x.batch is None or x.batch >= x.rank - 2:
-        raise Refusal("multiplies a batch of constant matrices with an activation whose batch is part of another axis")
-    if matrices.ndim == x.rank:
+    x.axis(-1), x.axis(-2)
+    if x.batch is not None and x.batch >= x.rank - 2:
+        raise Refusal("multiplies a batch of constant matrices with an activation whose batch is among their axes")
+    if matrices.ndim == x.rank and x.batch is not None:
         matrices = matrices.squeeze(x.batch)
     if np.broadcast_shapes(tuple(matrices.shape[:-2]), lead) != lead:
         raise Refusal(f"multiplies constant matrices of shape {tuple(matrices.shape)} with an activation of shape {x.shape}")

@@ -207,7 +207,9 @@ def leaky_relu(p: Parameters, bits: int, x: Tensor) -> Tensor:
 #: the value of every function, not yet saturated, from parameters, width of the operands, and operands (b, ...); axes of
 #: parameters are counted from the back
 INTEGER: dict[str, Callable[..., Tensor]] = {
-    **dict.fromkeys(("gelu", "gelu_tanh", "silu", "sigmoid", "tanh", "hard_swish", "hard_sigmoid", "erf", "softplus"), interpolate),
+    **dict.fromkeys(
+        ("gelu", "gelu_tanh", "silu", "sigmoid", "tanh", "hard_swish", "hard_sigmoid", "erf", "softplus"), interpolate
+    ),
     **dict.fromkeys(("sqrt", "rsqrt", "reciprocal", "power"), power),
     "relu": lambda p, bits, x: x.clamp(min=0),
     "abs": lambda p, bits, x: x.abs(),
