@@ -7,7 +7,7 @@ parts with themselves and the last of them with the operation as the model compu
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -25,8 +25,8 @@ from ecmt_deploy.errors import Refused
 
 #: what tracing does to the constants that it meets
 _DETACH = torch.ops.aten.detach_.default
-#: of a part: the captured operation that it is a part of, and the one that it was made of when that was taken apart
-_OF, _MADE_OF = "ecmt_whole", "ecmt_made_of"
+#: of a part: the operation that it was made of, and of one that was taken apart: why, as a record
+_MADE_OF, _BECAUSE = "ecmt_made_of", "ecmt_because"
 
 
 def decomposed(captured: Captured, dtype: torch.dtype) -> Captured:
@@ -51,8 +51,12 @@ def decomposed(captured: Captured, dtype: torch.dtype) -> Captured:
         if len(done) == len(refused):
             return made
         for node, why in refused.items():
-            reason = None if node in done else _take_apart(made, node)
-            if reason is not None:
+            if node in done:
+                continue
+            reason = _take_apart(made, node)
+            if reason is None:
+                node.meta[_BECAUSE] = why
+            else:
                 done |= _put_together(node, why, reason)
 
 
@@ -74,7 +78,7 @@ def _take_apart(captured: Captured, node: fx.Node) -> str | None:
     """Put the parts of an operation before it; why that is not possible, empty where nobody knows any."""
     own = composition(node.target)
     function = own or _decomposition(node)
-    if function is None or node.target in node.meta.get(_MADE_OF, ()):  # or it was met on the way to this part
+    if function is None or node.target in [each.target for each in _ancestors(node)]:  # or it was met on the way to this part
         return ""
     inputs = node.all_input_nodes
     values = [each.meta["val"] for each in inputs]
@@ -123,8 +127,7 @@ def _insert(captured: Captured, node: fx.Node, traced: fx.Graph) -> str | None:
                 copies[each] = graph.node_copy(each, copies.__getitem__)
             copies[each].meta = {
                 **{key: node.meta[key] for key in ("nn_module_stack", "stack_trace") if key in node.meta},
-                "val": each.meta.get("val"), _OF: node.meta.get(_OF, node),
-                _MADE_OF: (*node.meta.get(_MADE_OF, ()), node.target),
+                "val": each.meta.get("val"), _MADE_OF: node,
             }  # fmt: skip
         else:
             node.meta[PARTS] = fx.map_arg(each.args[0], copies.__getitem__)
@@ -141,17 +144,27 @@ def _constant(captured: Captured, value: Tensor, fake: Any) -> fx.Node:
     return node
 
 
+def _ancestors(node: fx.Node) -> Iterator[fx.Node]:
+    """What a part was made of, what that was made of, and so on to the captured operation."""
+    while _MADE_OF in node.meta:
+        node = node.meta[_MADE_OF]
+        yield node
+
+
 def _put_together(node: fx.Node, why: Refused, reason: str) -> set[fx.Node]:
     """Let the captured operation stand as it was whose part ``node`` cannot be converted, and say why it cannot; the parts,
     which are gone."""
-    whole = node.meta.get(_OF, node)
-    if whole is not node:
-        inner = str(node.target).startswith("prims.")  # of torch's, which says nothing to anybody
-        reason = "" if inner else f"of its parts {why.operation} {reason or why.reason}"
+    told = node
+    while told.meta.get(_MADE_OF) and str(told.target).startswith("prims."):  # torch's own, which says nothing to anybody
+        told, reason = told.meta[_MADE_OF], ""
+        why = told.meta[_BECAUSE]
+    whole = [node, *_ancestors(node)][-1]
+    if told is not whole:
+        reason = f"of its parts {why.operation} {reason or why.reason}"
     whole.meta[WHY] = reason
     whole.meta.pop(PARTS, None)
     graph = whole.graph
-    parts = [each for each in graph.nodes if each.meta.get(_OF) is whole]
+    parts = [each for each in graph.nodes if whole in _ancestors(each)]
     for part in reversed(parts):
         graph.erase_node(part)
     return set(parts)

@@ -146,7 +146,8 @@ def test_convolutions_say_their_windows_in_one_way():
 
 
 SOUND = {
-    "axis": 2, "normalized_axes": 1, "groups": 1, "eps": 1e-5, "low": -1.0, "high": 1.0, "slope": 0.1, "exponent": 2.0, "threshold": 3.0,
+    "axis": 2, "normalized_axes": 1, "groups": 1, "eps": 1e-5, "low": -1.0, "high": 1.0, "slope": 0.1, "exponent": 2.0,
+    "threshold": 3.0,
 }  # fmt: skip
 WRONG = (
     None, "word", np.nan, np.inf, -np.inf, 1j, [0.5, 0.5], np.ones((1, 1)), 2**40, -(2**40), 0.5, -0.5, 0, -5,

@@ -143,7 +143,7 @@ def _lower_call(builder: Builder, node: fx.Node, values: dict[fx.Node, Any], ref
             return results[index]
         call: Any = node.args[0]
         reason = f"its result {index} is used (of a maximum, the indices), but only the first is converted"
-        refused.append(Refused(operation(call), builder.path, code_place(call), reason))
+        refused[node] = Refused(operation(call), builder.path, code_place(call), reason)
         return _Poison()
     operands: list[Any] = []
     map_aggregate((args, kwargs), operands.append)
