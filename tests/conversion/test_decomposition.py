@@ -79,9 +79,10 @@ def test_elementary_functions(seed):
 def test_statistics_over_several_axes(seed):
     x, r = tokens(seed), random.Random(seed)
     axes = [r.sample((1, 2), r.randint(1, 2)) for _ in range(4)]
+    correction = r.choice((0, 1))
     low = [sorted(a - 3 for a in chosen) for chosen in axes]
     require(
-        x, lambda x: x.var(axes[0]), lambda x: torch.var(x, low[1], correction=r.choice((0, 1)), keepdim=True),
+        x, lambda x: x.var(axes[0]), lambda x: torch.var(x, low[1], correction=correction, keepdim=True),
         lambda x: torch.std(x, axes[2], correction=0.5), lambda x: x.std(low[3], unbiased=False),
         lambda x: torch.stack(torch.var_mean(x, axes[0]), 1),
         lambda x: torch.stack(torch.std_mean(x, axes[1], correction=0, keepdim=True), 1),
