@@ -14,6 +14,7 @@ from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.conversion.calling import called
 from ecmt_deploy.conversion.capture import capture
 from ecmt_deploy.conversion.converter import convert
+from ecmt_deploy.conversion.decomposition import decomposed
 from ecmt_deploy.conversion.lowering import lower
 from ecmt_deploy.conversion.preparing import prepare
 from ecmt_deploy.engine import SpikingModel
@@ -55,7 +56,8 @@ def full(entry: Entry) -> dict[str, Any]:
 def _plain(model: nn.Module, x: Tensor, output: str | None) -> dict[str, Any]:
     calling = called(prepare(model), x, output=output)
     origin = Provenance(tool_version=version("ecmt-deploy"))
-    program = lower(capture(calling, x), "differential", x.dtype, origin, False).program
+    captured = decomposed(capture(calling, x), x.dtype)
+    program = lower(captured, "differential", x.dtype, origin, False).program
     return _compared(program, SpikingModel(program).analog(x), calling(x))
 
 
