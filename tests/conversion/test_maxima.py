@@ -110,6 +110,7 @@ EXACT = {
     "clamp whose bounds cross": (lambda x: torch.clamp(x, 0.5, -0.5) + x, ["clamp"]),
     "clamp without bounds": (lambda x: x.clamp(torch.tensor(-torch.inf), torch.tensor(torch.inf)), []),
     "clamp that masks": (lambda x: torch.maximum(x, LIMIT.where(LIMIT > 0, -torch.inf)), ["maximum"]),
+    "windows padded by minus infinity": (lambda x: F.max_pool2d(F.pad(x, (0, 1, 1, 0), value=-torch.inf), 3, 2), ["max"]),
     "average and maximum": (lambda x: 0.5 * (F.adaptive_max_pool2d(x, 1) + x.amax((2, 3), True)), ["max", "max"]),
 }
 

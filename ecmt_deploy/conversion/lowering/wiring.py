@@ -193,8 +193,10 @@ def pad(b: Builder, out: Layout, x: Activation, pads: Sequence[int], *how: Any) 
     wider = b.emit(ops.Pad(widths), [x], b.name("pad"), out)
     if value == 0.0:
         return wider
+    wider = b.settled(wider) if np.isinf(value) else wider  # a mask is not held
     fill = np.pad(np.zeros(x.shape), widths.tolist(), constant_values=value)
-    return b.added([wider, b.constant(b.array(torch.from_numpy(fill)), b.name("constant"), out, x.raw)], b.name("add"), out)
+    constant = b.constant(b.array(torch.from_numpy(fill)), b.name("constant"), out, wider.raw)
+    return b.added([wider, constant], b.name("add"), out)
 
 
 @handles("pixel_shuffle", "pixel_unshuffle", "channel_shuffle")
