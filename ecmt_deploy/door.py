@@ -15,14 +15,19 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from ecmt_deploy.arrays import as_array as as_array
+from ecmt_deploy.arrays import is_array, named_samples
 from ecmt_deploy.chips import Hardware, hardware
 from ecmt_deploy.config import require_timesteps
 from ecmt_deploy.errors import ConfigError, DataError, EcmtError, RunError, plural
 from ecmt_deploy.program import Program, read, write
 from ecmt_deploy.program.activity import Activity
+from ecmt_deploy.program.inputs import Inputs
 
 #: the path of a program's file, a ``Program``, or what carries one as ``program``: a ``SpikingModel``, a ``Run``
 ProgramLike: TypeAlias = Any
+#: the shape of one sample, or the inputs of a program, which know their names and ranges
+Like: TypeAlias = tuple[int, ...] | Inputs
 #: a chip, its name, or the path of its ``.toml`` file
 ChipLike: TypeAlias = Hardware | str | PathLike[str]
 
@@ -117,13 +122,13 @@ def as_steps(timesteps: Any, program: Program) -> int:
     return operator.index(timesteps)
 
 
-def as_samples(data: Any, shape: tuple[int, ...]) -> np.ndarray:
+def as_samples(data: Any, like: Like) -> np.ndarray:
     """All samples of ``data`` as one array (N, *shape). Errors as of :func:`batches`."""
-    parts = [batch.x for batch in batches(data, shape)] or [np.zeros((0, *shape), np.float32)]
+    parts = [batch.x for batch in batches(data, like)] or [np.zeros((0, *_shape(like)), np.float32)]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def labelled(data: Any, shape: tuple[int, ...], classes: int, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def labelled(data: Any, like: Like, classes: int, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield samples and labels in batches of ``size``, of which the last may be smaller, however ``data`` is divided.
 
     Raises
@@ -131,8 +136,8 @@ def labelled(data: Any, shape: tuple[int, ...], classes: int, size: int) -> Iter
     DataError
         as of :func:`batches`, and if labels are missing or outside of 0 .. classes - 1.
     """
-    x, y = np.zeros((0, *shape), np.float32), np.zeros(0, np.int64)
-    for more in batches(data, shape):
+    x, y = np.zeros((0, *_shape(like)), np.float32), np.zeros(0, np.int64)
+    for more in batches(data, like):
         if more.y is None:
             raise DataError("the samples have no labels; pass pairs (x, y), as a DataLoader gives them")
         if more.y.size and (more.y.min() < 0 or more.y.max() >= classes):
@@ -145,26 +150,32 @@ def labelled(data: Any, shape: tuple[int, ...], classes: int, size: int) -> Iter
         yield x, y
 
 
-def batches(data: Any, shape: tuple[int, ...] | None = None) -> Iterator[Batch]:
+def batches(data: Any, like: Like | None = None) -> Iterator[Batch]:
     """Yield the batches of what people call data.
 
     Parameters
     ----------
     data : an array or tensor (N, *shape) of any library on any device; a pair of such and labels (N,); a mapping with one
         floating array; an iterable of any of these, such as a list or a ``DataLoader``; or a dataset, of torch or of
-        :mod:`ecmt_deploy.data`. Where ``shape`` is known, single samples and iterables of them, too.
-    shape : of one sample
+        :mod:`ecmt_deploy.data`. Where the shape is known, single samples and iterables of them, too. Where the inputs have
+        names, mappings of one array for each, integers where they hold tokens or a mask, and samples that are packed already
+    like : the shape of one sample, or the inputs of a program
 
     Raises
     ------
     DataError
-        if it is anything else, not of floating point, not finite, or of another shape.
+        if it is anything else, not of floating point, not finite, of another shape, or out of the range of its input.
     """
     single: list[Batch] = []
-    for item, is_sample in _items(data):
-        given, labels = _parts(item)
-        x = _floats(given)
-        alone = is_sample or x.shape == shape
+    shape = None if like is None else _shape(like)
+    for item, is_sample in pieces(data):
+        if isinstance(like, Inputs) and like.named:
+            given, labels, alone = named_samples(item, is_sample, like)
+            x = _floats(given)
+        else:
+            given, labels = _parts(item)
+            x = _floats(given)
+            alone = is_sample or x.shape == shape
         if alone:
             x, labels = x[None], None if labels is None else [labels]
         if x.ndim < 2 if shape is None else x.ndim == 0 or x.shape[1:] != shape:
@@ -188,24 +199,28 @@ def in_words(shape: tuple[int, ...]) -> str:
     return f"{what} ({', '.join(['N', *map(str, shape)])}{'' if shape else ','})"
 
 
-def _items(data: Any) -> Iterator[tuple[Any, bool]]:
+def _shape(like: Like) -> tuple[int, ...]:
+    return like.shape if isinstance(like, Inputs) else like
+
+
+def pieces(data: Any) -> Iterator[tuple[Any, bool]]:
     """What there is in data, piece by piece, and whether each is known to be a single sample."""
     if isinstance(data, str | bytes | PathLike):
         raise DataError(f"{str(data)!r} is a name; pass samples, such as the dataset that ecmt_deploy.data.open gives")
     samples = False
-    pieces: Iterable[Any]
+    found: Iterable[Any]
     if callable(getattr(data, "batches", None)):  # a dataset of ecmt_deploy.data
-        pieces = data.batches(BATCH)
-    elif _is_array(data) or isinstance(data, Mapping) or _is_pair(data):
-        pieces = [data]
+        found = data.batches(BATCH)
+    elif is_array(data) or isinstance(data, Mapping) or _is_pair(data):
+        found = [data]
     elif not isinstance(data, list | tuple) and hasattr(data, "__getitem__") and hasattr(data, "__len__"):  # torch's Dataset
-        pieces, samples = (data[i] for i in range(len(data))), True
+        found, samples = (data[i] for i in range(len(data))), True
     elif isinstance(data, Iterable):
-        pieces = data
+        found = data
     else:
         raise DataError(f"{type(data).__name__} holds no samples; pass an array or tensor, a dataset, or batches of such")
     try:
-        for piece in pieces:
+        for piece in found:
             yield piece, samples
     except EcmtError:
         raise
@@ -216,7 +231,7 @@ def _items(data: Any) -> Iterator[tuple[Any, bool]]:
 def _parts(item: Any) -> tuple[Any, Any]:
     """Samples and labels (``None`` where there are none) of one piece of data."""
     if isinstance(item, Mapping):
-        arrays = {key: _array(value) for key, value in item.items() if _is_array(value) or isinstance(value, int)}
+        arrays = {key: as_array(value) for key, value in item.items() if is_array(value) or isinstance(value, int)}
         floats = [key for key, value in arrays.items() if value.dtype.kind == "f"]
         integers = [key for key, value in arrays.items() if value.dtype.kind in "iu" and value.ndim < 2]
         if len(floats) != 1 or len(integers) > 1:
@@ -230,35 +245,20 @@ def _parts(item: Any) -> tuple[Any, Any]:
     return x, y
 
 
-def _is_array(value: Any) -> bool:
-    return hasattr(value, "__array__")
-
-
 def _is_pair(data: Any) -> bool:
     """Whether these are samples and their labels, and not two batches."""
-    if not isinstance(data, list | tuple) or len(data) != 2 or not _is_array(data[0]):
+    if not isinstance(data, list | tuple) or len(data) != 2 or not (is_array(data[0]) or isinstance(data[0], Mapping)):
         return False
-    labels = _array(data[1]) if _is_array(data[1]) or isinstance(data[1], list | tuple) else np.zeros(0)
-    return labels.dtype.kind in "iu" and labels.shape == _array(data[0]).shape[:1]
-
-
-def _array(value: Any) -> np.ndarray:
-    """What NumPy makes of an array of any library."""
-    try:
-        if hasattr(value, "detach"):  # torch's, which may want gradients, be elsewhere, or have a dtype NumPy does not know
-            value = value.detach().cpu()
-            if value.is_floating_point() and value.element_size() < 4:
-                value = value.float()
-        return np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise DataError(f"{type(value).__name__} does not become an array: {' '.join(str(error).split())[:300]}") from error
+    labels = as_array(data[1]) if is_array(data[1]) or isinstance(data[1], list | tuple) else np.zeros(0)
+    first = next((v for v in data[0].values() if is_array(v)), None) if isinstance(data[0], Mapping) else data[0]
+    return labels.dtype.kind in "iu" and first is not None and labels.shape == as_array(first).shape[:1]
 
 
 def _floats(value: Any) -> np.ndarray:
     """Samples as finite float32 or float64, in C order and writable, which torch takes as they are."""
-    array = _array(value)
+    array = as_array(value)
     if array.dtype.kind != "f":
-        found = array.dtype if _is_array(value) else type(value).__name__
+        found = array.dtype if is_array(value) else type(value).__name__
         raise DataError(f"the samples are {found}; expected arrays of floating point, normalised as the model takes them")
     array = np.require(array, np.float64 if array.dtype.itemsize > 4 else np.float32, ["C", "W"])
     if not np.isfinite(array).all():
@@ -267,7 +267,7 @@ def _floats(value: Any) -> np.ndarray:
 
 
 def _labels(value: Any, count: int) -> np.ndarray:
-    labels = _array(value)
+    labels = as_array(value)
     if labels.dtype.kind not in "iu" or labels.size != count or labels.ndim > 2:
         raise DataError(
             f"labels are {labels.dtype} of shape {labels.shape} for {plural(count, 'sample')}; expected one integer for each"

@@ -41,15 +41,17 @@ class RunContext:
     passing : of a run of one step, what takes the place of a neuron's operand
     spiking : the one neuron that spikes all the same; :attr:`membrane` then has what it has not sent at the end
     watch_events : called with a neuron's name and the events of every row of it (steps, B, ..., 1)
+    dtype : of the model; tokens, and what is exact, may be wider
     streaming : whether chunks are frames of a stream, so that what is the same at every step of one may be news in the next
     """
 
     def __init__(
         self, plan: Plan, names: Iterable[str], *, compiled: bool = False, identity: bool = False, spiking: str | None = None,
-        streaming: bool = False, watch_events: Observer | None = None,
+        streaming: bool = False, dtype: torch.dtype = torch.float32, watch_events: Observer | None = None,
         watch_neurons: Observer | None = None, watch_streams: Observer | None = None, passing: Passing | None = None,
     ) -> None:  # fmt: skip
         self.plan, self.compiled, self.identity, self.spiking = plan, compiled, identity, spiking
+        self.dtype = dtype
         self.streaming, self.watch_events = streaming, watch_events
         self.watch_neurons, self.watch_streams, self.passing = watch_neurons, watch_streams, passing
         self.nodes = {name: NodeRun() for name in names}

@@ -18,10 +18,10 @@ from ecmt_deploy.engine.context import Observer, Passing, RunContext
 from ecmt_deploy.engine.firing import require_compiler
 from ecmt_deploy.engine.memory import keep_freed_memory
 from ecmt_deploy.engine.plan import Plan
-from ecmt_deploy.engine.presenting import NO_KERNELS, OWN_WIDTHS, WITHOUT_ANALOG, presented, readable
+from ecmt_deploy.engine.presenting import NO_KERNELS, OWN_WIDTHS, WITHOUT_ANALOG, Samples, packed, presented, readable
 from ecmt_deploy.engine.running import Runner
 from ecmt_deploy.engine.streaming import KEPT_FRAMES, Stream
-from ecmt_deploy.errors import ConfigError, DataError
+from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.program import Program, write
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.program.frames import activity_of
@@ -122,12 +122,12 @@ class SpikingModel(nn.Module):
         self._compiled = True
 
     @torch.no_grad()
-    def forward(self, x: Tensor, timesteps: int | None = None) -> Tensor:
+    def forward(self, x: Samples | None = None, timesteps: int | None = None, **named: Any) -> Tensor:
         """Run a batch.
 
         Parameters
         ----------
-        x : (B, *input_shape)
+        x, named : (B, *input_shape), packed where there are several inputs; or each by its name, as a mapping or as keywords
         timesteps : steps T, by default those the program was converted for
 
         Returns
@@ -136,21 +136,23 @@ class SpikingModel(nn.Module):
 
         Raises
         ------
-        ConfigError
-            if ``timesteps`` is below 1.
-        DataError
-            if ``x`` does not have the program's input shape.
+        ConfigError, DataError
+            if ``timesteps`` is below 1; if an input is missing, unknown, of another shape or out of its range.
         """
-        return self._run(x, self.program.timesteps if timesteps is None else timesteps, self.context())
+        steps = self.program.timesteps if timesteps is None else timesteps
+        return self._run(packed(self.program, x, named), steps, self.context())
 
     @torch.no_grad()
-    def analog(self, x: Tensor, observe: Observer | None = None, passing: Passing | None = None) -> Tensor:
+    def analog(
+        self, x: Samples | None = None, observe: Observer | None = None, passing: Passing | None = None, **named: Any
+    ) -> Tensor:
         """Outputs (B, classes) with neurons as identity: those of the original model.
 
         ``observe`` is called with the name and the input (B, ...) of every neuron; what ``passing`` gives for these goes on in
         place of the input.
         """
-        return self._run(x, 1, self.context(identity=True, watch_neurons=observe, passing=passing))[0]
+        samples = packed(self.program, x, named)
+        return self._run(samples, 1, self.context(identity=True, watch_neurons=observe, passing=passing))[0]
 
     def sent(self, name: str, v: Tensor) -> Tensor:
         """What neuron ``name`` sends for membranes v (B, *shape)."""
@@ -231,12 +233,11 @@ class SpikingModel(nn.Module):
         """What changes while it runs, for one run; parameters as of :class:`RunContext`."""
         if self.program.integer and how.get("identity"):
             raise ConfigError(WITHOUT_ANALOG)
-        return RunContext(self.plan, self.program.nodes, compiled=self._compiled, **how)
+        return RunContext(self.plan, self.program.nodes, compiled=self._compiled, dtype=self.dtype, **how)
 
     def _run(self, x: Tensor, timesteps: int, run: RunContext, counted: int | None = None) -> Tensor:
         require_timesteps(timesteps)
-        if tuple(x.shape[1:]) != self.program.input_shape or x.ndim == 0:
-            raise DataError(f"input of shape {tuple(x.shape)}; the program expects (batch, *{self.program.input_shape})")
+        x = packed(self.program, x, {})
         self.require_range()
         whole = run.watched or run.spiking is not None  # who looks on sees the batch as it was given
         pieces = (len(x), timesteps) if whole else self.pieces(len(x), timesteps)

@@ -2,19 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from ecmt_deploy.arrays import as_array
 from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.program import Program
 
+#: samples (B, *input_shape), or one tensor of each input by name
+Samples: TypeAlias = Tensor | Mapping[str, Any]
 #: what has no meaning for integers, and what to do instead
 WITHOUT_ANALOG = (
     "an integer program has no analog network: its spikes have units of their own; run the float program that it was made of"
 )
 OWN_WIDTHS = "an integer program computes in the widths that its nodes declare; leave out --dtype, which is for float programs"
 NO_KERNELS = "fused kernels are of float programs; run an integer program without --compile"
+
+
+def packed(program: Program, x: Samples | None, named: Mapping[str, Any]) -> Tensor:
+    """Samples (B, *input_shape), from a tensor that holds them so, or from one tensor of each input by name.
+
+    Parameters
+    ----------
+    x : samples, packed where there are several inputs, or a mapping of named inputs
+    named : inputs that were passed as keywords
+
+    Raises
+    ------
+    DataError
+        naming the input, what was found and what is expected.
+    """
+    inputs = program.inputs
+    if isinstance(x, Mapping) or (x is None and named):
+        given = {**(x or {}), **named}
+        inputs.require_names(given)
+        return torch.from_numpy(inputs.pack({name: as_array(value) for name, value in given.items()}))
+    if x is None or named:
+        raise DataError(f"expected samples, or one tensor of each input by name: {inputs.sentence}")
+    if x.ndim == 0 or tuple(x.shape[1:]) != inputs.shape:
+        expected = f"; {inputs.sentence}, by name or packed in this order" if inputs.named else ""
+        raise DataError(f"input of shape {tuple(x.shape)}; the program expects (batch, *{inputs.shape}){expected}")
+    if inputs.integers:
+        for name, part in inputs.unpack(x).items():
+            if inputs[name].largest is not None:
+                inputs[name].require(part.detach().cpu().double().numpy())
+    return x
 
 
 def presented(program: Program, x: Tensor, like: Tensor) -> Tensor:
@@ -31,7 +67,9 @@ def presented(program: Program, x: Tensor, like: Tensor) -> Tensor:
         if a sample of an integer program is infinite or no number.
     """
     if not program.integer:
-        return x.to(like)
+        # ids are exact in single precision, and not in half; their input leaves them so
+        exact = torch.promote_types(like.dtype, torch.float32) if program.inputs.integers else like.dtype
+        return x.to(like.device, exact)
     if (precision := torch.get_float32_matmul_precision()) != "highest":
         raise ConfigError(
             f"torch computes float32 products in precision {precision!r}, in which integers are not exact; call "

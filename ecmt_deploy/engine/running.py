@@ -33,8 +33,16 @@ class Runner:
         for source, name in last.items():
             self.finished[name].append(source)
         self.must_be_finite = {name: program.must_be_finite(name) for name in program.nodes}
+        #: operands that are exact, of nodes that are not: they come in the dtype that holds ids, and go on in the model's
+        self.crossing = {name: self._crossing(name) for name in program.nodes}
         #: most elements of one sample and step that are alive at once: streams still needed, and what a node works with
         self.most_alive = self._most_alive()
+
+    def _crossing(self, name: str) -> list[int]:
+        program = self.program
+        if program.integer or name in program.exact or program.nodes[name].takes_tokens:
+            return []
+        return [i for i, source in enumerate(program.operands[name]) if source in program.exact]
 
     def _most_alive(self) -> int:
         alive, most = 0, 1
@@ -107,6 +115,8 @@ class Runner:
         uncounted: list[str] = []
         for name, op in self.ops.items():
             operands = [signals[source] for source in self.program.operands[name]] if op.node.role != "input" else [image]
+            for i in self.crossing[name]:
+                operands[i] = operands[i]._replace(value=operands[i].value.to(run.dtype))
             for source in self.must_be_finite[name]:
                 run.watch_range(name, signals[source].value)
             if run.watch_neurons and op.node.role == "neuron":

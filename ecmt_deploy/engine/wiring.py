@@ -198,7 +198,10 @@ class Input(TorchOp):
 
     def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
         (image,) = signals
-        return image._replace(value=self.inputs.part(image.value, self.name))
+        part = self.inputs.part(image.value, self.name)
+        return image._replace(
+            value=part if self.node.enters_exact or self.node.format is not None else part.to(chunk.run.dtype)
+        )
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         return signal.changed

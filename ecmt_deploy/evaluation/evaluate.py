@@ -91,7 +91,7 @@ def evaluate(
         raise ConfigError(f"the program's readout has shape {program.output_shape}; accuracy is of a vector of classes")
     quantised = engines.baseline(network) if quantized_baseline else engines.model
     score = zero(program.nodes, steps, engines.network is not None)
-    read: Iterable[tuple[np.ndarray, np.ndarray]] = labelled(batches, program.input_shape, program.output_shape[-1], batch_size)
+    read: Iterable[tuple[np.ndarray, np.ndarray]] = labelled(batches, program.inputs, program.output_shape[-1], batch_size)
     if quantized_baseline:  # goes over the samples again and again, which an iterator gives once
         read = list(read)
     for images, labels in read:

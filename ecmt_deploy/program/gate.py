@@ -16,7 +16,12 @@ from ecmt_deploy.program.patches import patches
 
 
 def require_differential(program: Program) -> None:
-    """Refuse a program of rate coding, or with a node of it, with a :class:`ConfigError`: there every inference begins anew."""
+    """Refuse with a :class:`ConfigError` a program of rate coding, or with a node of it, in which every inference begins anew,
+    and one that takes tokens, a mask or several inputs: they are no frames of pictures."""
+    if program.inputs.named:
+        raise ConfigError(
+            f"the program takes {program.inputs.sentence}, which are no frames; expected a program with one input of values"
+        )
     repeating = [name for name, node in program.nodes.items() if node.every_step or node.sends == "always"]
     if repeating:
         raise ConfigError(

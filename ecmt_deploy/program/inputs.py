@@ -109,6 +109,11 @@ class Inputs:
         return self.entries[0].shape if len(self.entries) == 1 else (sum(entry.size for entry in self.entries),)
 
     @property
+    def named(self) -> bool:
+        """Whether a sample is more than one array of values, so that people name its parts."""
+        return self.integers or len(self.entries) > 1
+
+    @property
     def integers(self) -> bool:
         """Whether any of them holds tokens or a mask."""
         return any(entry.largest is not None for entry in self.entries)

@@ -81,7 +81,7 @@ def simulate(
     if dtype not in ("float32", "float64"):
         raise ConfigError(f"dtype is {dtype!r}; choose float32 or float64")
     checked.require_range(np.dtype(dtype))
-    inputs = as_samples(x, checked.input_shape)
+    inputs = as_samples(x, checked.inputs)
     if len(inputs) == 0:
         raise DataError("there are no samples to run; pass at least one")
     recorded = parse_probes(checked, [probes] if isinstance(probes, str | Probe) else probes)

@@ -45,7 +45,7 @@ def trace(
         )
     network = network or model
     steps = as_steps(timesteps, model.program)
-    samples = chain.from_iterable(torch.from_numpy(batch.x) for batch in batches(x, model.program.input_shape))
+    samples = chain.from_iterable(torch.from_numpy(batch.x) for batch in batches(x, model.program.inputs))
     probes = list(islice(samples, PROBES))
     if not probes:
         raise DataError("there are no samples to trace; pass at least one")
