@@ -11,6 +11,7 @@ import numpy as np
 
 from ecmt_deploy.data.source import ArraySource, Split, check_labels, check_shape
 from ecmt_deploy.errors import DataError, plural, reading
+from ecmt_deploy.program.inputs import Inputs
 
 _BOMB_RATIO = 200
 _BOMB_FLOOR_BYTES = 1 << 30
@@ -18,13 +19,15 @@ _BOMB_FLOOR_BYTES = 1 << 30
 _MEND = "write it with numpy.savez"
 
 
-def open_npz(name: str, path: Path, split: Split, shape: tuple[int, ...] | None) -> ArraySource:
+def open_npz(name: str, path: Path, split: Split, like: tuple[int, ...] | Inputs | None) -> ArraySource:
     """Read ``x`` and ``y`` (``x_train`` and ``y_train`` for the train split, if the file has them).
+
+    Of a model with named inputs: an array of each by its name, and ``y`` or ``labels``; or ``x``, packed.
 
     Parameters
     ----------
-    shape
-        Of one sample as the model takes it, where that is known.
+    like
+        Shape of one sample as the model takes it, or its inputs, where that is known.
 
     Returns
     -------
@@ -37,14 +40,20 @@ def open_npz(name: str, path: Path, split: Split, shape: tuple[int, ...] | None)
         If the file is missing, damaged, holds pickled objects, arrays of the wrong dtype, shape or length, NaN or
         infinity, or is a decompression bomb.
     """
+    inputs = like if isinstance(like, Inputs) and like.named else None
+    shape = like.shape if isinstance(like, Inputs) else like
     if not path.is_file():
-        raise DataError(f"{name}: no such file; expected an .npz with x {_expected(shape)} float32 and y (N,) int64")
+        held = f"x {_expected(shape)} float32" if inputs is None else inputs.sentence
+        raise DataError(f"{name}: no such file; expected an .npz with {held} and y (N,) int64")
     with reading(DataError, f"{name}: not a readable .npz file", _MEND), zipfile.ZipFile(path) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        has_train = "x_train" in members
+        parts = inputs.names if inputs is not None and not {"x", "x_train"} & members.keys() else ("x",)
+        has_train = all(f"{part}_train" in members for part in parts)
         suffix = "_train" if split == "train" and has_train else ""
-        x = _read(name, archive, members, f"x{suffix}")
-        y = _read(name, archive, members, f"y{suffix}")
+        labelled = "labels" if parts != ("x",) and f"y{suffix}" not in members else "y"
+        arrays = {part: _read(name, archive, members, f"{part}{suffix}") for part in parts}
+        y = _read(name, archive, members, f"{labelled}{suffix}")
+    x = arrays["x"] if inputs is None or parts == ("x",) else _packed(name, arrays, inputs)
     if x.dtype != np.float32 or (x.ndim < 2 if shape is None else x.ndim != len(shape) + 1):
         raise DataError(
             f"{name}: x{suffix} is {x.dtype} of shape {x.shape}; expected normalised float32 of shape {_expected(shape)}"
@@ -56,9 +65,19 @@ def open_npz(name: str, path: Path, split: Split, shape: tuple[int, ...] | None)
     bad = np.flatnonzero(~np.isfinite(x).all(axis=tuple(range(1, x.ndim))))
     if bad.size:
         raise DataError(f"{name}: x{suffix} holds NaN or infinity in {plural(bad.size, 'sample')}, first at {bad[0]}")
+    if inputs is not None:
+        _packed(name, inputs.unpack(x), inputs)
     labels = y.astype(np.int64)
     check_labels(name, labels)
     return ArraySource(name, split if has_train else "all", x, labels)
+
+
+def _packed(name: str, arrays: dict[str, np.ndarray], inputs: Inputs) -> np.ndarray:
+    """Named arrays as packed samples, their ranges checked."""
+    try:
+        return inputs.pack(arrays).astype(np.float32, copy=False)
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from None
 
 
 def _expected(shape: tuple[int, ...] | None) -> str:

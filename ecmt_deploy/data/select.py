@@ -20,6 +20,7 @@ from ecmt_deploy.data.npz import open_npz
 from ecmt_deploy.data.source import Source, Split, check_labels
 from ecmt_deploy.data.text import COLUMNS, open_text
 from ecmt_deploy.errors import DataError
+from ecmt_deploy.program.inputs import MOST_TOKENS, Inputs, NamedInput
 from ecmt_deploy.program.preprocessing import Preprocessing
 from ecmt_deploy.program.provenance import CalibrationRecord
 from ecmt_deploy.program.text import TextPreprocessing
@@ -123,7 +124,7 @@ def evaluation(
     class_names: Sequence[str] | None = None,
     class_ids: Sequence[str] | None = None,
     labels: Labels = "name",
-    shape: tuple[int, ...] | None = None,
+    shape: tuple[int, ...] | Inputs | None = None,
 ) -> Dataset:
     """The samples to judge a program on: the test split, or a single split less what calibration held out.
 
@@ -140,7 +141,7 @@ def evaluation(
     n_classes, class_names, class_ids, labels
         The program's outputs, where labels are to count them, see :func:`ecmt_deploy.data.classes.matched`.
     shape
-        Of one sample as the program takes it, where there is no ``preprocessing`` to say so.
+        Of one sample as the program takes it, or its inputs, where there is no ``preprocessing`` to say so.
 
     Raises
     ------
@@ -174,12 +175,23 @@ def _left_out(dataset: Dataset, exclude: CalibrationRecord | Sequence[int]) -> S
     return ()
 
 
+def _like(preprocessing: AnyPreprocessing | None, shape: tuple[int, ...] | Inputs | None) -> tuple[int, ...] | Inputs | None:
+    """What the arrays of a file are to be: the program's inputs, or what a preprocessing makes, or what is known besides."""
+    if isinstance(shape, Inputs) and shape.named:
+        return shape
+    if isinstance(preprocessing, TextPreprocessing):
+        holds = {name: "mask" if name == "attention_mask" else "tokens" for name in preprocessing.inputs}
+        limits = {"mask": 0, "tokens": MOST_TOKENS}
+        return Inputs(tuple(NamedInput(n, (preprocessing.length,), h, limits[h]) for n, h in holds.items()))
+    return preprocessing.input_size if preprocessing else shape
+
+
 def _opened(
     spec: str,
     preprocessing: AnyPreprocessing | None,
     split: Split,
     n_classes: int | None,
-    shape: tuple[int, ...] | None = None,
+    shape: tuple[int, ...] | Inputs | None = None,
 ) -> Source:
     """The split by the reader of its form."""
     if split not in get_args(Split):
@@ -190,7 +202,7 @@ def _opened(
         raise DataError(f"{spec}: nothing after the colon; expected {form}:PATH")
     form, path = form + colon, Path(place).expanduser()
     if form == "npz:":
-        return open_npz(spec, path, split, preprocessing.input_size if preprocessing else shape)
+        return open_npz(spec, path, split, _like(preprocessing, shape))
     if form == "text:":
         if not isinstance(preprocessing, TextPreprocessing):
             raise DataError(f"{spec}: the model takes images, or nobody says how it reads text; hf: models of text do")

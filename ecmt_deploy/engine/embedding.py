@@ -24,7 +24,7 @@ class Embedding(TorchOp):
 
     def ids(self, x: Signal) -> Tensor:
         """The ids (1, B, ...) as integers, after checking that the table has such rows."""
-        numbers = self.numbers(x.value[:1])
+        numbers = self.numbers(x.value[:1].detach())
         low, high = torch.aminmax(numbers)
         require_ids(self.name, float(low), float(high), len(self.node.weight))
         return numbers.long()
@@ -34,7 +34,10 @@ class Embedding(TorchOp):
         return x
 
     def forward(self, chunk: Chunk, *signals: Signal) -> Signal:
-        return Signal(self.weight[self.ids(signals[0])], SUM, steady=True)
+        rows = self.weight[self.ids(signals[0])]
+        if torch.is_grad_enabled():  # ids have no gradients: those of what follows end at the rows
+            rows.requires_grad_()
+        return Signal(rows, SUM, steady=True)
 
     def count(self, chunk: Chunk, signal: Signal, *signals: Signal) -> Tensor | None:
         return None

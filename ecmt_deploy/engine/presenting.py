@@ -37,6 +37,8 @@ def packed(program: Program, x: Samples | None, named: Mapping[str, Any]) -> Ten
         naming the input, what was found and what is expected.
     """
     inputs = program.inputs
+    if named and isinstance(x, Tensor) and "x" in inputs.names:  # an input that is called as the parameter is
+        x, named = None, {"x": x, **named}
     if isinstance(x, Mapping) or (x is None and named):
         given = {**(x or {}), **named}
         inputs.require_names(given)

@@ -223,7 +223,7 @@ def evaluation_data(program: Program, data: str, limit: int | None, labels: data
         class_names=provenance.class_names,
         class_ids=provenance.class_ids,
         labels=labels,
-        shape=program.input_shape,
+        shape=program.inputs,
     )
 
 

@@ -155,7 +155,8 @@ class Inputs:
             raise DataError(f"the inputs have {lengths} samples; expected as many of each")
         if len(columns) == 1:
             return columns[0]
-        return np.concatenate([array.reshape(len(array), -1) for array in columns], axis=1)
+        flat = [array.reshape(len(array), entry.size) for entry, array in zip(self.entries, columns, strict=True)]
+        return np.concatenate(flat, axis=1)
 
     def unpack(self, samples: Any) -> dict[str, Any]:
         """The arrays of :meth:`pack` by name, in the dtype of ``samples``.

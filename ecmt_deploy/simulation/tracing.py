@@ -134,7 +134,10 @@ def _meters(program: Program, network: Program, steps: int) -> dict[str, _Meter]
     return {
         name: _Meter(program, network, name, steps, name in repeating)
         for name, node in program.nodes.items()
-        if node.role not in _SILENT and node.sends != "always" and not _of_constants(program, name)
+        if node.role not in _SILENT
+        and name not in program.exact
+        and node.sends != "always"
+        and not _of_constants(program, name)
     }
 
 

@@ -42,13 +42,14 @@ def program(loaded: Program, placed: Placement | None) -> PlainTable:
     table = PlainTable(title, *columns, *(["cores"] if placed else []), wide=(0, 1))
     on_cores = {name: unit for unit in placed.units for name in unit.nodes} if placed else {}
     for name, node in loaded.nodes.items():
-        stream = "spikes" if name in loaded.spiking else "analog"
+        stream = "spikes" if name in loaded.spiking else "exact" if name in loaded.exact else "analog"
         kind, origin = f"{node.kind} {node.detail}".strip(), "standard" if node.standard else "dialect"
         cells = [name, kind, origin, _shape(loaded.shapes[name]), stream]
         if loaded.integer:
             cells.append(_format(loaded, name))
         if placed:
-            cells.append(cores_of(on_cores[name]) if name in on_cores else "")
+            elsewhere = "host" if name in loaded.outside and node.role not in ("input", "movement") else ""
+            cells.append(cores_of(on_cores[name]) if name in on_cores else elsewhere)
         table.add_row(*cells)
     return table
 
