@@ -1,5 +1,7 @@
 """Interpolation, padding by own values and average pooling: what torch computes to rounding, and no neuron for it."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -64,7 +66,7 @@ def drawn(seed):
     return options, (2, *r.integers(2, 7, axes).tolist()), bool(r.integers(2))
 
 
-@pytest.mark.parametrize("seed", [*range(12), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(12, 400))])
+@pytest.mark.parametrize("seed", [*range(9), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(9, 400))])
 def test_interpolation_is_exact_and_has_no_neuron(seed):
     options, shape, folded = drawn(seed)
     program = require_exact(lambda x: F.interpolate(x, **options), shape, folded)
@@ -86,7 +88,7 @@ def test_a_float32_model_takes_the_elements_that_it_takes_itself():
 @pytest.mark.parametrize("mode", ["reflect", "replicate", "circular", "constant"])
 def test_padding(mode, folded):
     r = np.random.default_rng(0)
-    for axes in (1, 2, 3):
+    for axes in (1, 3) if folded else (2,):
         widths = r.integers(0 if mode != "constant" else -1, 3, 2 * axes).tolist()
         options = {"value": 0.7} if mode == "constant" and axes == 2 else {}
         require_exact(lambda x, w=widths, o=options: F.pad(x, w, mode, **o), (2, 4, 5, 3)[: axes + 1], folded)
@@ -133,13 +135,14 @@ class Pyramid(nn.Module):
         return self.head((fine + smooth + near).flatten(2).mean(2))
 
 
+@functools.cache
 def integers():
     torch.manual_seed(0)
     x = torch.randn(8, 2, 8, 12)
     return Case(quantize(convert(Pyramid().eval(), x, ConvertConfig(preset="graded")).program), x[:2].numpy(), 2)
 
 
-@pytest.mark.parametrize("preset", ["paper", "accurate", "graded"])
+@pytest.mark.parametrize("preset", ["paper", "graded"])
 def test_a_pyramid_converts(preset):
     torch.manual_seed(0)
     model, x = Pyramid().eval(), torch.randn(8, 2, 8, 12)
@@ -148,7 +151,7 @@ def test_a_pyramid_converts(preset):
         expected = model(x)
     torch.testing.assert_close(spiking.analog(x), expected, rtol=1e-5, atol=1e-5)
     error = (spiking(x, 16)[-1] - expected).norm() / expected.norm()
-    assert error < {"paper": 0.6, "accurate": 0.1, "graded": 0.05}[preset]
+    assert error < {"paper": 0.6, "graded": 0.05}[preset]
 
 
 def test_a_pyramid_in_fixed_point():
