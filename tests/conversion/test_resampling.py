@@ -57,13 +57,15 @@ def drawn(seed):
     if mode in smooth:
         options["align_corners"] = bool(r.integers(2))
         options["antialias"] = axes == 2 and bool(r.integers(2))
+    # of an image of more than one channel and a width of 1, torch 2.13 antialiases what it takes for another image
+    least = 1 + bool(options.get("antialias"))
     if r.integers(2):
-        options["size"] = r.integers(1, 9, axes).tolist()
+        options["size"] = r.integers(least, 9, axes).tolist()
     else:
         options["scale_factor"] = r.uniform(0.5, 2.5, axes).tolist()
         if mode != "area":
             options["recompute_scale_factor"] = bool(r.integers(2))
-    return options, (2, *r.integers(2, 7, axes).tolist()), bool(r.integers(2))
+    return options, (2, *(least * r.integers(2, 7, axes)).tolist()), bool(r.integers(2))
 
 
 @pytest.mark.parametrize("seed", [*range(9), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(9, 400))])
