@@ -11,6 +11,7 @@ from torch import nn
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.kernels import Site, Stream, kernel
 from ecmt_deploy.program import ops
+from ecmt_deploy.program.patches import patches, rows_of_patches
 from tests.support.rewritten import lowered
 
 WINDOWS = 3
@@ -118,3 +119,24 @@ def test_weights_are_those_of_one_window():
     ]
     kept = [sum(prod(node.weight.shape) for node in each.nodes.values() if node.role == "synapse") for each in made]
     assert kept[0] == kept[1]
+
+
+class Clip(nn.Module):
+    """A patch embedding of a clip (C, time, H, W): blocks that do not overlap."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.head = nn.Conv3d(1, 6, (2, 2, 3), (2, 2, 3)), nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.head(self.embed(x).flatten(2).mT.relu()).mean(1)
+
+
+def test_patches_of_a_clip_are_what_its_embedding_reads_at_once():
+    made = lowered(Clip().eval(), torch.randn(2, 1, 4, 4, 6)).program
+    assert made.encoding == {"embed"}
+    time, row, column = np.indices((4, 4, 6))
+    blocks = (time // 2 * 2 + row // 2) * 2 + column // 3
+    assert np.array_equal(patches(made)[0], blocks)
+    (rows,) = {name: rows for name, rows in rows_of_patches(made).items() if rows.shape == (8,)}.values()
+    assert np.array_equal(rows, np.arange(8))

@@ -234,7 +234,7 @@ def exact(value: Any) -> Tensor:
 
 
 #: operations that carry a leaf module's name; everything else there is named after itself
-_PRINCIPAL = ("linear", "conv1d", "conv2d", "scale", "mean")
+_PRINCIPAL = ("linear", "conv1d", "conv2d", "conv3d", "scale", "mean")
 
 
 def _is_principal(suffix: str) -> bool:
