@@ -56,8 +56,7 @@ class Frame:
             return None
         from PIL import Image
 
-        mean, std = (np.asarray(v, np.float32)[:, None, None] for v in (self.preprocessing.mean, self.preprocessing.std))
-        planes = self.pixels * std + mean
+        planes = self.preprocessing.shown(self.pixels)
         if len(planes) != 3:
             planes = np.repeat(planes.mean(axis=0, keepdims=True), 3, axis=0)
         image = Image.fromarray(np.rint(planes * 255).clip(0, 255).astype(np.uint8).transpose(1, 2, 0))

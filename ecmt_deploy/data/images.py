@@ -18,6 +18,7 @@ from ecmt_deploy.program.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
 
@@ -114,12 +115,20 @@ def _transform(preprocessing: Preprocessing) -> Callable[[Image], Any]:
     from torchvision.transforms import CenterCrop
 
     fields = msgspec.structs.asdict(preprocessing)
+    order = fields.pop("channel_order")
     mode, _, floor = preprocessing.crop_mode.partition("_")
     made = create_transform(is_training=False, **fields | {"crop_mode": mode})
     if floor:
         crop = partial(_crop_floor, size=preprocessing.input_size[1:])
         made.transforms = [crop if isinstance(step, CenterCrop) else step for step in made.transforms]
+    if order == "BGR":
+        made.transforms.insert(-1, _flipped)  # before it is normalised
     return made
+
+
+def _flipped(pixels: Tensor) -> Tensor:
+    """Pixels (C, H, W) with their channels in reverse."""
+    return pixels.flip(0)
 
 
 def _crop_floor(image: Image, size: tuple[int, int]) -> Image:

@@ -88,13 +88,12 @@ class MadeClip(Clip):
         self._preprocessing = preprocessing
 
     def read(self) -> Generator[Frame, None, None]:
-        mean, std = (np.asarray(v, np.float32)[:, None, None] for v in (self._preprocessing.mean, self._preprocessing.std))
         for number in range(self._options.frames):
             picture, label = self._scene(number)
             # RandomState, whose numbers are the same in every NumPy
             noise = np.random.RandomState([self._options.seed, number]).standard_normal(self.shape) * self._options.noise
             levels = np.clip(np.rint(picture) + np.rint(noise), 0, 255).astype(np.float32)
-            yield Frame(number, (levels / np.float32(255) - mean) / std, None, label, self._preprocessing)
+            yield Frame(number, self._preprocessing.normalised(levels / np.float32(255)), None, label, self._preprocessing)
 
 
 def _scene(clip: str, shape: tuple[int, int, int], options: Options) -> scenes.Scene:

@@ -110,8 +110,7 @@ class ArraySource(Source):
         x = np.ascontiguousarray(self._x[indices], dtype=np.float32)
         if self._preprocessing is None:
             return x
-        mean, std = (np.asarray(v, np.float32)[:, None, None] for v in (self._preprocessing.mean, self._preprocessing.std))
-        return (x / self._full_scale - mean) / std
+        return self._preprocessing.normalised(x / self._full_scale)
 
     def raw(self, index: int) -> bytes:
         return np.ascontiguousarray(self._x[index]).tobytes()

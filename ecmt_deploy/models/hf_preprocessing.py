@@ -48,10 +48,11 @@ def preprocessing_of_processor(name: str, processor: Any, channels: int) -> Prep
     if filter not in INTERPOLATIONS:
         raise ModelError(f"{name}: its image processor has resample {resample}; expected one of 0 to 5; {_MEND}")
     _refuse_others(name, processor)
+    order = "BGR" if getattr(processor, "do_flip_channel_order", None) else "RGB"
     nearest = math.inf
     for crop_pct, mode, size in _readings(name, processor):
         fields = {"mean": mean, "std": std, "interpolation": filter, "crop_pct": crop_pct, "crop_mode": mode}
-        made = preprocessing_from(fields, (channels, *size))
+        made = preprocessing_from({**fields, "channel_order": order}, (channels, *size))
         distance = _distance(name, processor, made)
         if distance <= _TOLERANCE:
             return made
@@ -83,7 +84,10 @@ def _scale(name: str, processor: Any, channels: int) -> tuple[list[float], list[
 
 def _refuse_others(name: str, processor: Any) -> None:
     """Refuse steps that have no counterpart; those that only labels go through count for nothing."""
-    known = {"do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb", "do_reduce_labels"}
+    known = {
+        "do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb", "do_flip_channel_order",
+        "do_reduce_labels",
+    }  # fmt: skip
     steps = [key for key, value in sorted(vars(processor).items()) if key.startswith("do_") and value and key not in known]
     if steps:
         raise ModelError(f"{name}: its image processor has {steps[0]}, which has no counterpart here; {_MEND}")

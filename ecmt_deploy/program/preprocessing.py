@@ -18,6 +18,8 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 #: those with ``_floor`` cut out what is one pixel further to the left or above where the middle is between two pixels
 CROP_MODES = ("center", "squash", "border", "center_floor", "squash_floor")
 
+CHANNEL_ORDERS = ("RGB", "BGR")
+
 
 class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Preprocessing of a model, in timm's vocabulary.
@@ -34,6 +36,8 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Edge of the crop over edge of the resized image (above 1: padded).
     crop_mode
         One of :data:`CROP_MODES`.
+    channel_order
+        One of :data:`CHANNEL_ORDERS`: that of the channels of a sample. ``mean`` and ``std`` are in this order.
 
     Raises
     ------
@@ -47,6 +51,7 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     interpolation: str = "bicubic"
     crop_pct: float = 1.0
     crop_mode: str = "center"
+    channel_order: str = "RGB"
 
     def __post_init__(self) -> None:
         if any(n < 1 for n in self.input_size):
@@ -70,6 +75,21 @@ class Preprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
         if self.crop_mode not in CROP_MODES:
             raise DataError(f"preprocessing: unknown crop_mode {self.crop_mode!r}; choose from {', '.join(CROP_MODES)}")
+        if self.channel_order not in CHANNEL_ORDERS:
+            raise DataError(f"preprocessing: channel_order is {self.channel_order!r}; choose from {', '.join(CHANNEL_ORDERS)}")
+
+    def normalised(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels (.., C, H, W) from 0 to 1, in RGB, as a model sees them, float32."""
+        mean, std = (np.asarray(values, np.float32)[:, None, None] for values in (self.mean, self.std))
+        return (self._ordered(pixels) - mean) / std
+
+    def shown(self, x: np.ndarray) -> np.ndarray:
+        """What a model sees (.., C, H, W) as pixels from 0 to 1, in RGB: :meth:`normalised` undone."""
+        mean, std = (np.asarray(values, np.float32)[:, None, None] for values in (self.mean, self.std))
+        return self._ordered(x * std + mean)
+
+    def _ordered(self, x: np.ndarray) -> np.ndarray:
+        return x if self.channel_order == CHANNEL_ORDERS[0] else x[..., ::-1, :, :]
 
 
 def preprocessing_from(fields: Mapping[str, Any], input_size: Sequence[int] | None = None) -> Preprocessing:
@@ -115,6 +135,8 @@ def described(preprocessing: Preprocessing, origin: Mapping[str, str] | None = N
     parts: dict[str, list[str]] = {}
     for field in preprocessing.__struct_fields__:
         value = getattr(preprocessing, field)
+        if field == "channel_order" and value == CHANNEL_ORDERS[0]:
+            continue  # as nearly always
         joint = " x " if field == "input_size" else " "
         shown = joint.join(f"{v:.4g}" for v in value) if isinstance(value, tuple) else f"{value}"
         parts.setdefault((origin or {}).get(field, ""), []).append(f"{field} {shown}")

@@ -176,7 +176,7 @@ def test_a_damaged_configuration_is_one_line(directory, content):
         ({"size": {"shortest_edge": 32}}, "several sizes"),
         ({"size": {"longest_edge": 32}}, "longest_edge"),
         ({"do_resize": False}, "do_resize"),
-        ({"do_flip_channel_order": True}, "do_flip_channel_order"),
+        ({"do_flip_channel_order": True}, "nothing that can be said here"),  # a ViT's processor does not look at it
         ({"do_pad": True}, "do_pad"),
         ({"image_std": [0, 1, 1]}, "image_std"),
         ({"image_mean": "grey"}, "image_mean"),
@@ -191,7 +191,7 @@ def test_processors_that_cannot_be_said_are_refused_by_the_field(directory, fiel
 
 
 def test_a_processor_may_be_replaced_by_what_the_user_says(directory):
-    change(directory / "preprocessor_config.json", do_flip_channel_order=True)
+    change(directory / "preprocessor_config.json", do_pad=True)
     said = {"mean": [0.1, 0.2, 0.3], "std": 0.5, "crop_pct": 0.9}
     assert models.load(f"hf:{directory}", preprocessing=said).preprocessing.mean == (0.1, 0.2, 0.3)
     (directory / "preprocessor_config.json").unlink()
@@ -224,6 +224,7 @@ def processors():
     scales = st.sampled_from([{}, {"do_normalize": False}, {"do_rescale": False}, {"rescale_factor": 1 / 127.5}, PLAIN])
     common = st.builds(lambda resample, scale: {"resample": resample, **scale}, st.sampled_from([0, 2, 3]), scales)
 
+    flips = st.booleans().map(lambda flip: {"do_flip_channel_order": flip})
     fractions = st.sampled_from([0.875, 0.9])
 
     def made(name, common, size, crop=None, **more):
@@ -244,6 +245,7 @@ def processors():
         st.builds(lambda c, e: made("LevitImageProcessorPil", c, short(e), square(e)), common, edges),
         st.builds(lambda c, e, p: made("ConvNextImageProcessorPil", c, short(e), crop_pct=p), common, edges, fractions),
         st.builds(lambda c: made("ConvNextImageProcessorPil", c, short(384)), common),
+        st.builds(lambda e, f: made("MobileViTImageProcessorPil", f, short(e), square(e)), edges, flips),
     )  # fmt: skip
 
 
@@ -257,3 +259,4 @@ def test_preprocessing_makes_the_pixels_of_the_processor(processor, height, widt
     ours = read_image("image", image, made)
     assert theirs.shape == ours.shape == made.input_size
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5 * max(1, np.abs(theirs).max()))
+    np.testing.assert_allclose(made.normalised(made.shown(ours)), ours, rtol=1e-4, atol=1e-4 * max(1, np.abs(ours).max()))
