@@ -35,7 +35,9 @@ def with_expectations(program: Program, neurons: Mapping[str, ops.MultiThreshold
         elif not any(source in lacking for source in sources):
             continue
         elif node.role == "product":
-            left, right = (unrepeated(lacking[source]).astype(dtype) for source in sources)
+            # a stream without neurons, which an exact operand is, lacks nothing
+            expected = (lacking.get(source, np.zeros(program.shapes[source])) for source in sources)
+            left, right = (unrepeated(value).astype(dtype) for value in expected)
             nodes[name] = ops.ECMProduct(node.operands, node.product, node.coding, left, right)
         else:
             moved = kernel(node, Site.of(program, name), FLOAT64, identity_neurons=True)  # a correction is of what is sent

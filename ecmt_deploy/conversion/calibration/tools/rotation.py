@@ -153,7 +153,7 @@ def _turned(node: Op, written: np.ndarray, axis: int) -> Op:
     """A writer whose output along an axis is multiplied by a matrix (size, size)."""
     field = "value" if node.role == "constant" else "weight"
     array = getattr(node, field)
-    along = axis if node.role == "constant" else 0
+    along = axis if node.role == "constant" else int(node.takes_tokens)  # a table has a row for each id
     turned = np.moveaxis(np.tensordot(written, array.astype(np.float64), axes=(1, along)), 0, along)
     made: Op = replace(node, **{field: turned.astype(array.dtype)})
     return made

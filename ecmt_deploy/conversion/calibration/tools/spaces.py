@@ -65,7 +65,7 @@ class Space:
     size : number of channels
     axes : by stream that holds them, their axis
     gains : by stream, what its channels are multiplied by on their way into the space (size,); absent where that is one
-    writers : linear layers, convolutions and constants
+    writers : linear layers, convolutions, tables of embeddings and constants
     scales : nodes that multiply single channels on the way, such as a LayerScale
     norms : what reads it
     readers : where their outputs go
@@ -144,7 +144,8 @@ class _Explorer:
         node, axis = self.nodes[stream], space.axes[stream]
         last = len(self.program.shapes[stream]) - 1
         writes = {"linear": axis == last, "convolution": axis == 0 and int(getattr(node, "groups", 1)) == 1}
-        if node.role == "constant" or (node.role == "synapse" and writes[node.layer]):
+        written = axis == last if node.takes_tokens else writes.get(node.layer, False)  # rows of a table, or of weights
+        if node.role == "constant" or (node.role == "synapse" and written):
             space.writers.append(stream)
             return []
         if node.role not in ("movement", "arithmetic"):
