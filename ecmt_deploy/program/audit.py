@@ -193,7 +193,7 @@ def contradiction(record: RunRecord, program: Program) -> str | None:
     n, steps, shard = record.n_samples, record.timesteps, record.shard
     if n < 1 or steps < 1:
         return f"{plural(n, 'sample')} of {plural(steps, 'step')}, expected at least one of each"
-    if record.provenance != program.provenance:
+    if record.provenance != program.provenance.brief:
         return "its provenance is not that of the program"
     if (record.precision == "fixed") != program.integer:
         return f"precision is {record.precision!r}, but the program is {'an integer' if program.integer else 'a float'} program"
