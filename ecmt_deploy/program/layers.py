@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from ecmt_deploy.program.functions import FUNCTIONS
+
 MAX_LAYERS = 40
 #: last parts of node names that say what a node does, not which module it belongs to
 _OPERATIONS = re.compile(
     r"(add|scale|matmul|multiply|softmax|reshape|permute|slice|take|expand|pad|concat|mean|constant|mask|bias|hold|readout|input"
-    r"|output|neuron(_left|_right)?|power|divide|l2_norm|reciprocal)(_\d+)?"
+    rf"|output|neuron(_left|_right)?|{'|'.join(name for name, known in FUNCTIONS.items() if known.elementary)})(_\d+)?"
 )
 ROOT = "(model)"
 
