@@ -267,11 +267,12 @@ STAGES = ("linear", "linear", "conv", "sum", "function", "function", "mask", "pa
 def integer_program(seed: int) -> Case:
     """A program, inputs as :func:`ecmt_deploy.simulate` takes them (floats), and a number of steps."""
     b, exactly = Builder(seed), np.random.default_rng((seed, 3))
-    named = begin(b, exactly, (int(exactly.integers(1, 6)), int(exactly.integers(1, 6)))) if _has_named(exactly) else []
+    if exactly.random() < NAMED_SHARE:
+        named = begin(b, exactly, (int(exactly.integers(1, 6)), int(exactly.integers(1, 6))))
+        _grow(b, len(b.nodes) + int(b.r.integers(5, 13)))
+        return Case(b.finish(), samples(exactly, named, 2), int(b.r.integers(1, 6)))
     shape = tuple(int(size) for size in b.r.integers(1, 6, size=2))
     exponent = int(b.r.integers(-14, -6))
-    if named:
-        return _grown(b, samples(exactly, named, 2))
     node = ops.Input(input_type={"input": np.array(shape)}, format=ops.NumberFormat(exponent=exponent, state_bits=PAYLOAD))
     source = b.add(node, shape=shape)
     out = int(b.r.integers(2, 6))
@@ -279,18 +280,13 @@ def integer_program(seed: int) -> Case:
     b.add(encode, source, shape=(shape[0], out))
     if b.coding == "rate":
         b.hold()
+    _grow(b, int(b.r.integers(8, 16)))
     inputs = b.r.normal(size=(2, *shape)) * limit(PAYLOAD) * 2.0**exponent * float(b.r.choice([0.1, 0.5, 2.0]))
-    return _grown(b, inputs)
+    return Case(b.finish(), inputs, int(b.r.integers(1, 6)))
 
 
-def _has_named(r: np.random.Generator) -> bool:
-    return bool(r.random() < NAMED_SHARE)
-
-
-def _grown(b: Builder, inputs: np.ndarray) -> Case:
-    goal = len(b.nodes) + int(b.r.integers(5, 13))
+def _grow(b: Builder, goal: int) -> None:
     while len(b.nodes) < goal:
         getattr(b, str(b.r.choice(STAGES)))()
         if prod(b.shape) > 200:
             b.mean()
-    return Case(b.finish(), inputs, int(b.r.integers(1, 6)))

@@ -45,7 +45,8 @@ def _step(file: File, engine: Any, sample: Array, t: int, counts: dict[str, Coun
         xs, changed = [values[s] for s in node.reads], [masks[s] for s in node.reads]
         engine.clipped = 0
         if node.type == "Input":
-            y = engine.sample(node, sample) if t == 1 else np.zeros(sample.shape, np.int64 if node.format else np.float64)
+            part = _part(file, name, sample)
+            y = engine.sample(node, part) if t == 1 else np.zeros(part.shape, np.int64 if node.format else np.float64)
         else:
             y = engine.emit(name, node, t, xs)
         mask = _mask(node, t, y, changed, xs)
@@ -57,6 +58,16 @@ def _step(file: File, engine: Any, sample: Array, t: int, counts: dict[str, Coun
         found = counts[name]
         found.update(_counted(file, name, t, xs, changed, y, mask))
         found["saturations"] += engine.clipped
+
+
+def _part(file: File, name: str, sample: Array) -> Array:
+    """What a sample has of an input: several stand one after another, in the order of their names."""
+    inputs = sorted(other for other, node in file.nodes.items() if node.type == "Input")
+    if len(inputs) == 1:
+        return sample
+    shapes = {other: tuple(file.nodes[other].fields["shape"].tolist()) for other in inputs}
+    start = sum(int(np.prod(shapes[other])) for other in inputs[: inputs.index(name)])
+    return sample[start : start + int(np.prod(shapes[name]))].reshape(shapes[name])
 
 
 def row(mask: Array) -> Array:
@@ -86,7 +97,7 @@ def evaluated(node: Node, changed: list[Array]) -> Array:
 
 def _mask(node: Node, t: int, y: Array, changed: list[Array], xs: list[Array]) -> Array:
     """Changed elements of a stream."""
-    if node.type == "Input":
+    if node.type in ("Input", "Embedding"):
         return np.full(y.shape, t == 1)
     if node.type == "Constant":
         return np.full(y.shape, t == 1 or node.fields["schedule"] == "every")
@@ -154,13 +165,23 @@ def _counted(file: File, name: str, t: int, xs: list[Array], changed: list[Array
         for operand, spikes in zip(xs, spiking, strict=True):
             if spikes:
                 found["synops"] += int((operand != 0).sum()) * (dense // operand.size)
-            else:
-                found["macs"] += dense
+        found["macs"] += dense * _products(file, node, t)
     if node.type == "ECM":
         found[f"ecm_ops.{node.fields['function']}"] = int(evaluated(node, changed).sum())
     elif node.type in KINDS:
         found[f"ecm_ops.{KINDS[node.type]}"] = _elements(node, changed, mask)
     return found
+
+
+def _products(file: File, node: Node, t: int) -> int:
+    """How many times all products of analog operands are formed at a step: of one that is exact at the first alone, and then
+    with what the other's sum held before, or with another that is exact."""
+    every = sum(source not in file.spiking | file.exact for source in node.reads)
+    if t > 1:
+        return every
+    held = [bool(np.any(node.fields[side])) for side in ("right_initial", "left_initial")]
+    exact = [source in file.exact for source in node.reads]
+    return every + int(all(exact) or any(e and h for e, h in zip(exact, held, strict=True)))
 
 
 def _elements(node: Node, changed: list[Array], mask: Array) -> int:

@@ -158,6 +158,9 @@ class Floats:
         state, f = self.state.setdefault(name, {}), node.fields
         if node.type in WIRING:
             return wire(node, xs)
+        if node.type == "Embedding":
+            rows = f["weight"].astype(np.float64)
+            return rows[xs[0].astype(int)] if t == 1 else np.zeros((*xs[0].shape, rows.shape[1]))
         if node.type == "Constant":
             value = f["value"].astype(np.float64)
             return value if t == 1 or f["schedule"] == "every" else np.zeros_like(value)

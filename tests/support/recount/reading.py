@@ -38,12 +38,14 @@ class File(NamedTuple):
     nodes : by name, operands first
     spiking : nodes whose stream holds nothing but spikes
     encoding : weight nodes reached from the input through wiring, scales and added constants alone
+    exact : nodes whose stream follows from tokens, masks and constants that enter once
     network_macs : multiply-accumulates of the network, where they are not all of the node's
     """
 
     nodes: dict[str, Node]
     spiking: frozenset[str]
     encoding: frozenset[str]
+    exact: frozenset[str]
     network_macs: dict[str, int]
 
 
@@ -73,7 +75,7 @@ def read(path: Path) -> File:
         fields = dict(groups[name])
         reads = fields.pop("operands", tuple(came[name]))
         nodes[name] = Node(fields.pop("type"), fields, tuple(reads))
-    return File(nodes, _spiking(nodes), _encoding(nodes), provenance.get("network_macs") or {})
+    return File(nodes, _spiking(nodes), _encoding(nodes), _exact(nodes), provenance.get("network_macs") or {})
 
 
 def _spiking(nodes: dict[str, Node]) -> frozenset[str]:
@@ -98,3 +100,19 @@ def _encoding(nodes: dict[str, Node]) -> frozenset[str]:
             if passed and all(source in image for source in passed):
                 image.add(name)
     return frozenset(layers)
+
+
+def _exact(nodes: dict[str, Node]) -> frozenset[str]:
+    once, exact = set(), set()
+    for name, node in nodes.items():
+        repeats = node.type == "Hold" or node.fields.get("coding") == "rate"
+        if node.type == "Input":
+            exact.update([name] if node.fields.get("holds", "values") != "values" else [])
+        elif node.type == "Constant":
+            once.update([name] if node.fields["schedule"] == "first" else [])
+        elif node.type in WIRING and all(source in once for source in node.reads):
+            once.add(name)
+        elif node.type not in (*WEIGHTS, *NEURONS, "Embedding", "Readout", "Output") and not repeats:
+            follows = any(source in exact for source in node.reads)
+            exact.update([name] if follows and all(source in exact | once for source in node.reads) else [])
+    return frozenset(exact)
