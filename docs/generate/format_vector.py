@@ -1,11 +1,12 @@
 """The generated parts of docs/format.md: the table of functions and the test vectors. Run it to write them anew."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import nir
 import numpy as np
 
-from ecmt_deploy.kernels import Site, Stream, kernel, kernels
+from ecmt_deploy.kernels import Site, Stream, kernel, kernels, present
 from ecmt_deploy.program import Program, Provenance, ops, verify
 from ecmt_deploy.program.functions import FUNCTIONS
 
@@ -40,19 +41,53 @@ def small(coding: str, neuron: ops.Op | None = None) -> Program:
     return verify(nodes, edges, Provenance(tool_version="test"))
 
 
-def vector() -> str:
+def tokens(coding: str) -> Program:
+    """Rows of a table by ids, neurons, and what a mask leaves of their spikes, averaged."""
+    rate = coding == "rate"
+    nodes = {
+        "ids": ops.Input({"input": np.array([3])}, holds="tokens", limit=4),
+        "mask": ops.Input({"input": np.array([3])}, holds="mask"),
+        "rows": ops.Embedding(np.array([[0.5, -0.25], [1.0, 0.75], [-0.5, 0.125], [0.0, 2.0]])),
+        "cells": ops.MultiThreshold(np.array(0.11), np.array(0.13), 4, "nearest", 0.74),
+        "column": ops.Reshape(np.array([3, 1])),
+        "left": ops.ECMProduct(("cells", "held" if rate else "column"), "multiply", coding),
+        "mean": ops.Mean(np.array([0]), False),
+        "readout": ops.Readout(coding),
+        "output": nir.Output(output_type={"output": np.array([2])}),
+    }
+    edges = [
+        ("ids", "rows"),
+        ("mask", "column"),
+        ("cells", "left"),
+        ("left", "mean"),
+        ("mean", "readout"),
+        ("readout", "output"),
+    ]
+    if rate:
+        nodes |= {"again": ops.Hold(), "held": ops.Hold()}
+        edges += [("rows", "again"), ("again", "cells"), ("column", "held"), ("held", "left")]
+    else:
+        edges += [("rows", "cells"), ("column", "left")]
+    return verify(nodes, edges, Provenance(tool_version="test"))
+
+
+#: packed: the ids, then the mask, in the order of their names
+TOKENS = np.array([2.0, 0.0, 1.0, 1.0, 0.0, 1.0])
+
+
+def vector(make: Callable[[str], Program] = small, sample: np.ndarray = SAMPLE) -> str:
     """Every node's output at every step, both codings, sample, and the fields that are not in the text."""
-    parts = [f"Sample {SAMPLE.tolist()}, float64, {STEPS} steps."]
+    parts = [f"Sample {sample.tolist()}, float64, {STEPS} steps."]
     for coding in ops.CODINGS:
-        made = small(coding)
+        made = make(coding)
         running = kernels(made, np.dtype(np.float64))
-        running["input"].present(SAMPLE)
+        present(made, running, sample)
         columns: dict[str, list[str]] = {name: [] for name in made.nodes}
         for t in range(1, STEPS + 1):
             streams: dict = {}
             for name, one in running.items():
                 streams[name] = one.step(t, *(streams[source] for source in made.operands[name]))
-                columns[name].append("[" + ", ".join(f"{v:.6g}" for v in np.round(streams[name].value, 12) + 0.0) + "]")
+                columns[name].append("[" + ", ".join(f"{v:.6g}" for v in np.round(streams[name].value.ravel(), 12) + 0.0) + "]")
         parts.append(f"**{coding} coding**\n\n| node | type, fields | {' | '.join(f't = {t}' for t in range(1, STEPS + 1))} |")
         parts[-1] += "\n|---|---|" + "---|" * STEPS
         for name, values in columns.items():
@@ -119,7 +154,8 @@ def functions() -> str:
 
 
 def generated() -> dict[str, str]:
-    return {"functions": functions(), "vector": vector(), "graded": graded_floats()}
+    made = {"functions": functions(), "vector": vector(), "graded": graded_floats()}
+    return {**made, "tokens": vector(tokens, TOKENS)}
 
 
 def renewed(text: str) -> str:
