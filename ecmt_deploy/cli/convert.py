@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from ecmt_deploy.cli.options import DEFAULT, Data, Output, described, key_values, values
+from ecmt_deploy.cli.options import DEFAULT, Data, Output, SkipDamaged, described, key_values, values
 
 #: where preprocessing comes from unless an option says otherwise
 _OWN = "the model's configuration"
@@ -55,6 +55,7 @@ def convert(
         int | None, described("Preset graded: most bits of a payload, sign included.", "16, or those of --hardware")
     ] = None,
     calibration_samples: Annotated[int, described("Number of samples of the training split to calibrate on.")] = 64,
+    skip_damaged: SkipDamaged = False,
     stream: Annotated[
         str | None,
         described("Clip to tune for: video:FILE, frames:DIR or made:NAME; --budget is then of a frame.", "none: for pictures"),
@@ -86,6 +87,7 @@ def convert(
     program = ecmt.convert(
         model, data, config, preprocessing=preprocessing, weights=weights, weights_key=weights_key,
         model_args=key_values(model_arg), calibration_samples=calibration_samples, stream=stream, out=out,
+        skip_damaged=skip_damaged,
         output=output_name,
     ).program  # fmt: skip
     result = {"out": out, "nodes": len(program.nodes), "coding": program.coding, "provenance": program.provenance.brief}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from ecmt_deploy.cli.options import DEFAULT, Data, Labels, Limit, Output, Program, Steps, Workers, described, flag
+from ecmt_deploy.cli.options import DEFAULT, Data, Labels, Limit, Output, Program, SkipDamaged, Steps, Workers, described, flag
 from ecmt_deploy.errors import plural
 from ecmt_deploy.evaluation.torchrun import this_process
 
@@ -51,6 +51,7 @@ def evaluate(
         str | None, described("i/n: compute every n-th batch only, from the i-th; merge adds the checkpoints of all n.")
     ] = None,
     labels: Labels = "name",
+    skip_damaged: SkipDamaged = False,
     output: Output = DEFAULT,
 ) -> None:
     """``ecmt-deploy evaluate``."""
@@ -60,19 +61,21 @@ def evaluate(
     options: dict[str, Any] = {
         "limit": limit, "labels": labels, "workers": workers, "checkpoint": checkpoint, "out": out, "say": output.say,
         "quantized_baseline": quantized_baseline, "network": network, "precision": precision, "hardware": hardware,
-        "execution": ecmt.Execution(device, dtype, round(memory * 2**30), compile),
+        "skip_damaged": skip_damaged, "execution": ecmt.Execution(device, dtype, round(memory * 2**30), compile),
     }  # fmt: skip
     if shard is None:
         result = ecmt.evaluate(program, data, timesteps, batch_size, **options)
         if this_process().rank == 0:
             analog, cosine = result.analog_accuracy, result.cosine
             accuracy = tables.accuracy(result.accuracy, result.agreement, analog, result.n_samples, cosine)
-            output.show(result, accuracy, tables.saturations(result.activity), tables.quantized(result), soft_wrap=True)
+            parts = accuracy, tables.saturations(result.activity), tables.quantized(result)
+            output.show(result, tables.skipped(result.skipped), *parts, soft_wrap=True)
         return
     done = ecmt.evaluate(program, data, timesteps, batch_size, shard=shard, **options)
     output.show(
         done,
         f"shard {shard} is done: {plural(done.n_samples, 'sample')} in {plural(len(done.batches), 'batch')},"
         f" kept in {checkpoint}",
+        tables.skipped(done.origin.skipped),
         f"when all {done.count} are done: ecmt-deploy merge {checkpoint} --out FILE",
     )

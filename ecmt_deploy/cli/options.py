@@ -54,6 +54,7 @@ AssumeFunctions = Annotated[
     flag("Put functions that a chip does not price into its total, by recipe from 45 nm scaled to its process (grade D)."),
 ]
 Overwrite = Annotated[bool, flag("Replace a run that is already there.")]
+SkipDamaged = Annotated[bool, flag("Leave out images that are damaged, and count them; without it they are an error.")]
 Workers = Annotated[
     int | None, described("Number of processes that read images; 0 for none.", "chosen from the data and the number of cores")
 ]

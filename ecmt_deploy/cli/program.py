@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from ecmt_deploy.cli.options import DEFAULT, Data, Labels, Output, Program, Steps, described
+from ecmt_deploy.cli.options import DEFAULT, Data, Labels, Output, Program, SkipDamaged, Steps, described
 
 
 def trace(
@@ -19,6 +19,7 @@ def trace(
         Path | None, described("File for the trace: .json, which report --trace takes, or .csv for its table.")
     ] = None,
     labels: Labels = "name",
+    skip_damaged: SkipDamaged = False,
     precision: Annotated[
         Literal["float", "fixed"], described("Arithmetic; fixed traces the integer program against the network.")
     ] = "float",
@@ -33,9 +34,18 @@ def trace(
     from ecmt_deploy.report import tables
 
     measured = ecmt.trace(
-        program, data, timesteps, limit=limit, labels=labels, precision=precision, hardware=hardware, network=network, out=out
+        program,
+        data,
+        timesteps,
+        limit=limit,
+        labels=labels,
+        precision=precision,
+        hardware=hardware,
+        network=network,
+        out=out,
+        skip_damaged=skip_damaged,
     )
-    output.show(measured, tables.trace(measured), tables.breaks(measured))
+    output.show(measured, tables.skipped(measured.skipped), tables.trace(measured), tables.breaks(measured))
 
 
 def quantize(

@@ -16,6 +16,7 @@ from ecmt_deploy.cli.options import (
     Overwrite,
     RunDirectory,
     Runs,
+    SkipDamaged,
     TileBytes,
     described,
     flag,
@@ -129,6 +130,7 @@ def sweep(
         Literal["float", "fixed"], described("Arithmetic; fixed runs integer programs for the first chip with bit widths.")
     ] = "float",
     labels: Labels = "name",
+    skip_damaged: SkipDamaged = False,
     output: Output = DEFAULT,
 ) -> None:
     """``ecmt-deploy sweep``."""
@@ -140,7 +142,7 @@ def sweep(
     compared = ecmt.sweep(
         programs, hardware, timesteps, out, data, limit, target, precision, say, labels,
         presets=[name for given in preset for name in given.split(",")], budgets=parse_budgets(budget) if budget else (),
-        calibration_samples=calibration_samples,
+        calibration_samples=calibration_samples, skip_damaged=skip_damaged,
     )  # fmt: skip
     wrote = ", ".join(str(out / name) for name in ("report.html", "summary.csv", "summary.json"))
     output.show(compared, tables.compared(compared, output.width), f"wrote {wrote}")

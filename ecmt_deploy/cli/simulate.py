@@ -5,7 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from ecmt_deploy.cli.options import DEFAULT, Data, Labels, Limit, Output, Overwrite, Program, Steps, described, flag
+from ecmt_deploy.cli.options import (
+    DEFAULT,
+    Data,
+    Labels,
+    Limit,
+    Output,
+    Overwrite,
+    Program,
+    SkipDamaged,
+    Steps,
+    described,
+    flag,
+)
 
 
 def simulate(
@@ -30,6 +42,7 @@ def simulate(
         tuple[str, ...], described("NODE[:spikes|:membrane|:state] to record at every time step; may be given again.", "none")
     ] = (),
     labels: Labels = "name",
+    skip_damaged: SkipDamaged = False,
     overwrite: Overwrite = False,
     output: Output = DEFAULT,
 ) -> None:
@@ -40,7 +53,15 @@ def simulate(
     run = ecmt.simulate(
         program, data, target, timesteps, precision, hardware, probes=probe, allow_misfit=allow_misfit, limit=limit,
         labels=labels, shard=shard, out=out, overwrite=overwrite, say=output.say,
+        skip_damaged=skip_damaged,
     )  # fmt: skip
     record = run.record
     accuracy = tables.accuracy(record.accuracy, record.agreement, record.analog_accuracy, record.n_samples)
-    output.show(record, accuracy, tables.saturations(run.activity), tables.loads(run.loads), tables.took(record))
+    output.show(
+        record,
+        tables.skipped(record.skipped),
+        accuracy,
+        tables.saturations(run.activity),
+        tables.loads(run.loads),
+        tables.took(record),
+    )

@@ -31,11 +31,14 @@ class Dataset:
         Their positions in that split, int64 (n,), ascending.
     relabelling
         What stands for each label of the source here; None where labels are the source's.
+    skipped
+        How many samples were left out because they are damaged.
     """
 
     source: Source
     indices: np.ndarray
     relabelling: tuple[int, ...] | None = None
+    skipped: int = 0
 
     @property
     def name(self) -> str:

@@ -27,6 +27,8 @@ _NOT_DATA = frozenset({"__MACOSX", "@eaDir", "#recycle", "@Recycle", "$RECYCLE.B
 class FolderSource(ImageSource):
     """Image files with their labels."""
 
+    files = True
+
     def __init__(
         self, name: str, split: str, files: list[tuple[Path, int]], class_names: tuple[str, ...], preprocessing: Preprocessing
     ) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
@@ -13,6 +15,7 @@ import msgspec
 import numpy as np
 
 from ecmt_deploy.data.source import Source
+from ecmt_deploy.data.whole_files import looks_whole
 from ecmt_deploy.errors import DataError, reading
 from ecmt_deploy.program.preprocessing import Preprocessing
 
@@ -27,7 +30,7 @@ _MEND = "save it again, as PNG or JPEG"
 
 
 def load_images(paths: Sequence[str | Path], preprocessing: Preprocessing) -> np.ndarray:
-    """Read image files as a model sees them; models of one channel get them in grey.
+    """Read image files as a model sees them, turned upright as they say; models of one channel get them in grey.
 
     Returns
     -------
@@ -37,16 +40,17 @@ def load_images(paths: Sequence[str | Path], preprocessing: Preprocessing) -> np
     Raises
     ------
     DataError
-        If there is no path, a file is missing, unreadable or not an 8-bit image, or the model takes neither 1 nor 3
-        channels.
+        If there is no path, a file is missing, unreadable or of pixels of more than 16 bits, or the model takes neither 1 nor
+        3 channels.
     """
     if not paths:
         raise DataError("no image given; expected at least one image file")
-    return np.stack([read_image(str(path), path, preprocessing) for path in paths])
+    images = (decoded(str(path), path, upright=True) for path in paths)
+    return np.stack([read_image(str(path), image, preprocessing) for path, image in zip(paths, images, strict=True)])
 
 
 def read_image(where: str, image: Image | BinaryIO | str | Path, preprocessing: Preprocessing) -> np.ndarray:
-    """One image, decoded or in a file, as a model sees it.
+    """One image, decoded or in a file, as a model sees it: black is 0 and white 1 before normalisation, of 8 bits or 16.
 
     Parameters
     ----------
@@ -67,21 +71,30 @@ def read_image(where: str, image: Image | BinaryIO | str | Path, preprocessing: 
 
     if not isinstance(image, Image.Image):
         image = decoded(where, image)
-    if image.mode.startswith(("I", "F")):
-        raise DataError(f"{where}: pixels have more than 8 bits (mode {image.mode}); save the image with 8 bits")
     with reading(DataError, f"{where}: not a readable image", _MEND):
-        return _transform(preprocessing)(image.convert(color_mode(preprocessing))).numpy()
+        if image.mode.startswith(("I", "F")):  # grey with more than 8 bits, which Pillow would cut off
+            plain = Image.fromarray(np.asarray(image, np.float32) / _white(where, image))
+        else:
+            plain = image.convert(color_mode(preprocessing))
+        return _transform(preprocessing)(plain).numpy()
 
 
-def decoded(where: str, image: BinaryIO | str | Path) -> Image:
-    """An image file's picture, whatever its mode, without its file.
+def _white(where: str, image: Image) -> int:
+    """The value of white where pixels have more than 8 bits."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):  # of 16 bits, held in 32
+        return 65535
+    raise DataError(f"{where}: nobody knows which value is white (mode {image.mode}); save the image with 8 or 16 bits")
+
+
+def decoded(where: str, image: BinaryIO | str | Path, upright: bool = False) -> Image:
+    """An image file's picture, whatever its mode, without its file; upright as its EXIF data say, where that is asked for.
 
     Raises
     ------
     DataError
         If the file is missing, unreadable or no image.
     """
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     if isinstance(image, str | Path) and not Path(image).is_file():
         raise DataError(f"{where}: no such image file")
@@ -92,7 +105,9 @@ def decoded(where: str, image: BinaryIO | str | Path) -> Image:
         if opened.width * opened.height > (Image.MAX_IMAGE_PIXELS or math.inf):
             raise Image.DecompressionBombError(f"{opened.width} x {opened.height} pixels are unreasonably many")
         opened.load()
-        return opened
+        turned = ImageOps.exif_transpose(opened) if upright else opened
+        turned.format = opened.format
+        return turned
 
 
 def color_mode(preprocessing: Preprocessing) -> str:
@@ -112,12 +127,14 @@ def color_mode(preprocessing: Preprocessing) -> str:
 @lru_cache(maxsize=8)
 def _transform(preprocessing: Preprocessing) -> Callable[[Image], Any]:
     from timm.data import create_transform
-    from torchvision.transforms import CenterCrop
+    from torchvision.transforms import CenterCrop, ToTensor
 
     fields = msgspec.structs.asdict(preprocessing)
     order = fields.pop("channel_order")
     mode, _, floor = preprocessing.crop_mode.partition("_")
     made = create_transform(is_training=False, **fields | {"crop_mode": mode})
+    place = next(i for i, step in enumerate(made.transforms) if isinstance(step, ToTensor)) + 1
+    made.transforms.insert(place, partial(_levels, channels=preprocessing.input_size[0]))
     if floor:
         crop = partial(_crop_floor, size=preprocessing.input_size[1:])
         made.transforms = [crop if isinstance(step, CenterCrop) else step for step in made.transforms]
@@ -131,6 +148,11 @@ def _flipped(pixels: Tensor) -> Tensor:
     return pixels.flip(0)
 
 
+def _levels(x: Any, channels: int) -> Any:
+    """Levels (channels, H, W) between black and white: pixels in floats overshoot where images are resized, and are grey."""
+    return x.clamp(0, 1).expand(channels, -1, -1)
+
+
 def _crop_floor(image: Image, size: tuple[int, int]) -> Image:
     """The middle (H, W) of an image, from the pixel to the left or above where it is between two; black beyond the image."""
     height, width = size
@@ -139,9 +161,10 @@ def _crop_floor(image: Image, size: tuple[int, int]) -> Image:
 
 
 class ImageSource(Source):
-    """Samples that are images, each decoded when it is read. Subclasses say where they are."""
+    """Samples that are images, each decoded when it is read. Subclasses say where they are, and whether each is a file."""
 
     decodes = True
+    files = False
 
     def __init__(self, name: str, split: str, class_names: tuple[str, ...] | None, preprocessing: Preprocessing) -> None:
         super().__init__(name, split, class_names, preprocessing.input_size)
@@ -161,6 +184,26 @@ class ImageSource(Source):
             for i, (where, image) in enumerate(islice(images, len(chunk))):
                 x[i] = read_image(where, image, self._preprocessing)
             yield x
+
+    def damaged(self, indices: np.ndarray, thorough: bool) -> dict[int, str]:
+        if thorough and not self.decodes:  # a stream is read once, in order
+            raise DataError(f"{self.name}: is a stream, of which no sample can be left out; leave out --skip-damaged")
+        if not (thorough or self.files):
+            return {}
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1), "ecmt-check") as pool:
+            found = pool.map(partial(self._damage, thorough=thorough), indices.tolist())
+            return {index: why for index, why in zip(indices.tolist(), found, strict=True) if why is not None}
+
+    def _damage(self, index: int, thorough: bool) -> str | None:
+        """Why an image cannot be read; ``None`` where it can."""
+        try:
+            where, image = next(self.images([index]))
+            if hasattr(image, "convert") or (not thorough and looks_whole(Path(str(image)))):
+                return None  # decoded already, or whole as far as is cheap to tell
+            decoded(where, image)
+        except DataError as error:
+            return str(error)
+        return None
 
     def raw(self, index: int) -> bytes:
         where, image = next(self.images([index]))

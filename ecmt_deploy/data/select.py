@@ -12,6 +12,7 @@ import numpy as np
 
 from ecmt_deploy.data import timm_names
 from ecmt_deploy.data.classes import Labels, matched
+from ecmt_deploy.data.damage import sound
 from ecmt_deploy.data.dataset import Dataset, shuffled, whole
 from ecmt_deploy.data.digits import open_digits
 from ecmt_deploy.data.folder import open_folder
@@ -84,13 +85,19 @@ def open(spec: str, *, preprocessing: AnyPreprocessing | None, split: Split = "t
 
 
 def calibration(
-    spec: str, *, preprocessing: AnyPreprocessing, n_samples: int, seed: int = 0, n_classes: int | None = None
+    spec: str,
+    *,
+    preprocessing: AnyPreprocessing,
+    n_samples: int,
+    seed: int = 0,
+    n_classes: int | None = None,
+    skip_damaged: bool = False,
 ) -> Calibration:
     """Draw calibration samples at random without replacement, whatever their class.
 
     They come from the train split. Where the dataset has a single split they are held out of it: at most half of it
     is drawn, and :func:`evaluation` leaves out what was. Where fewer than ``n_samples`` are there, all of those are
-    taken, with a warning.
+    taken, with a warning. Damaged ones are left out of what is drawn, where ``skip_damaged`` says so.
 
     Raises
     ------
@@ -108,9 +115,9 @@ def calibration(
         part = "half of its only split, the rest is for evaluation" if single else "its whole train split"
         _logger.warning("%s: %d calibration samples asked for, taking %d (%s)", spec, n_samples, available, part)
         n_samples = available
-    chosen = dataset.take(np.sort(shuffled(len(dataset), seed)[:n_samples]))
+    chosen = sound(dataset.take(np.sort(shuffled(len(dataset), seed)[:n_samples])), skip_damaged)
     indices = tuple(chosen.indices.tolist())
-    record = CalibrationRecord(spec, dataset.split, seed, indices, indices if single else (), chosen.sha256)
+    record = CalibrationRecord(spec, dataset.split, seed, indices, indices if single else (), chosen.sha256, chosen.skipped)
     return Calibration(chosen.arrays()[0], record, dataset.class_names)
 
 
@@ -125,6 +132,7 @@ def evaluation(
     class_ids: Sequence[str] | None = None,
     labels: Labels = "name",
     shape: tuple[int, ...] | Inputs | None = None,
+    skip_damaged: bool = False,
 ) -> Dataset:
     """The samples to judge a program on: the test split, or a single split less what calibration held out.
 
@@ -142,6 +150,8 @@ def evaluation(
         The program's outputs, where labels are to count them, see :func:`ecmt_deploy.data.classes.matched`.
     shape
         Of one sample as the program takes it, or its inputs, where there is no ``preprocessing`` to say so.
+    skip_damaged
+        Whether damaged images are left out of these samples, as :func:`ecmt_deploy.data.damage.sound` does, or are an error.
 
     Raises
     ------
@@ -158,7 +168,7 @@ def evaluation(
         if kept.size == 0:
             raise DataError(f"{spec}: all of its samples ({len(dataset):,}) were used to calibrate; none is left to evaluate")
         dataset = replace(dataset, indices=kept)
-    return dataset.sample(limit)
+    return sound(dataset.sample(limit), skip_damaged)
 
 
 def _left_out(dataset: Dataset, exclude: CalibrationRecord | Sequence[int]) -> Sequence[int]:

@@ -38,6 +38,7 @@ class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tool_version, torch_version : by what
     integers : of an integer program, its chip and widths; ``None`` where it computes in floats
     compared : whether there is an analog program that it is compared with
+    skipped : how many samples were left out because they are damaged
     """
 
     program_sha256: str
@@ -55,6 +56,7 @@ class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     torch_version: str
     integers: str | None = None
     compared: bool = True
+    skipped: Whole = 0
 
 
 class Checkpoint(Shard, frozen=True, forbid_unknown_fields=True):

@@ -43,6 +43,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     labels : labels find their output by ``name`` or by ``position`` (docs/data.md)
     shard : do only this shard
     out : takes the result
+    skip_damaged : leave out images that are damaged, which are counted; otherwise they are an error
     """
 
     program: Path
@@ -52,6 +53,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     labels: datasets.Labels = "name"
     shard: Shard | None = None
     out: Path | None = None
+    skip_damaged: bool = False
 
 
 class EvaluateJob(Job, frozen=True, kw_only=True):
@@ -113,7 +115,7 @@ def evaluate_file(job: EvaluateJob, say: Callable[[str], None] = lambda line: No
         processes = f" (process 1 of {process.size})" if process.size > 1 else ""
         done = _finish(job, engines, dataset, checkpoint, f"evaluate {job.program.name}{processes}", show=first)
         score = functools.reduce(operator.add, process.gather(done.score))
-        result = score.evaluation(job.data, origin.model, origin.integers)
+        result = score.evaluation(job.data, origin.model, origin.integers, origin.skipped)
         if job.quantized_baseline:
             result = _with_baseline(job, result, network, score, dataset, done, process.gather, show=first)
         if job.out is not None and first:
@@ -152,7 +154,7 @@ def _begin(job: EvaluateJob, shard: Shard) -> tuple[Engines, datasets.Dataset, C
         if each is not None:
             each.use(job.execution)
     model, program = engines.model, engines.model.program
-    dataset = evaluation_data(program, job.data, job.limit, job.labels)
+    dataset = evaluation_data(program, job.data, job.limit, job.labels, job.skip_damaged)
     origin = Origin(
         program_sha256=sha256(job.program),
         model=program.provenance.model,
@@ -169,6 +171,7 @@ def _begin(job: EvaluateJob, shard: Shard) -> tuple[Engines, datasets.Dataset, C
         torch_version=str(torch.__version__),
         integers=engines.integers,
         compared=engines.network is not None,
+        skipped=dataset.skipped,
     )
     checkpoint = resume(job.checkpoint, origin, shard, program.nodes)
     if job.checkpoint and (wrong := impossible(program, checkpoint.score.activity)):
@@ -211,8 +214,10 @@ def _with_baseline(
         return with_baseline(result, model, score, read, first, gather=gather, progress=tell)
 
 
-def evaluation_data(program: Program, data: str, limit: int | None, labels: datasets.Labels = "name") -> datasets.Dataset:
-    """The samples to judge ``program`` on, with labels that count its outputs."""
+def evaluation_data(
+    program: Program, data: str, limit: int | None, labels: datasets.Labels = "name", skip_damaged: bool = False
+) -> datasets.Dataset:
+    """The samples to judge ``program`` on, with labels that count its outputs; damaged ones are left out or an error."""
     provenance = program.provenance
     return datasets.evaluation(
         data,
@@ -224,6 +229,7 @@ def evaluation_data(program: Program, data: str, limit: int | None, labels: data
         class_ids=provenance.class_ids,
         labels=labels,
         shape=program.inputs,
+        skip_damaged=skip_damaged,
     )
 
 

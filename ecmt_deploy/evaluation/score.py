@@ -72,6 +72,7 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data, model : what was evaluated, where known
     quantized : the same network plainly quantised, where that was measured
     integers : of an integer program, its chip and widths; ``None`` where it computed in floats
+    skipped : how many samples were left out because they are damaged
 
     All that compares with the analog program is ``None`` where there was none: an integer program has none of its own.
     """
@@ -88,6 +89,7 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: str | None = None
     quantized: Baseline | None = None
     integers: str | None = None
+    skipped: int = 0
 
     def __repr__(self) -> str:
         right = "".join(f"{share:.2%} right" for share in self.accuracy[-1:])
@@ -145,7 +147,7 @@ class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         return Score(*map(_sum, msgspec.structs.astuple(self), msgspec.structs.astuple(other)))
 
-    def evaluation(self, data: str | None, model: str | None, integers: str | None = None) -> Evaluation:
+    def evaluation(self, data: str | None, model: str | None, integers: str | None = None, skipped: int = 0) -> Evaluation:
         """The shares, of at least one sample."""
         agreement, cosine, error = self.agreement, self.cosine, self.relative_error
         return Evaluation(
@@ -160,6 +162,7 @@ class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             data=data,
             model=model,
             integers=integers,
+            skipped=skipped,
         )
 
 

@@ -15,7 +15,7 @@ READ_VERSIONS = (2, 3, 4, 5, 6)
 PROVENANCE_KEY = "ecmt_deploy"
 
 
-class CalibrationRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CalibrationRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The samples the neuron bases were measured on.
 
     Attributes
@@ -32,6 +32,8 @@ class CalibrationRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
         The same where the dataset has a single split, so that evaluation leaves them out; otherwise empty.
     sha256
         Fingerprint of the samples' stored content and labels.
+    skipped
+        How many samples were drawn too and left out, because they are damaged.
     """
 
     spec: str
@@ -40,6 +42,7 @@ class CalibrationRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     indices: tuple[int, ...]
     holdout: tuple[int, ...]
     sha256: str
+    skipped: int = 0
 
 
 class TuningRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

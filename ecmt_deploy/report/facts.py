@@ -20,7 +20,8 @@ def facts(source: Provenance) -> list[tuple[str, str]]:
     if source.weights_key is not None:
         rows.append(("weights of the file", source.weights_key or "all of it"))
     if drawn := source.calibration:
-        rows.append(("calibration", f"{plural(len(drawn.indices), 'sample')} of {drawn.spec} ({drawn.split})"))
+        left = f", {plural(drawn.skipped, 'damaged one')} left out" if drawn.skipped else ""
+        rows.append(("calibration", f"{plural(len(drawn.indices), 'sample')} of {drawn.spec} ({drawn.split}){left}"))
     rows.append(("preprocessing", preprocessing(source)))
     rows.append(("classes", classes(source.class_names)))
     rows += [(key, "none" if value is None else str(value)) for key, value in (source.config or {}).items()]

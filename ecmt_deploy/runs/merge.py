@@ -22,7 +22,18 @@ from ecmt_deploy.runs.record import ShardRecord, shares
 from ecmt_deploy.simulation.target import Run
 
 #: fields of the record that the shards of one run have in common
-_COMMON = ("program_sha256", "target", "precision", "dtype", "timesteps", "data", "labels", "tool_version", "hardware")
+_COMMON = (
+    "program_sha256",
+    "target",
+    "precision",
+    "dtype",
+    "timesteps",
+    "data",
+    "labels",
+    "tool_version",
+    "hardware",
+    "skipped",
+)
 
 
 def merge(
@@ -69,7 +80,7 @@ def _merge_evaluation(folders: Sequence[Path], out: Path) -> Evaluation:
             )
     origin = next(iter(found.values())).origin
     score = functools.reduce(operator.add, (each.score for each in found.values()))
-    result = score.evaluation(origin.data, origin.model, origin.integers)
+    result = score.evaluation(origin.data, origin.model, origin.integers, origin.skipped)
     write_evaluation(out, result)
     return result
 

@@ -76,6 +76,7 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     build_seconds, run_seconds : to make the target ready, and to run; summed over shards; ``None`` where it is not known
     shard : which part of a longer run this is, if it is one
     clip : of a stream, whose samples are the frames of a clip with state kept, what it was; such a run has no accuracy
+    skipped : how many samples were left out because they are damaged; of a shard, those of the whole
     hardware, obstacles : the chip the program was placed on, and what did not fit there, a sentence each: it ran all the same
     """
 
@@ -99,6 +100,7 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hardware: str | None = None
     obstacles: list[str] = []
     clip: ClipRecord | None = None
+    skipped: Whole = 0
 
 
 def shares(score: Score) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def simulate_file(job: SimulateJob, say: Callable[[str], None] = lambda line: No
     placement = fitted(made, chip, job.allow_misfit) if chip else None
     if placement:
         say(f"{placement.hardware}: {placement.verdict}{'; run all the same' if placement.obstacles else ''}")
-    whole = evaluation_data(program, job.data, job.limit, job.labels)
+    whole = evaluation_data(program, job.data, job.limit, job.labels, job.skip_damaged)
     if job.shard and job.shard.count > len(whole):
         raise ConfigError(
             f"--shard {job.shard}: more shards than there are samples, {len(whole)}; use at most n = {len(whole)}"
@@ -96,6 +96,7 @@ def simulate_file(job: SimulateJob, say: Callable[[str], None] = lambda line: No
         hardware=placement.hardware if placement else None,
         obstacles=[obstacle.sentence for obstacle in placement.obstacles] if placement else [],
         shard=ShardRecord.made(job.shard, len(whole), fingerprint(whole), score) if job.shard else None,
+        skipped=whole.skipped,
         **shares(score),
     )
     return save_run(job.out, record, run, made, job.program if made is program else None, job.overwrite)

@@ -88,6 +88,7 @@ class Sweep(NamedTuple):
     limit : at most so many samples
     target, precision : where and how to run
     labels : how labels find their output, by ``name`` or by ``position``
+    skip_damaged : leave out images that are damaged
     """
 
     programs: Sequence[Path]
@@ -99,6 +100,7 @@ class Sweep(NamedTuple):
     target: str = "torch"
     precision: str = "float"
     labels: Labels = "name"
+    skip_damaged: bool = False
 
 
 def make_runs(asked: Sweep, say: Callable[[str], None] = lambda line: None) -> list[Planned]:
@@ -186,7 +188,7 @@ def _planned(path: Path, name: str, asked: Sweep, chips: Sequence[Hardware]) -> 
         raise DataError(f"{path}: the program does not say what it was calibrated on; give --data")
     spec = asked.data or (calibration.spec if calibration else "")
     try:
-        samples = len(evaluation_data(program, spec, asked.limit, asked.labels))
+        samples = len(evaluation_data(program, spec, asked.limit, asked.labels, asked.skip_damaged))
     except DataError as error:
         if asked.data is not None:
             raise
@@ -290,7 +292,7 @@ def _run(asked: Sweep, plan: Sequence[Planned], say: Callable[[str], None]) -> N
             job = SimulateJob(
                 program=run.program, target=asked.target, data=run.data, out=run.path, limit=asked.limit,
                 timesteps=run.timesteps, precision=asked.precision, hardware=run.chip, labels=asked.labels,
-                allow_misfit=True, overwrite=True,  # what is there is not whole
+                skip_damaged=asked.skip_damaged, allow_misfit=True, overwrite=True,  # what is there is not whole
             )  # fmt: skip
             simulate_file(job)
         except EcmtError as error:

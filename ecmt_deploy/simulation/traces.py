@@ -46,6 +46,7 @@ class Trace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     coding : of the program
     nodes : every node that computes something
     program_sha256, data : the file and the samples, where known
+    skipped : how many samples were left out because they are damaged
     """
 
     n_samples: int
@@ -54,6 +55,7 @@ class Trace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nodes: tuple[NodeTrace, ...]
     program_sha256: str | None = None
     data: str | None = None
+    skipped: int = 0
 
     @property
     def breaking(self) -> list[NodeTrace]:

@@ -50,6 +50,7 @@ def convert(
     calibration_samples: int = 64,
     hardware: ChipLike | None = None,
     stream: Any = None,
+    skip_damaged: bool = False,
     out: str | PathLike[str] | None = None,
 ) -> SpikingModel:
     """Convert a model to a spiking program, without training.
@@ -78,6 +79,7 @@ def convert(
     stream : a clip to tune the program for streams on: frames (F, C, H, W) in order, as ``calibration``, a
         :class:`ecmt_deploy.data.Clip`, or for a model by name also a clip by name, such as ``video:FILE`` (docs/data.md,
         *Clips*). The budget is then of a frame once the stream runs, and the program holds the threshold of its gate
+    skip_damaged : of a dataset by name: damaged images are left out of those that are drawn, and counted
     out : program file to write (.nir); nothing is written where anything fails
 
     Returns
@@ -107,6 +109,8 @@ def convert(
         _logger.info("%s", reason)
     elif hardware is not None and isinstance(config, Preset):
         config = for_chip(config, hardware)
+    if skip_damaged and not isinstance(calibration, str):
+        raise ConfigError("skip_damaged is for a dataset by name; samples in memory are read already")
     if not isinstance(model, str):
         if weights is not None or weights_key is not None or model_args:
             raise ConfigError("weights, weights_key and model_args belong to a model by name; this module has its weights")
@@ -123,7 +127,9 @@ def convert(
         if isinstance(stream, str):
             stream = datasets.open_clip(stream, loaded.preprocessing)
         if isinstance(calibration, str):
-            made = _on_dataset(loaded, calibration, calibration_samples, config, progress, class_names, stream, output)
+            made = _on_dataset(
+                loaded, calibration, calibration_samples, config, progress, class_names, stream, output, skip_damaged
+            )
         else:
             # nobody says that arrays of tokens are of the model's own tokenizer, and as long as it makes them
             origin = _provenance(replace(loaded, text=None))
@@ -152,13 +158,16 @@ def _on_dataset(
     class_names: Sequence[str] | None,
     stream: Any,
     output: str | None,
+    skip_damaged: bool,
 ) -> SpikingModel:
     if model.text is not None:
         given = "length" in model.preprocessing_origin
         model = replace(model, text=datasets.fitted_text(data, model.text, model.type_ids, given))
     reading = model.text or model.preprocessing
     assert reading is not None  # a model by name reads images or text
-    drawn = datasets.calibration(data, preprocessing=reading, n_samples=n_samples, n_classes=model.n_outputs)
+    drawn = datasets.calibration(
+        data, preprocessing=reading, n_samples=n_samples, n_classes=model.n_outputs, skip_damaged=skip_damaged
+    )
     names, ids = output_names(model, data, drawn.class_names)
     origin = _provenance(model, calibration=drawn.record, class_names=names, class_ids=ids)
     with progress_line(f"convert {model.name}: calibrate", len(drawn.x)) as bar:

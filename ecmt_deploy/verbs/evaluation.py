@@ -30,6 +30,7 @@ def evaluate(
     execution: Execution | None = ..., workers: int | None = ..., checkpoint: str | PathLike[str] | None = ...,
     quantized_baseline: bool = ..., network: ProgramLike | None = ..., precision: str = ..., hardware: ChipLike | None = ...,
     shard: None = ..., out: str | PathLike[str] | None = ..., say: Callable[[str], None] = ...,
+    skip_damaged: bool | None = ...,
 ) -> Evaluation: ...  # fmt: skip
 
 
@@ -38,7 +39,7 @@ def evaluate(
     model: ProgramLike, batches: str, timesteps: int | None = ..., batch_size: int = ..., *, limit: int | None = ...,
     labels: Labels = ..., execution: Execution | None = ..., workers: int | None = ...,
     checkpoint: str | PathLike[str] | None = ..., precision: str = ..., hardware: ChipLike | None = ...,
-    shard: str, out: str | PathLike[str] | None = ..., say: Callable[[str], None] = ...,
+    shard: str, out: str | PathLike[str] | None = ..., say: Callable[[str], None] = ..., skip_damaged: bool | None = ...,
 ) -> Checkpoint: ...  # fmt: skip
 
 
@@ -62,6 +63,7 @@ def evaluate(
     shard: str | None = None,
     out: str | PathLike[str] | None = None,
     say: Callable[[str], None] = lambda line: None,
+    skip_damaged: bool | None = None,
 ) -> Evaluation | Checkpoint:
     """Measure accuracy after every step, against the analog model, on the torch engine.
 
@@ -93,6 +95,7 @@ def evaluate(
     shard : ``i/n``: only every n-th batch, from the i-th, kept in ``checkpoint``; :func:`ecmt_deploy.merge` adds all n
     say : told, in one line, how much is resumed
     out : file for the result, as ``.json``
+    skip_damaged : of a dataset by name: damaged images are left out, and counted; otherwise they are an error
 
     Returns
     -------
@@ -110,7 +113,14 @@ def evaluate(
     """
     if network is not None and not quantized_baseline and precision == "float":
         raise ConfigError("network is what --quantized-baseline quantises; give both, or neither")
-    named = {"limit": limit, "execution": execution, "workers": workers, "checkpoint": checkpoint, "shard": shard}
+    named = {
+        "limit": limit,
+        "execution": execution,
+        "workers": workers,
+        "checkpoint": checkpoint,
+        "shard": shard,
+        "skip_damaged": skip_damaged,
+    }
     if isinstance(batches, str):
         from ecmt_deploy.evaluation.jobs import EvaluateJob, evaluate_file, evaluate_shard
 
@@ -121,6 +131,7 @@ def evaluate(
                 shard=None if shard is None else Shard.parse(shard), out=None if out is None else Path(out), workers=workers,
                 checkpoint=None if checkpoint is None else Path(checkpoint), execution=execution or Execution(),
                 quantized_baseline=quantized_baseline, network=other, precision=precision, hardware=hardware,
+                skip_damaged=bool(skip_damaged),
             )  # fmt: skip
             return evaluate_file(job, say) if job.shard is None else evaluate_shard(job, say)
     from ecmt_deploy.evaluation.evaluate import evaluate as evaluate_samples
@@ -141,7 +152,7 @@ def simulate(
     program: ProgramLike, x: Any, target: str | Target = ..., timesteps: int | None = ..., precision: str = ...,
     hardware: ChipLike | None = ..., dtype: str = ..., progress: Progress | None = ...,
     probes: str | Probe | Sequence[str | Probe] = ..., allow_misfit: bool = ..., *, limit: int | None = ...,
-    labels: Labels = ..., out: None = ...,
+    labels: Labels = ..., out: None = ..., skip_damaged: bool | None = ...,
 ) -> Run: ...  # fmt: skip
 
 
@@ -150,7 +161,7 @@ def simulate(
     program: ProgramLike, x: str, target: str = ..., timesteps: int | None = ..., precision: str = ...,
     hardware: ChipLike | None = ..., *, probes: str | Probe | Sequence[str | Probe] = ..., allow_misfit: bool = ...,
     limit: int | None = ..., labels: Labels = ..., shard: str | None = ..., conformance: bool = ...,
-    out: str | PathLike[str], overwrite: bool = ..., say: Callable[[str], None] = ...,
+    out: str | PathLike[str], overwrite: bool = ..., say: Callable[[str], None] = ..., skip_damaged: bool | None = ...,
 ) -> StoredRun: ...  # fmt: skip
 
 
@@ -173,6 +184,7 @@ def simulate(
     out: str | PathLike[str] | None = None,
     overwrite: bool = False,
     say: Callable[[str], None] = lambda line: None,
+    skip_damaged: bool | None = None,
 ) -> Run | StoredRun:
     """Run every sample on a target.
 
@@ -196,6 +208,7 @@ def simulate(
     conformance : the reference target runs the same samples, and the record says whether all counts are equal
     overwrite : replace a run that is there already
     say : told, in one line, whether the program fits ``hardware``
+    skip_damaged : of a dataset by name: damaged images are left out, and counted; otherwise they are an error
 
     Returns
     -------
@@ -215,8 +228,9 @@ def simulate(
             from ecmt_deploy.evaluation.jobs import evaluation_data
 
             program = as_program(program)
-            x, limit = evaluation_data(program, x, limit, labels).arrays()[0], None
-        _require_none("a dataset by name", limit=limit)
+            x, limit = evaluation_data(program, x, limit, labels, bool(skip_damaged)).arrays()[0], None
+            skip_damaged = None
+        _require_none("a dataset by name", limit=limit, skip_damaged=skip_damaged)
         return running.simulate(program, x, target, timesteps, precision, hardware, dtype, progress, probes, allow_misfit)
     from ecmt_deploy.runs.simulate import SimulateJob, simulate_file
 
@@ -230,6 +244,7 @@ def simulate(
             program=path, target=target, data=x, out=Path(out), limit=limit, timesteps=timesteps, precision=precision,
             hardware=hardware, shard=None if shard is None else Shard.parse(shard), labels=labels, conformance=conformance,
             probes=tuple(map(str, listed(probes))), allow_misfit=allow_misfit, overwrite=overwrite,
+            skip_damaged=bool(skip_damaged),
         )  # fmt: skip
         return simulate_file(job, say)
 

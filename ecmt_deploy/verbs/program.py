@@ -13,7 +13,7 @@ import msgspec
 from ecmt_deploy import data as datasets
 from ecmt_deploy import quantization
 from ecmt_deploy.door import ChipLike, ProgramLike, as_program, as_steps, program_file
-from ecmt_deploy.errors import DataError
+from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.files import require_out, sha256
 from ecmt_deploy.program import Program, write
 from ecmt_deploy.simulation.traces import Trace
@@ -34,6 +34,7 @@ def trace(
     hardware: ChipLike | None = None,
     network: ProgramLike | None = None,
     out: str | PathLike[str] | None = None,
+    skip_damaged: bool = False,
 ) -> Trace:
     """Compare every node's value so far with its analog value, after every step, to find the layer that breaks.
 
@@ -49,6 +50,7 @@ def trace(
         traced, with the error that every node adds by itself; an integer program is traced as it is, with ``network``
     network : of an integer program the float program that it was made of
     out : file for the trace, ``.json``, or for its table, ``.csv``
+    skip_damaged : of a dataset by name: damaged images are left out, and counted
 
     Raises
     ------
@@ -68,10 +70,13 @@ def trace(
     steps = as_steps(timesteps, as_program(model))
     running, beside = Engines.of(model, precision, hardware, steps, network)
     if isinstance(x, str):
-        dataset = evaluation_data(running.program, x, limit, labels)
+        dataset = evaluation_data(running.program, x, limit, labels, skip_damaged)
         with progress_line(f"trace on {x}", len(dataset)) as bar:
             batches = (images for images, _ in bar.reading(dataset.batches(TRACE_BATCH)))
-            measured = msgspec.structs.replace(tracing.trace(running, batches, steps, progress or bar, beside), data=x)
+            measured = tracing.trace(running, batches, steps, progress or bar, beside)
+        measured = msgspec.structs.replace(measured, data=x, skipped=dataset.skipped)
+    elif skip_damaged:
+        raise ConfigError("skip_damaged is for a dataset by name; samples in memory are read already")
     else:
         measured = tracing.trace(running, x, steps, progress, beside)
     if path is not None or isinstance(model, str | PathLike):

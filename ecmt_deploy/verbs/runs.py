@@ -183,6 +183,7 @@ def sweep(
     presets: str | Sequence[str] = (),
     budgets: float | Sequence[float] = (),
     calibration_samples: int = 64,
+    skip_damaged: bool = False,
 ) -> Comparison:
     """Run every program at every number of steps, price every run on every chip, and compare them.
 
@@ -203,6 +204,7 @@ def sweep(
     labels : how labels find their output, by ``name`` or by ``position``
     presets : presets to compare, on one model and ``data``, which is the calibration data too; programs are kept in ``out``
     budgets : of presets, as far as they know one: most synaptic events per MAC; what cannot be had is left out with a warning
+    skip_damaged : damaged images are left out, and counted; otherwise they are an error
     calibration_samples : of presets: how many samples of the training split to calibrate on
 
     Raises
@@ -218,7 +220,7 @@ def sweep(
     steps = sweeps.parse_timesteps(timesteps) if isinstance(timesteps, str) else timesteps
     files = [Path(program) for program in listed(programs)]
     chips = [str(chip) for chip in listed(hardware)]
-    asked = sweeps.Sweep(files, chips, steps, Path(out), data, limit, target, precision, labels)
+    asked = sweeps.Sweep(files, chips, steps, Path(out), data, limit, target, precision, labels, skip_damaged)
     if listed(presets):
         asked = _converted(
             asked, [str(model) for model in listed(programs)], listed(presets), listed(budgets), calibration_samples, say
@@ -251,7 +253,7 @@ def _converted(
     begin(asked.out, {"model": model, "data": data, "programs": list(configs)})
 
     def make(config: Preset, path: Path) -> None:
-        convert(model, data, config, calibration_samples=samples, out=path)
+        convert(model, data, config, calibration_samples=samples, skip_damaged=asked.skip_damaged, out=path)
 
     folder = asked.out / several.FOLDER.format(samples=samples)
     files = several.programs(configs, folder, model, data, make, say)

@@ -24,6 +24,9 @@ def converted(program: Program, path: Path) -> str:
         f"{program.coding} coding, preset {config.get('preset')}\npreprocessing: {preprocessing(program.provenance)}\n"
         f"classes: {classes(program.provenance.class_names)}"
     )
+    drawn = program.provenance.calibration
+    if drawn is not None and drawn.skipped:
+        line = f"{line}\ncalibration: {plural(drawn.skipped, 'damaged image')} left out of those drawn"
     if tuned is None:
         return line
     events = f"{units.per_mac(tuned.events_per_mac)} synaptic events per MAC"

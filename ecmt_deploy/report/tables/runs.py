@@ -123,3 +123,8 @@ def classification(item: str, steps: Sequence[Sequence[tuple[str, float]]]) -> P
     for t, best in enumerate(steps, start=1):
         table.add_row(str(t), *(f"{name} {100 * p:.1f} %" for name, p in best))
     return table
+
+
+def skipped(count: int) -> str:
+    """How many samples were left out because they are damaged; nothing where none were."""
+    return f"{plural(count, 'damaged image')} left out" if count else ""
