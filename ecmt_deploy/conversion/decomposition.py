@@ -7,6 +7,7 @@ parts with themselves and the last of them with the operation as the model compu
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -104,8 +105,14 @@ def _decomposition(node: fx.Node) -> Callable[..., Any] | None:
         return None
     if torch._C._dispatch_has_kernel_for_dispatch_key(target.name(), torch._C.DispatchKey.CompositeImplicitAutograd):
         return target  # below autograd it is what it is made of
-    found: Callable[..., Any] | None = core_aten_decompositions().get(target) or decomposition_table.get(target)
+    found: Callable[..., Any] | None = _core().get(target) or decomposition_table.get(target)
     return found
+
+
+@functools.cache
+def _core() -> Any:
+    """Torch's decompositions to the core of ATen; making the table takes a while."""
+    return core_aten_decompositions()
 
 
 def _insert(captured: Captured, node: fx.Node, traced: fx.Graph) -> str | None:
