@@ -53,6 +53,8 @@ def drawn(seed):
     bias = bool(r.integers(2))
     if kind == "transposed":
         output = [int(r.integers(0, max(s, d))) for s, d in zip(stride, dilation, strict=True)]
+        sizes = zip(padding, spatial, stride, kernel, dilation, strict=True)
+        padding = [min(p, ((size - 1) * s + d * (k - 1)) // 2) for p, size, s, k, d in sizes]  # something must be left
         conv = TRANSPOSED[axes](*channels, kernel, stride, padding, output, groups, bias, dilation)
     elif kind == "uneven":
         conv = PLAIN[axes](*channels, [2] * axes, padding="same", groups=groups, bias=bias)
@@ -140,3 +142,20 @@ def test_patches_of_a_clip_are_what_its_embedding_reads_at_once():
     assert np.array_equal(patches(made)[0], blocks)
     (rows,) = {name: rows for name, rows in rows_of_patches(made).items() if rows.shape == (8,)}.values()
     assert np.array_equal(rows, np.arange(8))
+
+
+@pytest.mark.parametrize("equation", ["bhwc,hkc->bhwk", "bhwc,wkc->bhwk", "hkc,bhwc->bhwk"])
+def test_a_matrix_for_each_row_or_column_of_an_image(equation):
+    """Decomposed relative positions: torch takes the einsum apart into matrices of rows of all samples together."""
+
+    class Positions(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Parameter(torch.randn(3, 5, 6, dtype=torch.float64))
+
+        def forward(self, x):
+            return torch.einsum(equation, *((x, self.table) if equation.startswith("b") else (self.table, x)))
+
+    model, x = Positions().eval(), torch.randn(2, 3, 3, 6, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(SpikingModel(lowered(model, x).program).analog(x), model(x), rtol=1e-12, atol=1e-12)

@@ -4,13 +4,15 @@ import torch
 
 from ecmt_deploy.conversion.calling import called
 from ecmt_deploy.conversion.capture import capture
+from ecmt_deploy.conversion.decomposition import decomposed
 from ecmt_deploy.conversion.lowering import lower
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.program import Provenance, read, write
 
 
 def lowered(model, x):
-    return lower(capture(called(model, x), x), "differential", x.dtype, Provenance(tool_version="test"), False)
+    captured = decomposed(capture(called(model, x), x), x.dtype)
+    return lower(captured, "differential", x.dtype, Provenance(tool_version="test"), False)
 
 
 def require_the_same(before, after, x, tmp_path, tolerance=1e-12):

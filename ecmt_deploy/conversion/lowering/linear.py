@@ -40,14 +40,14 @@ def matmul(b: Builder, out: Layout, x: Operand, y: Operand) -> Activation:
     if isinstance(x, Activation) and isinstance(y, Tensor):
         if y.ndim > 2 and prod(y.shape[:-2]) > 1:  # x Y is (Y^T x^T)^T
             middle = out.with_shape(*out.shape[:-2], out.shape[-1], out.shape[-2])
-            return turned(b, _batch_of_matrices(b, middle, turned(b, y), turned(b, x)))
+            return turned(b, _batch_of_matrices(b, middle, turned(b, y), turned(b, x))).laid_out(out)
         return linear(b, out, x, y.reshape(y.shape[-2:]).T)
     if isinstance(y, Activation) and isinstance(x, Tensor):
         if x.ndim > 2 and prod(x.shape[:-2]) > 1:
             return _batch_of_matrices(b, out, x, y)
         rows = turned(b, y)
         middle = out.with_shape(*rows.shape[:-1], x.shape[-2])
-        return turned(b, linear(b, middle, rows, x.reshape(x.shape[-2:])))
+        return turned(b, linear(b, middle, rows, x.reshape(x.shape[-2:]))).laid_out(out)
     raise Refusal("has no activation operand")
 
 
@@ -57,16 +57,19 @@ def turned(b: Builder, x: Activation | Tensor) -> Any:
         return x.transpose(-2, -1)
     if x.rank < 2:
         raise Refusal("multiplies a vector from the left")
-    x.axis(-1), x.axis(-2)
+    if x.batch is not None and x.batch >= x.rank - 2:
+        raise Refusal("exchanges the batch axis with another")
     swap = np.array([*range(len(x.shape) - 2), len(x.shape) - 1, len(x.shape) - 2], np.int64)
-    return b.emit(ops.Permute(swap), [x], b.name("permute"), x)
+    exchanged = {x.rank - 1: x.rank - 2, x.rank - 2: x.rank - 1}
+    tied = frozenset(exchanged.get(axis, axis) for axis in x.tied)
+    return b.emit(ops.Permute(swap), [x], b.name("permute"), Layout(x.shape, x.batch, tied))
 
 
 def _batch_of_matrices(b: Builder, out: Layout, matrices: Tensor, x: Activation) -> Activation:
     """One constant matrix for each leading index of ``x`` (..., columns, N): a convolution of width 1 in groups."""
     lead, (columns, width) = x.shape[:-2], x.shape[-2:]
     rows = matrices.shape[-2]
-    x.axis(-1), x.axis(-2)
+    x.axis(-2)  # rows may be tied to the batch: each is by itself
     if x.batch is not None and x.batch >= x.rank - 2:
         raise Refusal("multiplies a batch of constant matrices with an activation whose batch is among their axes")
     if matrices.ndim == x.rank and x.batch is not None:
