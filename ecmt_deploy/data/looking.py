@@ -226,8 +226,9 @@ def look_through(
         raise DataError(f"{name}: its arrays are read as a model takes them; name the model too")
     splits: dict[str, SplitLook] = {}
     found: tuple[str, ...] | None = None
+    plain = None if name.startswith("npz:") else ANY  # arrays are inputs already
     for split in get_args(Split):
-        source = open(name, preprocessing=preprocessing or ANY, split=split).source
+        source = open(name, preprocessing=preprocessing or plain, split=split).source
         if source.split not in splits:
             splits[source.split] = look(source, preprocessing or ANY, preprocessing is not None, workers)
             found = found or source.class_names

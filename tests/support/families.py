@@ -239,13 +239,13 @@ def table(results: list[Result]) -> str:
     ]
     for r in results:
         lines.append(
-            f"| {r.family} | {r.operations} | {r.nodes} | {_order(r.analog_difference)} "
+            f"| {r.family} | {r.operations} | {r.nodes} | {order(r.analog_difference)} "
             f"| {r.cosine_4:.3f} | {r.cosine_16:.3f} |"
         )
     return "\n".join(lines)
 
 
-def _order(difference: float) -> str:
+def order(difference: float) -> str:
     """A rounding error, as the power of ten it stays below."""
     power = -9
     while difference >= 10.0**power:
