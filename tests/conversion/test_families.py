@@ -1,9 +1,9 @@
 """Every family of models converts, keeps its mathematics, and answers as its analog self; the table in docs/support.md says
-how well."""
+how well. The fast suite has one of every kind of attention; kinds of operations are those of test_kinds.py."""
 
 import pytest
 
-from tests.support.families import FAMILIES, LONG, Result, measure, rows, table
+from tests.support.families import FAMILIES, KINDS_OF_ATTENTION, Result, measure, rows, table
 
 #: rounding differs from machine to machine and moves a spike here and there: little once the readout has converged, more at
 #: T = 4
@@ -12,7 +12,7 @@ SLACK_4, SLACK_16 = 0.1, 0.02
 
 @pytest.mark.parametrize(
     "family",
-    [pytest.param(f, id=f.name, marks=pytest.mark.slow) if f.name in LONG else pytest.param(f, id=f.name) for f in FAMILIES],
+    [pytest.param(f, id=f.name, marks=[] if f.name in KINDS_OF_ATTENTION else [pytest.mark.slow]) for f in FAMILIES],
 )
 def test_a_family_converts(family):
     result = measure(family)

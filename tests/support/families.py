@@ -239,8 +239,7 @@ def table(results: list[Result]) -> str:
     ]
     for r in results:
         lines.append(
-            f"| {r.family} | {r.operations} | {r.nodes} | {order(r.analog_difference)} "
-            f"| {r.cosine_4:.3f} | {r.cosine_16:.3f} |"
+            f"| {r.family} | {r.operations} | {r.nodes} | {order(r.analog_difference)} | {r.cosine_4:.3f} | {r.cosine_16:.3f} |"
         )
     return "\n".join(lines)
 

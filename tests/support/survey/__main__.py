@@ -24,7 +24,7 @@ from tests.support.survey.scan import scan
 
 CACHE = Path(__file__).parents[3] / "build" / "survey"
 #: seconds that one model may take for each of the two
-PATIENCE_S = 300
+PATIENCE_S = 900
 _MEMORY_BYTES = 12 * 2**30
 
 

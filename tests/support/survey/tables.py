@@ -13,7 +13,17 @@ from tests.support.survey.entries import Entry
 DOCUMENT = Path(__file__).parents[3] / "docs" / "support.md"
 #: the blocks of the document, each of some sources
 BLOCKS = {"timm": ("timm",), "torch": ("torchvision", "torch"), "transformers": ("transformers",)}
-_HEADINGS = ("family", "model", "nodes", "operations with arithmetic", "analog difference", "T = 1", "T = 4", "T = 16", "small by")
+_HEADINGS = (
+    "family",
+    "model",
+    "nodes",
+    "operations with arithmetic",
+    "analog difference",
+    "T = 1",
+    "T = 4",
+    "T = 16",
+    "cosines of",
+)
 
 
 def write(records: Sequence[tuple[Entry, dict[str, Any]]]) -> None:
