@@ -60,6 +60,7 @@ TOKENS: dict[str, Kind] = {
     "sqrt": lambda x: x.abs().sqrt(),
     "rsqrt": lambda x: (x.abs() + 1).rsqrt(),
     "reciprocal": lambda x: (x.abs() + 1).reciprocal(),
+    "softplus": lambda x: F.softplus(x),
     "hard_sigmoid": lambda x: F.hardsigmoid(x),
     "hard_swish": lambda x: F.hardswish(x),
     "hardtanh": lambda x: F.hardtanh(x),
