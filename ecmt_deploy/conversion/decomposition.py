@@ -22,7 +22,7 @@ from ecmt_deploy.conversion.capture import PARTS, WHY, Captured
 from ecmt_deploy.conversion.compositions import composition
 from ecmt_deploy.conversion.lowering import steps
 from ecmt_deploy.conversion.lowering.builder import Builder, Refusal, exact
-from ecmt_deploy.errors import Refused
+from ecmt_deploy.errors import Refused, first_line
 
 #: what tracing does to the constants that it meets
 _DETACH = torch.ops.aten.detach_.default
@@ -94,7 +94,7 @@ def _take_apart(captured: Captured, node: fx.Node) -> str | None:
     except Refusal as reason:
         return str(reason)
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:  # torch's own code does not take these arguments
-        return f"torch does not take it apart: {' '.join(str(error).split())[:200]}"
+        return f"torch does not take it apart: {first_line(error)[:200]}"
     return _insert(captured, node, traced)
 
 

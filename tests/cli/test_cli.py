@@ -73,9 +73,9 @@ def streamed(tmp_path: Path) -> None:
     ecmt.stream(program, f"npz:{tmp_path / 'x.npz'}", out=tmp_path / "s")
 
 
-def large(tmp_path: Path) -> None:
-    x = np.random.default_rng(0).normal(size=(4, 3, 176, 176)).astype(np.float32)
-    np.savez(tmp_path / "large.npz", x=x, y=np.zeros(4, np.int64), x_train=x, y_train=np.zeros(4, np.int64))
+def colour(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(4, 3, 28, 28)).astype(np.float32)
+    np.savez(tmp_path / "colour.npz", x=x, y=np.zeros(4, np.int64), x_train=x, y_train=np.zeros(4, np.int64))
 
 
 def pixels(tmp_path: Path) -> None:
@@ -225,9 +225,10 @@ BAD = {
     "a choice that is none": (None, [*CONVERT, "--mlp-bases", "fix"], 'Choose from: "fixed", "measured"'),
     "a preset that is none": (None, [*CONVERT, "--preset", "papr"], "choose one of accurate, graded, paper"),
     "an operation outside the table": (
-        large,
-        ["convert", "resnet10t", "--data", "npz:large.npz", "--out", "p.nir", "--model-arg", "pretrained=false"],
-        "max_pool2d in maxpool: is not in the table of operations",
+        colour,
+        ["convert", "sequencer2d_s", "--data", "npz:colour.npz", "--out", "p.nir", "--input-size", "28", "--model-arg",
+         "pretrained=false", "layers=[1,1,1,1]", "embed_dims=[8,8,8,8]", "hidden_sizes=[4,4,4,4]"],
+        "8 operations cannot be converted: lstm in stages.0.blocks.0.rnn_tokens.rnn_v",
     ),
     "a required argument is missing": (None, CONVERT[:4], "--out"),
     "unknown option": (None, [*CONVERT, "--speed", "9"], "--speed"),
