@@ -114,7 +114,7 @@ def test_what_cannot_be_captured_is_a_finding_too():
     [
         ((TinyTransformer(),), ConfigError, "pass the shape of a sample"),
         ((TinyTransformer(), (2, 0, 4)), DataError, "no shape of a sample"),
-        ((TinyTransformer(), (3, 4, 4)), DataError, "does not take"),
+        ((TinyTransformer(), (3, 4, 4)), DataError, "does not run on"),
         ((TinyTransformer(), np.zeros(4)), DataError, r"expected \(N"),
         ((TinyTransformer(), (2, 4, 4), "loihi9"), HardwareError, "unknown chip"),
         (("zoo:vit_digits", (1, 8, 8)), ConfigError, "knows the shape"),

@@ -48,7 +48,7 @@ def _cells(entry: Entry, record: dict[str, Any]) -> list[str]:
         said = "; ".join(f"{what} ({count} times)" if count > 1 else what for what, count in record["refused"].items())
         return [entry.family, entry.model, "refused", said.replace("|", "/"), *[""] * 5]
     cosines = [_cosine(record, steps) for steps in (1, 4, 16)]
-    difference = "unknown" if record["difference"] is None else order(record["difference"])
+    difference = "unknown" if record["difference"] is None else order(record["difference"]) + ", float64" * ("dtype" in record)
     by = record.get("smaller") or ("" if "cosine_1" in record else record.get("failed", ""))
     return [entry.family, entry.model, f"{record['nodes']}", record["operations"], difference, *cosines, by.replace("|", "/")]
 
