@@ -20,7 +20,7 @@ from ecmt_deploy.conversion.answers import Way, choose, named, taken
 from ecmt_deploy.conversion.places import place_in_code
 from ecmt_deploy.conversion.preparing import Prepared
 from ecmt_deploy.errors import CaptureError, DataError
-from ecmt_deploy.program.inputs import Inputs
+from ecmt_deploy.program.inputs import Inputs, NamedInput
 
 #: attribute under which the module that is exported holds the model; paths of its modules begin with it
 ROOT = "called"
@@ -37,12 +37,14 @@ class Calling:
     inputs : the named inputs of the model; ``None`` for one input of floating point that nobody named
     keywords : for every input, the keyword it is passed by, or ``None`` where it is passed by position
     way : the way to the tensor that is meant in an answer
+    booleans : names of the inputs that the model takes as booleans
     """
 
     prepared: Prepared
     inputs: Inputs | None
     keywords: tuple[str | None, ...]
     way: Way
+    booleans: frozenset[str] = frozenset()
 
     @property
     def model(self) -> nn.Module:
@@ -56,7 +58,7 @@ class Calling:
 
     def tensors(self, samples: Tensor) -> tuple[Tensor, ...]:
         """The model's inputs (N, ..), in the order of :attr:`keywords`, of packed samples; ids and masks are integers."""
-        return _tensors(self.inputs, samples)
+        return _tensors(self.inputs, samples, self.booleans)
 
     def __call__(self, samples: Tensor) -> Tensor:
         """What the module that the caller has answers to packed samples (N, ..), without gradients; in single precision where
@@ -105,6 +107,7 @@ def called(
     batch: Tensor,
     inputs: Inputs | None = None,
     output: str | None = None,
+    booleans: frozenset[str] = frozenset(),
 ) -> Calling:
     """Find out how a model is called, and which of its answers is meant, by calling it on the first sample of a batch.
 
@@ -115,6 +118,7 @@ def called(
     inputs : the model's named inputs; ``None`` for one input of floating point that nobody named
     output : the name of the tensor that is meant (``logits``, ``hidden_states.3``, ``[0]``); ``None`` for the only floating
         one, or ``logits``
+    booleans : names of the inputs that are passed as booleans, not as integers
 
     Raises
     ------
@@ -126,8 +130,8 @@ def called(
     """
     prepared = model if isinstance(model, Prepared) else Prepared(model, model, None)
     name, keywords = type(prepared.model).__name__, _keywords(prepared.model, inputs)
-    with torch.no_grad(), _failing(name, _tensors(inputs, batch)):
-        one, two = (_answer(prepared.given, keywords, _tensors(inputs, part)) for part in (batch[:1], batch[[0, 0]]))
+    with torch.no_grad(), _failing(name, _tensors(inputs, batch, booleans)):
+        one, two = (_answer(prepared.given, keywords, _tensors(inputs, part, booleans)) for part in (batch[:1], batch[[0, 0]]))
     way = choose(name, one, two, output)
     answer, doubled = taken(one, way), taken(two, way)
     if not isinstance(doubled, Tensor) or answer.ndim != doubled.ndim:
@@ -136,7 +140,7 @@ def called(
             f"{name} answers one sample with shape {tuple(answer.shape)} and two with {found}; "
             "name the axis that squeeze() is to leave out"
         )
-    return Calling(prepared, inputs, keywords, way)
+    return Calling(prepared, inputs, keywords, way, booleans)
 
 
 @contextmanager
@@ -163,11 +167,18 @@ def _answer(model: nn.Module, keywords: tuple[str | None, ...], tensors: tuple[T
     return model(*(x for keyword, x in given if keyword is None), **{keyword: x for keyword, x in given if keyword})
 
 
-def _tensors(inputs: Inputs | None, samples: Tensor) -> tuple[Tensor, ...]:
+def _tensors(inputs: Inputs | None, samples: Tensor, booleans: frozenset[str]) -> tuple[Tensor, ...]:
     if inputs is None:
         return (samples,)
     parts = inputs.unpack(samples)
-    return tuple(parts[entry.name] if entry.holds == "values" else parts[entry.name].long() for entry in inputs)
+    return tuple(_of_its_kind(entry, parts[entry.name], booleans) for entry in inputs)
+
+
+def _of_its_kind(entry: NamedInput, values: Tensor, booleans: frozenset[str]) -> Tensor:
+    """The numbers of an input as the model takes them: ids are integers, a mask integers or booleans."""
+    if entry.holds == "values":
+        return values
+    return values.bool() if entry.name in booleans else values.long()
 
 
 def _keywords(model: nn.Module, inputs: Inputs | None) -> tuple[str | None, ...]:

@@ -21,9 +21,11 @@ from torch.nn.modules import transformer
 
 from ecmt_deploy.conversion.calling import ROOT, Calling
 from ecmt_deploy.conversion.places import place_in_code
+from ecmt_deploy.conversion.roles import settled
 from ecmt_deploy.engine.functions import TORCH
 from ecmt_deploy.errors import CaptureError
 from ecmt_deploy.program.functions import FUNCTIONS
+from ecmt_deploy.program.inputs import Inputs, NamedInput
 from ecmt_deploy.untrusted.text import as_name
 
 #: an upper bound of the batch, which torch.export wants to know in some releases; nothing depends on it
@@ -43,14 +45,14 @@ class Captured:
     ----------
     graph : functional ATen graph; every node carries its shape with a symbolic batch in ``meta['val']``
     constants : parameters, buffers and lifted tensors by placeholder name
-    inputs : by placeholder, in the order of the model's inputs, the name of the input that it takes; of a model with one input
-        that nobody named, ``"input"``
+    inputs : by placeholder, in the order of the model's inputs, the input that it takes; of a model with one input that nobody
+        named, its name is ``"input"``
     leaves : paths of the modules that have no children, as names of nodes
     """
 
     graph: fx.Graph
     constants: dict[str, Tensor]
-    inputs: dict[str, str]
+    inputs: dict[str, NamedInput]
     leaves: frozenset[str]
 
 
@@ -98,12 +100,14 @@ def capture(calling: Calling, samples: Tensor) -> Captured:
         )
     state: dict[str, Any] = {**program.state_dict, **program.constants}
     lifted = {**signature.inputs_to_parameters, **signature.inputs_to_buffers, **signature.inputs_to_lifted_tensor_constants}
-    names = ["input"] if calling.inputs is None else [entry.name for entry in calling.inputs]
+    constants = {placeholder: state[name].detach() for placeholder, name in lifted.items()}
+    given = calling.inputs or Inputs((NamedInput("input", tuple(samples.shape[1:])),))
+    inputs = settled(given, program.graph, signature.user_inputs, constants)
     leaves = (path for path, module in calling.model.named_modules() if path and _is_leaf(module))
     return Captured(
         graph=program.graph,
-        constants={placeholder: state[name].detach() for placeholder, name in lifted.items()},
-        inputs=dict(zip(signature.user_inputs, names, strict=True)),
+        constants=constants,
+        inputs=dict(zip(signature.user_inputs, inputs, strict=True)),
         leaves=frozenset(map(as_name, leaves)),
     )
 

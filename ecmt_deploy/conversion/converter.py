@@ -52,13 +52,14 @@ def convert(
     report = progress or (lambda stage, samples: None)
     prepared = prepare(model)
     model = prepared.model
-    batches = calibration_batches(calibration, model)
+    batches, inputs, booleans = calibration_batches(calibration, model)
     shape = tuple(batches[0].shape[1:])
     base = _described(provenance or Provenance(tool_version=version("ecmt-deploy")), shape, preprocessing, class_names)
     frames = None if stream is None else clip_frames(stream, config, batches[0])
     shown = batches if frames is None else [*batches, *frames.split(len(batches[0]))]
-    require_normalised(shown, model, base.preprocessing)
-    calling = called(prepared, batches[0], output=output)
+    if inputs is None or inputs.values:
+        require_normalised(shown, model, base.preprocessing)
+    calling = called(prepared, batches[0], inputs, output, booleans)
     config = config.for_model(model)  # before the program keeps a record of it
     base = msgspec.structs.replace(
         base,
@@ -70,7 +71,7 @@ def convert(
     captured = decomposed(capture(calling, batches[0]), batches[0].dtype)
     lowered = lower(captured, config.coding, batches[0].dtype, base, config.analog_readout_layer)
     report("check", 0)
-    self_check(calling, captured, lowered, two_samples(batches))
+    self_check(calling, captured, lowered, two_samples(batches, inputs))
     del captured
     report("calibrate", 0)
     made = config.calibrate(lowered, batches, report, **({} if frames is None else {"frames": frames}))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -93,8 +94,9 @@ def _check_operations(calling: Calling, captured: Captured, lowered: Lowered, sa
 
     One by one, for where the batch is part of a longer axis, the sample is that axis.
     """
-    builder = _Running(captured, lowered, sample[0].numpy())
     given = dict(zip(captured.inputs, calling.tensors(sample), strict=True))
+    arrays = {entry.name: given[place][0].numpy().astype(FLOAT64) for place, entry in captured.inputs.items()}
+    builder = _Running(captured, lowered, arrays)
     values: dict[fx.Node, Any] = {}  # of the captured graph
     finished = last_uses(captured.graph)
     for node, activation in steps(captured, builder):
@@ -106,7 +108,7 @@ def _check_operations(calling: Calling, captured: Captured, lowered: Lowered, sa
             values[node] = evaluate(node, *arguments(node, values, torch.float64))
             if isinstance(activation, Activation):
                 expected = values[node] if activation.batch is None else values[node].squeeze(activation.batch)
-                _compare(node, activation.name, builder.take(activation.name), expected.numpy())
+                _compare(node, activation.name, builder.take(activation.name), expected.double().numpy())
         for name in finished[node]:
             values.pop(name, None)
     return readout
@@ -118,7 +120,7 @@ class _Running(Builder):
     Arrays are let go once their node has run, streams once all have used them that ``lowered`` knows of.
     """
 
-    def __init__(self, captured: Captured, lowered: Lowered, sample: np.ndarray) -> None:
+    def __init__(self, captured: Captured, lowered: Lowered, sample: Mapping[str, np.ndarray]) -> None:
         super().__init__(lowered.program.coding, torch.float64, captured.leaves)
         self.sample = sample
         self.streams: dict[str, np.ndarray] = {}
@@ -135,7 +137,7 @@ class _Running(Builder):
         shapes = tuple(self.shapes[operand] for operand in operands)
         site = Site(shapes, self.shapes[name], (False,) * len(shapes), False)
         if node.role == "input":
-            self.streams[name] = self.sample
+            self.streams[name] = self.sample[name]
             return
         values = [self.take(operand) for operand in operands]
         reached = [Stream(value, np.broadcast_to(np.True_, value.shape)) for value in values]

@@ -19,6 +19,21 @@ def _softmax(p: Parameters, x: Tensor) -> Tensor:
     return torch.softmax(x, dim=_batched_axis(int(p["axis"]), x))
 
 
+def _masked_softmax(p: Parameters, x: Tensor, allowed: Tensor) -> Tensor:
+    axis, kept = _batched_axis(int(p["axis"]), x), allowed > 0.5
+    weights = torch.softmax(x.masked_fill(~kept, -torch.inf), dim=axis)
+    return torch.where(kept.any(dim=axis, keepdim=True), weights, float(p["empty"]))
+
+
+def _inside(p: Parameters, x: Tensor) -> Tensor:
+    return ((x >= float(p["low"])) & (x <= float(p["high"]))).to(x.dtype)
+
+
+def _argmax(p: Parameters, x: Tensor) -> Tensor:
+    axis = _batched_axis(int(p["axis"]), x)
+    return (x == x.amax(dim=axis, keepdim=True)).to(torch.int8).argmax(dim=axis, keepdim=True).to(x.dtype)
+
+
 def _layer_norm(p: Parameters, x: Tensor) -> Tensor:
     shape = x.shape[x.ndim - int(p["normalized_axes"]) :]
     return F.layer_norm(x, shape, p.get("weight"), p.get("bias"), float(p["eps"]))
@@ -40,6 +55,10 @@ def _group_norm(p: Parameters, x: Tensor) -> Tensor:
 
 TORCH: dict[str, Callable[..., Tensor]] = {
     "softmax": _softmax,
+    "masked_softmax": _masked_softmax,
+    "inside": _inside,
+    "argmax": _argmax,
+    "cumulative_sum": lambda p, x: torch.cumsum(x, dim=_batched_axis(int(p["axis"]), x)),
     "layer_norm": _layer_norm,
     "rms_norm": _rms_norm,
     "group_norm": _group_norm,

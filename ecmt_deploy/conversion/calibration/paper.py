@@ -108,8 +108,9 @@ def _fixed(program: Program, mlp: bool) -> dict[str, tuple[float, float]]:
     fed = {s for name, sources in program.operands.items() if program.nodes[name].layer == "linear" for s in sources}
     bases = {}
     for name in program.neurons:
-        function = program.nodes[producer(program, name)].detail
-        if function == "softmax":
+        made_by = program.nodes[producer(program, name)]
+        function = made_by.detail
+        if made_by.role == "function" and made_by.definition.sums_to_one:
             bases[name] = SOFTMAX_BASES
         elif mlp and function in ("gelu", "gelu_tanh") and name in fed:
             bases[name] = MLP_BASES

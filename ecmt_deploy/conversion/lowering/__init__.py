@@ -22,7 +22,9 @@ from torch.fx.node import map_aggregate
 from ecmt_deploy.conversion.capture import PARTS, WHY, Captured, arguments, evaluate, last_uses, module_path
 from ecmt_deploy.conversion.lowering import nonlinear
 from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout, Refusal
-from ecmt_deploy.conversion.lowering.table import HANDLERS, SHAPE_ONLY, SPLITS, operation
+from ecmt_deploy.conversion.lowering.masks import Masked
+from ecmt_deploy.conversion.lowering.table import HANDLERS, SHAPE_ONLY, SPLITS
+from ecmt_deploy.conversion.operations import operation
 from ecmt_deploy.conversion.refusals import capture_error, code_place
 from ecmt_deploy.errors import CaptureError, Refused
 from ecmt_deploy.program import Program, Provenance, ops, verify
@@ -123,7 +125,7 @@ def steps(captured: Captured, builder: Builder, refused: dict[fx.Node, Refused] 
         elif node.op != "placeholder":
             values[node] = _lower_call(builder, node, values, refused)
         elif node.name in captured.inputs:
-            values[node] = builder.input(_layout(node.meta["val"]))
+            values[node] = builder.input(_layout(node.meta["val"]), captured.inputs[node.name])
         else:
             values[node] = captured.constants[node.name]
         yield node, values[node]
@@ -155,7 +157,7 @@ def _lower_call(builder: Builder, node: fx.Node, values: dict[fx.Node, Any], ref
     try:
         # what has no elements depends on nothing
         empty = isinstance(meta, Tensor) and any(isinstance(size, int) and size == 0 for size in meta.shape)
-        if empty or name in SHAPE_ONLY or not any(isinstance(v, Activation) for v in operands):
+        if empty or name in SHAPE_ONLY or not any(isinstance(v, Activation | Masked) for v in operands):
             return _fold(node, args, kwargs, builder.dtype)
         return _handled(builder, node, args, kwargs)
     except (Refusal, TypeError, ValueError, KeyError, IndexError) as error:
@@ -192,6 +194,8 @@ def _handled(builder: Builder, node: fx.Node, args: Any, kwargs: Any) -> Any:
         handler = nonlinear.plain(name)
     if handler is None:
         raise Refusal(UNKNOWN)
+    if any(isinstance(value, Masked) for value in args):
+        return masks.handled(builder, name, _layout(meta[0] if isinstance(meta, list | tuple) else meta), args)
     if not isinstance(meta, list | tuple):
         return handler(builder, _layout(meta), *args, **kwargs)
     layouts = [_layout(value) for value in meta]
@@ -202,7 +206,7 @@ def _fold(node: fx.Node, args: Any, kwargs: Any, dtype: torch.dtype) -> Any:
     """Evaluate a constant operation, with a batch of one and zeros where only an activation's shape matters."""
 
     def concrete(value: Any) -> Any:
-        return torch.zeros(value.full_shape, dtype=dtype) if isinstance(value, Activation) else value
+        return torch.zeros(value.full_shape, dtype=dtype) if isinstance(value, Activation | Masked) else value
 
     given: Any = map_aggregate((args, kwargs), concrete)
     value = evaluate(node, *given)
@@ -244,8 +248,10 @@ def _drop_unused(builder: Builder) -> None:
         if name not in needed:
             needed.add(name)
             stack.extend(builder.operands[name])
-    if "input" not in needed:
+    if not any(builder.nodes[name].role == "input" for name in needed):
         raise CaptureError("the model's output does not depend on its input; there is nothing to convert")
+    for name in [name for name, node in builder.nodes.items() if node.role == "input" and name not in needed]:
+        raise CaptureError(f"the model's output does not depend on its input {name}; leave it out of the calibration samples")
     for name in [name for name in builder.nodes if name not in needed]:
         for table in (builder.nodes, builder.operands, builder.channel_axes):
             table.pop(name, None)

@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ecmt_deploy.conversion.lowering import masks
 from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout, Refusal
-from ecmt_deploy.conversion.lowering.linear import matmul, turned
+from ecmt_deploy.conversion.lowering.exactness import Exact
+from ecmt_deploy.conversion.lowering.linear import add, matmul, turned
 from ecmt_deploy.conversion.lowering.nonlinear import ecm
 from ecmt_deploy.conversion.lowering.table import handles
-from ecmt_deploy.program import ops
+from ecmt_deploy.conversion.lowering.wiring import taken
 
 Operand = Activation | Tensor
 
@@ -23,8 +25,6 @@ def attention(
     scale: float | None, enable_gqa: bool,
 ) -> Activation:  # fmt: skip
     """softmax(scale q k^T + mask) v; any of q, k, v may be a constant (attention pooling with a learned query)."""
-    if isinstance(mask, Activation):
-        raise Refusal("is attention with a mask that depends on the input")
     if enable_gqa:
         k, v = _per_query_head(b, q, k), _per_query_head(b, q, v)
     layout = next((x for x in (q, k) if isinstance(x, Activation)), None)
@@ -34,17 +34,24 @@ def attention(
     q = b.scaled(q, b.array(factor), b.name("scale"), q) if isinstance(q, Activation) else factor * q
     scores_layout = layout.with_shape(*layout.shape[:-2], q.shape[-2], k.shape[-2])
     scores = matmul(b, scores_layout, q, turned(b, k))
-    rows, columns = scores.shape[-2:]
     if causal:
-        mask = torch.ones(rows, columns, dtype=torch.bool).tril()
-    if mask is not None:
-        if mask.dtype == torch.bool:
-            mask = torch.zeros(mask.shape, dtype=b.dtype).masked_fill(~mask, -torch.inf)
-        bias = np.broadcast_to(b.sample_array(mask, scores_layout), scores.shape)
-        constant = b.constant(bias, b.name("mask"), scores_layout)
-        scores = b.added([scores, constant], b.name("add"), scores_layout)
-    weights = ecm(b, scores_layout, [scores], "softmax", axis=len(scores.shape) - 1)
-    return matmul(b, out, weights, v)
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+    return matmul(b, out, _weights(b, scores_layout, scores, mask), v)
+
+
+def _weights(b: Builder, layout: Layout, scores: Activation, mask: Any) -> Activation:
+    """Attention weights of scores: a mask of ones and zeros says which count, any other is added."""
+    axis = len(scores.shape) - 1
+    if isinstance(mask, Activation) and mask.exact == Exact.BITS:
+        return masks.softmax(b, layout, masks.masked(b, layout, scores, mask, -torch.inf), axis)
+    if isinstance(mask, masks.Masked):
+        return masks.softmax(b, layout, masks.added(b, layout, scores, mask), axis)
+    if isinstance(mask, Tensor) and mask.dtype == torch.bool:
+        mask = torch.zeros(mask.shape, dtype=b.dtype).masked_fill(~mask, -torch.inf)
+    total = scores if mask is None else add(b, layout, scores, mask, 1, op="add")
+    if isinstance(total, masks.Masked):
+        return masks.softmax(b, layout, total, axis)
+    return ecm(b, layout, [total], "softmax", axis=axis)
 
 
 def _per_query_head(b: Builder, q: Operand, x: Operand) -> Operand:
@@ -54,4 +61,4 @@ def _per_query_head(b: Builder, q: Operand, x: Operand) -> Operand:
     if isinstance(x, Tensor):
         return x.repeat_interleave(times, -3)
     axis = x.axis(-3)
-    return b.emit(ops.Take(axis, np.arange(x.shape[axis]).repeat(times)), [x], b.name("take"), x)
+    return taken(b, x, x, axis, np.arange(x.shape[axis]).repeat(times))

@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ecmt_deploy.conversion.lowering.exactness import Exact, exact_of, exact_values
 from ecmt_deploy.program import ops
 from ecmt_deploy.program.functions import FUNCTIONS
+from ecmt_deploy.program.inputs import NamedInput
 from ecmt_deploy.program.ops import Op
 from ecmt_deploy.program.verification import infer
 
@@ -74,13 +76,16 @@ class Activation(Layout):
     Attributes
     ----------
     name : node of the program that computes it for one sample
-    raw : reached from the input through wiring, scales and constants alone
+    raw : reached from the input through wiring, scales and constants alone, so that it enters once
     spiking : holds spikes only
+    exact : what it holds, where it follows from tokens, masks and constants alone: such a stream is raw in whatever is computed
+        of it, and needs no neuron
     """
 
     name: str
     raw: bool = False
     spiking: bool = False
+    exact: Exact = Exact.NO
 
     def laid_out(self, like: Layout) -> Activation:
         """The same, its batch and tied axes those of ``like``."""
@@ -98,6 +103,7 @@ class Builder:
     leaves : module paths without children: the first operation there takes the module's own name
     channel_axes : by neuron, the axis of its operand that counts as channel, where the consumer's weights can absorb a scale
     path : where in the model the captured operation stands that is being lowered
+    copied : by what was broadcast, what it was before
     """
 
     coding: str
@@ -108,6 +114,7 @@ class Builder:
     shapes: dict[str, Shape] = field(default_factory=dict)
     channel_axes: dict[str, int | None] = field(default_factory=dict)
     path: str = ""
+    copied: dict[str, Activation] = field(default_factory=dict)
     _neurons: dict[str, Activation] = field(default_factory=dict)
     _held: dict[str, Activation] = field(default_factory=dict)
 
@@ -126,23 +133,27 @@ class Builder:
     def emit(self, node: Op, sources: list[Activation], name: str, like: Layout) -> Activation:
         """Add ``node`` under ``name``; the result has the batch layout of ``like``."""
         self._place(name, node, tuple(source.name for source in sources))
+        exact = exact_of(node, [source.exact for source in sources])
         return Activation(
             self.shapes[name],
             like.batch,
             like.tied,
             name,
-            raw=node.passes_image and all(source.raw for source in sources),
+            raw=bool(exact) or (node.passes_image and all(source.raw for source in sources)),
             spiking=node.role == "movement" and all(source.spiking for source in sources),
+            exact=exact,
         )
 
     def _place(self, name: str, node: Op, operands: tuple[str, ...]) -> None:
         self.shapes[name] = infer(node, [self.shapes[operand] for operand in operands])
         self.nodes[name], self.operands[name] = node, operands
 
-    def input(self, layout: Layout) -> Activation:
-        """The ``Input`` node."""
-        self._place("input", ops.Input(input_type={"input": np.array(layout.shape)}), ())
-        return Activation(layout.shape, layout.batch, layout.tied, "input", raw=True)
+    def input(self, layout: Layout, entry: NamedInput) -> Activation:
+        """An ``Input`` node."""
+        node = ops.Input(input_type={"input": np.array(layout.shape)}, holds=entry.holds, limit=entry.limit)
+        self._place(entry.name, node, ())
+        exact = {"values": Exact.NO, "tokens": Exact.INTEGERS, "mask": Exact.BITS}[entry.holds]
+        return Activation(layout.shape, layout.batch, layout.tied, entry.name, raw=True, exact=exact)
 
     def array(self, value: Tensor | float | bool) -> np.ndarray:
         """A constant as an array of the program's dtype: a copy, for whoever trains the model further changes it in place."""
@@ -156,7 +167,7 @@ class Builder:
         """
         schedule = "first" if raw or self.coding == "differential" else "every"
         self._place(name, ops.Constant(value, schedule), ())
-        return Activation(value.shape, like.batch, like.tied, name, raw=raw)
+        return Activation(value.shape, like.batch, like.tied, name, raw=raw, exact=exact_values(value) if raw else Exact.NO)
 
     def sample_array(self, value: Any, layout: Layout) -> np.ndarray:
         """A constant operand that broadcasts against a captured tensor of ``layout``, without its batch axis."""
@@ -171,15 +182,25 @@ class Builder:
     def settled(self, x: Activation) -> Activation:
         """``x`` as a stream that lasts: in rate coding what the image left once is held and repeated at every step."""
         if not x.raw or self.coding == "differential":
-            return replace(x, raw=False)
+            return replace(x, raw=False, exact=Exact.NO)
         if x.name not in self._held:
-            self._held[x.name] = self.emit(ops.Hold(), [x], self.under(x.name, "hold"), x)
+            held = self.emit(ops.Hold(), [x], self.under(x.name, "hold"), x)
+            self._held[x.name] = replace(held, raw=False, exact=Exact.NO)
         return self._held[x.name].laid_out(x)
 
+    def alike(self, xs: list[Activation]) -> list[Activation]:
+        """Operands of one node that is no synapse: as streams that last, unless all are exact and enter once."""
+        return xs if all(x.exact for x in xs) else [self.settled(x) for x in xs]
+
     def spikes(self, x: Activation, consumer: str, channel_axis: int | None, suffix: str = "neuron") -> Activation:
-        """``x`` through a multi-threshold neuron; consumers of one stream share it if they agree on its channels."""
+        """``x`` through a multi-threshold neuron; consumers of one stream share it if they agree on its channels.
+
+        What is exact needs none.
+        """
         if x.spiking:
             return x
+        if x.exact:
+            return self.settled(x)
         x = self.settled(x)
         if x.name in self._neurons:
             shared = self._neurons[x.name]
@@ -197,7 +218,9 @@ class Builder:
 
     def expanded(self, x: Activation, layout: Layout) -> Activation:
         """``x`` broadcast to ``layout``."""
-        return self._shaped(ops.Expand, "expand", x, layout)
+        expanded = self._shaped(ops.Expand, "expand", x, layout)
+        self.copied.setdefault(expanded.name, x)
+        return expanded
 
     def _shaped(self, op: Callable[[np.ndarray], Op], suffix: str, x: Activation, layout: Layout) -> Activation:
         if x.shape == layout.shape:
@@ -234,7 +257,7 @@ def exact(value: Any) -> Tensor:
 
 
 #: operations that carry a leaf module's name; everything else there is named after itself
-_PRINCIPAL = ("linear", "conv1d", "conv2d", "conv3d", "scale", "mean")
+_PRINCIPAL = ("linear", "conv1d", "conv2d", "conv3d", "scale", "mean", "embedding")
 
 
 def _is_principal(suffix: str) -> bool:

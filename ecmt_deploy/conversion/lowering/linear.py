@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from math import prod
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ecmt_deploy.conversion.lowering import exact as exact_streams
+from ecmt_deploy.conversion.lowering import masks
 from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout, Refusal, exact
 from ecmt_deploy.conversion.lowering.convolution import conv
 from ecmt_deploy.conversion.lowering.nonlinear import ecm, product
@@ -27,10 +30,21 @@ def linear(b: Builder, out: Layout, x: Operand, weight: Operand, bias: Operand |
         raise Refusal("is a linear map whose weight depends on the input")
     if x.rank - 1 in x.tied:
         raise Refusal("is a linear map over an axis tied to the batch")
+    if x.exact:
+        return _of_exact(b, out, x, weight, bias)
     name = b.name("linear")
     cls = ops.Linear if len(x.shape) == 1 else ops.LastAxisLinear
     y = synapses(b, out, x, cls(b.array(weight)), name, len(x.shape) - 1)
     return y if bias is None else biased(b, out, y, b.array(bias), name)
+
+
+def _of_exact(b: Builder, out: Layout, x: Activation, weight: Tensor, bias: Tensor | None) -> Activation:
+    """The same of tokens or a mask, which send no spikes: a product with a constant, computed once."""
+    name = b.name("linear")
+    columns = b.constant(np.ascontiguousarray(b.array(weight).T), b.under(name, "weight"), out, raw=True)
+    rows = b.reshaped(x, x.with_shape(*([1] * (2 - len(x.shape))), *x.shape))
+    y = b.reshaped(product(b, out.with_shape(*rows.shape[:-1], weight.shape[0]), rows, columns, "matmul"), out)
+    return y if bias is None else _biased(b, out, y, b.array(bias), name)
 
 
 @handles("matmul", "mm", "bmm")
@@ -98,6 +112,9 @@ def add(b: Builder, out: Layout, x: Operand, y: Operand, alpha: float, *, op: st
     activation, constant = (x, y) if isinstance(x, Activation) else (y, x)
     sign_a, sign_c = signs if isinstance(x, Activation) else signs[::-1]
     assert isinstance(activation, Activation)
+    mask = masks.split(b, out, constant) if sign_c == 1 else None
+    if mask is not None:
+        return masks.added(b, out, _times(b, activation, sign_a), mask)
     activation = b.expanded(_times(b, activation, sign_a), out)
     value = np.broadcast_to(b.sample_array(sign_c * exact(constant), out), out.shape)
     if not value.any():
@@ -125,6 +142,8 @@ def mul(b: Builder, out: Layout, x: Operand, y: Operand) -> Activation:
     assert isinstance(activation, Activation)
     if not isinstance(constant, Tensor) and constant == 1 and activation.shape == out.shape:  # as decompositions write it
         return activation.laid_out(out)
+    if activation.exact and masks.is_fill(constant):  # (1 - mask) times the smallest number there is
+        return masks.masked(b, out, 0.0, exact_streams.negated(b, activation), constant)
     return b.scaled(activation, b.sample_array(constant, out), b.name("scale"), out)
 
 
@@ -147,7 +166,9 @@ def mean(
     if dim is None:
         raise Refusal("reduces over every axis, the batch among them")
     axes = [x.axis(d) for d in ([dim] if isinstance(dim, int) else dim)]
-    x = b.settled(x)
+    if x.exact and op == "sum":
+        return exact_streams.summed(b, out, x, axes)
+    (x,) = b.alike([x])
     y = b.emit(ops.Mean(np.array(axes, np.int64), bool(keepdim)), [x], b.name("mean"), out)
     return y if op == "mean" else b.scaled(y, b.array(float(prod(x.shape[a] for a in axes))), b.name("scale"), out)
 
@@ -172,13 +193,23 @@ def masked_fill(b: Builder, out: Layout, x: Operand, mask: Operand, value: Any) 
 
 
 @handles("where")
-def where(b: Builder, out: Layout, mask: Operand, x: Operand, y: Operand) -> Activation:
+def where(b: Builder, out: Layout, mask: Operand, x: Operand, y: Operand) -> Any:
     """``mask x + (1 - mask) y``: each stream is multiplied by its mask, each constant is masked once."""
-    if not isinstance(mask, Tensor):
-        raise Refusal("selects by a condition that depends on the input")
-    chosen = b.sample_array(mask, out).astype(bool)
+    if masks.is_fill(y) and (isinstance(mask, Activation) or np.isfinite(exact(y)).all()):
+        return masks.masked(b, out, x, mask, y)
+    opposite = functools.partial(exact_streams.logical_not, b, out, mask)
+    if masks.is_fill(x) and (isinstance(mask, Activation) or np.isfinite(exact(x)).all()):
+        return masks.masked(b, out, y, opposite(), x)
+    if isinstance(mask, Activation):
+        exact_streams.require_exact(mask, "selects by")
+        chosen = [mul(b, out, side, value) for side, value in ((mask, x), (opposite(), y)) if not _is_zero(value)]
+        if not chosen:
+            raise Refusal("selects from zeros alone")
+        return b.added(chosen, b.name("add"), out) if len(chosen) > 1 else chosen[0]
+    assert isinstance(mask, Tensor)
+    chosen_by = b.sample_array(mask, out).astype(bool)
     streams, fill = [], np.zeros(out.shape, b.array(0.0).dtype)
-    for value, where_ in ((x, chosen), (y, ~chosen)):
+    for value, where_ in ((x, chosen_by), (y, ~chosen_by)):
         if isinstance(value, Activation):
             streams.append(b.scaled(value, where_.astype(fill.dtype), b.name("scale"), out))
         else:
@@ -186,3 +217,7 @@ def where(b: Builder, out: Layout, mask: Operand, x: Operand, y: Operand) -> Act
     if fill.any():
         streams.append(b.constant(fill, b.name("constant"), out, all(s.raw for s in streams)))
     return b.added(streams, b.name("add"), out) if len(streams) > 1 else streams[0]
+
+
+def _is_zero(value: Operand) -> bool:
+    return not isinstance(value, Activation) and not bool(torch.as_tensor(value).any())

@@ -28,13 +28,16 @@ def ecm(
     parameters |= {key: b.array(value) for key, value in (arrays or {}).items() if value is not None}
     if not all(isinstance(x, Activation) for x in xs):
         raise Refusal("has a parameter that depends on the input")
-    xs = [b.settled(x) for x in xs]
-    node = ops.ECM(tuple(x.name for x in xs), function, b.coding, parameters)
+    once = all(x.exact for x in xs)
+    if FUNCTIONS[function].needs_exact and not once:
+        raise Refusal("is discontinuous, and takes an activation that does not follow from tokens and masks alone")
+    xs = b.alike(xs)
+    node = ops.ECM(tuple(x.name for x in xs), function, "differential" if once else b.coding, parameters)
     return b.emit(node, xs, b.name(function), out)
 
 
 def product(b: Builder, out: Layout, x: Activation, y: Activation, kind: str) -> Activation:
-    """An ECM product; both operands spike."""
+    """An ECM product; both operands spike, but for what is exact: it needs no neuron."""
     if kind == "matmul" and min(x.rank, y.rank) < 2:
         raise Refusal("multiplies a vector")
     if x.batch is not None and y.batch is not None and x.rank - x.batch != y.rank - y.batch:
@@ -42,6 +45,8 @@ def product(b: Builder, out: Layout, x: Activation, y: Activation, kind: str) ->
     if kind == "matmul" and (x.rank - 1 in x.tied or y.rank - 2 in y.tied):
         raise Refusal("contracts an axis tied to the batch")
     name = b.name(kind)
+    if x.exact and y.exact:
+        return b.emit(ops.ECMProduct((x.name, y.name), kind, "differential"), [x, y], name, out)
     left = b.spikes(x, name, None, "neuron_left")
     right = b.spikes(y, name, None, "neuron_right")
     return b.emit(ops.ECMProduct((left.name, right.name), kind, b.coding), [left, right], name, out)

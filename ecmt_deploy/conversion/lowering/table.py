@@ -7,8 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from torch import fx
-
 #: lowering functions by the ATen operation's name without overload
 HANDLERS: dict[str, Callable[..., Any]] = {}
 
@@ -32,9 +30,3 @@ def handles(*operations: str) -> Callable[[Callable[..., Any]], Callable[..., An
         return function
 
     return register
-
-
-def operation(node: fx.Node) -> str:
-    """Name of the ATen operation of a call, without namespace and overload."""
-    target = getattr(node.target, "overloadpacket", node.target)
-    return getattr(target, "__name__", str(target))

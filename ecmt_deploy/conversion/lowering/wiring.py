@@ -16,7 +16,7 @@ from ecmt_deploy.program import ops
 
 
 @handles(
-    "alias", "clone", "contiguous", "detach", "lift_fresh_copy", "_to_copy", "to", "dropout", "native_dropout",
+    "alias", "clone", "contiguous", "detach", "lift_fresh_copy", "dropout", "native_dropout",
     "feature_dropout", "alpha_dropout", "type_as", "_assert_tensor_metadata",
 )  # fmt: skip
 def identity(b: Builder, out: Layout, x: Activation, *args: Any) -> Activation:
@@ -43,10 +43,11 @@ def permute(b: Builder, out: Layout, x: Activation, *args: Any, op: str) -> Acti
     axes = [dim - (x.batch is not None and dim > x.batch) for dim in moved.shape if dim != x.batch]
     if axes == sorted(axes):
         return b.reshaped(x, out)
-    return _reordered(b, out, x, axes)
+    return reordered(b, out, x, axes)
 
 
-def _reordered(b: Builder, out: Layout, x: Activation, axes: Sequence[int]) -> Activation:
+def reordered(b: Builder, out: Layout, x: Activation, axes: Sequence[int]) -> Activation:
+    """Axes of the sample in another order."""
     return b.emit(ops.Permute(np.array(axes, np.int64)), [x], b.name("permute"), out)
 
 
@@ -83,20 +84,16 @@ def select(b: Builder, out: Layout, x: Activation, dim: int, index: int) -> Acti
     return b.reshaped(_sliced(b, x, x, axis, index, index + 1), out)
 
 
-def _taken(b: Builder, out: Layout, x: Activation, axis: int, indices: Any) -> Activation:
+def taken(b: Builder, out: Layout, x: Activation, axis: int, indices: Any) -> Activation:
+    """Elements of an axis of the sample by constant numbers."""
     return b.emit(ops.Take(axis, np.asarray(indices, np.int64)), [x], b.name("take"), out)
-
-
-@handles("index_select")
-def index_select(b: Builder, out: Layout, x: Activation, dim: int, index: Tensor) -> Activation:
-    return _taken(b, out, x, x.axis(dim), index.numpy())
 
 
 @handles("flip")
 def flip(b: Builder, out: Layout, x: Activation, dims: Sequence[int]) -> Activation:
     for dim in dims:
         axis = x.axis(dim)
-        x = _taken(b, out, x, axis, np.arange(x.shape[axis])[::-1])
+        x = taken(b, out, x, axis, np.arange(x.shape[axis])[::-1])
     return x
 
 
@@ -106,25 +103,8 @@ def roll(b: Builder, out: Layout, x: Activation, shifts: Sequence[int], dims: Se
         raise Refusal("rolls a flattened tensor, which mixes samples")
     for shift, dim in zip(shifts, dims, strict=True):
         axis = x.axis(dim)
-        x = _taken(b, out, x, axis, np.roll(np.arange(x.shape[axis]), shift))
+        x = taken(b, out, x, axis, np.roll(np.arange(x.shape[axis]), shift))
     return x
-
-
-@handles("index")
-def index(b: Builder, out: Layout, x: Activation, indices: Sequence[Tensor | None]) -> Activation:
-    given = [(dim, i) for dim, i in enumerate(indices) if i is not None]
-    if any(not isinstance(i, Tensor) for _, i in given):
-        raise Refusal("is indexed by an activation")
-    dims = [dim for dim, _ in given]  # several indices address one flattened axis, if they stand side by side
-    if dims != list(range(dims[0], dims[0] + len(dims))) or (len(dims) > 1 and any(i.dtype == torch.bool for _, i in given)):
-        raise Refusal("is indexed along axes that do not stand side by side")
-    axes = [x.axis(dim) for dim in dims]
-    sizes = [x.shape[axis] for axis in axes]
-    chosen = [i.nonzero().ravel() if i.dtype == torch.bool else i for _, i in given]
-    broadcast = np.broadcast_arrays(*(i.numpy() % size for i, size in zip(chosen, sizes, strict=True)))
-    flat = np.ravel_multi_index(tuple(broadcast), tuple(sizes))
-    x = b.reshaped(x, x.with_axes(axes[0], int(np.prod(sizes)), end=axes[-1] + 1))
-    return b.reshaped(_taken(b, out, x, axes[0], flat.ravel()), out)
 
 
 @handles("cat", "concatenate", "concat")
@@ -132,7 +112,7 @@ def cat(b: Builder, out: Layout, xs: Sequence[Activation | Tensor], dim: int) ->
     xs = [x for x in xs if not (isinstance(x, Tensor) and x.numel() == 0)]
     raw = all(x.raw for x in xs if isinstance(x, Activation))
     joined = [x if isinstance(x, Activation) else b.constant(b.sample_array(x, out), b.name("constant"), out, raw) for x in xs]
-    return _joined(b, out, joined if raw else [b.settled(x) for x in joined], out.axis(dim))
+    return _joined(b, out, joined if raw else b.alike(joined), out.axis(dim))
 
 
 @handles("stack")
@@ -140,7 +120,7 @@ def stack(b: Builder, out: Layout, xs: Sequence[Activation], dim: int) -> Activa
     if any(not isinstance(x, Activation) for x in xs):
         raise Refusal("stacks a constant")
     axis = out.axis(dim)
-    return _joined(b, out, [b.settled(b.reshaped(x, out.with_axes(axis, 1))) for x in xs], axis)
+    return _joined(b, out, b.alike([b.reshaped(x, out.with_axes(axis, 1)) for x in xs]), axis)
 
 
 def _joined(b: Builder, out: Layout, xs: list[Activation], axis: int) -> Activation:
@@ -155,7 +135,7 @@ def repeat(b: Builder, out: Layout, x: Activation, repeats: Sequence[int]) -> Ac
     times = [r for i, r in enumerate(repeats[lead:]) if i != x.batch]
     for axis, count in enumerate(times):
         if count != 1:
-            x = _taken(b, x, x, axis, np.tile(np.arange(x.shape[axis]), count))
+            x = taken(b, x, x, axis, np.tile(np.arange(x.shape[axis]), count))
     return b.reshaped(x, out)
 
 
@@ -204,7 +184,7 @@ def pixel_shuffle(b: Builder, out: Layout, x: Activation, factor: int, op: str) 
     if op == "channel_shuffle":
         channel = x.axis(1)
         order = np.arange(x.shape[channel]).reshape(factor, -1).T.ravel()
-        return _taken(b, out, x, channel, order)
+        return taken(b, out, x, channel, order)
     first, *_ = (x.axis(axis) for axis in (-3, -2, -1))
     channels, height, width = x.shape[first:]
     if op == "pixel_shuffle":
@@ -212,4 +192,4 @@ def pixel_shuffle(b: Builder, out: Layout, x: Activation, factor: int, op: str) 
     else:
         split, axes = (channels, height // factor, factor, width // factor, factor), (0, 2, 4, 1, 3)
     x = b.reshaped(x, Layout((*x.shape[:first], *split), None, frozenset()))
-    return b.reshaped(_reordered(b, x, x, (*range(first), *(first + axis for axis in axes))), out)
+    return b.reshaped(reordered(b, x, x, (*range(first), *(first + axis for axis in axes))), out)

@@ -119,6 +119,35 @@ def softmax(p: Parameters, bits: int, x: Tensor) -> Tensor:
     return (numerator * (reciprocal * 2.0 ** -p["result_shift"])).add_(0.5).floor_()
 
 
+def masked_softmax(p: Parameters, bits: int, x: Tensor, allowed: Tensor) -> Tensor:
+    """exp(x) / sum exp(x) of what is allowed, as :func:`softmax`."""
+    axis, kept = p["axis"], allowed > 0
+    kept, x = torch.broadcast_tensors(kept, x)
+    largest = torch.where(kept, x, -(2.0**31)).amax(dim=axis, keepdim=True)
+    mantissa, whole = power_of_two(p, requantised(torch.where(kept, x - largest, 0).double(), p["multiplier"], p["shift"]))
+    numerator = torch.where(kept, shifted(mantissa, (-whole).clamp(max=MOST_RIGHT)), 0)
+    total = numerator.sum(dim=axis, keepdim=True)
+    reciprocal = (2.0**RECIPROCAL_BITS / total.clamp(min=1)).floor_()
+    weights = (numerator * reciprocal * 2.0 ** -p["result_shift"]).add_(0.5).floor_()
+    return torch.where(total > 0, weights, float(p["empty"]))
+
+
+def inside(p: Parameters, bits: int, x: Tensor) -> Tensor:
+    """Whether x lies between two bounds, as ``one`` or 0."""
+    return ((x >= p["low"]) & (x <= p["high"])).double() * p["one"]
+
+
+def argmax(p: Parameters, bits: int, x: Tensor) -> Tensor:
+    """Where the first maximum over an axis is, in units of ``one``."""
+    is_largest = x == x.amax(dim=p["axis"], keepdim=True)
+    return is_largest.to(torch.int8).argmax(dim=p["axis"], keepdim=True).double() * p["one"]
+
+
+def cumulative_sum(p: Parameters, bits: int, x: Tensor) -> Tensor:
+    """Sums of what came so far along an axis."""
+    return clear_shift(x.double().cumsum(dim=p["axis"]), torch.tensor(p["shift"], device=x.device))
+
+
 def root(values: Table, v: Tensor) -> tuple[Tensor, Tensor]:
     """Table value at v / 4**j, between 1 and 4, and j (int64); ``v`` positive."""
     even = highest_bit(v) >> 1
@@ -219,6 +248,10 @@ INTEGER: dict[str, Callable[..., Tensor]] = {
     "log": logarithm,
     "sin": sine,
     "softmax": softmax,
+    "masked_softmax": masked_softmax,
+    "inside": inside,
+    "argmax": argmax,
+    "cumulative_sum": cumulative_sum,
     "divide": divide,
     "layer_norm": layer_norm,
     "rms_norm": rms_norm,

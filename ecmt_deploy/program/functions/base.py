@@ -50,6 +50,7 @@ class Function:
     reductions : sums over the coupled axes that one value takes (of softmax the maximum and the sum): 0 elementwise
     maxima : maxima over the coupled axes that the value is: 0 where it is none
     reduces : name of the parameter that is an axis which the value has in size 1
+    sums_to_one : whether its values along its axis are shares of one, as those of a softmax
     finite : whether it is finite wherever its operands are, up to the largest number there is
     needs_exact : whether it is discontinuous (a comparison, an argmax), so that its operands must be exact: tokens, masks, and
         what follows from them alone. On anything else a small error of a stream would be a large one of the value
@@ -72,6 +73,7 @@ class Function:
     reductions: int = 0
     maxima: int = 0
     reduces: str | None = None
+    sums_to_one: bool = False
     finite: bool = False
     needs_exact: bool = False
     aten: tuple[str, ...] = ()

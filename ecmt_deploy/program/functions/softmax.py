@@ -49,7 +49,7 @@ register(Function(
         "axis": integer.SMALL, "multiplier": integer.WORD, "shift": integer.SHIFT, "mantissa": (2**21, 257),
         "result_shift": integer.SHIFT,
     }, check=_rising),
-    parameters=(AXIS,), axes=along_axis, reductions=2, finite=True,
+    parameters=(AXIS,), axes=along_axis, reductions=2, finite=True, sums_to_one=True,
     # maximum; difference to it, exponential, sum (each element read again, its numerator kept); numerator times reciprocal
     primitives={"compare": 1, "add": 3, "table": 1, "mul": 2, "load": 2, "store": 1},
     row_primitives=integer.POWER, example={"axis": -1},

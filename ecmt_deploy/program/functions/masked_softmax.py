@@ -1,0 +1,67 @@
+"""Softmax of what a mask allows.
+
+The mask is an operand of its own, of ones and zeros, and not minus infinity in a stream: what changes of a stream from step to
+step, or from quantised range to range, is then a finite number everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ecmt_deploy.kernels.formats import to_integers
+from ecmt_deploy.kernels.integers import shifted
+from ecmt_deploy.program.functions import integer
+from ecmt_deploy.program.functions.base import AXIS, Array, Function, Parameter, Parameters, along_axis, is_finite, register
+from ecmt_deploy.program.functions.softmax import NUMERATOR_BITS, RECIPROCAL_BITS
+
+EMPTY = Parameter("empty", "a number from 0 to 1", lambda value, shape, p: value.ndim == 0 and is_finite(value) and 0 <= value <= 1)
+
+
+def _numpy(p: Parameters, x: Array, allowed: Array) -> Array:
+    axis, kept = int(p["axis"]), allowed > 0.5
+    kept, x = np.broadcast_arrays(kept, x)
+    largest = np.max(x, axis=axis, keepdims=True, where=kept, initial=-np.inf)
+    e = np.where(kept, np.exp(x - np.where(np.isfinite(largest), largest, 0)), 0).astype(x.dtype)
+    total = e.sum(axis=axis, keepdims=True)
+    return np.where(total > 0, e / np.where(total > 0, total, 1), x.dtype.type(p["empty"]))
+
+
+def _integer(p: Parameters, bits: int, x: Array, allowed: Array) -> Array:
+    axis = int(p["axis"])
+    kept, x = np.broadcast_arrays(allowed > 0, x)
+    largest = np.where(kept, x, -(2**31)).max(axis=axis, keepdims=True)
+    mantissa, whole = integer.power_of_two(p, np.where(kept, x - largest, 0))
+    numerator = np.where(kept, shifted(mantissa, np.minimum(-whole, integer.MOST_RIGHT)), 0)
+    total = numerator.sum(axis=axis, keepdims=True)
+    reciprocal = (1 << RECIPROCAL_BITS) // np.maximum(total, 1)
+    return np.where(total > 0, shifted(numerator * reciprocal, int(p["result_shift"])), int(p["empty"]))
+
+
+def _make(given: Parameters, formats: integer.Formats) -> dict[str, Any]:
+    multiplier, shift = integer.logarithm(formats.operands[0])
+    return {
+        "axis": int(given["axis"]), "multiplier": multiplier, "shift": shift, "mantissa": integer.exponential(NUMERATOR_BITS),
+        "result_shift": RECIPROCAL_BITS + formats.result,
+        "empty": int(to_integers(float(given["empty"]), formats.result, formats.bits)),
+    }  # fmt: skip
+
+
+def _rising(p: Parameters) -> str | None:
+    sound = int(p["multiplier"]) >= 0 and int(p["result_shift"]) >= 0
+    return None if sound else "multiplier or result_shift is negative, expected a rising exponential"
+
+
+register(Function(
+    "masked_softmax", "exp(x) / sum exp(x) over axis where the second operand is 1, 0 where it is 0; empty in rows of zeros alone",
+    _numpy,
+    integer.IntegerForm(_integer, _make, {
+        "axis": integer.SMALL, "multiplier": integer.WORD, "shift": integer.SHIFT, "mantissa": (2**21, 257),
+        "result_shift": integer.SHIFT, "empty": 2**31,
+    }, check=_rising),
+    operands=2, parameters=(AXIS, EMPTY), axes=along_axis, reductions=2, finite=True, sums_to_one=True,
+    # as softmax, and whether an element is allowed
+    primitives={"compare": 2, "add": 3, "table": 1, "mul": 2, "load": 3, "store": 1},
+    row_primitives=integer.POWER, example={"axis": -1, "empty": 0.0},
+))  # fmt: skip
