@@ -68,7 +68,7 @@ def settled(inputs: Inputs, graph: fx.Graph, placeholders: Sequence[str], consta
             origin[node] = origin[sources[0]]
         elif name == "embedding" and len(node.args) > 1 and node.args[1] in origin:
             table = constants.get(getattr(node.args[0], "name", ""))
-            of = origin[node.args[1]]  # type: ignore[index]
+            of = origin[node.args[1]]
             if table is not None:
                 entry = entries[of]
                 rows = min(len(table), entry.limit or MOST_TOKENS)

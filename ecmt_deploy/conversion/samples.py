@@ -66,8 +66,7 @@ def calibration_batches(calibration: Any, model: nn.Module) -> Samples:
 
 
 def named_samples(calibration: Any, model: nn.Module) -> tuple[list[np.ndarray], Inputs | None, frozenset[str]]:
-    """Samples (N, *shape) of every batch, packed; the inputs that they are of, ``None`` where nobody names any; and the names of
-    those that come as booleans."""
+    """Samples (N, *shape) of every batch, packed; their inputs, ``None`` where nobody names any; those that come as booleans."""
     if isinstance(calibration, Iterator):
         calibration = list(calibration)  # it is looked at twice
     given = list(itertools.islice(pieces(calibration), 1))
@@ -91,7 +90,8 @@ def _named(piece: Any, alone: bool, model: nn.Module) -> dict[str, np.ndarray]:
     x = piece[0] if isinstance(piece, list | tuple) and piece else piece  # a pair with labels
     if not isinstance(x, Mapping):
         array = as_array(x) if hasattr(x, "__array__") else np.zeros(())
-        found = {main_input(model): array} if array.dtype.kind in "iub" else {}
+        ids = array.dtype.kind in "iu" and array.ndim + alone == 2  # (N, L); more axes are images that nobody normalised
+        found = {main_input(model): array} if ids else {}
     else:
         found = {str(name): as_array(value) for name, value in x.items() if hasattr(value, "__array__")}
     found = {name: array[None] if alone else array for name, array in found.items()}

@@ -56,8 +56,7 @@ def compared(b: Builder, out: Layout, x: Operand, y: Operand, *, op: str) -> Act
     require_exact(x, "compares")
     to = _number(y)
     if to is None:  # compared with is what differs from element to element
-        x, to = HANDLERS["sub"](b, out, x, y, 1), 0.0
-        require_exact(x, "compares")
+        x, to = _difference(b, out, x, y), 0.0
     x = b.expanded(x, out)
     if x.exact >= Exact.INTEGERS:
         if op in ("lt", "gt"):
@@ -68,6 +67,12 @@ def compared(b: Builder, out: Layout, x: Operand, y: Operand, *, op: str) -> Act
     if op in intervals:
         return inside(b, x, *intervals[op])
     return negated(b, inside(b, x, *intervals[{"ne": "eq", "lt": "ge", "gt": "le"}[op]]))
+
+
+def _difference(b: Builder, out: Layout, x: Activation, y: Operand) -> Activation:
+    found: Activation = HANDLERS["sub"](b, out, x, y, 1)
+    require_exact(found, "compares")
+    return found
 
 
 def _number(value: Operand) -> float | None:

@@ -27,7 +27,7 @@ def exact_values(values: np.ndarray) -> Exact:
 
 
 def exact_of(node: Op, sources: Sequence[Exact]) -> Exact:
-    """What the stream of a node holds whose operands hold ``sources``; of a function, no more is known than that it is exact."""
+    """What the stream of a node holds whose operands hold ``sources``; of a function no more is known than that it is exact."""
     held = min(sources, default=Exact.NO)
     if not held or node.every_step or node.role in ("synapse", "neuron"):
         return Exact.NO

@@ -70,7 +70,7 @@ def index_select(b: Builder, out: Layout, x: Operand, dim: int, index: Operand) 
 @handles("index", "_unsafe_index")
 def index_(b: Builder, out: Layout, x: Operand, indices: Sequence[Operand | None]) -> Any:
     given = [(dim, i) for dim, i in enumerate(indices) if i is not None]
-    if isinstance(x, Activation) and x.batch in (dim for dim, _ in given) and len(given) > 1:
+    if isinstance(x, Activation) and x.batch in [dim for dim, _ in given] and len(given) > 1:
         if out.batch is None:
             raise Refusal("takes one sample for all")
         given = [(dim, i) for dim, i in given if dim != x.batch]  # every sample is its own
@@ -88,7 +88,8 @@ def index_(b: Builder, out: Layout, x: Operand, indices: Sequence[Operand | None
         lead, width = x.shape[: axes[0]], prod(x.shape[axes[0] + 1 :])
         matrices = b.reshaped(x, x.with_shape(*lead, prod(sizes), width))
         return picked(b, out, matrices, b.reshaped(flat, Layout((prod(flat.shape),), None, frozenset())))
-    chosen = [i.nonzero().ravel() if i.dtype == torch.bool else i for _, i in given]  # type: ignore[union-attr]
+    constants = [i for _, i in given if isinstance(i, Tensor)]
+    chosen = [i.nonzero().ravel() if i.dtype == torch.bool else i for i in constants]
     broadcast = np.broadcast_arrays(*(i.numpy() % size for i, size in zip(chosen, sizes, strict=True)))
     places = np.ravel_multi_index(tuple(broadcast), tuple(sizes))
     return b.reshaped(taken(b, out, x, axes[0], places.ravel()), out)

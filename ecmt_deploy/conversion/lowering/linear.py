@@ -38,7 +38,7 @@ def linear(b: Builder, out: Layout, x: Operand, weight: Operand, bias: Operand |
     return y if bias is None else biased(b, out, y, b.array(bias), name)
 
 
-def _of_exact(b: Builder, out: Layout, x: Activation, weight: Tensor, bias: Tensor | None) -> Activation:
+def _of_exact(b: Builder, out: Layout, x: Activation, weight: Tensor, bias: Any) -> Activation:
     """The same of tokens or a mask, which send no spikes: a product with a constant, computed once."""
     name = b.name("linear")
     columns = b.constant(np.ascontiguousarray(b.array(weight).T), b.under(name, "weight"), out, raw=True)
@@ -104,7 +104,7 @@ def addmm(b: Builder, out: Layout, bias: Operand, x: Operand, weight: Operand, b
 
 
 @handles("add", "add_", "sub", "rsub")
-def add(b: Builder, out: Layout, x: Operand, y: Operand, alpha: float, *, op: str) -> Activation:
+def add(b: Builder, out: Layout, x: Operand, y: Operand, alpha: float, *, op: str) -> Any:
     signs = {"add": (1, alpha), "add_": (1, alpha), "sub": (1, -alpha), "rsub": (-alpha, 1)}[op]
     if isinstance(x, Activation) and isinstance(y, Activation):
         terms = [_times(b, t, s) for t, s in zip((x, y), signs, strict=True)]
@@ -133,7 +133,7 @@ def neg(b: Builder, out: Layout, x: Activation) -> Activation:
 
 
 @handles("mul", "mul_")
-def mul(b: Builder, out: Layout, x: Operand, y: Operand) -> Activation:
+def mul(b: Builder, out: Layout, x: Operand, y: Operand) -> Any:
     if isinstance(x, Activation) and isinstance(y, Activation):
         if x.name == y.name:
             return ecm(b, out, [x], "power", exponent=2.0)
@@ -188,12 +188,12 @@ def batch_norm(
 
 
 @handles("masked_fill", "masked_fill_")
-def masked_fill(b: Builder, out: Layout, x: Operand, mask: Operand, value: Any) -> Activation:
+def masked_fill(b: Builder, out: Layout, x: Operand, mask: Activation | Tensor, value: Any) -> Any:
     return where(b, out, mask, exact(value), x)
 
 
 @handles("where")
-def where(b: Builder, out: Layout, mask: Operand, x: Operand, y: Operand) -> Any:
+def where(b: Builder, out: Layout, mask: Activation | Tensor, x: Operand, y: Operand) -> Any:
     """``mask x + (1 - mask) y``: each stream is multiplied by its mask, each constant is masked once."""
     if masks.is_fill(y) and (isinstance(mask, Activation) or np.isfinite(exact(y)).all()):
         return masks.masked(b, out, x, mask, y)

@@ -24,8 +24,8 @@ from ecmt_deploy.conversion.lowering.table import HANDLERS
 FILL = -1e30
 _SAME = frozenset({"alias", "clone", "contiguous", "detach", "_to_copy", "to", "dropout", "type_as", "lift_fresh_copy"})
 _WIRING = frozenset({
-    "view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze", "expand", "permute", "transpose", "slice",
-    "select", "repeat", "broadcast_to", "movedim",
+    "view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze", "expand", "permute", "transpose",
+    "slice", "select", "repeat", "broadcast_to", "movedim",
 })  # fmt: skip
 
 

@@ -16,7 +16,9 @@ from ecmt_deploy.program.functions import integer
 from ecmt_deploy.program.functions.base import AXIS, Array, Function, Parameter, Parameters, along_axis, is_finite, register
 from ecmt_deploy.program.functions.softmax import NUMERATOR_BITS, RECIPROCAL_BITS
 
-EMPTY = Parameter("empty", "a number from 0 to 1", lambda value, shape, p: value.ndim == 0 and is_finite(value) and 0 <= value <= 1)
+EMPTY = Parameter(
+    "empty", "a number from 0 to 1", lambda value, shape, p: value.ndim == 0 and is_finite(value) and bool(0 <= value <= 1)
+)
 
 
 def _numpy(p: Parameters, x: Array, allowed: Array) -> Array:
@@ -54,7 +56,7 @@ def _rising(p: Parameters) -> str | None:
 
 
 register(Function(
-    "masked_softmax", "exp(x) / sum exp(x) over axis where the second operand is 1, 0 where it is 0; empty in rows of zeros alone",
+    "masked_softmax", "softmax over axis of what the second operand allows, 1 or 0; empty where that is nothing",
     _numpy,
     integer.IntegerForm(_integer, _make, {
         "axis": integer.SMALL, "multiplier": integer.WORD, "shift": integer.SHIFT, "mantissa": (2**21, 257),
