@@ -34,6 +34,8 @@ def operands(function: str, r: np.random.Generator) -> tuple[dict[str, Any], lis
         x = np.minimum(x, 3)
     if function in ("sqrt", "rsqrt", "reciprocal", "log"):
         x = np.abs(x) + 0.1
+    if function == "masked_softmax":
+        return given, [x, (r.random(size=x.shape) < 0.7).astype(float)]
     if function == "divide":
         return given, [x, np.abs(r.normal(size=x.shape)) + 0.5]
     return given, [x, r.normal(size=x.shape)] if FUNCTIONS[function].operands == 2 else [x]

@@ -44,10 +44,12 @@ def exact_streams(nodes: Nodes, operands: Operands, order: list[str]) -> frozens
     """
     exact: set[str] = set()
     once: set[str] = set()
+    lasting: set[str] = set()  # exact or constant, whether it enters once or is there at every step
     for name in order:
         node, sources = nodes[name], operands[name]
         if node.enters_exact:
             exact.add(name)
+            lasting.add(name)
             continue
         if sources and all(source in once for source in sources):
             alone = False
@@ -55,10 +57,24 @@ def exact_streams(nodes: Nodes, operands: Operands, order: list[str]) -> frozens
         else:
             alone = any(source in exact for source in sources) and all(source in exact or source in once for source in sources)
             once.update([name] if node.role == "constant" and node.sends == "once" else [])
+        moved = node.role == "movement" or (node.role == "arithmetic" and node.every_step)
+        if node.role == "constant" or (moved and all(source in lasting for source in sources)):
+            lasting.add(name)
+        _require_masks(name, node, [sources[k] for k in node.exact_operands if sources[k] not in lasting])
         _require_exact(name, node, alone, [source for source in sources if source not in exact], sources)
         if alone and node.role in ("movement", "arithmetic", "function", "product") and not node.every_step:
             exact.add(name)
+            lasting.add(name)
     return frozenset(exact)
+
+
+def _require_masks(name: str, node: Op, wrong: list[str]) -> None:
+    """Refuse operands of a node that must be exact, or constant, and are not."""
+    if wrong:
+        raise ProgramError(
+            f"node {name} ({node.kind}): {node.detail} takes {wrong[0]} as a mask, expected what follows from tokens, masks and"
+            " constants alone"
+        )
 
 
 def _require_exact(name: str, node: Op, alone: bool, others: list[str], sources: tuple[str, ...]) -> None:

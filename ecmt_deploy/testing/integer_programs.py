@@ -21,7 +21,11 @@ from ecmt_deploy.testing.integer_exact import NAMED_SHARE, begin, samples
 STATE, WEIGHT, PAYLOAD = 24, 8, 16
 LARGEST = limit(STATE)
 #: functions that have an integer form
-INTEGER = [name for name, f in FUNCTIONS.items() if isinstance(f.integer, IntegerForm) and not f.needs_exact]
+INTEGER = [
+#: functions that a constant masks
+MASKED = [name for name, f in FUNCTIONS.items() if isinstance(f.integer, IntegerForm) and f.exact_operands]
+    name for name, f in FUNCTIONS.items() if isinstance(f.integer, IntegerForm) and not (f.needs_exact or f.exact_operands)
+]
 
 
 class Builder:
@@ -186,12 +190,13 @@ class Builder:
 
     def pair(self) -> None:
         """A function of two operands: of one stream twice, or of two with exponents of their own."""
-        function = str(self.r.choice([name for name in INTEGER if FUNCTIONS[name].operands == 2]))
+        function = str(self.r.choice([*MASKED, *(name for name in INTEGER if FUNCTIONS[name].operands == 2)]))
         x, shape = self.stream, self.shape
-        y = self.constant(int(self.r.integers(-18, -8)), shape, False) if self.r.random() < 0.5 else x
+        given = {key: np.asarray(value) for key, value in FUNCTIONS[function].example.items()}
+        y = self.constant(int(self.r.integers(-18, -8)), shape, False) if function in MASKED or self.r.random() < 0.5 else x
         found = [self.exponents[x], self.exponents[y]]
         result, form = self.format(), cast(Any, FUNCTIONS[function].integer)
-        made = form.parameters_for({}, Formats(found, result["exponent"], 1.0, STATE, shape))
+        made = form.parameters_for(given, Formats(found, result["exponent"], 1.0, STATE, shape))
         node = ops.ECM((x, y), function, self.coding, made, format=ops.Aligned(operand_exponents=np.array(found), **result))
         self.add(node, x, y, shape=shape)
 

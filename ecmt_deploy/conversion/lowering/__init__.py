@@ -20,7 +20,7 @@ from torch import Tensor, fx
 from torch.fx.node import map_aggregate
 
 from ecmt_deploy.conversion.capture import PARTS, WHY, Captured, arguments, evaluate, last_uses, module_path
-from ecmt_deploy.conversion.lowering import nonlinear
+from ecmt_deploy.conversion.lowering import masks, nonlinear
 from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout, Refusal
 from ecmt_deploy.conversion.lowering.masks import Masked
 from ecmt_deploy.conversion.lowering.table import HANDLERS, SHAPE_ONLY, SPLITS

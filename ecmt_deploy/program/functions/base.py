@@ -52,6 +52,8 @@ class Function:
     reduces : name of the parameter that is an axis which the value has in size 1
     sums_to_one : whether its values along its axis are shares of one, as those of a softmax
     finite : whether it is finite wherever its operands are, up to the largest number there is
+    exact_operands : numbers of the operands that a small error would change altogether, as a mask, so that they must follow
+        from tokens, masks and constants alone
     needs_exact : whether it is discontinuous (a comparison, an argmax), so that its operands must be exact: tokens, masks, and
         what follows from them alone. On anything else a small error of a stream would be a large one of the value
     aten : ATen operations without parameters of their own that are this function
@@ -76,6 +78,7 @@ class Function:
     sums_to_one: bool = False
     finite: bool = False
     needs_exact: bool = False
+    exact_operands: tuple[int, ...] = ()
     aten: tuple[str, ...] = ()
     stands_for: str | None = None
     elementary: bool = False

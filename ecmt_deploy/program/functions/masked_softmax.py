@@ -62,7 +62,7 @@ register(Function(
         "axis": integer.SMALL, "multiplier": integer.WORD, "shift": integer.SHIFT, "mantissa": (2**21, 257),
         "result_shift": integer.SHIFT, "empty": 2**31,
     }, check=_rising),
-    operands=2, parameters=(AXIS, EMPTY), axes=along_axis, reductions=2, finite=True, sums_to_one=True,
+    operands=2, parameters=(AXIS, EMPTY), axes=along_axis, reductions=2, finite=True, sums_to_one=True, exact_operands=(1,),
     # as softmax, and whether an element is allowed
     primitives={"compare": 2, "add": 3, "table": 1, "mul": 2, "load": 3, "store": 1},
     row_primitives=integer.POWER, example={"axis": -1, "empty": 0.0},

@@ -106,6 +106,8 @@ class Op(nir.NIRNode):
     outside: ClassVar[bool] = False
     #: whether its operands must be exact, as it is discontinuous; whether it brings in integers, which are
     needs_exact: ClassVar[Any] = False
+    #: numbers of the operands that must follow from tokens, masks and constants alone, whether they enter once or are held
+    exact_operands: ClassVar[Any] = ()
     enters_exact: ClassVar[Any] = False
     #: fields that a file leaves out where they are this
     defaults: ClassVar[Mapping[str, Any]] = {}

@@ -22,7 +22,8 @@ from ecmt_deploy.program.functions.integer import IntegerForm
 from ecmt_deploy.program.ops.base import CODINGS, Op, Require, Shape, Work, broadcasts, fits, register
 from ecmt_deploy.program.ops.format import Aligned
 from ecmt_deploy.program.ops.movement import axis_of, from_front
-from ecmt_deploy.program.ops.share import Share, elementwise, moved, picked
+from ecmt_deploy.program.ops.rows import PER_CHANNEL, parameters_of_rows
+from ecmt_deploy.program.ops.share import Share, beside, elementwise, moved
 
 
 class ECMKernel(Kernel):
@@ -118,10 +119,6 @@ class IntegerECMKernel(Following, ECMKernel):
         return self.saturated(steps * self.saturated(evaluate(self.node.parameters, bits, *means)))
 
 
-#: integer parameters that may be one per channel
-_PER_CHANNEL = ("weight", "weight_shift", "bias")
-
-
 @register
 @dataclass(eq=False)
 class ECM(Op):
@@ -174,6 +171,10 @@ class ECM(Op):
     @property
     def needs_exact(self) -> bool:
         return self.definition.needs_exact
+
+    @property
+    def exact_operands(self) -> tuple[int, ...]:
+        return self.definition.exact_operands
 
     def fit(self, shape: Shape) -> None:
         axis = np.asarray(self.parameters.get("axis", 0.0))
@@ -231,7 +232,7 @@ class ECM(Op):
         if "groups" in self.parameters:
             groups = int(self.parameters["groups"])
             fits(groups > 0 and shape[0] % groups == 0, f"{groups} groups of {shape}")
-        for key in _PER_CHANNEL:
+        for key in PER_CHANNEL:
             array = np.asarray(self.parameters.get(key, 0))
             if "groups" in self.parameters and array.ndim:
                 fits(array.shape == shape[:1], f"{key} of shape {array.shape} on {shape}")
@@ -255,17 +256,19 @@ class ECM(Op):
         return tuple(axis - ndim for axis in axes)
 
     def share(self, elements: np.ndarray, shape: Shape, *operands: Shape) -> Share:
-        """Whole rows: those elements of the operand that one result depends on, one row after another."""
-        axes = self.coupling(len(operands[0]))
+        """Whole rows: those elements of each operand that one result depends on, one row after another."""
+        grid = np.broadcast_shapes(*operands)
+        axes = self.coupling(len(grid))
         if not axes:
             return elementwise(self, elements, shape, operands)
         whole = np.arange(prod(shape)).reshape(shape)
         if len(axes) == len(shape):  # one row
-            return Share(self, whole, (np.arange(prod(operands[0])).reshape(operands[0]),))
-        taken, made = moved(operands[0], axes), moved(shape, axes)
+            return Share(self, whole, tuple(np.arange(prod(operand)).reshape(operand) for operand in operands))
+        taken, made = moved(grid, axes), moved(shape, axes)
         rows = np.flatnonzero(np.isin(made[:, 0], elements))
         fits(made[rows].size == elements.size, f"{elements.size} elements are no whole rows of {shape}")
-        return Share(replace(self, parameters=_of_rows(self, operands[0], taken[rows])), made[rows], (taken[rows],))
+        parts = tuple(beside(taken[rows], grid, operand) for operand in operands)
+        return Share(replace(self, parameters=parameters_of_rows(self, grid, taken[rows])), made[rows], parts)
 
     @property
     def reductions(self) -> int:
@@ -279,20 +282,6 @@ class ECM(Op):
         return tuple(sorted(self.definition.axes(self.parameters, ndim)))
 
 
-def _of_rows(node: ECM, operand: Shape, taken: np.ndarray) -> dict[str, Any]:
-    """The parameters of a function of whole rows where its rows are those of the matrix ``taken``."""
-    found, axes = node.parameters, node.coupling(len(operand))
-    trailing = operand[len(operand) - len(axes) :] if axes[0] == len(operand) - len(axes) else None
-    made: dict[str, Any] = {name: np.asarray(1) for name in ("axis", "normalized_axes") if name in found}
-    for name in _PER_CHANNEL:
-        array = np.asarray(found.get(name, 0))
-        if array.ndim and trailing and array.ndim <= len(trailing):  # the same for every row
-            made[name] = np.broadcast_to(array, trailing).ravel()
-        elif array.ndim:
-            made[name] = picked(array, operand, taken)
-    return {**found, **made}
-
-
 def _check_parameter(key: str, value: np.ndarray, bound: Any, require: Require) -> None:
     """One integer parameter: its magnitude, and how many there are."""
     most, entries = bound if isinstance(bound, tuple) else (bound, 0)
@@ -300,5 +289,5 @@ def _check_parameter(key: str, value: np.ndarray, bound: Any, require: Require) 
     if isinstance(bound, tuple):
         sound = value.ndim == 1 and (len(value) == entries if entries else 2 <= len(value) <= 2**16 + 1)
         require(sound, f"parameter {key}", f"of shape {value.shape}", f"{entries or 'at least 2'} entries")
-    elif key not in _PER_CHANNEL:
+    elif key not in PER_CHANNEL:
         require(value.ndim == 0, f"parameter {key}", f"of shape {value.shape}", "a single integer")
