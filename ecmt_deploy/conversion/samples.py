@@ -66,7 +66,7 @@ def calibration_batches(calibration: Any, model: nn.Module) -> Samples:
 
 
 def named_samples(calibration: Any, model: nn.Module) -> tuple[list[np.ndarray], Inputs | None, frozenset[str]]:
-    """Samples (N, *shape) of every batch, packed; their inputs, ``None`` where nobody names any; those that come as booleans."""
+    """Samples (N, *shape) of every batch, packed; inputs, ``None`` where nobody names any; those that come as booleans."""
     if isinstance(calibration, Iterator):
         calibration = list(calibration)  # it is looked at twice
     given = list(itertools.islice(pieces(calibration), 1))

@@ -95,8 +95,8 @@ class Builder(ExactDrawing):
         if FUNCTIONS[name].operands == 2:
             shape = self.broadcasting(x.shape)
         if FUNCTIONS[name].exact_operands:
-            mask = self.add(ops.Constant((self.r.random(shape) < 0.7).astype(np.float64), self.schedule()))
-            sources = (source, mask)
+            mask = ops.Constant((self.r.random(shape) < 0.7).astype(np.float64), {"rate": "every"}.get(self.coding, "first"))
+            sources = (source, self.add(mask))
         elif FUNCTIONS[name].operands == 2:
             alike = self.alike(x.shape)
             sources = (str(self.r.choice(alike)) if alike and self.chance(0.5) else self.constant(shape), source)
@@ -156,10 +156,6 @@ class Builder(ExactDrawing):
             kind = "matmul"
         else:
             shape = self.broadcasting(x.shape)
-        if FUNCTIONS[name].exact_operands:
-            mask = self.add(ops.Constant((self.r.random(shape) < 0.7).astype(np.float64), self.schedule()))
-            sources = (source, mask)
-        elif FUNCTIONS[name].operands == 2:
             alike = [s for each in (shape, x.shape, (*x.shape[:-1], 1)) for s in self.alike(each, spikes=True)]
             right, kind = str(self.r.choice([*alike, left])), "multiply"
         if right not in self.spiking and self.chance(0.7):

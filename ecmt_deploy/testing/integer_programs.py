@@ -22,10 +22,10 @@ STATE, WEIGHT, PAYLOAD = 24, 8, 16
 LARGEST = limit(STATE)
 #: functions that have an integer form
 INTEGER = [
-#: functions that a constant masks
-MASKED = [name for name, f in FUNCTIONS.items() if isinstance(f.integer, IntegerForm) and f.exact_operands]
     name for name, f in FUNCTIONS.items() if isinstance(f.integer, IntegerForm) and not (f.needs_exact or f.exact_operands)
 ]
+#: functions that a constant masks
+MASKED = [name for name, f in FUNCTIONS.items() if isinstance(f.integer, IntegerForm) and f.exact_operands]
 
 
 class Builder:

@@ -44,7 +44,7 @@ def _of_exact(b: Builder, out: Layout, x: Activation, weight: Tensor, bias: Any)
     columns = b.constant(np.ascontiguousarray(b.array(weight).T), b.under(name, "weight"), out, raw=True)
     rows = b.reshaped(x, x.with_shape(*([1] * (2 - len(x.shape))), *x.shape))
     y = b.reshaped(product(b, out.with_shape(*rows.shape[:-1], weight.shape[0]), rows, columns, "matmul"), out)
-    return y if bias is None else _biased(b, out, y, b.array(bias), name)
+    return y if bias is None else biased(b, out, y, b.array(bias), name)
 
 
 @handles("matmul", "mm", "bmm")
