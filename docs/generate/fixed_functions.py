@@ -12,11 +12,14 @@ from ecmt_deploy.kernels.integers import limit
 from ecmt_deploy.program.functions import FUNCTIONS
 from ecmt_deploy.program.functions.integer import Formats
 from ecmt_deploy.quantization.formats import HEADROOM
-from ecmt_deploy.testing.integer_programs import INTEGER
+from ecmt_deploy.testing.integer_programs import INTEGER as ANYWHERE
+from ecmt_deploy.testing.integer_programs import MASKED
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "fixed_point.md"
 BITS, ROWS, CHANNELS = 24, 64, 48
 POSITIVE = ("sqrt", "rsqrt", "reciprocal", "log", "divide")
+
+INTEGER = [*ANYWHERE, *MASKED]
 
 
 def operands(function: str, r: np.random.Generator) -> tuple[dict[str, Any], list[np.ndarray]]:

@@ -31,6 +31,11 @@ MOST_STEPS, MOST_SAMPLES = 32, 7
 class Builder(ExactDrawing):
     """The nodes that a program may grow by, and how it begins and ends."""
 
+    def __init__(self, seed: int, quantisable: bool) -> None:
+        super().__init__(seed, quantisable)
+        #: the first function of its own choice: one after the other, from seed to seed, so that a few dozen reach all
+        self.due: str | None = ANYWHERE[seed % len(ANYWHERE)]
+
     def linear(self) -> str:
         source = self.operand(1)
         x = self.values[source]
@@ -86,7 +91,8 @@ class Builder(ExactDrawing):
         return self.add(ops.Hold(), self.stream(spikes=False))
 
     def function(self, name: str | None = None, source: str | None = None) -> str:
-        name = name or str(self.r.choice(ANYWHERE))
+        if name is None:
+            name, self.due = self.due or str(self.r.choice(ANYWHERE)), None
         source = source or self.stream(1 if name in COUPLING else 0, spikes=False)
         x = self.values[source]
         if name in ("sqrt", "rsqrt", "reciprocal", "power", "log", "divide"):

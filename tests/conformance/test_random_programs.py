@@ -67,7 +67,8 @@ def test_integers_in_pieces_and_with_filler(seed: int) -> None:
     expected = reference(case)
     assert expected is not None
     model = SpikingModel(case.program)
-    filled = torch.from_numpy(np.concatenate([case.inputs, case.inputs[::-1] * 3]))
+    beyond = 1 if case.program.inputs.integers else 3  # ids are rows of a table
+    filled = torch.from_numpy(np.concatenate([case.inputs, case.inputs[::-1] * beyond]))
     for room in (1, model.memory_bytes):
         model.memory_bytes = room
         outputs, activity = model.count(filled, case.timesteps, samples=len(case.inputs))

@@ -153,7 +153,7 @@ def test_random_programs_reach_everything():
     nodes = [node for program in made for node in program.nodes.values()]
     expected = {name for name, op in ops.OPS.items() if op.role == "movement" or op.format_type}
     assert {node.kind for node in nodes} >= expected
-    assert {node.function for node in nodes if node.role == "function"} == set(INTEGER)
+    assert {node.function for node in nodes if node.role == "function"} >= set(INTEGER)
     assert {program.coding for program in made} == set(ops.CODINGS)
     weights = np.concatenate([node.weight.ravel() for node in nodes if node.layer == "linear"])
     assert (weights.min(), weights.max()) == (-128, 127)

@@ -152,7 +152,7 @@ def repeat_interleave(
         lead = b.reshaped(x, x.with_shape(*x.shape[: x.batch], 1, *x.shape[x.batch :]))
         return b.expanded(lead, out)
     axis = dim % x.rank - (x.batch is not None and dim % x.rank > x.batch)  # copies of windows stay within their sample
-    return _taken(b, out, x, axis, np.repeat(np.arange(x.shape[axis]), repeats))
+    return taken(b, out, x, axis, np.repeat(np.arange(x.shape[axis]), repeats))
 
 
 @handles("constant_pad_nd", "pad")
