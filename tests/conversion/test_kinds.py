@@ -8,7 +8,8 @@ import torch
 from ecmt_deploy.conversion.calling import called
 from ecmt_deploy.conversion.capture import capture
 from ecmt_deploy.conversion.lowering import lower
-from ecmt_deploy.conversion.lowering.table import HANDLERS, operation
+from ecmt_deploy.conversion.lowering.table import HANDLERS
+from ecmt_deploy.conversion.operations import operation
 from ecmt_deploy.conversion.preparing import prepare
 from ecmt_deploy.conversion.self_check import self_check
 from ecmt_deploy.program import Provenance
