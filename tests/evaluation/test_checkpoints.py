@@ -383,7 +383,7 @@ def test_incomplete_doubled_and_mixed_parts_do_not_merge(folder, example, tmp_pa
         merge([tmp_path / "other", tmp_path / "three"], out)
     half = msgspec.structs.replace(example, done=0, score=zero(example.score.activity.keys(), example.origin.timesteps))
     write_checkpoint(tmp_path / "other" / "part-1-of-2.json", half)
-    with pytest.raises(RunError, match="part-1-of-2.json: only 0 of its 3 batches are done"):
+    with pytest.raises(RunError, match="part-1-of-2.json: only 0 of 3 batches done"):
         merge([tmp_path / "other"], out)
     (there / "part-1-of-2.json").rename(tmp_path / "part-2-of-2.json")
     with pytest.raises(RunError, match="part-2-of-2.json: holds part-1-of-2.json; it was renamed or copied"):

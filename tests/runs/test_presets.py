@@ -32,8 +32,8 @@ def made(monkeypatch, converted) -> list:
     calls = []
     real = converting.convert
 
-    def counted(model, data, config, *, calibration_samples, out):
-        assert (model, data, calibration_samples) == (MODEL, DATA, 8)
+    def counted(model, data, config, *, calibration_samples, skip_damaged, out):
+        assert (model, data, calibration_samples, skip_damaged) == (MODEL, DATA, 8, False)
         calls.append(config)
         if config.name not in converted:
             real(model, data, config, calibration_samples=calibration_samples, out=out)
