@@ -1,5 +1,6 @@
 """Files of a run are held against one another and against what can be; nothing of a user's is lost."""
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Callable
@@ -80,7 +81,7 @@ def spiking(activity: Any) -> Any:
 def of_another_model(path: Path) -> None:
     program = read(path / PROGRAM)
     provenance = msgspec.structs.replace(program.provenance, model="vit_huge")
-    write(type(program)(**{**vars(program), "provenance": provenance}), path / PROGRAM)
+    write(dataclasses.replace(program, provenance=provenance), path / PROGRAM)
 
 
 def probes(change: Callable[[Any], None]) -> Callable[[Path], None]:

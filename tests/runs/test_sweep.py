@@ -1,6 +1,7 @@
 """The design space: what is there is not run again, what does not belong is left alone, nothing is half written."""
 
 import csv
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -231,14 +232,14 @@ def namesake(tmp_path: Path) -> None:
 def from_arrays(tmp_path: Path) -> None:
     program = read(Path(PLACE["PROGRAM"]))
     provenance = msgspec.structs.replace(program.provenance, calibration=None)
-    write(type(program)(**{**vars(program), "provenance": provenance}), tmp_path / "arrays.nir")
+    write(dataclasses.replace(program, provenance=provenance), tmp_path / "arrays.nir")
 
 
 def elsewhere(tmp_path: Path) -> None:
     program = read(Path(PLACE["PROGRAM"]))
     calibration = msgspec.structs.replace(program.provenance.calibration, spec="npz:samples.npz")
     provenance = msgspec.structs.replace(program.provenance, calibration=calibration)
-    write(type(program)(**{**vars(program), "provenance": provenance}), tmp_path / "elsewhere.nir")
+    write(dataclasses.replace(program, provenance=provenance), tmp_path / "elsewhere.nir")
 
 
 PLACE: dict[str, str] = {}
