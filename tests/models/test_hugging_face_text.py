@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 
+import numpy as np
 import pytest
 import torch
 import transformers
 
+import ecmt_deploy as ecmt
 from ecmt_deploy import models
+from ecmt_deploy.data.tokenizing import packed, tokenized
 from ecmt_deploy.errors import ModelError
-from tests.support.sentences import SPECIAL, bert, saved, tokenizer
+from tests.support.commands import run
+from tests.support.sentences import LONGEST, SPECIAL, bert, saved, sentences, tokenizer
 
 
 @pytest.fixture
@@ -100,3 +105,44 @@ def test_a_tokenizer_that_is_missing_is_one_line(directory):
     for file in ("tokenizer.json", "tokenizer_config.json"):
         (directory / file).unlink()
     refused("its tokenizer", directory)
+
+
+# --- programs ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_program_reads_sentences_with_nothing_but_its_file(directory, tmp_path, capsys, monkeypatch):
+    rows = [f"{sentence},{i % 3}" for i, sentence in enumerate(sentences(16, 0))]
+    (tmp_path / "t.csv").write_text("\n".join(["text,label", *rows]))
+    (tmp_path / "lines.txt").write_text("\n".join(sentences(2, 9)))
+
+    def command(*arguments):
+        status, out, err = run(list(arguments), capsys, monkeypatch, tmp_path)
+        assert status == 0, err
+        return out
+
+    command("convert", f"hf:{directory}", "--data", "text:t.csv", "--out", "p.nir", "--preset", "graded", "--timesteps", "1")
+    shutil.rmtree(directory)
+    evaluated = json.loads(command("evaluate", "p.nir", "--data", "text:t.csv", "--json"))
+    assert evaluated["n_samples"] == 8  # the other half calibrated
+    answers = json.loads(command("classify", "p.nir", "the cat sees bread", "lines.txt", "--json"))
+    assert [answer["text"] for answer in answers] == ["the cat sees bread", *sentences(2, 9)]
+    assert sum(best["probability"] for best in answers[0]["steps"][0]) == pytest.approx(1)
+    simulated = ["--data", "text:t.csv", "--limit", "1", "--target", "reference", "--out", "run"]
+    command("simulate", "p.nir", *simulated)
+    command("energy", "run", "--hardware", "horowitz45")  # reads the run, and checks it
+    recorded = json.loads((tmp_path / "run" / "run.json").read_text())["provenance"]["text"]
+    assert (recorded["tokenizer"], recorded["length"]) == ("", ecmt.read(tmp_path / "p.nir").provenance.text.length)
+    status, _, err = run(["evaluate", "p.nir", "--data", "text:lines.txt"], capsys, monkeypatch, tmp_path)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "no labels" in err
+
+
+def test_samples_of_a_program_are_the_tokens_of_its_tokenizer(directory):
+    loaded = models.load(f"hf:{directory}", preprocessing={"input_size": LONGEST})
+    spiking = ecmt.convert(loaded.module, tokenized(sentences(12, 0), loaded.text), ecmt.ConvertConfig("graded", timesteps=1))
+    arrays = tokenized(sentences(5, 4), loaded.text)
+    samples = packed(sentences(5, 4), loaded.text)
+    np.testing.assert_array_equal(samples, spiking.program.inputs.pack(arrays))
+    with torch.no_grad():
+        expected = loaded.module(**{name: torch.from_numpy(array) for name, array in arrays.items()}).logits
+    torch.testing.assert_close(spiking.analog(torch.from_numpy(samples)), expected, rtol=1e-4, atol=1e-4)
