@@ -12,8 +12,8 @@ from ecmt_deploy.testing.float_programs import float_program
 from ecmt_deploy.testing.handmade import Case, every_node, images
 from ecmt_deploy.testing.integer_programs import integer_program
 
-#: fixed seeds, so that a failure can be run again
-FLOAT_SEEDS, INTEGER_SEEDS = range(60), range(12)
+#: fixed seeds, so that a failure can be run again; the last reaches a function that the others draw no stage for
+FLOAT_SEEDS, INTEGER_SEEDS = (*range(60), 83), range(12)
 TIMESTEPS = 4
 
 
