@@ -102,11 +102,6 @@ def _fold(x: Tensor, size: Sequence[int], kernel: Any, dilation: Any, padding: A
     )
 
 
-def _cumsum(x: Tensor, dim: int, *, dtype: torch.dtype | None = None) -> Tensor:
-    ones = torch.ones(x.shape[dim], x.shape[dim], dtype=x.dtype).triu()
-    return (x.movedim(dim, -1) @ ones).movedim(-1, dim)
-
-
 def _cdist(x: Tensor, y: Tensor, p: float = 2, mode: int | None = None) -> Tensor:
     return torch.linalg.vector_norm(x.unsqueeze(-2) - y.unsqueeze(-3), p, dim=-1)
 
@@ -192,7 +187,6 @@ COMPOSITIONS: dict[str, Callable[..., Any]] = {
         F.normalize(x, dim=dim, eps=eps) * F.normalize(y, dim=dim, eps=eps)
     ).sum(dim),
     # sums and products along an axis
-    "cumsum": _cumsum,
     "prod.dim_int": lambda x, dim, keepdim=False, **options: functools.reduce(
         torch.mul, x.split(1, dim) if keepdim else x.unbind(dim)
     ),

@@ -26,6 +26,6 @@ def _make(given: Parameters, formats: integer.Formats) -> dict[str, Any]:
 register(Function(
     "argmax", "index of the first maximum over axis, kept as size 1", _numpy,
     integer.IntegerForm(_integer, _make, {"axis": integer.SMALL, "one": 2**31}),
-    parameters=(AXIS,), axes=along_axis, reductions=1, reduces="axis", finite=True, needs_exact=True, elementary=True,
+    parameters=(AXIS,), axes=along_axis, maxima=1, reduces="axis", finite=True, needs_exact=True, elementary=True,
     primitives={"compare": 1}, example={"axis": -1},
 ))  # fmt: skip

@@ -21,5 +21,6 @@ def _make(given: Parameters, formats: integer.Formats) -> dict[str, Any]:
 register(Function(
     "cumulative_sum", "x_1 + .. + x_i for every i along axis", lambda p, x: np.cumsum(x, axis=int(p["axis"])),
     integer.IntegerForm(_integer, _make, {"axis": integer.SMALL, "shift": integer.SHIFT}),
-    parameters=(AXIS,), axes=along_axis, reductions=1, elementary=True, primitives={"add": 1}, example={"axis": -1},
+    parameters=(AXIS,), axes=along_axis, reductions=1, elementary=True, primitives={"add": 1},
+    row_primitives={"store": 1}, example={"axis": -1},
 ))  # fmt: skip
