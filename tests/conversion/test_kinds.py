@@ -7,6 +7,7 @@ import torch
 
 from ecmt_deploy.conversion.calling import called
 from ecmt_deploy.conversion.capture import capture
+from ecmt_deploy.conversion.decomposition import decomposed
 from ecmt_deploy.conversion.lowering import lower
 from ecmt_deploy.conversion.lowering.table import HANDLERS
 from ecmt_deploy.conversion.operations import operation
@@ -23,7 +24,7 @@ def lowered():
     for name, (shape, kinds) in GROUPS.items():
         x = torch.randn(2, *shape, generator=torch.Generator().manual_seed(3))
         calling = called(prepare(Together(kinds).eval()), x)
-        captured = capture(calling, x)
+        captured = decomposed(capture(calling, x), x.dtype)
         found[name] = calling, captured, lower(captured, "differential", x.dtype, Provenance(tool_version="0"), False), x
     return found
 
