@@ -176,6 +176,14 @@ SPELLINGS = frozenset({
     "replication_pad1d", "replication_pad2d", "replication_pad3d",
 })  # fmt: skip
 
+#: operations and functions that stand on token ids and masks: the models of text that the tests convert have them
+ON_TOKENS = frozenset({
+    "__and__", "__iand__", "__ior__", "__or__", "__xor__", "all", "any", "bitwise_and", "bitwise_not", "bitwise_or",
+    "bitwise_xor", "cumsum", "embedding", "eq", "ge", "gt", "le", "logical_and", "logical_not", "logical_or", "logical_xor",
+    "lt", "ne", "argmax", "gather", "one_hot", "_unsafe_index", "pad",
+})  # fmt: skip
+FUNCTIONS_ON_TOKENS = frozenset({"argmax", "cumulative_sum", "inside", "masked_softmax"})
+
 
 class Together(nn.Module):
     """All kinds of a group side by side: their results one after the other, of the same sample."""
