@@ -15,13 +15,13 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from ecmt_deploy.arrays import as_array as as_array
-from ecmt_deploy.arrays import is_array, named_samples
 from ecmt_deploy.chips import Hardware, hardware
 from ecmt_deploy.config import require_timesteps
 from ecmt_deploy.errors import ConfigError, DataError, EcmtError, RunError, plural
 from ecmt_deploy.program import Program, read, write
 from ecmt_deploy.program.activity import Activity
+from ecmt_deploy.program.arrays import as_array as as_array
+from ecmt_deploy.program.arrays import is_array, named_samples
 from ecmt_deploy.program.inputs import Inputs
 
 #: the path of a program's file, a ``Program``, or what carries one as ``program``: a ``SpikingModel``, a ``Run``

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from math import prod
+from typing import Any
 
 import msgspec
 import torch
@@ -17,9 +18,11 @@ from ecmt_deploy.conversion.capture import Captured, capture
 from ecmt_deploy.conversion.decomposition import decomposed
 from ecmt_deploy.conversion.lowering import lower
 from ecmt_deploy.conversion.preparing import prepare
+from ecmt_deploy.conversion.samples import named_samples
 from ecmt_deploy.errors import CaptureError, EcmtError, Refused
 from ecmt_deploy.program import Program, Provenance, verify
 from ecmt_deploy.program.graph import edges
+from ecmt_deploy.program.inputs import Inputs
 
 #: bytes of one word of state
 WORD_BYTES = 4
@@ -121,13 +124,13 @@ class Unmeasured:
         return verify(nodes, edges(analog.operands), analog.provenance)
 
 
-def check(model: nn.Module, sample: Tensor, name: str, output: str | None = None) -> tuple[Checked, Unmeasured | None]:
+def check(model: nn.Module, samples: Any, name: str, output: str | None = None) -> tuple[Checked, Unmeasured | None]:
     """Capture and lower a model, and count what it takes.
 
     Parameters
     ----------
     model : the module, in eval mode
-    sample : (1 or more, *shape of a sample), of any values
+    samples : (1 or more, *shape of a sample), of any values; or a mapping of such, one for each input of the model
     name : what to call the model
     output : the name of the answer that is meant, see :func:`ecmt_deploy.conversion.calling.called`
 
@@ -142,12 +145,13 @@ def check(model: nn.Module, sample: Tensor, name: str, output: str | None = None
     """
     prepared = prepare(model)
     floating = (parameter.dtype for parameter in prepared.model.parameters() if parameter.is_floating_point())
-    sample = sample.to(next(floating, torch.float32))
+    (given, *_), inputs, booleans = named_samples(samples, prepared.model)
+    sample = torch.from_numpy(given).to(next(floating, torch.float32))
     size = sum(parameter.numel() for parameter in model.parameters())
-    base = Checked(name, size, " x ".join(map(str, sample.shape[1:])))
+    base = Checked(name, size, _in_words(sample, inputs))
     try:
         presets = [ConvertConfig(preset) for preset in preset_names()]
-        captured = decomposed(capture(called(prepared, sample, output=output), sample), sample.dtype)
+        captured = decomposed(capture(called(prepared, sample, inputs, output, booleans), sample), sample.dtype)
         made = Unmeasured.of(captured, sample.dtype, presets)
         failures = [found for found in made.analog.values() if isinstance(found, EcmtError)]
         if len(failures) == len(made.analog):
@@ -157,12 +161,18 @@ def check(model: nn.Module, sample: Tensor, name: str, output: str | None = None
     return _counted(base, next(found for found in made.analog.values() if isinstance(found, Program)), made, presets), made
 
 
+def _in_words(sample: Tensor, inputs: Inputs | None) -> str:
+    named = [("", tuple(sample.shape[1:]))] if inputs is None else [(f"{one.name} ", one.shape) for one in inputs]
+    return ", ".join(name + " x ".join(map(str, shape)) for name, shape in named)
+
+
 def _counted(base: Checked, analog: Program, made: Unmeasured, presets: Sequence[Preset]) -> Checked:
     macs = {node: analog.work(node).dense_macs for node in analog.nodes}
     operations: dict[str, int] = {}
     for node in analog.nodes.values():
         if node.role in ("synapse", "function", "product"):
-            kind = node.layer if node.role == "synapse" else node.detail + (" of activations" if node.role == "product" else "")
+            layer = node.kind.lower() if node.layer == "elements" else node.layer
+            kind = layer if node.role == "synapse" else node.detail + (" of activations" if node.role == "product" else "")
             operations[kind] = operations.get(kind, 0) + 1
     return msgspec.structs.replace(
         base,

@@ -34,5 +34,6 @@ from ecmt_deploy.data.select import open as open
 from ecmt_deploy.data.text import fitted_text as fitted_text
 from ecmt_deploy.data.text import read_texts as read_texts
 from ecmt_deploy.data.tokenizing import packed as packed
+from ecmt_deploy.data.tokenizing import tokenized as tokenized
 from ecmt_deploy.data.tokenizing import unpacked as unpacked
 from ecmt_deploy.program.provenance import CalibrationRecord as CalibrationRecord

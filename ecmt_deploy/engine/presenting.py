@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecmt_deploy.arrays import as_array
 from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.program import Program
+from ecmt_deploy.program.arrays import as_array
 
 #: samples (B, *input_shape), or one tensor of each input by name
 Samples: TypeAlias = Tensor | Mapping[str, Any]

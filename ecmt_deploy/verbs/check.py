@@ -20,9 +20,15 @@ from ecmt_deploy.conversion.suiting import Suits, suits
 from ecmt_deploy.data import DataLook
 from ecmt_deploy.door import ChipLike, as_chip, listed
 from ecmt_deploy.errors import ConfigError, DataError
+from ecmt_deploy.program.preprocessing import Preprocessing
+from ecmt_deploy.program.text import TextPreprocessing
 
 if TYPE_CHECKING:
     from ecmt_deploy.models import Model
+
+
+#: tokens of a sentence where nobody says how many, and sentences of different lengths
+_TOKENS, _SENTENCES = 128, ("one", "two of them")
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -73,12 +79,13 @@ def check(
     Parameters
     ----------
     model : any ``nn.Module`` in eval mode, or the name of a model, as of :func:`ecmt_deploy.convert`
-    sample : of a module: the shape of a sample without the batch, such as ``(3, 224, 224)``, or samples (N, ...) of any values.
-        A model by name knows its own
+    sample : of a module: the shape of a sample without the batch, such as ``(3, 224, 224)``, or samples (N, ...) of any values,
+        of a model with several inputs as a mapping. A model by name knows its own
     hardware : chips by name, file or object; by default all that come with the project
     weights, weights_key, model_args : of a model by name, see :func:`ecmt_deploy.models.load`. Without a file the weights are
         random: nothing is fetched, and what can be converted does not depend on them
-    input_size : of a model by name: (C, H, W), (H, W), or the edge of a square
+    input_size : of a model by name: (C, H, W), (H, W), or the edge of a square; of text, the number of tokens (otherwise
+        as many as the longest sentence of ``data`` has; without that 128)
     output : name of the answer that is meant, as of :func:`ecmt_deploy.convert`
     data : a dataset by name, such as ``folder:DIR``: every sample of it is read once, as the model takes it, if there is one;
         classes are matched with the names that a model by name has for its outputs
@@ -106,9 +113,9 @@ def check(
     chips = [as_chip(chip) for chip in (available() if hardware is None else listed(hardware))]
     if isinstance(model, str):
         loaded = _loaded(model, sample, weights, weights_key, model_args, input_size, output)
-        module, name, reading = loaded.module, model, loaded.preprocessing
-        assert reading is not None
-        x, names, ids = _random(reading.input_size), loaded.class_names, loaded.class_ids
+        module, name, reading = loaded.module, model, _reading(loaded, data)
+        names, ids = loaded.class_names, loaded.class_ids
+        x = _random(reading.input_size) if isinstance(reading, Preprocessing) else datasets.tokenized(_SENTENCES, reading)
         origin = "random" if loaded.random else "its own" if weights is None else str(weights)
     else:
         if weights is not None or weights_key is not None or model_args or input_size is not None:
@@ -136,14 +143,25 @@ def _loaded(
     if sample is not None:
         raise ConfigError(f"{name} knows the shape of its samples; input_size changes it")
     preprocessing = {} if input_size is None else {"input_size": input_size}
-    loaded = models.load(name, None if weights is None else Path(weights), args, key, preprocessing, output, fetch=False)
-    if loaded.preprocessing is None:
-        raise ConfigError(f"{name} takes text; check takes models of images by name")
-    return loaded
+    return models.load(name, None if weights is None else Path(weights), args, key, preprocessing, output, fetch=False)
 
 
-def _sample(sample: Any) -> Tensor:
-    """Two samples for a module of whatever ``sample`` is, a shape or samples."""
+def _reading(model: Model, data: str | None) -> Preprocessing | TextPreprocessing:
+    """What samples of a model by name go through; sentences are as long as was asked for, as those of ``text:FILE``, or have
+    :data:`_TOKENS` tokens."""
+    if model.text is None:
+        assert model.preprocessing is not None  # a model by name reads images or text
+        return model.preprocessing
+    asked = "length" in model.preprocessing_origin
+    if data is None and not asked:
+        return msgspec.structs.replace(model.text, length=min(model.text.length, _TOKENS))
+    return model.text if data is None else datasets.fitted_text(data, model.text, model.type_ids, asked)
+
+
+def _sample(sample: Any) -> Any:
+    """Samples for a module of whatever ``sample`` is, a shape or samples."""
+    if isinstance(sample, Mapping):
+        return sample
     if sample is None:
         raise ConfigError("pass the shape of a sample too, such as check(model, (3, 224, 224)), or samples (N, ...)")
     if isinstance(sample, int | tuple | list | torch.Size) and all(isinstance(n, int) for n in listed(sample)):

@@ -15,6 +15,7 @@ from ecmt_deploy.cli import main
 from ecmt_deploy.errors import ConfigError, DataError, HardwareError, ModelError
 from ecmt_deploy.placement import place
 from ecmt_deploy.testing.transformer import TinyTransformer
+from tests.support import sentences
 
 CHIPS = ("loihi2", "odin", "seneca", "horowitz45")
 
@@ -107,6 +108,24 @@ def test_what_cannot_be_captured_is_a_finding_too():
     assert not found.converts
     assert found.model.refused == ()
     assert "decides by the values" in found.model.reason
+
+
+def test_a_model_of_text_is_checked_on_sentences_of_the_length_that_was_asked_for(tmp_path):
+    """Inputs by name; what a module is given by hand, or sentences of a file, count as those of a model by name."""
+    name = f"hf:{sentences.saved(tmp_path / 'model')}"
+    asked = ecmt.check(name, hardware="seneca", input_size=6)
+    assert asked.converts
+    assert asked.model.inputs == "attention_mask 6, input_ids 6"
+    assert asked.model.operations["embedding"] == 1
+    ids = np.array([[2, 5, 6, 3, 0, 0], [2, 5, 6, 7, 8, 3]])
+    by_hand = ecmt.check(sentences.bert(), {"input_ids": ids, "attention_mask": (ids > 0).astype(np.int64)}, "seneca")
+    assert (by_hand.model.macs, by_hand.model.neurons) == (asked.model.macs, asked.model.neurons)
+    assert by_hand.takers == asked.takers == ("seneca",)
+    assert ecmt.check(name, hardware="seneca").model.inputs == "attention_mask 32, input_ids 32"  # all positions it has
+    (tmp_path / "lines.txt").write_text("the dog\nthe dog sees\n")
+    read = ecmt.check(name, hardware="seneca", data=f"text:{tmp_path / 'lines.txt'}")
+    assert read.model.inputs == "attention_mask 5, input_ids 5"
+    assert read.data.splits[0].samples == 2
 
 
 @pytest.mark.parametrize(

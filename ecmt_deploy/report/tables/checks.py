@@ -121,7 +121,7 @@ def looked(data: DataLook) -> str:
         counts = sorted(split.classes.values())
         spread = " to ".join(dict.fromkeys(f"{count:,}" for count in (*counts[:1], *counts[-1:])))
         state = f"{len(split.damaged):,} cannot be read" if split.damaged else "all can be read"
-        samples = f"{units.plural(split.samples, 'sample')} of {len(counts)} classes, {spread or 0} each"
+        samples = f"{units.plural(split.samples, 'sample')} of {units.plural(len(counts), 'class')}, {spread or 0} each"
         lines.append(f"{data.name}, {split.split}: {samples}; {state}")
         if split.sizes:
             small, middle, large = (f"{width} x {height}" for width, height in split.sizes)
