@@ -42,7 +42,7 @@ def preprocessing_of_processor(name: str, processor: Any, channels: int) -> Prep
         If ours cannot say it: with the field that has no counterpart, or how far the pixels of drawn images of several sizes
         are from the processor's.
     """
-    mean, std = _scale(name, processor, channels)
+    mean, std = _mean_and_std(name, processor, channels)
     resample = getattr(processor, "resample", None)
     filter = _RESAMPLE.get(2 if resample is None else int(resample), "")
     if filter not in INTERPOLATIONS:
@@ -63,7 +63,7 @@ def preprocessing_of_processor(name: str, processor: Any, channels: int) -> Prep
     )
 
 
-def _scale(name: str, processor: Any, channels: int) -> tuple[list[float], list[float]]:
+def _mean_and_std(name: str, processor: Any, channels: int) -> tuple[list[float], list[float]]:
     """``mean`` and ``std`` of pixels between 0 and 1 that come to what rescaling and normalising do to those up to 255."""
     factor = float(getattr(processor, "rescale_factor", None) or 1 / 255) if getattr(processor, "do_rescale", None) else 1.0
     offset = 1.0 if getattr(processor, "rescale_offset", None) else 0.0
