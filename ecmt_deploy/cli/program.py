@@ -84,8 +84,9 @@ def classify(
     from ecmt_deploy.report import tables
     from ecmt_deploy.verbs.program import asked_about
 
+    found = ecmt.classify(program, images, timesteps)
     kind, items = asked_about(program, images)
-    answers = list(zip(items, ecmt.classify(program, items, timesteps), strict=True))
+    answers = list(zip(items, found, strict=True))
     named = [
         {kind: item, "steps": [[{"class": name, "probability": p} for name, p in best] for best in steps]}
         for item, steps in answers

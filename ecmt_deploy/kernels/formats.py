@@ -20,8 +20,8 @@ def exponent_for(magnitude: float, bits: int) -> int:
     return int(np.clip(exponent, LOWEST_EXPONENT, HIGHEST_EXPONENT))
 
 
-def multiplier_and_shift(ratio: float) -> tuple[int, int]:
-    """``ratio`` as multiplier / 2**shift, the multiplier as long as it may be; (0, 0) where nothing would be left.
+def multiplier_and_shift(ratio: float, bits: int = 15) -> tuple[int, int]:
+    """``ratio`` as multiplier / 2**shift, the multiplier of ``bits`` bits besides its sign; (0, 0) where nothing would be left.
 
     Raises
     ------
@@ -29,8 +29,8 @@ def multiplier_and_shift(ratio: float) -> tuple[int, int]:
         if the ratio is too large for a shift.
     """
     mantissa, exponent = frexp(ratio)
-    multiplier, shift = round(mantissa * 2**15), 15 - exponent
-    if abs(multiplier) == 2**15:
+    multiplier, shift = round(mantissa * 2**bits), bits - exponent
+    if abs(multiplier) == 2**bits:
         multiplier, shift = multiplier // 2, shift - 1
     if multiplier == 0 or shift > 62:
         return 0, 0

@@ -112,12 +112,10 @@ def _state_bits(drafts: Drafts, name: str, terms: Terms) -> int:
 
 def _arriving(drafts: Drafts, name: str, terms: Terms) -> int:
     """Axons that reach one element of a joined node from elsewhere."""
-    coupling = drafts.program.nodes[name].coupling
-    return sum(
-        operand_axons(drafts.program, operand, terms)
-        for operand in drafts.read[name]
-        if not coupling(len(operand.shape)) and not _local(drafts, name, operand)
-    )
+    read = drafts.read[name]
+    if drafts.program.nodes[name].coupling(max((len(operand.shape) for operand in read), default=0)):
+        return 0
+    return sum(operand_axons(drafts.program, operand, terms) for operand in read if not _local(drafts, name, operand))
 
 
 def _local(drafts: Drafts, name: str, operand: Operand) -> bool:

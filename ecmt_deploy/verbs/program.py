@@ -134,7 +134,8 @@ def classify(
     Parameters
     ----------
     program : the program: the path of a file, a ``SpikingModel``, a ``Program`` or a ``Run``
-    items : paths of image files, or of one; of a program that reads text: sentences, or one
+    items : paths of image files, or of one; of a program that reads text: sentences, or one, and paths of files with a sentence
+        a line
     timesteps : steps T; by default those the program was converted for
     top : how many classes
 
@@ -153,9 +154,9 @@ def classify(
 
     model = load(program)
     source = model.program.provenance
-    given = [items] if isinstance(items, str | PathLike) else list(items)
+    _, given = asked_about(model, [items] if isinstance(items, str | PathLike) else items)
     if source.text is not None:
-        samples = datasets.packed([str(sentence) for sentence in given], source.text)
+        samples = datasets.packed(given, source.text)
     elif source.preprocessing is not None:
         samples = datasets.load_images([Path(image) for image in given], source.preprocessing)
     else:
@@ -173,7 +174,7 @@ def classify(
     ]
 
 
-def asked_about(program: ProgramLike, items: Sequence[str]) -> tuple[str, list[str]]:
+def asked_about(program: ProgramLike, items: Sequence[str | PathLike[str]]) -> tuple[str, list[str]]:
     """What ``classify`` is asked about, and of what kind: of a program that reads text ``items`` with the lines of files among
     them in place of these, ``"text"``; else ``items``, ``"image"``.
 
@@ -183,9 +184,9 @@ def asked_about(program: ProgramLike, items: Sequence[str]) -> tuple[str, list[s
         if such a file cannot be read as text, or holds pairs of sentences.
     """
     if as_program(program).provenance.text is None:
-        return "image", list(items)
+        return "image", [str(item) for item in items]
     found: list[str] = []
-    for item in items:
+    for item in map(str, items):
         if not os.path.isfile(item):  # pathlib raises where a sentence is no name of a file
             found.append(item)
             continue

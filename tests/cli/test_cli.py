@@ -559,6 +559,7 @@ def test_help_loads_nothing_that_computes(arguments):
 
 JSON = {
     "hardware": ["hardware"], "a chip": ["hardware", "loihi2"], "inspect": ["inspect", "PROGRAM", "--hardware", "loihi2"],
+    "check": ["check", "zoo:vit_digits", "--hardware", "loihi2"],
     "convert": [*CONVERT, "--preset", "paper"], "energy": ["energy", "RUN", "--hardware", "loihi2"],
     "quantize": ["quantize", "PROGRAM", "--out", "q.nir"],
     "report": ["report", "RUN", "--hardware", "loihi2", "--bibtex"], "classify": ["classify", "PROGRAM", "a.png"],

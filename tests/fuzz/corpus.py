@@ -10,6 +10,7 @@ import io
 import re
 import shutil
 import zipfile
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def make(corpus: Path) -> Path:
     npz(corpus / "data.npz", x=x, y=np.arange(3))
     pictured = every_node("differential")
     taken = Preprocessing((2, 4, 4), (0.0, 0.0), (1.0, 1.0))
-    pictured = Program(**{**vars(pictured), "provenance": msgspec.structs.replace(pictured.provenance, preprocessing=taken)})
+    pictured = replace(pictured, provenance=msgspec.structs.replace(pictured.provenance, preprocessing=taken))
     write(pictured, corpus / "program.nir")
     run(corpus / "run", small("differential"), x[:, 0, 0, :3], "array", 2)
 

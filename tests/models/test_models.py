@@ -176,7 +176,7 @@ def test_preprocessing_says_where_every_part_comes_from(tmp_path, small):
     asked = {"crop_pct": 1, "std": (0.3,)}
     assert origin(VIT, model_args={**RANDOM, "interpolation": "bilinear"}, preprocessing=asked) == {
         "input_size": "given", "mean": f"average of {config}", "std": "given", "interpolation": "given", "crop_pct": "given",
-        "crop_mode": config,
+        "crop_mode": config, "channel_order": "timm's default",
     }  # fmt: skip
     assert set(origin("deit_tiny_patch16_224", model_args={"pretrained": False, "depth": 1}).values()) == {
         "timm's config of deit_tiny_patch16_224.fb_in1k"

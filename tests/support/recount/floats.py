@@ -70,7 +70,7 @@ def normalised(x: Array, axes: tuple[int, ...], eps: float, centre: bool) -> Arr
     return c / np.sqrt((c * c).mean(axis=axes, keepdims=True) + eps)
 
 
-def coupling(p: dict[str, Any], name: str, x: Array) -> Array:
+def coupling(p: dict[str, Any], name: str, x: Array, *others: Array) -> Array:
     """Functions that couple the elements of an axis or of a group."""
     if name == "group_norm":
         parts = x.reshape(int(p["groups"]), -1)
@@ -85,6 +85,12 @@ def coupling(p: dict[str, Any], name: str, x: Array) -> Array:
         return np.sqrt((x * x).sum(axis=axis, keepdims=True))
     if name == "max":
         return np.sort(x, axis=axis).take([-1], axis=axis)
+    if name == "masked_softmax":
+        (mask,) = others
+        x = np.where(np.broadcast_to(mask, x.shape) == 1, x, -np.inf)
+        largest = x.max(axis=axis, keepdims=True)
+        total = np.exp(x - largest).sum(axis=axis, keepdims=True)
+        return np.where(np.isinf(largest), p["empty"], np.exp(x - largest) / total)
     e = np.exp(x - x.max(axis=axis, keepdims=True))  # softmax
     return e / e.sum(axis=axis, keepdims=True)
 
