@@ -179,7 +179,8 @@ def test_preprocessing_says_where_every_part_comes_from(tmp_path, small):
         "crop_mode": config, "channel_order": "timm's default",
     }  # fmt: skip
     assert set(origin("deit_tiny_patch16_224", model_args={"pretrained": False, "depth": 1}).values()) == {
-        "timm's config of deit_tiny_patch16_224.fb_in1k"
+        "timm's config of deit_tiny_patch16_224.fb_in1k",
+        "timm's default",  # of the order of channels
     }
     card = origin("zoo:vit_digits", preprocessing={"crop_pct": 0.9})
     assert (card["crop_pct"], card["mean"]) == ("given", "the card of zoo:vit_digits")
