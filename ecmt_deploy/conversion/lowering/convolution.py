@@ -17,7 +17,7 @@ from ecmt_deploy.conversion.lowering.pooling import per_axis
 from ecmt_deploy.conversion.lowering.table import handles
 from ecmt_deploy.conversion.lowering.weights import biased, synapses
 from ecmt_deploy.program import ops
-from ecmt_deploy.program.ops.listed_convolution import listed_windows
+from ecmt_deploy.program.ops.windows import listed_windows
 
 Operand = Activation | Tensor | float | int | bool
 

@@ -16,6 +16,7 @@ from ecmt_deploy.program.ops.base import Require, Shape, Work, fits, register, t
 from ecmt_deploy.program.ops.format import Weighted
 from ecmt_deploy.program.ops.linear import IntegerSynapses, SynapseKernel, Synapses
 from ecmt_deploy.program.ops.share import Share, box
+from ecmt_deploy.program.ops.windows import listed_windows
 
 
 def convolution(node: Any) -> dict[str, Any]:
@@ -81,25 +82,6 @@ class ConvKernel(SynapseKernel):
 
 class IntegerConvKernel(IntegerSynapses, ConvKernel):
     """Integer kernels; multiplier and shift (out channels,)."""
-
-
-def windows(node: Any, operand: Shape, shape: Shape) -> np.ndarray:
-    """Position of the operand under each tap of each position's window, flat, -1 in the padding: (positions, taps).
-
-    Parameters
-    ----------
-    operand, shape : spatial axes of the operand and of the stream
-    """
-    p = convolution(node)
-    places = np.zeros((1, 1), np.int64)
-    inside = np.ones((1, 1), bool)
-    for axis, (size, out, kernel) in enumerate(zip(operand, shape, node.weight.shape[2:], strict=True)):
-        start = np.arange(out) * p["stride"][axis] - p["padding"][axis]
-        at = start[:, None] + np.arange(kernel) * p["dilation"][axis]  # (positions, taps) along this axis
-        valid = (at >= 0) & (at < size)
-        places = (places[:, None, :, None] * size + at[None, :, None, :]).reshape(len(places) * out, -1)
-        inside = (inside[:, None, :, None] & valid[None, :, None, :]).reshape(len(inside) * out, -1)
-    return np.where(inside, places, -1)
 
 
 class IntegerWindowsKernel(IntegerConvKernel):
@@ -255,7 +237,9 @@ class Convolution(Convolving):
         return (node.weight.shape[0], *out)
 
     def under(self, operand: Shape, shape: Shape) -> np.ndarray:
-        return windows(self, operand, shape)
+        node: Any = self
+        p = convolution(node)
+        return listed_windows(operand, shape, node.weight.shape[2:], p["stride"], p["padding"], p["dilation"])
 
     def work(self, shape: Shape, x: Shape) -> Work:
         node: Any = self
