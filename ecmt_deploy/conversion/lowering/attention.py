@@ -14,7 +14,6 @@ from ecmt_deploy.conversion.lowering.exactness import Exact
 from ecmt_deploy.conversion.lowering.linear import add, matmul, turned
 from ecmt_deploy.conversion.lowering.nonlinear import ecm
 from ecmt_deploy.conversion.lowering.table import handles
-from ecmt_deploy.conversion.lowering.wiring import taken
 
 Operand = Activation | Tensor
 
@@ -61,4 +60,4 @@ def _per_query_head(b: Builder, q: Operand, x: Operand) -> Operand:
     if isinstance(x, Tensor):
         return x.repeat_interleave(times, -3)
     axis = x.axis(-3)
-    return taken(b, x, x, axis, np.arange(x.shape[axis]).repeat(times))
+    return b.taken(x, axis, np.arange(x.shape[axis]).repeat(times), x)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -226,6 +226,14 @@ class Builder:
         if x.shape == layout.shape:
             return x.laid_out(layout)
         return self.emit(op(np.array(layout.shape, np.int64)), [x], self.name(suffix), layout)
+
+    def taken(self, x: Activation, axis: int, indices: Any, layout: Layout) -> Activation:
+        """Elements of an axis of the sample by constant numbers; the batch as in ``layout``."""
+        return self.emit(ops.Take(axis, np.asarray(indices, np.int64)), [x], self.name("take"), layout)
+
+    def reordered(self, x: Activation, axes: Sequence[int], layout: Layout) -> Activation:
+        """Axes of the sample in another order; the batch as in ``layout``."""
+        return self.emit(ops.Permute(np.array(axes, np.int64)), [x], self.name("permute"), layout)
 
     def added(self, xs: list[Activation], name: str, layout: Layout) -> Activation:
         """The sum of activations of one shape."""

@@ -104,5 +104,4 @@ def _listed(
 
 def _exchanged(b: Builder, x: Activation) -> Activation:
     """The first two axes exchanged."""
-    axes = np.array([1, 0, *range(2, len(x.shape))], np.int64)
-    return b.emit(ops.Permute(axes), [x], b.name("permute"), x)
+    return b.reordered(x, [1, 0, *range(2, len(x.shape))], x)

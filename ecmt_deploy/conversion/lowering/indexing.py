@@ -16,7 +16,6 @@ from ecmt_deploy.conversion.lowering.exact import inside, require_exact
 from ecmt_deploy.conversion.lowering.exactness import Exact
 from ecmt_deploy.conversion.lowering.nonlinear import product
 from ecmt_deploy.conversion.lowering.table import handles
-from ecmt_deploy.conversion.lowering.wiring import reordered, taken
 from ecmt_deploy.program import ops
 
 Operand = Activation | Tensor
@@ -92,7 +91,7 @@ def index_(b: Builder, out: Layout, x: Operand, indices: Sequence[Operand | None
     chosen = [i.nonzero().ravel() if i.dtype == torch.bool else i for i in constants]
     broadcast = np.broadcast_arrays(*(i.numpy() % size for i, size in zip(chosen, sizes, strict=True)))
     places = np.ravel_multi_index(tuple(broadcast), tuple(sizes))
-    return b.reshaped(taken(b, out, x, axes[0], places.ravel()), out)
+    return b.reshaped(b.taken(x, axes[0], places.ravel(), out), out)
 
 
 def _flat_index(b: Builder, out: Layout, indices: Sequence[Any], sizes: Sequence[int]) -> Activation:
@@ -167,7 +166,7 @@ def gather(b: Builder, out: Layout, x: Operand, dim: int, index: Operand, *args:
 def _ordered(b: Builder, x: Activation, order: Sequence[int]) -> Activation:
     if list(order) == sorted(order):
         return x
-    return reordered(b, x.with_shape(*(x.shape[axis] for axis in order)), x, order)
+    return b.reordered(x, order, x)
 
 
 def _without_copies(b: Builder, index: Activation, axis: int) -> tuple[Activation, list[int]]:
@@ -188,7 +187,7 @@ def _moved(b: Builder, out: Layout, x: Activation, axis: int, places: np.ndarray
     grid[axis - lead] = places[(0,) * lead]
     flat = np.ravel_multi_index(tuple(grid), x.shape[lead:]).ravel()
     x = b.reshaped(x, x.with_axes(lead, prod(x.shape[lead:]), end=len(x.shape)))
-    return b.reshaped(taken(b, out, x, lead, flat), out)
+    return b.reshaped(b.taken(x, lead, flat, out), out)
 
 
 def _gathered_constant(b: Builder, out: Layout, table: Tensor, dim: int, index: Any) -> Any:

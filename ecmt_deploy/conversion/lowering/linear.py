@@ -73,10 +73,10 @@ def turned(b: Builder, x: Activation | Tensor) -> Any:
         raise Refusal("multiplies a vector from the left")
     if x.batch is not None and x.batch >= x.rank - 2:
         raise Refusal("exchanges the batch axis with another")
-    swap = np.array([*range(len(x.shape) - 2), len(x.shape) - 1, len(x.shape) - 2], np.int64)
+    swap = [*range(len(x.shape) - 2), len(x.shape) - 1, len(x.shape) - 2]
     exchanged = {x.rank - 1: x.rank - 2, x.rank - 2: x.rank - 1}
     tied = frozenset(exchanged.get(axis, axis) for axis in x.tied)
-    return b.emit(ops.Permute(swap), [x], b.name("permute"), Layout(x.shape, x.batch, tied))
+    return b.reordered(x, swap, Layout(x.shape, x.batch, tied))
 
 
 def _batch_of_matrices(b: Builder, out: Layout, matrices: Tensor, x: Activation) -> Activation:

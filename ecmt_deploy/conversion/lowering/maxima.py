@@ -17,7 +17,6 @@ from torch import Tensor
 from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout, Refusal, exact
 from ecmt_deploy.conversion.lowering.nonlinear import ecm
 from ecmt_deploy.conversion.lowering.table import handles
-from ecmt_deploy.program import ops
 
 Operand = Activation | Tensor | float | int
 
@@ -39,7 +38,7 @@ def amax(b: Builder, out: Layout, x: Activation, dim: Sequence[int] | int, keepd
     axes = sorted({x.axis(d) for d in dims})
     if axes != list(range(axes[0], axes[-1] + 1)):
         order = [axis for axis in range(len(x.shape)) if axis not in axes] + axes
-        x = b.emit(ops.Permute(np.array(order)), [x], b.name("permute"), x)
+        x = b.reordered(x, order, x)
         axes = list(range(len(order) - len(axes), len(order)))
     axis, end = axes[0], axes[-1] + 1
     x = b.reshaped(x, x.with_axes(axis, prod(x.shape[axis:end]), end=end))
@@ -182,11 +181,11 @@ def _gathered(b: Builder, x: Activation, axis: int, windows: list[np.ndarray]) -
         at = at * x.shape[axis + i] + window.reshape(spread)
     x = b.reshaped(x, x.with_axes(axis, prod(x.shape[axis:end]), end=end))
     if not np.array_equal(at.ravel(), np.arange(x.shape[axis])):
-        x = b.emit(ops.Take(axis, at.ravel()), [x], b.name("take"), x)
+        x = b.taken(x, axis, at.ravel(), x)
     x = b.reshaped(x, x.with_axes(axis, *counted, prod(at.shape[len(windows) :])))
     if end < len(x.shape) - 1:
         order = [i for i in range(len(x.shape)) if i != end] + [end]
-        x = b.emit(ops.Permute(np.array(order)), [x], b.name("permute"), x)
+        x = b.reordered(x, order, x)
     last = len(x.shape) - 1
     y = ecm(b, x.with_axes(last, 1), [x], "max", axis=last)
     return b.reshaped(y, y.with_axes(last))

@@ -15,7 +15,6 @@ import torch
 
 from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout, Refusal
 from ecmt_deploy.conversion.lowering.table import handles
-from ecmt_deploy.program import ops
 
 
 def along(b: Builder, x: Activation, axis: int, matrix: np.ndarray) -> Activation:
@@ -35,7 +34,7 @@ def along(b: Builder, x: Activation, axis: int, matrix: np.ndarray) -> Activatio
     for indices, scale in zip(order.T, weights.T, strict=True):
         term = x
         if not np.array_equal(indices, np.arange(x.shape[axis])):
-            term = b.emit(ops.Take(axis, indices.astype(np.int64)), [x], b.name("take"), layout)
+            term = b.taken(x, axis, indices, layout)
         if (scale != 1).any():
             same = scale if (scale != scale[0]).any() else scale[:1]
             shape = [-1 if i == axis else 1 for i in range(len(layout.shape))]
@@ -97,5 +96,5 @@ def padded(b: Builder, x: Activation, widths: Sequence[int], mode: str) -> Activ
             axis = x.axis(x.rank - 1 - i)
             places = torch.arange(x.shape[axis], dtype=torch.float64).reshape(1, 1, -1)
             indices = torch.nn.functional.pad(places, both, mode).ravel().long().numpy()
-            x = b.emit(ops.Take(axis, indices), [x], b.name("take"), x.with_axes(axis, len(indices)))
+            x = b.taken(x, axis, indices, x)
     return x

@@ -43,12 +43,7 @@ def permute(b: Builder, out: Layout, x: Activation, *args: Any, op: str) -> Acti
     axes = [dim - (x.batch is not None and dim > x.batch) for dim in moved.shape if dim != x.batch]
     if axes == sorted(axes):
         return b.reshaped(x, out)
-    return reordered(b, out, x, axes)
-
-
-def reordered(b: Builder, out: Layout, x: Activation, axes: Sequence[int]) -> Activation:
-    """Axes of the sample in another order."""
-    return b.emit(ops.Permute(np.array(axes, np.int64)), [x], b.name("permute"), out)
+    return b.reordered(x, axes, out)
 
 
 def _sliced(b: Builder, out: Layout, x: Activation, axis: int, start: int, stop: int, step: int = 1) -> Activation:
@@ -84,16 +79,11 @@ def select(b: Builder, out: Layout, x: Activation, dim: int, index: int) -> Acti
     return b.reshaped(_sliced(b, x, x, axis, index, index + 1), out)
 
 
-def taken(b: Builder, out: Layout, x: Activation, axis: int, indices: Any) -> Activation:
-    """Elements of an axis of the sample by constant numbers."""
-    return b.emit(ops.Take(axis, np.asarray(indices, np.int64)), [x], b.name("take"), out)
-
-
 @handles("flip")
 def flip(b: Builder, out: Layout, x: Activation, dims: Sequence[int]) -> Activation:
     for dim in dims:
         axis = x.axis(dim)
-        x = taken(b, out, x, axis, np.arange(x.shape[axis])[::-1])
+        x = b.taken(x, axis, np.arange(x.shape[axis])[::-1], out)
     return x
 
 
@@ -103,7 +93,7 @@ def roll(b: Builder, out: Layout, x: Activation, shifts: Sequence[int], dims: Se
         raise Refusal("rolls a flattened tensor, which mixes samples")
     for shift, dim in zip(shifts, dims, strict=True):
         axis = x.axis(dim)
-        x = taken(b, out, x, axis, np.roll(np.arange(x.shape[axis]), shift))
+        x = b.taken(x, axis, np.roll(np.arange(x.shape[axis]), shift), out)
     return x
 
 
@@ -135,7 +125,7 @@ def repeat(b: Builder, out: Layout, x: Activation, repeats: Sequence[int]) -> Ac
     times = [r for i, r in enumerate(repeats[lead:]) if i != x.batch]
     for axis, count in enumerate(times):
         if count != 1:
-            x = taken(b, x, x, axis, np.tile(np.arange(x.shape[axis]), count))
+            x = b.taken(x, axis, np.tile(np.arange(x.shape[axis]), count), x)
     return b.reshaped(x, out)
 
 
@@ -152,7 +142,7 @@ def repeat_interleave(
         lead = b.reshaped(x, x.with_shape(*x.shape[: x.batch], 1, *x.shape[x.batch :]))
         return b.expanded(lead, out)
     axis = dim % x.rank - (x.batch is not None and dim % x.rank > x.batch)  # copies of windows stay within their sample
-    return taken(b, out, x, axis, np.repeat(np.arange(x.shape[axis]), repeats))
+    return b.taken(x, axis, np.repeat(np.arange(x.shape[axis]), repeats), out)
 
 
 @handles("constant_pad_nd", "pad")
@@ -184,7 +174,7 @@ def pixel_shuffle(b: Builder, out: Layout, x: Activation, factor: int, op: str) 
     if op == "channel_shuffle":
         channel = x.axis(1)
         order = np.arange(x.shape[channel]).reshape(factor, -1).T.ravel()
-        return taken(b, out, x, channel, order)
+        return b.taken(x, channel, order, out)
     first, *_ = (x.axis(axis) for axis in (-3, -2, -1))
     channels, height, width = x.shape[first:]
     if op == "pixel_shuffle":
@@ -192,4 +182,4 @@ def pixel_shuffle(b: Builder, out: Layout, x: Activation, factor: int, op: str) 
     else:
         split, axes = (channels, height // factor, factor, width // factor, factor), (0, 2, 4, 1, 3)
     x = b.reshaped(x, Layout((*x.shape[:first], *split), None, frozenset()))
-    return b.reshaped(reordered(b, x, x, (*range(first), *(first + axis for axis in axes))), out)
+    return b.reshaped(b.reordered(x, (*range(first), *(first + axis for axis in axes)), x), out)
