@@ -73,7 +73,7 @@ class Calling:
 
     def in_half(self, samples: Tensor, half: nn.Module) -> Tensor:
         """The same from ``prepared.half``, in its precision."""
-        dtype = next(p.dtype for p in half.parameters() if p.is_floating_point())
+        dtype = self.prepared.half_dtypes[0]
         given = tuple(x.to(dtype) if x.is_floating_point() else x for x in self.tensors(samples))
         return self._called(half, given).to(samples.dtype)
 

@@ -44,6 +44,12 @@ class Prepared:
     given: nn.Module
     half: nn.Module | None
 
+    @property
+    def half_dtypes(self) -> list[torch.dtype]:
+        """The floating dtypes of the parameters and buffers of :attr:`half`."""
+        held = [] if self.half is None else _tensors(self.half)
+        return list(dict.fromkeys(tensor.dtype for tensor in held if tensor.is_floating_point()))
+
 
 def prepare(model: Any) -> Prepared:
     """Take off what models are wrapped in, and refuse what is no module that can be converted.

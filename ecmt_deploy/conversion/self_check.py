@@ -22,7 +22,7 @@ from ecmt_deploy.conversion.capture import Captured, arguments, evaluate, last_u
 from ecmt_deploy.conversion.lowering import Lowered, steps
 from ecmt_deploy.conversion.lowering.builder import Activation, Builder, exact
 from ecmt_deploy.engine import SpikingModel
-from ecmt_deploy.errors import ConversionError
+from ecmt_deploy.errors import ConversionError, DataError
 from ecmt_deploy.kernels import Site, Stream, kernel
 from ecmt_deploy.program import ops
 from ecmt_deploy.program.ops import Op
@@ -74,13 +74,13 @@ def _check_half(calling: Calling, samples: Tensor, expected: Tensor) -> None:
         return
     try:
         found = calling.in_half(samples, half)
-    except Exception as failure:  # whatever the model's code raises, which may not run in half precision here
+    except DataError as failure:  # the model's code may not run in half precision here
         _logger.info(
             "%s: does not run in half precision on this machine (%s)", calling.name, " ".join(str(failure).split())[:300]
         )
         return
     error = float((found - expected).abs().max() / expected.abs().max().clamp(min=1e-30))
-    unit = max(torch.finfo(p.dtype).eps for p in half.parameters() if p.is_floating_point())
+    unit = max(torch.finfo(dtype).eps for dtype in calling.prepared.half_dtypes)
     _logger.info("%s: half precision differs from single by %.1e of the largest output", calling.name, error)
     if error > HALF_FACTOR * unit:  # infinities of half precision, which make no number of it, are its own
         raise ConversionError(

@@ -268,6 +268,20 @@ def test_what_half_precision_does_differently_is_found_out():
         analog(Other(TinyTransformer().eval().bfloat16()))
 
 
+def test_half_precision_is_compared_where_weights_are_buffers():
+    class Frozen(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("weight", torch.randn(3, X[0].numel(), generator=torch.Generator().manual_seed(0)).half())
+
+        def forward(self, x):
+            y = nn.functional.linear(x.flatten(1).to(self.weight.dtype), self.weight)
+            return y if y.dtype == torch.float32 else -y
+
+    with pytest.raises(ConversionError, match="in half precision the model differs from its float32 copy by 2"):
+        ecmt.convert(Frozen().eval(), X, PAPER)
+
+
 def test_what_cannot_be_copied_is_one_line():
     model = TinyTransformer().eval().half()
     model.held = (x for x in "")
