@@ -264,6 +264,14 @@ def exact(value: Any) -> Tensor:
     return value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
 
 
+def same_number(value: Any) -> float | None:
+    """The number that a constant is everywhere; ``None`` where it is an activation, has no elements, or is several numbers."""
+    if isinstance(value, Activation):
+        return None
+    values = exact(value).flatten()
+    return float(values[0]) if values.numel() and bool((values == values[0]).all()) else None
+
+
 #: operations that carry a leaf module's name; everything else there is named after itself
 _PRINCIPAL = ("linear", "conv1d", "conv2d", "conv3d", "scale", "mean", "embedding")
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout, Refusal
+from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout, Refusal, same_number
 from ecmt_deploy.conversion.lowering.exactness import Exact
 from ecmt_deploy.conversion.lowering.nonlinear import ecm
 from ecmt_deploy.conversion.lowering.table import HANDLERS, handles
@@ -54,7 +54,7 @@ def compared(b: Builder, out: Layout, x: Operand, y: Operand, *, op: str) -> Act
         x, y, op = y, x, _SWAPPED[op]
     assert isinstance(x, Activation)
     require_exact(x, "compares")
-    to = _number(y)
+    to = same_number(y)
     if to is None:  # compared with is what differs from element to element
         x, to = _difference(b, out, x, y), 0.0
     x = b.expanded(x, out)
@@ -73,14 +73,6 @@ def _difference(b: Builder, out: Layout, x: Activation, y: Operand) -> Activatio
     found: Activation = HANDLERS["sub"](b, out, x, y, 1)
     require_exact(found, "compares")
     return found
-
-
-def _number(value: Operand) -> float | None:
-    """A constant that is the same number everywhere."""
-    if isinstance(value, Activation):
-        return None
-    values = torch.as_tensor(value).unique()
-    return float(values) if values.numel() == 1 else None
 
 
 @handles("logical_not", "bitwise_not")

@@ -127,9 +127,14 @@ def _times(b: Builder, x: Activation, factor: float) -> Activation:
     return x if factor == 1 else b.scaled(x, b.array(factor), b.name("scale"), x)
 
 
+def negative(b: Builder, x: Activation) -> Activation:
+    """``-x``, in its own layout."""
+    return _times(b, x, -1)
+
+
 @handles("neg")
 def neg(b: Builder, out: Layout, x: Activation) -> Activation:
-    return _times(b, x, -1)
+    return negative(b, x)
 
 
 @handles("mul", "mul_")

@@ -45,11 +45,6 @@ class Masked(Layout):
     allowed: Activation
     uniform: bool
 
-    @property
-    def parts(self) -> list[Activation]:
-        """The streams that it is made of."""
-        return [self.allowed] if self.base is None else [self.base, self.allowed]
-
 
 def is_fill(value: Any) -> bool:
     """Whether a constant stands for minus infinity everywhere."""

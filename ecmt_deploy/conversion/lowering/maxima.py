@@ -14,15 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout, Refusal, exact
+from ecmt_deploy.conversion.lowering.builder import Activation, Builder, Layout, Refusal, exact, same_number
+from ecmt_deploy.conversion.lowering.linear import negative
 from ecmt_deploy.conversion.lowering.nonlinear import ecm
 from ecmt_deploy.conversion.lowering.table import handles
 
 Operand = Activation | Tensor | float | int
-
-
-def _negated(b: Builder, x: Activation) -> Activation:
-    return b.scaled(x, b.array(-1.0), b.name("scale"), x)
 
 
 # --- over axes ------------------------------------------------------------------------------------------------------------
@@ -34,7 +31,7 @@ def amax(b: Builder, out: Layout, x: Activation, dim: Sequence[int] | int, keepd
     if not dims:
         raise Refusal("reduces over every axis, the batch among them")
     if op == "amin":
-        return _negated(b, amax(b, out, _negated(b, x), dims, keepdim, op="amax"))
+        return negative(b, amax(b, out, negative(b, x), dims, keepdim, op="amax"))
     axes = sorted({x.axis(d) for d in dims})
     if axes != list(range(axes[0], axes[-1] + 1)):
         order = [axis for axis in range(len(x.shape)) if axis not in axes] + axes
@@ -93,9 +90,8 @@ def _bound(given: Operand) -> Activation | Tensor | float:
     """A number where a constant is the same all over."""
     if isinstance(given, Activation):
         return given
-    constant = exact(given)
-    same = constant.numel() > 0 and bool((constant == constant.flatten()[0]).all())
-    return float(constant.flatten()[0]) if same else constant
+    number = same_number(given)
+    return exact(given) if number is None else number
 
 
 def _stream(b: Builder, out: Layout, x: Operand) -> Activation:
@@ -117,7 +113,7 @@ def _larger(b: Builder, out: Layout, x: Activation, y: Activation | Tensor | flo
 def _smaller(b: Builder, out: Layout, x: Activation, y: Activation | Tensor | float) -> Activation:
     if isinstance(y, float):
         return clamp(b, out, x, None, y)
-    return _negated(b, _larger(b, out, _negated(b, x), _negated(b, y) if isinstance(y, Activation) else -y))
+    return negative(b, _larger(b, out, negative(b, x), negative(b, y) if isinstance(y, Activation) else -y))
 
 
 # --- over windows ---------------------------------------------------------------------------------------------------------
