@@ -26,6 +26,8 @@ from ecmt_deploy.kernels import integers as arithmetic
 from ecmt_deploy.kernels.formats import multiplier_and_shift
 from ecmt_deploy.kernels.integers import limit, minus_infinity
 from ecmt_deploy.program import Program, ops, read, verify, write
+from ecmt_deploy.program.functions import FUNCTIONS
+from ecmt_deploy.program.functions.integer import IntegerForm
 from ecmt_deploy.program.graph import parameters
 from ecmt_deploy.quantization import quantize
 from ecmt_deploy.simulation.run import integers, simulate
@@ -153,7 +155,8 @@ def test_random_programs_reach_everything():
     nodes = [node for program in made for node in program.nodes.values()]
     expected = {name for name, op in ops.OPS.items() if op.role == "movement" or op.format_type}
     assert {node.kind for node in nodes} >= expected
-    assert {node.function for node in nodes if node.role == "function"} >= set(INTEGER)
+    in_integers = {name for name, function in FUNCTIONS.items() if isinstance(function.integer, IntegerForm)}
+    assert {node.function for node in nodes if node.role == "function"} == in_integers
     assert {program.coding for program in made} == set(ops.CODINGS)
     weights = np.concatenate([node.weight.ravel() for node in nodes if node.layer == "linear"])
     assert (weights.min(), weights.max()) == (-128, 127)
