@@ -140,7 +140,7 @@ class SpikingModel(nn.Module):
             if ``timesteps`` is below 1; if an input is missing, unknown, of another shape or out of its range.
         """
         steps = self.program.timesteps if timesteps is None else timesteps
-        return self._run(packed(self.program, x, named), steps, self.context())
+        return self._run(x, steps, self.context(), named=named)
 
     @torch.no_grad()
     def analog(
@@ -151,8 +151,7 @@ class SpikingModel(nn.Module):
         ``observe`` is called with the name and the input (B, ...) of every neuron; what ``passing`` gives for these goes on in
         place of the input.
         """
-        samples = packed(self.program, x, named)
-        return self._run(samples, 1, self.context(identity=True, watch_neurons=observe, passing=passing))[0]
+        return self._run(x, 1, self.context(identity=True, watch_neurons=observe, passing=passing), named=named)[0]
 
     def sent(self, name: str, v: Tensor) -> Tensor:
         """What neuron ``name`` sends for membranes v (B, *shape)."""
@@ -235,9 +234,9 @@ class SpikingModel(nn.Module):
             raise ConfigError(WITHOUT_ANALOG)
         return RunContext(self.plan, self.program.nodes, compiled=self._compiled, dtype=self.dtype, **how)
 
-    def _run(self, x: Tensor, timesteps: int, run: RunContext, counted: int | None = None) -> Tensor:
+    def _run(self, given: Any, timesteps: int, run: RunContext, counted: int | None = None, named: Any = None) -> Tensor:
         require_timesteps(timesteps)
-        x = packed(self.program, x, {})
+        x = packed(self.program, given, named or {})
         self.require_range()
         whole = run.watched or run.spiking is not None  # who looks on sees the batch as it was given
         pieces = (len(x), timesteps) if whole else self.pieces(len(x), timesteps)

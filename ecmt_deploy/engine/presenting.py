@@ -49,9 +49,7 @@ def packed(program: Program, x: Samples | None, named: Mapping[str, Any]) -> Ten
         expected = f"; {inputs.sentence}, by name or packed in this order" if inputs.named else ""
         raise DataError(f"input of shape {tuple(x.shape)}; the program expects (batch, *{inputs.shape}){expected}")
     if inputs.integers:
-        for name, part in inputs.unpack(x).items():
-            if inputs[name].largest is not None:
-                inputs[name].require(part.detach().cpu().double().numpy())
+        inputs.require(as_array(x))
     return x
 
 

@@ -56,7 +56,7 @@ class Program:
             f" {self.output_shape}, {self.coding} coding, T = {self.timesteps}, {kind}"
         )
 
-    @property
+    @cached_property
     def integer(self) -> bool:
         """Whether this is an integer program (``docs/fixed_point.md``)."""
         return any(node.format is not None for node in self.nodes.values())
