@@ -12,9 +12,8 @@ import numpy as np
 
 from ecmt_deploy.kernels.formats import to_integers
 from ecmt_deploy.kernels.integers import shifted
-from ecmt_deploy.program.functions import integer
+from ecmt_deploy.program.functions import integer, softmax
 from ecmt_deploy.program.functions.base import AXIS, Array, Function, Parameter, Parameters, along_axis, is_finite, register
-from ecmt_deploy.program.functions.softmax import NUMERATOR_BITS, RECIPROCAL_BITS
 
 EMPTY = Parameter(
     "empty", "a number from 0 to 1", lambda value, shape, p: value.ndim == 0 and is_finite(value) and bool(0 <= value <= 1)
@@ -37,31 +36,19 @@ def _integer(p: Parameters, bits: int, x: Array, allowed: Array) -> Array:
     mantissa, whole = integer.power_of_two(p, np.where(kept, x - largest, 0))
     numerator = np.where(kept, shifted(mantissa, np.minimum(-whole, integer.MOST_RIGHT)), 0)
     total = numerator.sum(axis=axis, keepdims=True)
-    reciprocal = (1 << RECIPROCAL_BITS) // np.maximum(total, 1)
+    reciprocal = (1 << softmax.RECIPROCAL_BITS) // np.maximum(total, 1)
     return np.where(total > 0, shifted(numerator * reciprocal, int(p["result_shift"])), int(p["empty"]))
 
 
 def _make(given: Parameters, formats: integer.Formats) -> dict[str, Any]:
-    multiplier, shift = integer.logarithm(formats.operands[0])
-    return {
-        "axis": int(given["axis"]), "multiplier": multiplier, "shift": shift, "mantissa": integer.exponential(NUMERATOR_BITS),
-        "result_shift": RECIPROCAL_BITS + formats.result,
-        "empty": int(to_integers(float(given["empty"]), formats.result, formats.bits)),
-    }  # fmt: skip
-
-
-def _rising(p: Parameters) -> str | None:
-    sound = int(p["multiplier"]) >= 0 and int(p["result_shift"]) >= 0
-    return None if sound else "multiplier or result_shift is negative, expected a rising exponential"
+    empty = int(to_integers(float(given["empty"]), formats.result, formats.bits))
+    return {**softmax.make(given, formats), "empty": empty}
 
 
 register(Function(
     "masked_softmax", "softmax over axis of what the second operand allows, 1 or 0; empty where that is nothing",
     _numpy,
-    integer.IntegerForm(_integer, _make, {
-        "axis": integer.SMALL, "multiplier": integer.WORD, "shift": integer.SHIFT, "mantissa": (2**21, 257),
-        "result_shift": integer.SHIFT, "empty": 2**31,
-    }, check=_rising),
+    integer.IntegerForm(_integer, _make, {**softmax.BOUNDS, "empty": 2**31}, check=softmax.rising),
     operands=2, parameters=(AXIS, EMPTY), axes=along_axis, reductions=2, finite=True, sums_to_one=True, exact_operands=(1,),
     # as softmax, and whether an element is allowed
     primitives={"compare": 2, "add": 3, "table": 1, "mul": 2, "load": 3, "store": 1},

@@ -12,6 +12,11 @@ from ecmt_deploy.program.functions.base import AXIS, Array, Function, along_axis
 
 #: bits of a numerator, and of the product of a numerator and the reciprocal of the sum
 NUMERATOR_BITS, RECIPROCAL_BITS = 20, 44
+#: the largest magnitude of every integer parameter
+BOUNDS = {
+    "axis": integer.SMALL, "multiplier": integer.WORD, "shift": integer.SHIFT, "mantissa": (2**21, 257),
+    "result_shift": integer.SHIFT,
+}  # fmt: skip
 
 
 def _numpy(p: integer.Parameters, x: Array) -> Array:
@@ -30,7 +35,8 @@ def _integer(p: integer.Parameters, bits: int, x: Array) -> Array:
     return shifted(numerator * reciprocal, int(p["result_shift"]))
 
 
-def _make(given: integer.Parameters, formats: integer.Formats) -> dict[str, Any]:
+def make(given: integer.Parameters, formats: integer.Formats) -> dict[str, Any]:
+    """The integer parameters of a softmax."""
     multiplier, shift = integer.logarithm(formats.operands[0])
     return {
         "axis": int(given["axis"]), "multiplier": multiplier, "shift": shift, "mantissa": integer.exponential(NUMERATOR_BITS),
@@ -38,17 +44,15 @@ def _make(given: integer.Parameters, formats: integer.Formats) -> dict[str, Any]
     }  # fmt: skip
 
 
-def _rising(p: integer.Parameters) -> str | None:
+def rising(p: integer.Parameters) -> str | None:
+    """Why the exponential of these parameters does not rise; ``None`` where it does."""
     sound = int(p["multiplier"]) >= 0 and int(p["result_shift"]) >= 0
     return None if sound else "multiplier or result_shift is negative, expected a rising exponential"
 
 
 register(Function(
     "softmax", "exp(x) / sum exp(x) over axis", _numpy,
-    integer.IntegerForm(_integer, _make, {
-        "axis": integer.SMALL, "multiplier": integer.WORD, "shift": integer.SHIFT, "mantissa": (2**21, 257),
-        "result_shift": integer.SHIFT,
-    }, check=_rising),
+    integer.IntegerForm(_integer, make, BOUNDS, check=rising),
     parameters=(AXIS,), axes=along_axis, reductions=2, finite=True, sums_to_one=True,
     # maximum; difference to it, exponential, sum (each element read again, its numerator kept); numerator times reciprocal
     primitives={"compare": 1, "add": 3, "table": 1, "mul": 2, "load": 2, "store": 1},
