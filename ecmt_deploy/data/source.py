@@ -117,11 +117,6 @@ class ArraySource(Source):
             return x
         return self._preprocessing.normalised(x / self._full_scale)
 
-    def damaged(self, indices: np.ndarray, thorough: bool) -> dict[int, str]:
-        """Why samples among these cannot be read, by index. Unless ``thorough``, only what is cheap to tell is told, and where
-        samples are not decoded one by one, opening them has told it already."""
-        return {}
-
     def raw(self, index: int) -> bytes:
         return np.ascontiguousarray(self._x[index]).tobytes()
 
