@@ -71,16 +71,17 @@ def preprocessing_of(
                 "%s: %s %.4g assumed for %s; if it was trained with another, say --%s VALUE",
                 name, key, cfg[key], plural(channels, "channel"), key,
             )  # fmt: skip
-    return _made(name, {**cfg, "input_size": full, **overrides}), origin
+    return preprocessing_made(name, {**cfg, "input_size": full, **overrides}), origin
 
 
 def preprocessing_of_card(name: str, card: Card, overrides: Mapping[str, Any]) -> tuple[Preprocessing, dict[str, str]]:
     """What the user and the card of a bundled model say. Returns and raises as :func:`preprocessing_of`."""
-    made = _made(name, {**msgspec.structs.asdict(card.preprocessing), **overrides})
+    made = preprocessing_made(name, {**msgspec.structs.asdict(card.preprocessing), **overrides})
     return made, {field: "given" if field in overrides else f"the card of {name}" for field in made.__struct_fields__}
 
 
-def _made(name: str, fields: Mapping[str, Any]) -> Preprocessing:
+def preprocessing_made(name: str, fields: Mapping[str, Any]) -> Preprocessing:
+    """The preprocessing of these fields; a :class:`ModelError` that names the model if one makes no sense."""
     try:
         return preprocessing_from(fields)
     except DataError as error:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ecmt_deploy.data.images import read_image
 from ecmt_deploy.errors import EcmtError, ModelError, first_line
+from ecmt_deploy.models.describe import preprocessing_made
 from ecmt_deploy.program.preprocessing import INTERPOLATIONS, Preprocessing, preprocessing_from
 
 #: Pillow's numbers of its filters, which processors keep
@@ -199,9 +200,6 @@ def preprocessing_given(
             f"{name}: it has no preprocessor_config.json, and nobody says {', '.join(missing)}; save its image processor"
             f" beside it (save_pretrained), or {_MEND}"
         )
-    try:
-        described = preprocessing_from({**own, **said})
-    except EcmtError as error:
-        raise ModelError(f"{name}: {error}") from error
+    described = preprocessing_made(name, {**own, **said})
     usual = "the default" if made is None else "the model's image processor"
     return described, {field: "given" if field in said else usual for field in described.__struct_fields__}
