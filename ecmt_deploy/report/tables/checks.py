@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ecmt_deploy.errors import Refused, listed
+from ecmt_deploy.errors import Refused, listed, plural
 from ecmt_deploy.report import units
 from ecmt_deploy.report.tables.plain import PlainTable
 
@@ -30,7 +30,7 @@ def verdict(model: Checked, weights: str) -> str:
     """Whether the model converts, and what it amounts to, in a few lines."""
     if not model.converts:
         count = len(model.refused)
-        what = f"{units.plural(count, 'operation')} cannot be converted" if count else model.reason
+        what = f"{plural(count, 'operation')} cannot be converted" if count else model.reason
         return f"{model.model} does not convert: {what}"
     assert model.macs is not None
     assert model.encoding_macs is not None
@@ -41,8 +41,8 @@ def verdict(model: Checked, weights: str) -> str:
         f"input {model.inputs}",
         f"{units.large(model.parameters)} parameters",
         f"{units.large(model.macs)} MACs a sample ({share} of them in encoding layers)",
-        units.plural(model.nodes or 0, "node"),
-        f"{units.large(model.neurons)} neurons in {units.plural(model.neuron_layers or 0, 'layer')}",
+        plural(model.nodes or 0, "node"),
+        f"{units.large(model.neurons)} neurons in {plural(model.neuron_layers or 0, 'layer')}",
     ]
     return (
         f"{model.model} converts{random if weights == 'random' else ''}.\n{', '.join(sizes)}\n"
@@ -121,7 +121,7 @@ def looked(data: DataLook) -> str:
         counts = sorted(split.classes.values())
         spread = " to ".join(dict.fromkeys(f"{count:,}" for count in (*counts[:1], *counts[-1:])))
         state = f"{len(split.damaged):,} cannot be read" if split.damaged else "all can be read"
-        samples = f"{units.plural(split.samples, 'sample')} of {units.plural(len(counts), 'class')}, {spread or 0} each"
+        samples = f"{plural(split.samples, 'sample')} of {plural(len(counts), 'class')}, {spread or 0} each"
         lines.append(f"{data.name}, {split.split}: {samples}; {state}")
         if split.sizes:
             small, middle, large = (f"{width} x {height}" for width, height in split.sizes)
