@@ -2,13 +2,18 @@
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import pytest
+
+import ecmt_deploy
 
 ROOT = Path(__file__).parent.parent
 MAPPED = ("targets", "hw_configs")
@@ -48,16 +53,65 @@ def test_files_of_the_same_names_in_the_users_folder_break_nothing(tmp_path):
     assert done.stdout.startswith("torch ["), done.stderr
 
 
-@pytest.mark.slow
-def test_a_wheel_takes_no_other_name(tmp_path):
-    # by way of a source archive, so that nothing is built in the tree
-    command = [sys.executable, "-m", "build", "--outdir", str(tmp_path), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0].removesuffix(".dist-info").split("-")[0] for name in names} == {"ecmt_deploy"}
-    assert "ecmt_deploy/hw_configs/loihi2.toml" in names
-    assert "ecmt_deploy/targets/lava/worker.py" in names
+class Archives(NamedTuple):
+    """What git holds, what a release is made of, and the files inside."""
+
+    tracked: set[str]
+    paths: list[Path]
+    source: set[str]
+    wheel: set[str]
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory):
+    """A release, built from a copy of what git holds in which tests have run and documents were made."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout, so nobody says what a release holds")
+    tracked = {name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()}
+    folder = tmp_path_factory.mktemp("release")
+    built = (
+        "tests/__pycache__/conftest.cpython-311.pyc",
+        "build/lib/ecmt_deploy/old.py",
+        "demo/report.html",
+        "site/index.html",
+    )
+    for name in (*tracked, *built):
+        (folder / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / "tree" / name) if name in tracked else (folder / "tree" / name).touch()
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "dist", folder / "tree"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (source,), (wheel,) = (folder / "dist").glob("*.tar.gz"), (folder / "dist").glob("*.whl")
+    with tarfile.open(source) as archive:
+        inside = {member.name.partition("/")[2] for member in archive if not member.isdir()}
+    return Archives(tracked, [source, wheel], inside, set(zipfile.ZipFile(wheel).namelist()))
+
+
+def test_a_source_archive_holds_what_git_holds_and_nothing_that_was_built(archives):
+    metadata = {name for name in archives.source if re.fullmatch(r"PKG-INFO|setup\.cfg|ecmt_deploy\.egg-info/.*", name)}
+    assert archives.source - metadata == archives.tracked, "MANIFEST.in says what a source archive holds"
+
+
+def test_a_wheel_holds_the_library_whole_and_takes_no_other_name(archives):
+    inside = {name for name in archives.wheel if not re.match(r"ecmt_deploy-[\d.]+\.dist-info/", name)}
+    rooms = {name for name in archives.tracked if name.startswith(("ecmt_deploy/", *(f"{folder}/" for folder in MAPPED)))}
+    assert inside == {name if name.startswith("ecmt_deploy/") else f"ecmt_deploy/{name}" for name in rooms}
+
+
+def test_an_index_takes_the_release_and_renders_its_readme(archives):
+    done = subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *archives.paths], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_version_is_said_in_one_place():
+    project = msgspec.toml.decode((ROOT / "pyproject.toml").read_bytes())["project"]
+    assert ecmt_deploy.__version__ == project["version"]  # else the environment is of an older one: make setup
+    assert "urls" not in project  # there is none yet, and none is made up
+    pythons = [int(found) for found in re.findall(r":: 3\.(\d+)", "\n".join(project["classifiers"]))]
+    assert project["requires-python"] == f">=3.{min(pythons)},<3.{max(pythons) + 1}"
+    said = re.compile(rf"version[^\n]*[\"' ]{re.escape(project['version'])}\b")
+    assert not [path for path in _modules("ecmt_deploy", *MAPPED) if said.search(path.read_text())]
 
 
 def test_the_tree_in_the_readme_is_true_and_short():
@@ -68,7 +122,7 @@ def test_the_tree_in_the_readme_is_true_and_short():
     named = {name for line in tree.splitlines() for name in re.findall(r"(?:ecmt_deploy/)?(\w+)/", line)}
     rooms = {path.name for path in (root / "ecmt_deploy").iterdir() if (path / "__init__.py").is_file()}
     assert rooms - {"hw_configs", "targets"} <= named
-    assert all((root / name).exists() or list((root).glob(f"*/**/{name}")) for name in named)
+    assert all((root / name).exists() or list(root.glob(f"[!.]*/**/{name}")) for name in named)
     beside = [path.name for path in (root / "ecmt_deploy").iterdir() if path.is_file()]
     assert len(beside) <= 8, beside
 
