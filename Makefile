@@ -8,7 +8,7 @@ MINUTES ?= 5
 # a worker for each core
 PARALLEL := -n auto
 
-.PHONY: help setup demo test test-all test-oldest test-base fuzz lint bench figures clean
+.PHONY: help setup demo test test-all test-oldest test-base fuzz lint bench figures docs clean
 
 help:
 	@echo "make demo         the whole road with the bundled model; writes demo/"
@@ -20,6 +20,7 @@ help:
 	@echo "make lint         ruff, mypy, import-linter"
 	@echo "make bench        timings, as ratios measured in one run"
 	@echo "make figures      every figure in README and docs anew: an hour, and with FASHION=DIR (idx files) those of Fashion-MNIST"
+	@echo "make docs         the site, with its notebooks executed; writes build/site"
 	@echo "make setup        .venv with everything, lava-nc too"
 	@echo "make clean        remove what the others made"
 
@@ -44,7 +45,7 @@ $(SETUP): pyproject.toml
 	@want=$$($(PYTHON) -c 'import sys; print(sys.version_info[:2])'); \
 	  have=$$($(BIN)/python -c 'import sys; print(sys.version_info[:2])' 2>/dev/null || true); \
 	  if [ "$$want" != "$$have" ]; then rm -rf .venv && $(PYTHON) -m venv .venv; fi
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lava,transformers,dev,crosscheck]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lava,transformers,docs,dev,crosscheck]'
 	@# lava-nc declares Python 3.10 only; its code runs on 3.11 and 3.12 too (targets/lava/compat.py)
 	$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python lava-nc==0.10.0 || \
@@ -116,6 +117,11 @@ figures: setup $(if $(FASHION),$(FASHION_WEIGHTS))
 	$(BIN)/python -m benchmarks.lava_streams
 	$(BIN)/python -m benchmarks.streams $(WITH_FASHION)
 	$(BIN)/python -m benchmarks.reading
+
+# the build and the pages fetch nothing from elsewhere
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "build/site/index.html"
 
 clean:
 	rm -rf .venv .venv-oldest .venv-base build dist demo fuzz-findings *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .grimp_cache .hypothesis

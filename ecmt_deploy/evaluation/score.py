@@ -60,6 +60,8 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an evaluation measured.
 
+    All that compares with the analog program is ``None`` where there was none: an integer program has none of its own.
+
     Attributes
     ----------
     n_samples, timesteps : size of the evaluation
@@ -73,8 +75,6 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quantized : the same network plainly quantised, where that was measured
     integers : of an integer program, its chip and widths; ``None`` where it computed in floats
     skipped : how many samples were left out because they are damaged
-
-    All that compares with the analog program is ``None`` where there was none: an integer program has none of its own.
     """
 
     n_samples: int
