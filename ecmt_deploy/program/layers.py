@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from ecmt_deploy.program.functions import FUNCTIONS
 
-MAX_LAYERS = 40
+#: as many layers as a screen shows; where one step coarser leaves so few, up to how many there may be instead
+MAX_LAYERS, FEW, MANY = 40, 8, 60
 #: last parts of node names that say what a node does, not which module it belongs to
 _OPERATIONS = re.compile(
     r"(add|scale|matmul|multiply|softmax|reshape|permute|slice|take|expand|pad|concat|mean|constant|mask|bias|hold|readout|input"
@@ -16,22 +17,43 @@ _OPERATIONS = re.compile(
 ROOT = "(model)"
 
 
-def layer_of(node: str, depth: int) -> str:
-    """The layer of a node: the first ``depth`` parts of the path of its module."""
+def module_of(node: str) -> str:
+    """The path of a node's module, as it is in the ``nn.Module``."""
     parts = node.split(".")
     while parts and _OPERATIONS.fullmatch(parts[-1]):
         parts.pop()
-    return ".".join(parts[:depth]) or ROOT
+    return ".".join(parts) or ROOT
 
 
-def grouped(nodes: Iterable[str]) -> dict[str, list[str]]:
-    """Node names by layer, in the order of their first node; at most :data:`MAX_LAYERS` layers if three depths allow it."""
+def layer_of(node: str, depth: int) -> str:
+    """The first ``depth`` parts of the path of its module."""
+    return ".".join(module_of(node).split(".")[:depth])
+
+
+def grouped(nodes: Iterable[str], most: int = MAX_LAYERS) -> dict[str, list[str]]:
+    """Node names by layer, in the order of their first node, as deep as leaves at most ``most`` layers.
+
+    Layers are the modules of a block (``blocks.3.attn``, ``vit.encoder.layer.3.attention``, ``layers.1.blocks.0.mlp``), else
+    blocks, else stages of blocks, else what the model consists of; but not so coarse that next to nothing is left.
+    """
     names = list(nodes)
-    layers: dict[str, list[str]] = {}
-    for depth in (3, 2, 1):
-        layers = {}
+    finer: dict[str, list[str]] = {}
+    for level in range(4):
+        layers: dict[str, list[str]] = {}
         for name in names:
-            layers.setdefault(layer_of(name, depth), []).append(name)
-        if len(layers) <= MAX_LAYERS:
-            break
-    return layers
+            parts = module_of(name).split(".")
+            layers.setdefault(".".join(parts[: _depth(parts, level)]), []).append(name)
+        if len(layers) < FEW and FEW <= len(finer) <= MANY:
+            return finer
+        if len(layers) <= most:
+            return layers
+        finer = layers
+    return finer
+
+
+def _depth(parts: list[str], level: int) -> int:
+    """How many parts of a path name its layer: blocks and stages are numbered."""
+    numbers = [i for i, part in enumerate(parts) if part.isdigit()]
+    if not numbers:
+        return max(3 - level, 1)
+    return (numbers[-1] + 2, numbers[-1] + 1, numbers[0] + 1, 1)[level]

@@ -10,7 +10,7 @@ from ecmt_deploy.estimation.bill import sums
 from ecmt_deploy.estimation.result import Band, Energy, MemoryRow, MemoryView, Row, TilePoint
 from ecmt_deploy.evaluation.intervals import interval
 from ecmt_deploy.placement.result import Placement, Unit
-from ecmt_deploy.program.layers import grouped
+from ecmt_deploy.program.layers import MAX_LAYERS, grouped
 from ecmt_deploy.report.csv import Cell, Table
 from ecmt_deploy.report.model import AccuracyCurve, Raster
 from ecmt_deploy.report.units import ann as ann_of
@@ -64,10 +64,11 @@ def summed(name: str, rows: Sequence[Row]) -> Row:
     return Row(name, "", sums(row.components_pj for row in rows), sums(row.unpriced for row in rows), tuple(bounds))
 
 
-def by_layer(e: Energy, nodes: Iterable[str] | None = None) -> list[Row]:
-    """Energy by layer; ``static`` belongs to no layer and is not among them. Layers are those of ``nodes``, if given."""
+def by_layer(e: Energy, nodes: Iterable[str] | None = None, most: int = MAX_LAYERS) -> list[Row]:
+    """Energy by layer, of at most ``most``; ``static`` belongs to none and is not among them. Layers are those of ``nodes``, if
+    given."""
     by_node = {row.node: row for row in e.rows}
-    found = grouped(by_node if nodes is None else nodes).items()
+    found = grouped(by_node if nodes is None else nodes, most).items()
     return [summed(layer, [by_node[name] for name in names if name in by_node]) for layer, names in found]
 
 

@@ -226,9 +226,12 @@ def time_marks(time: Timing) -> tuple[str, str]:
     return ("≥ ", "≤ ") if time.unknown else ("", "")
 
 
-def latency(time: Timing | None) -> str:
-    """From the image to the readout of its last step."""
-    return "unknown" if time is None else f"{time_marks(time)[0]}{_band(time.latency_us, _DURATIONS)}"
+def latency(time: Timing | None, ranged: bool = True) -> str:
+    """From the image to the readout of its last step; with its range if ``ranged``."""
+    if time is None:
+        return "unknown"
+    band, value = time.latency_us, time.latency_us.value
+    return f"{time_marks(time)[0]}{_band(band if ranged else Band(value, value, value), _DURATIONS)}"
 
 
 def step(time: Timing) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from ecmt_deploy.errors import plural
 from ecmt_deploy.estimation import Energy, MemoryView, together
@@ -30,10 +31,62 @@ def on_chip(e: Energy, each: str = "inference") -> str:
     return " ".join([found, *e.assumes])
 
 
+class Brief(NamedTuple):
+    """A chip in a few words: whether the program fits, what spiking costs over the network of so many bits, with memory, its
+    energy, and below how many events per MAC it pays; empty where nothing is to be compared."""
+
+    fits: str
+    ratio: str
+    network: str
+    energy: str
+    pays: str
+
+    @classmethod
+    def of(cls, e: Energy) -> Brief:
+        """The words about a run on a chip."""
+        fits = "does not fit" if e.obstacles else "fit unknown" if e.cores is None else f"fits on {plural(e.cores, 'core')}"
+        spent, (snn, ann) = units.total(e, ranged=False), data.both(e.memory)
+        events, even = together(e.memory.rows.values())
+        if events is None or not ann:
+            return cls(fits, "", "", spent, "")
+        below = "never pays" if even is None else f"pays below {units.per_mac(even)}"
+        return cls(fits, units.ratio(snn, ann), _bits(e.memory), spent, below)
+
+
+def in_brief(e: Energy, each: str = "inference") -> str:
+    """The same in a short sentence: without ranges, and with how many assumptions it rests on in place of what they are."""
+    brief = Brief.of(e)
+    rate = f"{brief.pays} events per MAC" if brief.pays.startswith("pays") else brief.pays
+    compared = f"spiking costs {brief.ratio} times the {brief.network} network, {rate}"
+    said = [
+        f"does not fit ({_obstacle(e)})" if e.obstacles else brief.fits,
+        compared if brief.ratio else "nothing spikes into weights",
+        f"{brief.energy} per {each}" if e.components_pj else "its energy is unknown",
+    ]
+    time = f", {units.latency(e.timing, ranged=False)}" if e.timing else ""
+    assumed = f"; {plural(len(e.assumes), 'assumption')}" if e.assumes else ""
+    return f"{e.hardware}: {'; '.join(said)}{time}{assumed}."
+
+
+def _obstacle(e: Energy) -> str:
+    first, more = e.obstacles[0].partition(";")[0], len(e.obstacles) - 1
+    return f"{first}{f', and {more} more' if more else ''}"
+
+
+def measured(results: Iterable[Energy]) -> str:
+    """How many events per MAC there are, which is the same on every chip, as a clause; nothing where nothing spikes."""
+    found = (together(e.memory.rows.values())[0] for e in results)
+    events = next((rate for rate in found if rate is not None), None)
+    return "" if events is None else f"this run has {units.per_mac(events)} events per MAC"
+
+
+def _bits(view: MemoryView) -> str:
+    return f"{'up to ' if view.ann_bits_of == 'payloads' else ''}{view.ann_bits}-bit"
+
+
 def _fits(e: Energy) -> str:
     if e.obstacles:
-        first, more = e.obstacles[0].partition(";")[0], len(e.obstacles) - 1
-        return f"does not fit ({first}{f', and {more} more' if more else ''})"
+        return f"does not fit ({_obstacle(e)})"
     if e.cores is None:
         return "states no limits, so whether the program fits is unknown"
     cores = f"{plural(e.cores, 'core')}{units.counted_range(e.cores_range)}"
@@ -50,8 +103,7 @@ def _compared(view: MemoryView) -> str:
     if events is None or not ann:
         return "nothing spikes into weights, so there is nothing to compare"
     whole = "never pays" if even is None else f"pays below {units.per_mac(even)} events per MAC"
-    bits = f"{'up to ' if view.ann_bits_of == 'payloads' else ''}{view.ann_bits}-bit"
-    costs = f"with memory spiking costs {units.ratio(snn, ann)} times the {bits} network"
+    costs = f"with memory spiking costs {units.ratio(snn, ann)} times the {_bits(view)} network"
     return f"{costs} and {whole} (it has {units.per_mac(events)})"
 
 

@@ -28,7 +28,7 @@ from ecmt_deploy.report.csv import to_csv
 from ecmt_deploy.report.html.page import render
 from ecmt_deploy.report.model import make_report
 from ecmt_deploy.report.remarks import notes, remarks
-from ecmt_deploy.report.verdict import by_fit, on_chip
+from ecmt_deploy.report.verdict import by_fit, in_brief, on_chip
 from ecmt_deploy.runs.directory import load_run, save_run
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.testing.handmade import images
@@ -460,14 +460,16 @@ def test_the_answer_comes_first(made, placements):
     """A sentence a chip, those that fit first, then one table; the rest with details."""
     program, run = made
     results = [pricing.energy(run.activity, program, chips.hardware(name), placements[name]) for name in placements]
+    results = results[: tables.prices.MOST_SENTENCES]
     texts = []
     for details in (False, True):
         out = StringIO()
         Console(file=out, width=4000).print(tables.energy(results, 4000, details=details))
         texts.append(out.getvalue())
+    for text, sentence in zip(texts, (in_brief, on_chip), strict=True):
+        said = [sentence(result).replace("\xa0", " ") for result in by_fit(results)]
+        assert [line.replace("\xa0", " ") for line in text.splitlines()[: len(said)]] == said
     lines = texts[0].splitlines()
-    said = [on_chip(result) for result in by_fit(results)]
-    assert [line.replace("\xa0", " ") for line in lines[: len(said)]] == [line.replace("\xa0", " ") for line in said]
     assert sum(line.startswith("Energy per inference") for line in lines) == 1
     for more in ("(a) The papers' estimate", "(c) Memory included", "From the papers' figure to seneca's", "latency, µs"):
         assert more not in texts[0]

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from ecmt_deploy.estimation import Cause, MemoryRow, MemoryView, Waterfall
-from ecmt_deploy.report.verdict import by_fit, on_chip, pays
+from ecmt_deploy.report.verdict import Brief, by_fit, in_brief, measured, on_chip, pays
 from tests.support.report_cases import energy
 
 
@@ -81,6 +81,30 @@ def test_what_is_unknown_is_said_to_be() -> None:
     assert "without a price for functions and routing" in on_chip(replace(FITS, waterfall=Waterfall(causes)))
     assert "nothing spikes into weights" in on_chip(replace(FITS, memory=view(a=row(1.0, 0.0, 50.0))))
     assert "and never pays" in on_chip(replace(FITS, memory=view(a=row(1.0, 0.1, 50.0, fixed=60.0))))
+
+
+def test_in_brief_it_is_one_short_sentence_without_ranges() -> None:
+    said = in_brief(FITS)
+    assert said.startswith(
+        "a: fits on 20 cores; spiking costs 4.20 times the up to 8-bit network, pays below 0.500 events per MAC; "
+    )
+    assert said.endswith(" per inference, ≥ 36.0\u00a0µs.")
+    assert not set("()") & set(said)
+    assert in_brief(replace(FITS, assumes=("Assumes this.", "Assumes that."))).endswith("; 2 assumptions.")
+    assert measured([FITS]) == "this run has 2.10 events per MAC"
+
+
+def test_in_brief_what_is_unknown_or_does_not_fit_is_said_to() -> None:
+    misfit = in_brief(replace(FITS, obstacles=("head: neurons 1,200 needed, limit 1,000; use more cores", "b: c missing; d")))
+    assert misfit.startswith("a: does not fit (head: neurons 1,200 needed, limit 1,000, and 1 more); ")
+    assert "a: fit unknown; " in in_brief(replace(FITS, cores=None))
+    assert in_brief(replace(FITS, timing=None)).endswith("per inference.")
+    bare = replace(energy(hardware="b", priced=False), memory=view(a=row(1.0, 0.0, 50.0)))
+    assert "its energy is unknown" in in_brief(bare)
+    assert "nothing spikes into weights" in in_brief(bare)
+    assert (Brief.of(bare)[1:], measured([bare])) == (("", "", "not priced", ""), "")
+    never = replace(FITS, memory=view(a=row(1.0, 0.1, 50.0, fixed=60.0)))
+    assert "network, never pays; " in in_brief(never)
 
 
 def test_chips_that_fit_come_first() -> None:

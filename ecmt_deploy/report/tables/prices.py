@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import zip_longest
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group
+from rich.table import Table
 from rich.text import Text
 
-from ecmt_deploy.estimation import Band, Energy, MemoryRow, MemoryView, Row, together
+from ecmt_deploy.estimation import Energy, MemoryRow, MemoryView, together
 from ecmt_deploy.program.layers import grouped
 from ecmt_deploy.report import data, units
-from ecmt_deploy.report.tables.plain import PlainTable
-from ecmt_deploy.report.verdict import by_fit, on_chip, pays
+from ecmt_deploy.report.tables import layers
+from ecmt_deploy.report.tables.layers import Block, block, grid
+from ecmt_deploy.report.verdict import Brief, by_fit, in_brief, measured, on_chip, pays
 
 #: steps of a full pipeline that the terminal shows; JSON has all
 MOST_PHASES = 8
-_MARKS = "+ more has no price, ? nothing has   ≤ at most   ≥ at least   ~ both   (low-high)"
+#: chips that have a sentence each; of more there is a line each
+MOST_SENTENCES = 4
+#: layers that details show at most
+DETAILED_LAYERS = 100
 
 
 def energy(results: Sequence[Energy], width: int, each: str = "inference", details: bool = False) -> Group:
@@ -25,91 +31,53 @@ def energy(results: Sequence[Energy], width: int, each: str = "inference", detai
     Parameters
     ----------
     each : what an energy is of: an inference, or a frame of a stream
-    details : what more there is: components, placement and time, the way from the papers' figure, and the other two views
+    details : all there is: what it rests on, more layers, components, placement and time, the way from the papers' figure, and
+        the other two views
     """
     results = by_fit(results)
     first = results[0]
     over = f"T = {first.timesteps}, mean of {first.n_samples} {'samples' if each == 'inference' else f'{each}s'}"
-    said = Text("".join(f"{on_chip(result, each)}\n" for result in results))
-    table = _components(first) if len(results) == 1 else _layers(results)
-    blocks = list(_grid(f"Energy per {each} by layer, {over}", *table, width))
-    if details:
-        memories = data.alike([result.memory for result in results], [result.hardware for result in results])
-        blocks += _grid(f"Energy per {each} by component, placement and time, {over}", *_totals(results, each), width)
-        blocks += [_phases(result, each) for result in results if result.timing and result.timing.busiest]
-        blocks += [falls(result) for result in results if result.waterfall.causes]
-        blocks += [_view_a(first), *(_view_c(view, chips, first.timesteps) for view, chips in memories)]
-    return Group(said, *(part for block in blocks for part in block))
+    title = f"Energy per {each} by layer, {over}"
+    if not details:
+        table = layers.table(title, results, width)
+        said = [lines(results)] if len(results) > MOST_SENTENCES else [in_brief(result, each) for result in results]
+        shown = (Text(wrapped(part, width)) if isinstance(part, str) else part for part in (*said, hint(results)))
+        return Group(*shown, Text(), *table)
+    memories = data.alike([result.memory for result in results], [result.hardware for result in results])
+    blocks = list(grid(title, *layers.columns(results, DETAILED_LAYERS), width))
+    blocks += grid(f"Energy per {each} by component, placement and time, {over}", *_totals(results, each), width)
+    for result in results:
+        if result.timing and result.timing.busiest:
+            blocks += _phases(result, each, width)
+    blocks += [falls(result) for result in results if result.waterfall.causes]
+    blocks += [_view_a(first), *(_view_c(view, chips, first.timesteps) for view, chips in memories)]
+    sentences = Text("".join(f"{on_chip(result, each)}\n" for result in results))
+    return Group(sentences, *(part for block in blocks for part in (*block, Text())))
 
 
-#: a title, a table, and what its marks mean
-Block = tuple[Text, PlainTable, Text]
+def lines(results: Sequence[Energy]) -> Table:
+    """A line a chip: whether it fits, what spiking costs over the network, its energy, and below which rate it pays."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for result in by_fit(results):
+        brief = Brief.of(result)
+        costs = f"{brief.ratio} x {brief.network.removeprefix('up to ')}" if brief.ratio else ""
+        table.add_row(*map(Text, (result.hardware, brief.fits, costs, brief.energy, brief.pays)))
+    return table
 
 
-def _block(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> Block:
-    """A row without a label ends a section."""
-    table = PlainTable("", *columns, show_edge=False, pad_edge=True)
-    for row in rows:
-        table.add_row(*(row if row[0] else ()))
-    return Text(title), table, Text(caption + "\n")
+def wrapped(sentence: str, width: int) -> str:
+    """A sentence over several lines, which rich breaks within an amount, too: between it and its unit or bound."""
+    kept = re.sub("([≤≥~]) ", f"\\1{units.SPACE}", sentence)
+    return textwrap.fill(kept, width, break_long_words=False, break_on_hyphens=False)
 
 
-def _grid(title: str, labels: list[str], columns: list[list[str]], width: int) -> Iterator[Block]:
-    """A table of labels (the heading first, empty ones between sections) and columns, divided where it would be too wide."""
-    first = max(map(len, labels)) + 2
-    some: list[list[str]] = []
-    for column, following in zip_longest(columns, columns[1:]):
-        some.append(column)
-        if following is None or first + sum(max(map(len, c)) + 2 for c in (*some, following)) > width:
-            head, *rows = zip(labels, *some, strict=True)
-            yield _block(title, head, rows, _MARKS if following is None else "")
-            some = []
-
-
-def _layers(results: Sequence[Energy]) -> tuple[list[str], list[list[str]]]:
-    """Energy of every layer on every chip."""
-    nodes = dict.fromkeys(row.node for result in results for row in result.rows)
-    sums = [data.summed("sum of layers", result.rows) for result in results]
-    scale, unit = units.column_unit([row.priced_pj.value for row in sums])
-    columns = []
-    for result, whole in zip(results, sums, strict=True):
-        cells = [_cell(row, scale) for row in data.by_layer(result, nodes)]
-        static = result.components_pj.get("static")
-        more = ["" if static is None else units.in_column(static.value / scale) + " ", _total(result, scale)]
-        columns.append([result.hardware, *cells, "", _cell(whole, scale), *more])
-    return [f"layer, {unit}", *grouped(nodes), "", "sum of layers", "static", "total"], columns
-
-
-def _components(result: Energy) -> tuple[list[str], list[list[str]]]:
-    """Energy of every layer on one chip by component."""
-    rows = data.by_layer(result)
-    names = data.components([result])
-    scale, unit = units.column_unit([row.priced_pj.value for row in rows])
-    columns = []
-    for name in names:
-        cells = [row.components_pj.get(name) for row in rows]
-        whole = result.components_pj.get(name)
-        columns.append([name.replace("_", " "), *(_value(band, scale) for band in cells), "", _value(whole, scale)])
-    labels = [f"layer, {unit}", *(row.node for row in rows), "", result.hardware]
-    return labels, [*columns, ["total", *(_cell(row, scale) for row in rows), "", _total(result, scale)]]
-
-
-def _value(band: Band | None, scale: float) -> str:
-    return "" if band is None else units.in_column(band.value / scale)
-
-
-def _total(result: Energy, scale: float) -> str:
-    if not result.components_pj:
-        return "?+"
-    more = "+" if result.unpriced else " "
-    return f"{units.bound_mark(result.bounds)}{units.in_column(result.total_pj.value / scale)}{more}"
-
-
-def _cell(row: Row, scale: float) -> str:
-    more = "+" if row.unpriced else " "
-    if not row.components_pj:
-        return "?+" if row.unpriced else ""
-    return f"{units.bound_mark(row.bounds)}{units.in_column(row.priced_pj.value / scale)}{more}"
+def hint(results: Sequence[Energy]) -> str:
+    """What sentences and lines do not say again and again, and where the rest is."""
+    network = Brief.of(results[0]).network
+    rate = measured(results)
+    said = [] if len(results) <= MOST_SENTENCES else [f"x {network.removeprefix('up to ')}: times the {network} network"]
+    said += ["memory is included, view (c)", *([rate] if rate else []), "+ more has no price", "--details has the rest"]
+    return f"({'; '.join(said)})"
 
 
 def _totals(results: Sequence[Energy], each: str) -> tuple[list[str], list[list[str]]]:
@@ -165,7 +133,7 @@ def falls(result: Energy) -> Block:
         ]
         ratios = ["?" if ratio is None else units.in_column(ratio) for ratio in over]
         rows.append((units.CAUSES[cause.name], f"{adds}{'+' if cause.state == 'partly' else ''}", total, *ratios))
-    return _block(
+    return block(
         f"From the papers' figure to {result.hardware}'s",
         (f"cause, {unit}", "adds", "so far", "of the\npapers' ANN", "of an ANN with\nthe same causes"),
         rows,
@@ -173,19 +141,23 @@ def falls(result: Energy) -> Block:
     )
 
 
-def _phases(result: Energy, each: str) -> Block:
+def _phases(result: Energy, each: str, width: int) -> Iterator[Block]:
     """What the time is made of, by step of a full pipeline; of many steps the longest."""
     assert result.timing is not None
     longest = sorted(result.timing.phases, key=lambda phase: -phase.us.value)[:MOST_PHASES]
-    rows = [
-        (f"{phase.step}", *map(units.column_band, (phase.us, phase.core_us, phase.link_us, phase.barrier_us)), phase.binds,
-         phase.busiest or "")
-        for phase in result.timing.phases if phase in longest
-    ]  # fmt: skip
-    columns = ("step", "µs", "fullest core", "busiest link", "barrier", "decided by", "its unit")
-    left = len(result.timing.phases) - len(rows)
-    more = f"{left} shorter steps more" if left else ""
-    return _block(f"Time of one {each} on {result.hardware}: the steps of a full pipeline", columns, rows, more)
+    shown = [phase for phase in result.timing.phases if phase in longest]
+    columns = [
+        ["µs", *(units.column_band(phase.us) for phase in shown)],
+        ["fullest core", *(units.column_band(phase.core_us) for phase in shown)],
+        ["busiest link", *(units.column_band(phase.link_us) for phase in shown)],
+        ["barrier", *(units.column_band(phase.barrier_us) for phase in shown)],
+        ["decided by", *(phase.binds for phase in shown)],
+        ["its unit", *(phase.busiest or "" for phase in shown)],
+    ]
+    left = len(result.timing.phases) - len(shown)
+    more = f"; {left} shorter ones are left out" if left else ""
+    title = f"Time of one {each} on {result.hardware}: the steps of a full pipeline{more}"
+    yield from grid(title, ["step", *(f"{phase.step}" for phase in shown)], columns, width, "")
 
 
 def _view_a(result: Energy) -> Block:
@@ -201,7 +173,7 @@ def _view_a(result: Energy) -> Block:
     ]
     rows += [(f"left out, no price: {name}", f"{units.count(n)} x ?", "") for name, n in sorted(view.unpriced.items())]
     without = ", ".join(result.encoding) or "none"
-    return _block(
+    return block(
         "(a) The papers' estimate, 45 nm", (unit, "", "of the ANN"), rows, f"left out of both sides, encoding: {without}"
     )
 
@@ -214,12 +186,12 @@ def _view_c(view: MemoryView, chips: str, steps: int) -> Block:
     """Memory included, by layer, with the rate at which spiking would break even."""
     scale, unit = units.column_unit([sum(view.snn_pj.values())])
     columns = (f"layer, {unit}", "spiking", "ANN", "R", "break-even\nR", "R/T", "break-even\nR/T")
-    layers = grouped(view.rows)
-    rows = [(layer, *_compared([view.rows[name] for name in names], scale, steps)) for layer, names in layers.items()]
+    found = grouped(view.rows).items()
+    rows = [(layer, *_compared([view.rows[name] for name in names], scale, steps)) for layer, names in found]
     rows += [("",), ("total", *_compared(list(view.rows.values()), scale, steps))]
     widths = f"{_WIDTHS[view.ann_bits_of]}{view.ann_bits} bits"
     where = f"{view.model}, {units.tiles(view)}{f':{chips}' if chips else ''}"
-    return _block(
+    return block(
         f"(c) Memory included ({where}), against the ANN with activations of {widths}",
         columns,
         rows,
