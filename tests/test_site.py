@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 import ecmt_deploy
-from docs.generate import cli
+from docs.generate import cli, picture
 from docs.generate.docstrings import shown
 from ecmt_deploy.cli.app import VERBS, app
 
@@ -74,3 +74,22 @@ def test_docstrings_say_what_a_parameter_means_and_take_types_from_the_signature
         "Returns\n-------\n:\n    outputs (T, N)\n\nRaises\n------\nValueError\n    always."
     )
     assert shown("Only a line.") == "Only a line."
+
+
+def test_the_readme_is_short_and_every_file_it_names_is_there():
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 100
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    assert len(targets) > 10
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_the_picture_is_small():
+    assert (ROOT / "docs/report.png").stat().st_size <= picture.MOST_BYTES
+
+
+def test_a_picture_without_a_browser_says_what_is_missing(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="no Chromium is installed; one of chromium"):
+        picture.draw(tmp_path / "report.html", tmp_path / "out.png")
+    assert not (tmp_path / "out.png").exists()

@@ -1,4 +1,4 @@
-"""Accuracy and events: what equal accuracy takes, and presets step by step; writes docs/accuracy.md and the README's part.
+"""Accuracy and events: what equal accuracy takes, and presets step by step; writes docs/accuracy.md and the README's table.
 
     python -m docs.generate.accuracy                                    the bundled digits transformer alone
     python -m benchmarks.train_vit_fashion DIR --out fashion.safetensors
@@ -32,15 +32,13 @@ from ecmt_deploy.evaluation.evaluate import evaluate
 from ecmt_deploy.report.units import accuracy as percent
 
 ROOT = Path(__file__).parents[2]
-DOCUMENT, README = ROOT / "docs" / "accuracy.md", ROOT / "README.md"
+DOCUMENT = ROOT / "docs" / "accuracy.md"
 STEPS, TUNED = 8, 4
 #: samples whose events are counted, once for every number of steps
 COUNTED = 128
 #: samples computed at once
 BATCH = 64
 DRAWS = 5
-#: what the README has of it
-README_STEPS, README_FIGURES = (1, 2, 4, 8), ("top-1, %", "events per MAC")
 
 
 @dataclass
@@ -82,7 +80,6 @@ def write_steps(options: argparse.Namespace) -> None:
     put_rows(DOCUMENT, "claims", [], claims, "- **")
     put_rows(DOCUMENT, "accuracy", *lines_of(rows, range(1, STEPS + 1)), "| ")
     put_rows(DOCUMENT, "draws", DRAWS_HEAD, draws, "| ")
-    put_rows(README, "accuracy", *lines_of(rows, README_STEPS, README_FIGURES), "| ")
     head, lines = lines_of(rows, range(1, STEPS + 1))
     for line in [*head, *lines, *claims, *DRAWS_HEAD, *draws]:
         print(line)

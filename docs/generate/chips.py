@@ -1,4 +1,4 @@
-"""ViTs at 224 px on every chip: whether they fit, on how many cores, or what stands in the way; the table in README.md.
+"""ViTs at 224 px on every chip: whether they fit, on how many cores, or what stands in the way; the table in docs/chips.md.
 
     python -m docs.generate.chips [MODEL ...]
 
@@ -18,7 +18,7 @@ from docs.generate.documents import put, table
 from ecmt_deploy.chips import available, hardware
 from ecmt_deploy.placement import Placement, place_band
 
-DOCUMENT = Path(__file__).parents[2] / "README.md"
+DOCUMENT = Path(__file__).parents[1] / "chips.md"
 MODELS = {
     "ViT-Tiny": "vit_tiny_patch16_224",
     "ViT-Small": "vit_small_patch16_224",

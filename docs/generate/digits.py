@@ -1,5 +1,4 @@
-"""The bundled digits transformer, trained: its energy on every chip (README.md), and one layer's bill line by line
-(docs/energy.md).
+"""The bundled digits transformer, trained: its energy on every chip, and one layer's bill line by line; writes docs/energy.md.
 
     python -m docs.generate.digits
 
@@ -26,7 +25,7 @@ from ecmt_deploy.runs.directory import StoredRun
 from ecmt_deploy.runs.simulate import SimulateJob, simulate_file
 
 ROOT = Path(__file__).parents[2]
-README, ENERGY = ROOT / "README.md", ROOT / "docs" / "energy.md"
+DOCUMENT = ROOT / "docs" / "energy.md"
 SAMPLES, STEPS = 64, 4
 CHIP, LAYER = "loihi1_sanafe", "blocks.0.attn.qkv"
 
@@ -137,9 +136,9 @@ def main() -> None:
     """Run, print, and write both."""
     torch.set_num_threads(1)
     done = run()
-    for document, name, lines in ((README, "energy", on_chips(done)), (ENERGY, "bill", bill(done))):
+    for name, lines in (("energy", on_chips(done)), ("bill", bill(done))):
         print("\n".join(lines))
-        put(document, name, lines)
+        put(DOCUMENT, name, lines)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.accuracy import PLAIN, Row, cells, cheapest, heads
-from docs.generate.documents import block, put_rows, table
+from docs.generate.documents import block, put, put_rows, table
 from ecmt_deploy.report import units
 from ecmt_deploy.report.charts.axes import log_ticks
 from ecmt_deploy.report.charts.palette import CYCLE
@@ -30,11 +30,11 @@ _AXES = ("model", "method", "events per MAC", "agreement with the ANN, %")
 
 def write(rows: Sequence[Sequence[Row]]) -> None:
     """Write the rows of the models that were measured, a list each, and draw the figure of all that stand there then."""
-    claims = [claim(mine) for mine in rows]
-    for document in (DOCUMENT, README):
-        put_rows(document, "equal", [], claims, "- **")
+    put_rows(DOCUMENT, "equal", [], [claim(mine) for mine in rows], "- **")
     put_rows(DOCUMENT, "methods", *lines_of([row for mine in rows for row in mine]), "| ")
-    PICTURE.write_text(picture(points(block(DOCUMENT, "methods"))))
+    lines = block(DOCUMENT, "methods")
+    PICTURE.write_text(picture(points(lines)))
+    put(README, "equal", glance(lines))
 
 
 def picture(found: Table) -> str:
@@ -76,6 +76,28 @@ def _taken(rows: Sequence[Row], level: float) -> str:
     if plain is None:
         return f"{mine}, plain quantisation at no width"
     return f"{mine}, plain quantisation {plain.events_per_mac:.2f} ({plain.method.removeprefix(PLAIN).strip()})"
+
+
+def glance(lines: Sequence[str]) -> list[str]:
+    """Of the table in the document: events per MAC of both at every agreement, a row a model."""
+    found = [dict(zip(heads(), _cells(line), strict=True)) for line in lines[2:]]
+
+    def least(model: str, family: str, level: float) -> str:
+        able = [
+            row["events per MAC"] for row in found
+            if row["model"] == model and row["method"].split()[0].rstrip(",") == family
+            and float(row["agreement with the ANN, %"].split()[0]) >= 100 * level
+        ]  # fmt: skip
+        return min(able, key=float, default="out of reach")
+
+    samples = {row["model"]: row["samples"] for row in found}
+    return table(
+        ["model", *(f"{100 * level:g} % of the ANN's answers" for level in LEVELS)],
+        [
+            [f"{model} ({n} samples)", *(f"**{least(model, GRADED, at)}** / {least(model, PLAIN, at)}" for at in LEVELS)]
+            for model, n in samples.items()
+        ],
+    )
 
 
 def points(lines: Sequence[str]) -> Table:

@@ -1,4 +1,4 @@
-"""Fixed point against float: top-1 after every step, and saturations; writes the tables in docs/fixed_point.md and the README.
+"""Fixed point against float: top-1 after every step, and saturations; writes the table in docs/fixed_point.md.
 
     python -m benchmarks.train_vit_fashion DIR --out fashion.safetensors
     python -m docs.generate.fixed --idx DIR --weights fashion.safetensors
@@ -26,8 +26,8 @@ from ecmt_deploy.report.units import accuracy as percent
 from ecmt_deploy.simulation.run import simulate
 
 ROOT = Path(__file__).parents[2]
-DOCUMENT, README = ROOT / "docs" / "fixed_point.md", ROOT / "README.md"
-#: what fixed arithmetic is called with the chip's weights, and with narrower ones, which the README leaves out
+DOCUMENT = ROOT / "docs" / "fixed_point.md"
+#: what fixed arithmetic is called with the chip's weights, and with narrower ones
 WIDTHS = {"fixed": None, "fixed, 6-bit weights": 6, "fixed, 4-bit weights": 4}
 #: steps of every preset; the published method answers nothing where activations are massive, float or fixed
 STEPS = {"graded": 1, "accurate": 4, "paper": 4}
@@ -54,12 +54,6 @@ def main() -> None:
     lines = [line for subject in subjects(options) for line in rows_of(subject, options.samples, presets_of(subject))]
     print("\n".join([*HEAD, *lines]))
     put_rows(DOCUMENT, "fixed", HEAD, lines, "| ")
-    put_rows(README, "fixed", HEAD, in_readme(lines), "| ")
-
-
-def in_readme(lines: Sequence[str]) -> list[str]:
-    """Those with the chip's weights."""
-    return [line for line in lines if not any(name in line for name, bits in WIDTHS.items() if bits)]
 
 
 def presets_of(subject: Subject) -> list[str]:

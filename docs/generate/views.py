@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from docs.generate.digits import ENERGY, SAMPLES
+from docs.generate.digits import DOCUMENT, SAMPLES
 from docs.generate.documents import put, table
 from ecmt_deploy import convert
 from ecmt_deploy.chips import hardware
@@ -84,7 +84,7 @@ def main() -> None:
     runs = [run(preset) for preset in PRESETS]
     for name, lines in (("waterfall", waterfalls(runs[0])), ("tiles", over_tiles(curves(runs)))):
         print("\n".join(lines))
-        put(ENERGY, name, lines)
+        put(DOCUMENT, name, lines)
 
 
 if __name__ == "__main__":
