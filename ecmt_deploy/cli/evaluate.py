@@ -18,7 +18,7 @@ def evaluate(
     timesteps: Steps = None,
     batch_size: Annotated[int, described("Number of samples computed at once.")] = 32,
     limit: Limit = None,
-    out: Annotated[Path | None, described("File for the result (.json).")] = None,
+    out: Annotated[Path | None, described("File for the result (.json), or for its tables (.tex, .md).")] = None,
     workers: Workers = None,
     device: Annotated[Literal["cpu", "cuda"] | None, described("Device to compute on.", "cuda where there is a GPU")] = None,
     dtype: Annotated[
@@ -58,6 +58,7 @@ def evaluate(
     import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
 
+    out, output = output.divided(out)
     options: dict[str, Any] = {
         "limit": limit, "labels": labels, "workers": workers, "checkpoint": checkpoint, "out": out, "say": output.say,
         "quantized_baseline": quantized_baseline, "network": network, "precision": precision, "hardware": hardware,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -53,6 +53,8 @@ AssumeFunctions = Annotated[
     bool,
     flag("Put functions that a chip does not price into its total, by recipe from 45 nm scaled to its process (grade D)."),
 ]
+#: kinds of file that take the tables a verb prints
+TABLES = (".tex", ".md")
 Overwrite = Annotated[bool, flag("Replace a run that is already there.")]
 SkipDamaged = Annotated[bool, flag("Leave out images that are damaged, and count them; without it they are an error.")]
 Workers = Annotated[
@@ -81,25 +83,52 @@ class Output:
 
     Attributes
     ----------
-    json, verbose, quiet : the options of that name
+    json, verbose, quiet, table : the options of that name
     """
 
     json: Annotated[bool, flag("Print the result as JSON.")] = False
     verbose: Annotated[bool, flag("Print informational messages, and the traceback of an error.", alias="-v")] = False
     quiet: Annotated[bool, flag("Print no progress, remarks or warnings, only the result and errors.", alias="-q")] = False
+    table: Annotated[
+        Path | None, described("File for the tables that are printed: LaTeX (.tex, booktabs) or Markdown (.md).", "none")
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.table is not None:  # said before any work
+            from ecmt_deploy.files import require_out
+
+            require_out(self.table, *TABLES)
+
+    def divided(self, out: Path | None) -> tuple[Path | None, Output]:
+        """What a verb itself writes to ``--out``, and how its result is shown: ``--out FILE.tex`` asks for the tables."""
+        if out is None or out.suffix.lower() not in TABLES:
+            return out, self
+        if self.table is not None:
+            raise ConfigError(f"--out {out}, --table {self.table}: both are for the tables; give one, or --out FILE.json")
+        return None, replace(self, table=out)
 
     @property
     def width(self) -> int:
         """Columns of the terminal."""
         return Terminal().width
 
-    def show(self, result: Any, *parts: Any, soft_wrap: bool = False) -> None:
-        """Print a result: as JSON where that is asked for, else ``parts``: tables and lines of text, those that there are."""
+    def show(
+        self, result: Any, *parts: Any, soft_wrap: bool = False, notes: Sequence[str] = (), cited: Sequence[str] = ()
+    ) -> None:
+        """Print a result: as JSON where that is asked for, else ``parts``: tables and lines of text, those that there are.
+
+        A part that depends on the width is a function of it. Files of tables have ``notes`` too, and what they have ``cited``.
+        """
+        if self.table is not None:
+            from ecmt_deploy.report.papers import write_tables
+
+            write_tables(self.table, parts, cited, notes)
         if self.json:
             sys.stdout.write(as_json(result))
             return
         console = Terminal()
-        for part in parts:
+        for each in parts:
+            part = each(self.width) if callable(each) else each
             if part is None or part == "":
                 continue
             if isinstance(part, str):

@@ -16,7 +16,7 @@ def trace(
     timesteps: Steps = None,
     limit: Annotated[int, described("Largest number of samples to use.")] = 16,
     out: Annotated[
-        Path | None, described("File for the trace: .json, which report --trace takes, or .csv for its table.")
+        Path | None, described("File for the trace: .json, which report --trace takes; for its table .csv, .tex or .md.")
     ] = None,
     labels: Labels = "name",
     skip_damaged: SkipDamaged = False,
@@ -33,6 +33,7 @@ def trace(
     import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
 
+    out, output = output.divided(out)
     measured = ecmt.trace(
         program,
         data,
@@ -113,7 +114,7 @@ def inspect(
         {"name": name, "type": type(node).__name__, "shape": loaded.shapes[name], "spiking": name in loaded.spiking}
         for name, node in loaded.nodes.items()
     ]
-    placement = [tables.cores(placed, output.width), *tables.placement_lines(placed, loaded)] if placed else []
+    placement = [lambda width: tables.cores(placed, width), *tables.placement_lines(placed, loaded)] if placed else []
     output.show(
         {"nodes": nodes, "placement": placed, "provenance": loaded.provenance.brief},
         tables.program(loaded, placed), *placement, tables.provenance(loaded),

@@ -49,7 +49,7 @@ def energy(
     /,
     *,
     hardware: Annotated[tuple[str, ...], values("Chips by name (see `ecmt-deploy hardware`), or .toml files.")],
-    out: Annotated[Path | None, described("File for the result: .json or .csv.")] = None,
+    out: Annotated[Path | None, described("File for the result: .json, .csv, .tex (LaTeX) or .md (Markdown).")] = None,
     ann_bits: AnnBits = None,
     tile_bytes: TileBytes = None,
     assume_functions: AssumeFunctions = False,
@@ -71,10 +71,11 @@ def energy(
         "ann_bits": ann_bits, "tile_bytes": tile_bytes, "assume_functions": assume_functions,
         "frames_per_second": frames_per_second,
     }  # fmt: skip
+    out, output = output.divided(out)
     energies = ecmt.energy(run, hardware, **asked, out=out)
     each = "frame" if is_stream(run) else "inference"
     remarks = [f"- {line}" for line in notes(energies, each)] if details else []
-    output.show(energies, tables.energy(energies, output.width, each, details), *remarks)
+    output.show(energies, lambda width: tables.energy(energies, width, each, details), *remarks)
 
 
 def report(
@@ -145,4 +146,4 @@ def sweep(
         calibration_samples=calibration_samples, skip_damaged=skip_damaged,
     )  # fmt: skip
     wrote = ", ".join(str(out / name) for name in ("report.html", "summary.csv", "summary.json"))
-    output.show(compared, tables.compared(compared, output.width), f"wrote {wrote}")
+    output.show(compared, lambda width: tables.compared(compared, width), f"wrote {wrote}")
