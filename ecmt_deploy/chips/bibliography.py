@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from ecmt_deploy.chips.schema import Hardware, Source
+from ecmt_deploy.chips.schema import Figure, Hardware, Source
 from ecmt_deploy.errors import HardwareError
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:.+/-]*")
@@ -23,15 +23,31 @@ def bibtex(hardwares: Iterable[Hardware]) -> str:
     HardwareError
         if two chips describe one key differently.
     """
+    return entries((chip.name, chip.sources) for chip in hardwares)
+
+
+def entries(named: Iterable[tuple[str, Mapping[str, Source]]]) -> str:
+    """BibTeX entries of sources by key, each once, sorted by key; with the name of the chip that they are of.
+
+    Raises
+    ------
+    HardwareError
+        if two chips describe one key differently.
+    """
     found: dict[str, tuple[Source, str]] = {}
-    for chip in hardwares:
-        for key, source in chip.sources.items():
-            known, owner = found.setdefault(key, (source, chip.name))
+    for chip, sources in named:
+        for key, source in sources.items():
+            known, owner = found.setdefault(key, (source, chip))
             if known != source:
                 raise HardwareError(
-                    f"{chip.name}: source {key!r} is not the one of {owner}; expected the same fields, or another key"
+                    f"{chip}: source {key!r} is not the one of {owner}; expected the same fields, or another key"
                 )
     return "\n".join(_entry(key, found[key][0]) for key in sorted(found))
+
+
+def of_figures(hardware: Hardware, figures: Iterable[Figure]) -> dict[str, Source]:
+    """The sources of these figures of a chip, by key."""
+    return {key: hardware.sources[key] for key in sorted({key for figure in figures for key in figure.source})}
 
 
 def _entry(key: str, source: Source) -> str:

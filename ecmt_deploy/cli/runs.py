@@ -56,6 +56,9 @@ def energy(
     frames_per_second: Annotated[
         float | None, described("Inferences or frames a second: static power is over the time from one to the next.")
     ] = None,
+    bibtex: Annotated[
+        Path | None, described("File for the sources of the prices that were used, as BibTeX (.bib).", "none")
+    ] = None,
     details: Annotated[
         bool, flag("Components, placement, time, the way from the papers' figure, the other views, and all remarks.")
     ] = False,
@@ -63,8 +66,10 @@ def energy(
 ) -> None:
     """``ecmt-deploy energy``."""
     import ecmt_deploy as ecmt
+    from ecmt_deploy.files import require_out, write_atomically
     from ecmt_deploy.report import tables
-    from ecmt_deploy.report.remarks import notes
+    from ecmt_deploy.report.papers import bibliography, cited
+    from ecmt_deploy.report.remarks import UNPRICED, notes
     from ecmt_deploy.runs.directory import is_stream
 
     asked: dict[str, Any] = {
@@ -72,10 +77,22 @@ def energy(
         "frames_per_second": frames_per_second,
     }  # fmt: skip
     out, output = output.divided(out)
+    if bibtex is not None:
+        require_out(bibtex, ".bib")
     energies = ecmt.energy(run, hardware, **asked, out=out)
+    if bibtex is not None:
+        write_atomically(bibtex, bibliography(energies))
     each = "frame" if is_stream(run) else "inference"
-    remarks = [f"- {line}" for line in notes(energies, each)] if details else []
-    output.show(energies, lambda width: tables.energy(energies, width, each, details), *remarks)
+    said = notes(energies, each)
+    unpriced = [line for line in said if UNPRICED in line]
+    remarks = [f"- {line}" for line in said] if details else []
+    output.show(
+        energies,
+        lambda width: tables.energy(energies, width, each, details),
+        *remarks,
+        notes=[] if details else unpriced,
+        cited=cited(energies, views=details),
+    )
 
 
 def report(

@@ -63,6 +63,7 @@ def assume(rows: Iterable[Row], prices: Mapping[str, Price], charge: bool) -> tu
             unpriced = {name: amount for name, amount in row.unpriced.items() if name not in known}
             bounds = tuple(sorted({*row.bounds, *(price.bound for price in known.values())}))
             components = {**row.components_pj, COMPONENT: cost}
-            row = msgspec.structs.replace(row, components_pj=components, unpriced=unpriced, bounds=bounds)
+            sources = tuple(sorted({*row.sources, *(key for price in known.values() for key in price.source)}))
+            row = msgspec.structs.replace(row, components_pj=components, unpriced=unpriced, bounds=bounds, sources=sources)
         kept.append(row)
     return kept, None if total == NOTHING else total

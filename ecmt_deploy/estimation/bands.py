@@ -24,6 +24,7 @@ def widened(value: Energy, ends: Sequence[Energy]) -> Energy:
         total_pj=_band(value.total_pj, [end.total_pj for end in ends]),
         timing=_timing(value.timing, [end.timing for end in ends if end.timing is not None]),
         energy_delay_nj_ms=_known(value.energy_delay_nj_ms, [end.energy_delay_nj_ms for end in ends]),
+        sources={key: source for each in (*ends, value) for key, source in each.sources.items()},
     )
 
 

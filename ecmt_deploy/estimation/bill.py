@@ -45,6 +45,7 @@ class Bill:
         self.components: dict[str, Band] = {}
         self.unpriced: dict[str, float] = {}
         self.bounds: set[str] = set()
+        self.sources: set[str] = set()
 
     def charge(self, action: str, amount: float, listed: str = "") -> None:
         """Charge an amount at the usual price of its action and at those of the chip's own components that are per it.
@@ -69,3 +70,4 @@ class Bill:
         """Charge an amount at a price."""
         self.components[component] = self.components.get(component, NOTHING) + band(price) * amount
         self.bounds.add(price.bound)
+        self.sources.update(price.source)

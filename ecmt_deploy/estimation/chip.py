@@ -48,7 +48,9 @@ def chip_rows(
             bill.charge(*item)
         if bill.components or bill.unpriced or activity[name].dense_macs:
             kind = program.nodes[name].kind
-            rows.append(Row(name, kind, bill.components, bill.unpriced, tuple(sorted(bill.bounds))))
+            rows.append(
+                Row(name, kind, bill.components, bill.unpriced, tuple(sorted(bill.bounds)), tuple(sorted(bill.sources)))
+            )
     return rows
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from ecmt_deploy.chips import Hardware, Memory
+from ecmt_deploy.chips import Figure, Hardware, Memory
 from ecmt_deploy.errors import ConfigError, HardwareError
 from ecmt_deploy.estimation.bill import sums
 from ecmt_deploy.estimation.result import DELIVERY, MemoryRow, MemoryView
@@ -97,6 +97,14 @@ class _Beyond(NamedTuple):
 def has_model(hardware: Hardware) -> bool:
     """Whether a chip's file has a model of memories, and the arithmetic that goes with it."""
     return hardware.memory is not None and {"int8_mul_pj", "int32_add_pj"} <= hardware.operations.keys()
+
+
+def charged_figures(hardware: Hardware) -> list[Figure]:
+    """What the view charges, of a chip that has a model of memories."""
+    assert hardware.memory is not None
+    memory = [hardware.memory.access_bits, *(point.access for point in hardware.memory.sram)]
+    off_chip = [] if hardware.memory.dram_pj is None else [hardware.memory.dram_pj]
+    return [*memory, *off_chip, *(hardware.operations[name] for name in ("int8_mul_pj", "int32_add_pj"))]
 
 
 def require_ann_bits(bits: int | None) -> None:

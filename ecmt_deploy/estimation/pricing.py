@@ -7,14 +7,15 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from ecmt_deploy.chips import Hardware, Price
+from ecmt_deploy.chips import Hardware, Price, Source
+from ecmt_deploy.chips.bibliography import of_figures
 from ecmt_deploy.door import ChipLike, ProgramLike, as_activity, as_chip, as_program
 from ecmt_deploy.errors import ConfigError, RunError
 from ecmt_deploy.estimation.assumed import assume, assumed_prices
 from ecmt_deploy.estimation.bands import widened
 from ecmt_deploy.estimation.bill import sums
 from ecmt_deploy.estimation.chip import chip_rows, left_out, static_bill, tariff
-from ecmt_deploy.estimation.memory import has_model, memory_view
+from ecmt_deploy.estimation.memory import charged_figures, has_model, memory_view
 from ecmt_deploy.estimation.paper import paper_view
 from ecmt_deploy.estimation.result import NOTHING, Energy, MemoryView, PaperView
 from ecmt_deploy.estimation.tiles import placed_tiles, stated_tiles
@@ -71,19 +72,33 @@ def energy(
     paper = paper_view(activity, program, at_45_nm, memory_view(activity, program, arithmetic, ann_bits, stated))
     prices = assumed_prices(hardware, arithmetic)
     priced = [
-        _priced(activity, program, hardware, each, (paper, memory), prices, assume_functions, loads, frames_per_second)
+        _priced(
+            activity,
+            program,
+            hardware,
+            each,
+            (paper, memory),
+            prices,
+            assume_functions,
+            loads,
+            frames_per_second,
+            {**arithmetic.sources, **hardware.sources},
+        )
         for each in (placement, *ends)
     ]
     whole = widened(priced[0], priced[1:])
+    views = {key: arithmetic.sources[key] for row in at_45_nm for key in row.sources}
     charged = tariff(hardware).table
     if assume_functions:
         charged = {**prices, **charged}
-    return replace(whole, waterfall=waterfall(whole, program, hardware, charged))
+    views |= of_figures(model, charged_figures(model))
+    return replace(whole, waterfall=waterfall(whole, program, hardware, charged), view_sources=views)
 
 
 def _priced(
     activity: Activity, program: Program, hardware: Hardware, placement: Placement, views: tuple[PaperView, MemoryView],
     at_node: Mapping[str, Price], assume_functions: bool, loads: Loads | None, rate: float | None,
+    sources: Mapping[str, Source],
 ) -> Energy:  # fmt: skip
     time, period_us = timing(activity, program, hardware, placement, loads), None if rate is None else 1e6 / rate
     if rate is not None and time is not None and time.throughput_per_s.value < rate:
@@ -93,6 +108,7 @@ def _priced(
     rows = chip_rows(activity, program, hardware, placement, tariff(hardware, bool(static.components)))
     rows, assumed = assume(rows, at_node, assume_functions)
     components = sums([*(row.components_pj for row in rows), static.components])
+    keys = static.sources.union(*(row.sources for row in rows))
     total = sum(components.values(), NOTHING)
     return Energy(
         hardware=hardware.name,
@@ -123,6 +139,7 @@ def _priced(
         synop_pj=hardware.prices["synop_pj"].value if "synop_pj" in hardware.prices else None,
         assumed_functions_pj=assumed,
         functions_assumed=assume_functions and assumed is not None,
+        sources={key: sources[key] for key in sorted(keys)},
     )
 
 

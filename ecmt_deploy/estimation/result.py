@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from ecmt_deploy.chips.schema import Source
 from ecmt_deploy.errors import plural
 from ecmt_deploy.estimation.waterfall import Waterfall
 
@@ -144,6 +145,7 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         could be priced
     unpriced : counts per inference without a price, by name of the count
     bounds : bounds of the prices used (``exact``, ``upper``, ``lower``)
+    sources : keys of the sources of the prices used
     """
 
     node: str
@@ -151,6 +153,7 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     components_pj: dict[str, Band]
     unpriced: dict[str, float]
     bounds: tuple[str, ...]
+    sources: tuple[str, ...] = ()
 
     @property
     def priced_pj(self) -> Band:
@@ -240,6 +243,8 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     functions_assumed : whether that is in the total, as the component ``assumed_functions``; otherwise they are unpriced
     cores_per_chip : ``None`` where unknown
     waterfall : from the papers' figure to what the chip pays
+    sources : BibTeX entries, by key, of the prices of view (b), and of no others of the chip
+    view_sources : those of the prices of views (a) and (c)
     """
 
     hardware: str
@@ -271,6 +276,8 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     functions_assumed: bool = False
     cores_per_chip: int | None = None
     waterfall: Waterfall = Waterfall()
+    sources: dict[str, Source] = {}
+    view_sources: dict[str, Source] = {}
 
     def __repr__(self) -> str:
         at_least = "" if self.complete else f" and {len(self.unpriced)} unpriced counts"

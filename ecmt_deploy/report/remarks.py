@@ -10,6 +10,8 @@ from ecmt_deploy.report import units
 
 #: obstacles said one by one; how many more there are is said too
 MOST_OBSTACLES = 3
+#: how the remark about counts without a price begins
+UNPRICED = "the total leaves out"
 
 
 def notes(results: Sequence[Energy], each: str = "inference") -> list[str]:
@@ -30,7 +32,7 @@ def remarks(result: Energy, each: str = "inference") -> Iterator[str]:
         yield f"priced as if it could: {len(more)} more; `ecmt-deploy inspect --hardware NAME` lists them."
     yield from (f"{said[:1].lower()}{said[1:]}" for said in result.assumes)
     if result.unpriced:
-        yield f"the total leaves out, per {each}, for want of a price: {_listed(result.unpriced)}."
+        yield f"{UNPRICED}, per {each}, for want of a price: {_listed(result.unpriced)}."
     if (assumed := result.assumed_functions_pj) is not None:
         kept = "in" if result.functions_assumed else "not in"
         asked = "" if result.functions_assumed else "; --assume-functions puts it there"

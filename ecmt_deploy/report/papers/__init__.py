@@ -15,9 +15,10 @@ from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.files import write_atomically
 from ecmt_deploy.report.papers.latex import latex
 from ecmt_deploy.report.papers.markdown import markdown
+from ecmt_deploy.report.papers.sources import bibliography, cited
 from ecmt_deploy.report.papers.tables import Paper, papers
 
-__all__ = ["SUFFIXES", "Paper", "latex", "made_by", "markdown", "papers", "write_tables"]
+__all__ = ["SUFFIXES", "Paper", "bibliography", "cited", "latex", "made_by", "markdown", "papers", "write_tables"]
 
 #: kinds of file that take tables, and how many characters a row may have there: a page is as wide as it is, Markdown scrolls
 SUFFIXES = {".tex": 100, ".md": 1000}
@@ -34,14 +35,14 @@ def made_by() -> str:
     return f"ecmt-deploy {__version__}{command}"
 
 
-def write_tables(out: Path, shown: Sequence[Any], cited: Iterable[str] = (), notes: Sequence[str] = ()) -> None:
+def write_tables(out: Path, shown: Sequence[Any], keys: Iterable[str] = (), notes: Sequence[str] = ()) -> None:
     """Write tables as the suffix says: ``.tex`` for LaTeX (booktabs), ``.md`` for Markdown.
 
     Parameters
     ----------
     out : file to write, whole or not at all
     shown : what the terminal shows, tables and text in their order; a function is called with the width that a row may have
-    cited : keys of the BibTeX entries that the figures are from
+    keys : of the BibTeX entries that the figures are from
     notes : what stands below the last table, too
 
     Raises
@@ -56,4 +57,4 @@ def write_tables(out: Path, shown: Sequence[Any], cited: Iterable[str] = (), not
     if notes:
         found[-1] = found[-1]._replace(notes=(*found[-1].notes, *notes))
     write = latex if suffix == ".tex" else markdown
-    write_atomically(out, write(found, made_by(), tuple(cited)))
+    write_atomically(out, write(found, made_by(), tuple(keys)))

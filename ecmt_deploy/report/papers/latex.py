@@ -50,7 +50,7 @@ def _environment(table: Paper, number: int, cited: Sequence[str]) -> Iterator[st
     header = [r"\toprule", _row(table.header), r"\midrule"]
     sections = [[_row(row) for row in section] for section in table.sections]
     body = [line for i, rows in enumerate(sections) for line in ([r"\midrule"] if i else []) + rows]
-    notes = [escaped(note) for note in table.notes]
+    notes = [f"{escaped(note).rstrip('.')}." for note in table.notes]
     if cited:
         notes.append(f"Prices: \\cite{{{','.join(cited)}}}.")
     below = [r"\par\smallskip", rf"{{\footnotesize {' '.join(notes)}\par}}"] if notes else []
