@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ecmt_deploy as ecmt
+from ecmt_deploy.cli.app import VERBS as COMMANDS
 from ecmt_deploy.door import batches
 from ecmt_deploy.errors import DataError, ProgramError, plural
 from ecmt_deploy.program.writer import write
@@ -77,6 +78,12 @@ VERBS = {
     "trace": ("trace", "g.nir", "--data", "digits"),
     "stream": ("stream", "g.nir", "--video", "made:moving"),
     "sweep": ("sweep", "g.nir", "--hardware", "loihi2", "--out", "sweep", "--timesteps", "1", "--data", "digits"),
+    # what takes a run or a model
+    "energy": ("energy", "g.nir", "--hardware", "loihi2"),
+    "report": ("report", "g.nir", "--out", "r.html"),
+    "merge": ("merge", "g.nir", "g.nir", "--out", "whole"),
+    "convert": ("convert", "g.nir", "--data", "digits", "--out", "q.nir"),
+    "check": ("check", "g.nir"),
 }
 
 
@@ -87,6 +94,19 @@ def test_every_verb_says_so(verb, tmp_path, capsys, monkeypatch):
     assert status == 2
     assert "a NIR graph of another tool, not a program of ecmt-deploy (1 Affine, 1 Input, 1 LIF, 1 Output)" in said
     assert said.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["g.nir"]
+
+
+def test_no_verb_that_reads_a_file_is_left_out():
+    assert VERBS.keys() == COMMANDS.keys() - {"demo", "hardware"}
+
+
+@pytest.mark.parametrize("verb", ["energy", "report", "merge", "convert", "check"])
+def test_a_program_where_a_run_or_a_model_is_expected_is_called_so(verb, all_programs, tmp_path, capsys, monkeypatch):
+    write(all_programs["every node, rate"], tmp_path / "g.nir")
+    status, _, said = run([*VERBS[verb]], capsys, monkeypatch, tmp_path)
+    assert (status, said.count("\n")) == (2, 1)
+    assert "g.nir: is a program, expected a " in said
 
 
 def test_a_program_that_lost_its_provenance_is_no_foreign_file(all_programs, tmp_path):

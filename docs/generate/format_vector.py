@@ -1,4 +1,4 @@
-"""The generated parts of docs/format.md: the table of functions and the test vectors. Run it to write them anew."""
+"""The generated parts of docs/format.md: the table of functions, the reader and the test vectors. Run it to write them anew."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,8 @@ from ecmt_deploy.kernels import Site, Stream, kernel, kernels, present
 from ecmt_deploy.program import Program, Provenance, ops, verify
 from ecmt_deploy.program.functions import FUNCTIONS
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "format.md"
+ROOT = Path(__file__).parents[2]
+DOCUMENT, READER = ROOT / "docs" / "format.md", ROOT / "examples" / "reader.py"
 SAMPLE = np.array([1.0, -0.6, 0.3])
 STEPS = 3
 BEGIN, END = "<!-- generated: {} -->", "<!-- end: {} -->"
@@ -153,8 +154,13 @@ def functions() -> str:
     return "\n".join(rows)
 
 
+def reader() -> str:
+    """The example that reads a program, as it is."""
+    return f"```python\n{READER.read_text()}```"
+
+
 def generated() -> dict[str, str]:
-    made = {"functions": functions(), "vector": vector(), "graded": graded_floats()}
+    made = {"functions": functions(), "reader": reader(), "vector": vector(), "graded": graded_floats()}
     return {**made, "tokens": vector(tokens, TOKENS)}
 
 

@@ -18,6 +18,7 @@ from ecmt_deploy.models import weights as weight_files
 from ecmt_deploy.models.build import build, build_pretrained, build_with_weights, check_name, input_size
 from ecmt_deploy.models.describe import class_names_of, count_outputs, preprocessing_of, preprocessing_of_card
 from ecmt_deploy.models.model import Model
+from ecmt_deploy.program.reader import require_no_program
 
 __all__ = ["Model", "literal", "load", "parse_literal"]
 
@@ -64,6 +65,8 @@ def load(
 
     Raises
     ------
+    ProgramError
+        If it is the file of a program.
     ModelError
         If the name is unknown, an argument is not taken, the weights are missing, unreadable or of another
         architecture, or the model does not run on its own input size.
@@ -72,6 +75,7 @@ def load(
     path = Path(weights).expanduser() if weights is not None else None
     if path is None and weights_key is not None:
         raise ModelError(f"--weights-key {weights_key} chooses among the weights of a file; give --weights FILE too")
+    require_no_program(name, "a model: it is converted already")
     overrides = dict(preprocessing or {})
     if name.startswith(hugging_face.PREFIX):
         if path is not None:

@@ -49,6 +49,24 @@ def read(path: str | os.PathLike[str]) -> Program:
         raise ProgramError(f"{path}: {error}") from error.__cause__
 
 
+def require_no_program(path: str | os.PathLike[str], expected: str) -> None:
+    """Say that a file is a program where something else was asked for, or that it is a NIR graph of another tool.
+
+    Parameters
+    ----------
+    expected : what was asked for, and how it is made of a program
+
+    Raises
+    ------
+    ProgramError
+        if it is a file whose name ends in ``.nir``; if it is no program, with the error of :func:`read`.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".nir" and path.is_file():
+        read(path)
+        raise ProgramError(f"{path}: is a program, expected {expected}")
+
+
 def _graph(root: Tree) -> tuple[dict[str, nir.NIRNode], list[tuple[str, str]], Provenance]:
     """Nodes, edges and provenance."""
     kind = _text(root, "type", "graph")

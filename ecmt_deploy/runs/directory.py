@@ -22,6 +22,7 @@ from ecmt_deploy.placement.loads import Loads
 from ecmt_deploy.program import Program, read, write
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.program.audit import contradiction, impossible
+from ecmt_deploy.program.reader import require_no_program
 from ecmt_deploy.runs.frames import FILM, FRAMES, FrameRow, FrameTable, read_film
 from ecmt_deploy.runs.loads import LOADS, read_loads, to_bytes
 from ecmt_deploy.runs.record import RunRecord
@@ -216,10 +217,13 @@ def load_run(path: Path, last: StoredRun | None = None) -> StoredRun:
 
     Raises
     ------
+    ProgramError
+        if it is the file of a program.
     RunError
         if the directory is missing or incomplete, a file of it is malformed or was edited, or they contradict one another.
     """
     if not path.is_dir():
+        require_no_program(path, f"a run of it; `ecmt-deploy simulate {path} ... --out RUN` makes one")
         raise RunError(f"{path}: no such run directory; `ecmt-deploy simulate ... --out {path}` makes one")
     for name in (RECORD, ACTIVITY):
         _require_file(path / name)
