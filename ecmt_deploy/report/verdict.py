@@ -44,7 +44,7 @@ class Brief(NamedTuple):
     @classmethod
     def of(cls, e: Energy) -> Brief:
         """The words about a run on a chip."""
-        fits = "does not fit" if e.obstacles else "fit unknown" if e.cores is None else f"fits on {plural(e.cores, 'core')}"
+        fits = "does not fit" if e.obstacles else "fit unknown" if e.cores is None else f"fits, {plural(e.cores, 'core')}"
         spent, (snn, ann) = units.total(e, ranged=False), data.both(e.memory)
         events, even = together(e.memory.rows.values())
         if events is None or not ann:
@@ -74,10 +74,10 @@ def _obstacle(e: Energy) -> str:
 
 
 def measured(results: Iterable[Energy]) -> str:
-    """How many events per MAC there are, which is the same on every chip, as a clause; nothing where nothing spikes."""
+    """How many events per MAC a run has, the same on every chip, as a clause; nothing where nothing spikes."""
     found = (together(e.memory.rows.values())[0] for e in results)
     events = next((rate for rate in found if rate is not None), None)
-    return "" if events is None else f"this run has {units.per_mac(events)} events per MAC"
+    return "" if events is None else f"this run has {units.per_mac(events)}"
 
 
 def _bits(view: MemoryView) -> str:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from ecmt_deploy.chips import available
 from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.errors import ProgramError, RunError, TargetError
+from ecmt_deploy.estimation import Energy
 from ecmt_deploy.evaluation.jobs import EvaluateJob, evaluate_file
 from ecmt_deploy.files import require_parent
 from ecmt_deploy.program import read
-from ecmt_deploy.report import data, tables, units
+from ecmt_deploy.report import data, tables
 from ecmt_deploy.report.collect import report_on
 from ecmt_deploy.report.model import AccuracyCurve
 from ecmt_deploy.report.stream_verdict import findings, headline
+from ecmt_deploy.report.tables import demos, streams
+from ecmt_deploy.report.verdict import by_fit
 from ecmt_deploy.report.write import write
 from ecmt_deploy.runs.simulate import SimulateJob, simulate_file
 from ecmt_deploy.runs.stream import StreamJob, stream_file
@@ -37,7 +41,7 @@ CLIP, TUNING_CLIP, BUDGET, STREAM_CHIP = "made:digits", "made:digits,seed=5", 0.
 STREAM_FILES = ("program.nir", "run", "report.json", "report.html")
 
 
-def demo(out: Path, console: Console | None = None) -> None:
+def demo(out: Path, console: Console | None = None, details: bool = False) -> dict[str, Any]:
     """Convert, evaluate, simulate on Lava (on the reference where Lava is not installed), price, report.
 
     All on one thread: with several, sums are rounded in an order that depends on how many there are, which moves an image or
@@ -47,32 +51,60 @@ def demo(out: Path, console: Console | None = None) -> None:
     ----------
     out : directory that takes :data:`FILES`; those of an earlier demo are replaced, anybody else's are not
     console : where to show it, by default on standard output
+    details : show what the verbs of all stages show, not a line or two of each
+
+    Returns
+    -------
+    what it found: ``evaluation``, ``simulation`` and ``energy``, and in ``out`` the ``files`` that have the rest
 
     Raises
     ------
     RunError
         if the directory cannot be had, or holds a file of one of these names that no demo wrote.
     """
-    _on_one_thread(_demo, out, console, FILES)
+    return _on_one_thread(_demo, out, console, FILES, details)
 
 
-def demo_stream(out: Path, console: Console | None = None) -> None:
+def demo_stream(out: Path, console: Console | None = None, details: bool = False) -> dict[str, Any]:
     """Convert, run a clip that the package makes itself, hold it against what else could be done, report; on one thread too.
 
     Parameters
     ----------
     out : directory that takes :data:`STREAM_FILES`; those of an earlier demo are replaced, anybody else's are not
-    console : where to show it, by default on standard output
+    console, details : as of :func:`demo`
+
+    Returns
+    -------
+    what it found: ``stream`` and ``energy``, and in ``out`` the ``files`` that have the rest
 
     Raises
     ------
     RunError
         as of :func:`demo`.
     """
-    _on_one_thread(_demo_stream, out, console, STREAM_FILES)
+    return _on_one_thread(_demo_stream, out, console, STREAM_FILES, details)
 
 
-def _on_one_thread(road: Callable[[Path, Console], None], out: Path, console: Console | None, files: Sequence[str]) -> None:
+class Stages:
+    """What a demo shows of every stage, as soon as it has been: the answer in a line or two, or all that its verb shows."""
+
+    def __init__(self, console: Console, details: bool) -> None:
+        self.console, self.details = console, details
+
+    def __call__(self, name: str, brief: str | RenderableType, *parts: Any) -> None:
+        """Show a stage: ``brief``, or with details ``parts``, those that there are."""
+        if self.details:
+            self.console.rule(name, align="left")
+        shown = parts if self.details else [demos.stage(name, brief) if isinstance(brief, str) else brief]
+        for part in shown:
+            if part is not None and part != "":
+                self.console.print(part, highlight=False, markup=False)
+
+
+Road = Callable[[Path, Stages], dict[str, Any]]
+
+
+def _on_one_thread(road: Road, out: Path, console: Console | None, files: Sequence[str], details: bool) -> dict[str, Any]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -81,74 +113,79 @@ def _on_one_thread(road: Callable[[Path, Console], None], out: Path, console: Co
             out.mkdir(exist_ok=True)
         except OSError as error:
             raise RunError(f"{out}: cannot be made: {error.strerror}; choose another --out") from None
-        road(out, console or Terminal())
+        return {"out": out, "files": files, **road(out, Stages(console or Terminal(), details))}
     finally:
         torch.set_num_threads(threads)
 
 
-def _demo_stream(out: Path, console: Console) -> None:
+def _demo_stream(out: Path, show: Stages) -> dict[str, Any]:
     program = out / "program.nir"
-    convert(MODEL, DATA, ConvertConfig(preset="graded", budget=BUDGET), stream=TUNING_CLIP, out=program)
+    spiking = convert(MODEL, DATA, ConvertConfig(preset="graded", budget=BUDGET), stream=TUNING_CLIP, out=program).program
+    show("convert", demos.converted(spiking), tables.converted(spiking, program))
+
     job = StreamJob(program=program, clip=CLIP, out=out / "run", hardware=(STREAM_CHIP,), compare=True, overwrite=True)
-    result = stream_file(job)
-    report = report_on(out / "run")
-    for name in ("report.json", "report.html"):
-        write(out / name, report)
-    assert result.record.clip is not None
-    console.print(headline(findings(result.record.clip, result.rows)), markup=False, highlight=False)
-    for part in tables.streamed(result.record, result.rows, None):
-        console.print(part, highlight=False)
-    console.print(f"wrote {out / 'report.html'}", markup=False)
+    record, rows = (result := stream_file(job)).record, result.rows
+    assert record.clip is not None
+    found = headline(findings(record.clip, rows))
+    show("stream", streams.in_brief(record, rows), found, *tables.streamed(record, rows, None))
+    if not show.details:
+        show("compare", found)
+
+    energies = energy(out / "run", available())
+    show("energy", demos.priced(energies, "frame"), tables.energy(energies, show.console.width, "frame"))
+    _report(out, show)
+    return {"stream": record, "energy": _priced(energies)}
 
 
-def _demo(out: Path, console: Console) -> None:
+def _demo(out: Path, show: Stages) -> dict[str, Any]:
     program = out / "program.nir"
+    spiking = convert(MODEL, DATA, out=program).program
+    show("convert", demos.converted(spiking), tables.converted(spiking, program))
 
-    console.rule("convert", align="left")
-    spiking = convert(MODEL, DATA, out=program)
-    console.print(tables.converted(spiking.program, program), markup=False)
-
-    console.rule("evaluate: the whole test split, torch engine", align="left")
     result = evaluate_file(EvaluateJob(program=program, data=DATA, timesteps=TIMESTEPS, out=out / "eval.json"))
-    console.print(tables.accuracy(result.accuracy, result.agreement, result.analog_accuracy, result.n_samples))
+    shares = result.accuracy, result.agreement, result.analog_accuracy
+    show("evaluate", demos.evaluated(result), tables.accuracy(*shares, result.n_samples))
 
-    target, left_out = "lava", None
+    target, left_out = "lava", ""
     try:
         find(target)
     except TargetError as error:
         target, left_out = "reference", f"left out: the run on Lava (the reference runs instead). {error}"
-    console.rule(f"simulate: {LAVA_SAMPLES} test images on {target}", align="left")
-    if left_out:
-        console.print(left_out, soft_wrap=True, markup=False)
     job = SimulateJob(
         program=program, target=target, data=DATA, out=out / "run", limit=LAVA_SAMPLES, timesteps=LAVA_TIMESTEPS,
         conformance=target != "reference", overwrite=True,
     )  # fmt: skip
     record = simulate_file(job).record
-    share = record.accuracy[-1]
-    sure = units.measured(share, record.n_samples)
-    console.print(f"T = {record.timesteps}: accuracy {units.hundredths(share)} %, {sure}")
-    if record.conformance:
-        compared = record.conformance
-        console.print(
-            f"against the reference on the same images: spikes {_equal(compared.spikes_equal)}, "
-            f"all counts {_equal(compared.counts_equal)}, readouts within {units.difference(compared.max_abs_logit_difference)}"
-        )
-        for line in compared.differences[:5]:
-            console.print(f"  {line}", markup=False)
+    differences = record.conformance.differences[:5] if record.conformance else []
+    show("simulate", demos.simulated(record), demos.simulated(record), *differences)
+    if left_out:
+        show.console.print(left_out, soft_wrap=True, markup=False)
 
-    console.rule("energy", align="left")
     energies = energy(out / "run", available(), out=out / "energy.json")
     write(out / "energy.csv", energies, data.nodes(energies))
-    console.print(tables.energy(energies, console.width))
+    show("energy", demos.priced(energies), tables.energy(energies, show.console.width))
 
     curve = AccuracyCurve("torch", result.n_samples, list(result.accuracy), result.analog_accuracy)
     trace(program, DATA, LAVA_TIMESTEPS, limit=LAVA_SAMPLES, out=out / "trace.json")
-    report = report_on(out / "run", curve=curve, trace=out / "trace.json")
+    _report(out, show, curve=curve, trace=out / "trace.json")
+    evaluation = {"accuracy": shares[0], "agreement": shares[1], "analog_accuracy": shares[2], "n_samples": result.n_samples}
+    return {"evaluation": evaluation, "simulation": record, "energy": _priced(energies)}
+
+
+def _report(out: Path, show: Stages, **parts: Any) -> None:
+    report = report_on(out / "run", **parts)
     for name in ("report.json", "report.html"):
         write(out / name, report)
-    console.rule("report", align="left")
-    console.print(f"wrote {out / 'report.html'}", markup=False)
+    where = out / "report.html"
+    show("report", f"{where}, for a browser; --details shows the tables of all stages here", f"wrote {where}")
+
+
+def _priced(energies: Sequence[Energy]) -> list[dict[str, Any]]:
+    """The answer about every chip; the files have the rest."""
+    return [
+        {"hardware": e.hardware, "fits": e.fits, "total_pj": e.total_pj if e.components_pj else None, "complete": e.complete}
+        for e in by_fit(energies)
+    ]
 
 
 def require_own(out: Path, files: Sequence[str] = FILES) -> None:
@@ -163,7 +200,3 @@ def require_own(out: Path, files: Sequence[str] = FILES) -> None:
         own = False
     if not own:
         raise RunError(f"{out}: holds {there[0]}, which no demo wrote; choose another --out")
-
-
-def _equal(same: bool) -> str:
-    return "equal" if same else "[bold red]NOT equal[/]"

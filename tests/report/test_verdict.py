@@ -86,12 +86,12 @@ def test_what_is_unknown_is_said_to_be() -> None:
 def test_in_brief_it_is_one_short_sentence_without_ranges() -> None:
     said = in_brief(FITS)
     assert said.startswith(
-        "a: fits on 20 cores; spiking costs 4.20 times the up to 8-bit network, pays below 0.500 events per MAC; "
+        "a: fits, 20 cores; spiking costs 4.20 times the up to 8-bit network, pays below 0.500 events per MAC; "
     )
     assert said.endswith(" per inference, ≥ 36.0\u00a0µs.")
     assert not set("()") & set(said)
     assert in_brief(replace(FITS, assumes=("Assumes this.", "Assumes that."))).endswith("; 2 assumptions.")
-    assert measured([FITS]) == "this run has 2.10 events per MAC"
+    assert measured([FITS]) == "this run has 2.10"
 
 
 def test_in_brief_what_is_unknown_or_does_not_fit_is_said_to() -> None:

@@ -60,8 +60,8 @@ def lines(results: Sequence[Energy]) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     for result in by_fit(results):
         brief = Brief.of(result)
-        costs = f"{brief.ratio} x {brief.network.removeprefix('up to ')}" if brief.ratio else ""
-        table.add_row(*map(Text, (result.hardware, brief.fits, costs, brief.energy, brief.pays)))
+        times = f"{brief.ratio} times" if brief.ratio else ""
+        table.add_row(*map(Text, (result.hardware, brief.fits, times, brief.energy, brief.pays)))
     return table
 
 
@@ -73,11 +73,10 @@ def wrapped(sentence: str, width: int) -> str:
 
 def hint(results: Sequence[Energy]) -> str:
     """What sentences and lines do not say again and again, and where the rest is."""
-    network = Brief.of(results[0]).network
-    rate = measured(results)
-    said = [] if len(results) <= MOST_SENTENCES else [f"x {network.removeprefix('up to ')}: times the {network} network"]
-    said += ["memory is included, view (c)", *([rate] if rate else []), "+ more has no price", "--details has the rest"]
-    return f"({'; '.join(said)})"
+    network, rate = Brief.of(results[0]).network, measured(results)
+    said = [f"times the {network} network's"] if network and len(results) > MOST_SENTENCES else []
+    said += ["memory is included, view (c)", *([f"{rate} events per MAC"] if rate else []), "+ more has no price"]
+    return f"({'; '.join(said)}; --details has the rest)"
 
 
 def _totals(results: Sequence[Energy], each: str) -> tuple[list[str], list[list[str]]]:

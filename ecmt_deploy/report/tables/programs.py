@@ -16,12 +16,10 @@ from ecmt_deploy.report.tables.plain import PlainTable
 
 def converted(program: Program, path: Path) -> str:
     """A few lines about a program that was just written: what it is, and what it takes its inputs and outputs for."""
-    neurons = sum(prod(program.shapes[name]) for name in program.neurons)
     config, tuned = program.provenance.config or {}, program.provenance.tuning
     line = (
-        f"wrote {path}: {plural(len(program.nodes), 'node')}, {plural(neurons, 'neuron')} in"
-        f" {plural(len(program.neurons), 'layer')}, "
-        f"{program.coding} coding, preset {config.get('preset')}\npreprocessing: {preprocessing(program.provenance)}\n"
+        f"wrote {path}: {plural(len(program.nodes), 'node')}, {neurons(program)}, {program.coding} coding, preset"
+        f" {config.get('preset')}\npreprocessing: {preprocessing(program.provenance)}\n"
         f"classes: {classes(program.provenance.class_names)}"
     )
     drawn = program.provenance.calibration
@@ -36,6 +34,12 @@ def converted(program: Program, path: Path) -> str:
     if tuned.worst_distance is not None:
         away += f", {100 * tuned.worst_distance:.2g} % in the worst sample"
     return f"{line}\ntuned for T = {tuned.timesteps} on {tuned.samples} calibration samples: {events}, {away}"
+
+
+def neurons(program: Program) -> str:
+    """How many neurons there are, and in how many layers."""
+    number = sum(prod(program.shapes[name]) for name in program.neurons)
+    return f"{plural(number, 'neuron')} in {plural(len(program.neurons), 'layer')}"
 
 
 def program(loaded: Program, placed: Placement | None) -> PlainTable:

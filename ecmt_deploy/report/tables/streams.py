@@ -22,12 +22,39 @@ def streamed(record: RunRecord, rows: Sequence[FrameRow], out: Path | None) -> I
         yield f"A row for every frame is in {out / 'frames.csv'}; `ecmt-deploy report {out}` makes a page of it."
 
 
+def in_brief(record: RunRecord, rows: Sequence[FrameRow]) -> str:
+    """The same in a line or two: what a frame takes, how many events, and how often the class is the network's."""
+    clip = record.clip
+    assert clip is not None
+    spent, (events, compared) = fmean(row.snn_pj for row in rows), (_events(rows), _compared(rows))
+    said = [
+        f"{plural(len(rows), 'frame')} of {record.data}: {units.energy(spent)} a frame with memory,"
+        f" {units.ratio(spent, clip.ann_pj)} times the {clip.ann_bits}-bit network"
+    ]
+    said += [f"{units.per_mac(fmean(events))} events per MAC"] if events else []
+    said += [f"the network's class in {units.accuracy(_same(compared), len(compared))} %"] if compared else []
+    return "; ".join(said)
+
+
+def _events(rows: Sequence[FrameRow]) -> list[float]:
+    """Events per MAC of the frames in which a stream runs on."""
+    steady = [row for row in rows if not row.begun] or list(rows)
+    return [row.events_per_mac for row in steady if row.events_per_mac is not None]
+
+
+def _compared(rows: Sequence[FrameRow]) -> list[FrameRow]:
+    return [row for row in rows if row.network_top is not None]
+
+
+def _same(compared: Sequence[FrameRow]) -> float:
+    return sum(row.top[0][0] == row.network_top for row in compared) / len(compared)
+
+
 def sentence(record: RunRecord, rows: Sequence[FrameRow]) -> str:
     """What a stream took and how well it did, the answer first."""
     clip = record.clip
     assert clip is not None
-    steady = [row for row in rows if not row.begun] or list(rows)
-    spent, events = fmean(row.snn_pj for row in rows), [row.events_per_mac for row in steady if row.events_per_mac is not None]
+    spent, events = fmean(row.snn_pj for row in rows), _events(rows)
     pays = "less than" if spent < clip.ann_pj else "more than"
     said = [
         f"{plural(len(rows), 'frame')} at {units.energy(spent)} a frame with memory, {pays} the {clip.ann_bits}-bit network's "
@@ -41,12 +68,9 @@ def sentence(record: RunRecord, rows: Sequence[FrameRow]) -> str:
     if begun:
         listed = ", ".join(map(str, begun[:8])) + (", .." if len(begun) > 8 else "")
         said.append(f"It began anew behind {plural(len(begun), 'cut')} (frame {listed}).")
-    compared = [row for row in rows if row.network_top is not None]
-    if compared:
-        same = sum(row.top[0][0] == row.network_top for row in compared) / len(compared)
-        said.append(
-            f"Its first class is the network's in {units.accuracy(same, len(compared))} % of {plural(len(compared), 'frame')}."
-        )
+    if compared := _compared(rows):
+        same = units.accuracy(_same(compared), len(compared))
+        said.append(f"Its first class is the network's in {same} % of {plural(len(compared), 'frame')}.")
     for chip, times in clip.times.items():
         if time := times.following or times.begun:
             first = "" if times.following is None else f" ({units.latency(times.begun)} of the first)"
