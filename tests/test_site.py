@@ -7,11 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 from rich.console import Console
 
 import ecmt_deploy
-from docs.generate import cli, picture
+from docs.generate import cli, notebooks, picture
 from docs.generate.docstrings import shown
 from ecmt_deploy.cli.app import VERBS, app
 
@@ -93,3 +94,22 @@ def test_a_picture_without_a_browser_says_what_is_missing(monkeypatch, tmp_path)
     with pytest.raises(FileNotFoundError, match="no Chromium is installed; one of chromium"):
         picture.draw(tmp_path / "report.html", tmp_path / "out.png")
     assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize("path", notebooks.available(), ids=lambda path: path.stem)
+def test_notebooks_are_kept_without_what_a_run_leaves(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code":
+            assert cell.outputs == []
+            assert cell.execution_count is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", notebooks.available(), ids=lambda path: path.stem)
+def test_notebooks_run_and_become_pages(path, tmp_path):
+    if path.stem == "lava":
+        pytest.importorskip("lava", reason="lava-nc is not installed")
+    text, pictures = notebooks.page(notebooks.executed(path, tmp_path), path.stem)
+    assert pictures
+    assert all(name in text for name in pictures)
+    assert len(text) < 30_000  # what cells show is for people

@@ -7,6 +7,7 @@ They are kept without outputs, so that a change of one is a change of its text. 
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -48,7 +49,9 @@ def page(notebook: nbformat.NotebookNode, name: str) -> tuple[str, dict[str, byt
     exporter = MarkdownExporter(config=Config({"NbConvertBase": {"display_data_priority": _KINDS}}))
     names = {"output_files_dir": ".", "unique_key": name}
     text, resources = exporter.from_notebook_node(notebook, resources=names)
-    return text, {Path(file).name: content for file, content in resources["outputs"].items()}
+    return re.sub(r"!\[(png|svg)\]", "![What the cell above draws]", text), {
+        Path(file).name: content for file, content in resources["outputs"].items()
+    }
 
 
 #: of what a cell shows, the first of these that it has

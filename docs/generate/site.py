@@ -61,7 +61,7 @@ def _from_docs(target: str) -> str:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Links to what is no page become the path in the repository."""
+    """Links to what is no page become the path in the repository, those to notebooks lead to their pages."""
     folder = (ROOT / "docs" / page.file.src_uri).parent
 
     def plain(link: re.Match[str]) -> str:
@@ -69,6 +69,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         if ":" in target:
             return link[0]
         path = Path(os.path.normpath(folder / target))
+        if path.suffix == ".ipynb":
+            return link[0].replace(target, target.removesuffix(".ipynb") + ".md")
         if path.is_relative_to(ROOT / "docs"):
             return link[0]
         if not path.exists():
