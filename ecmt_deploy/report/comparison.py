@@ -80,6 +80,8 @@ class Point(NamedTuple):
     timesteps: int
     cost: float
     accuracy: float
+    accuracy_low: float
+    accuracy_high: float
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -108,17 +110,18 @@ def event_points(comparison: Comparison) -> list[Point]:
 
 def _points(comparison: Comparison, costs: Sequence[float | None]) -> list[Point]:
     return [
-        Point(entry.label, entry.series, entry.preset, entry.report.record.timesteps, cost, entry.report.record.accuracy[-1])
+        Point(entry.label, entry.series, entry.preset, entry.report.record.timesteps, cost, entry.report.record.accuracy[-1],
+              *interval(entry.report.record.accuracy[-1], entry.report.record.n_samples))
         for entry, cost in zip(comparison.entries, costs, strict=True)
         if cost is not None
-    ]
+    ]  # fmt: skip
 
 
 def points_table(points: Sequence[Point], cost: str) -> Table:
     """The points of a chart, and which are on the front; ``cost`` names the column."""
     front = set(pareto_front([(p.cost, p.accuracy) for p in points]))
     rows: list[tuple[Cell, ...]] = [(*point, "yes" if i in front else "no") for i, point in enumerate(points)]
-    return Table(("run", "series", "preset", "timesteps", cost, "accuracy", "on_front"), rows)
+    return Table(("run", "series", "preset", "timesteps", cost, "accuracy", "accuracy_low", "accuracy_high", "on_front"), rows)
 
 
 def accuracy_table(comparison: Comparison) -> Table:

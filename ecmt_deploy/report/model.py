@@ -118,7 +118,7 @@ def make_report(
         nodes=len(program.nodes),
         saturations={name: c.saturations / n for name, c in counts.items() if c.saturations},
         trace=trace,
-        rasters=[_raster(probe, values) for probe, values in (probes or {}).items()],
+        rasters=[make_raster(probe, values) for probe, values in (probes or {}).items()],
     )
 
 
@@ -127,7 +127,8 @@ def whole(figure: Figure | None) -> int | None:
     return None if figure is None else int(figure.value)
 
 
-def _raster(probe: Probe, values: np.ndarray) -> Raster:
+def make_raster(probe: Probe, values: np.ndarray) -> Raster:
+    """A probe (N, T, neurons) as a picture."""
     samples, timesteps, neurons = values.shape
     shown = values[:RASTER_SAMPLES].reshape(-1, neurons).T  # (neurons, columns)
     block = -(-neurons // RASTER_ROWS)

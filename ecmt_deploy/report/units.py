@@ -145,6 +145,11 @@ def accuracy(share: float, samples: int) -> str:
     return f"{hundredths(share)} ({_interval(share, samples)})"
 
 
+def interval_of(share: float, low: float, high: float) -> str:
+    """A share of samples with an interval that is known: ``98.33 (96.4 to 99.2) %``."""
+    return f"{hundredths(share)} ({100 * low:.1f} to {100 * high:.1f}){SPACE}%"
+
+
 def measured(share: float, samples: int) -> str:
     """How sure a share is, in words: ``360 samples, 95 % interval 96.4 to 99.2 %``."""
     return f"{plural(samples, 'sample')}, 95{SPACE}% interval {_interval(share, samples)}{SPACE}%"

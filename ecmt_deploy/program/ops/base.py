@@ -84,6 +84,7 @@ class Op(nir.NIRNode):
     largest_spike = trait("magnitude of the largest positive and of the largest negative spike")
     levels_apart = trait("number of spikes of different magnitude")
     range = trait("smallest and largest number that its thresholds are made of")
+    fires_from = trait("sizes of the membrane from which on a negative, and a positive, spike leaves it; infinite if silent")
     #: of an integer neuron
     unit = trait("what a payload of one is worth, in units of its membrane")
 

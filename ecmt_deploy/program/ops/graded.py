@@ -167,6 +167,11 @@ class Graded(Op):
         return float(self.base.min()) / 2, float(self.base.max()) * limit(self.payload_bits)
 
     @property
+    def fires_from(self) -> tuple[np.ndarray, np.ndarray]:
+        least = np.where(self.live, (self.least - 0.5) * self.base.astype(np.float64), np.inf)
+        return least, least
+
+    @property
     def spikes_per_element(self) -> int:
         return 2 * limit(self.payload_bits)
 

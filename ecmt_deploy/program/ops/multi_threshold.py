@@ -235,6 +235,15 @@ class MultiThreshold(Op):
         most = float(max(base.max() for base in bases)) * 2.0 ** (self.levels - 1)
         return float(min(base.min() for base in bases)), most
 
+    @property
+    def fires_from(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._fires_from(self.negative_base), self._fires_from(self.positive_base)
+
+    def _fires_from(self, base: np.ndarray) -> np.ndarray:
+        by_level = [threshold for _, threshold in thresholds(self, base.astype(np.float64))]
+        lowest = np.asarray(self.lowest_level)
+        return np.select([lowest == k for k in range(len(by_level))], by_level, np.inf)
+
     def together(self, operand: int | None, ndim: int) -> tuple[int, ...]:
         return () if operand is None else (-1,)
 

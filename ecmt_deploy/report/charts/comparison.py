@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING
 
-from ecmt_deploy.report.charts.axes import figure, log_ticks, number
+from ecmt_deploy.report.charts.axes import figure, legend, legend_height, log_ticks, number, tip_points
 from ecmt_deploy.report.charts.palette import CYCLE, INK, SOFT
 from ecmt_deploy.report.charts.svg import chart, elided
 from ecmt_deploy.report.comparison import Point, pareto_front, points_table
 from ecmt_deploy.report.csv import Table
+from ecmt_deploy.report.units import interval_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,16 +22,13 @@ CROWDED = 40
 _LINES = ("-", "--", "-.", ":")
 _MARKERS = {"accurate": "o", "paper": "s"}
 _NAME = 34
+_FRONT = "Pareto front, its points ringed"
 
 
 def _styles(series: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Colour and line of each series."""
     looks = [(colour, line) for line in _LINES for colour in CYCLE]
     return dict(zip(dict.fromkeys(series), cycle(looks), strict=False))
-
-
-def _legend(made: Figure, entries: int) -> None:
-    made.legend(loc="outside upper left", ncols=1 if entries < 4 else 2, handlelength=2.2, columnspacing=1.2)
 
 
 def _name(series: str, entries: int) -> str:
@@ -47,36 +45,55 @@ def _accuracies(axes: Axes, shown: Sequence[float]) -> None:
 
 @chart
 def accuracies(table: Table) -> tuple[Figure, Table]:
-    """Accuracy against steps, a line a series; thin lines are the analog models'."""
-    lines: dict[str, list[tuple[int, float]]] = {}
+    """Accuracy against steps, see :func:`draw_accuracies`."""
+    series = list(dict.fromkeys(str(cell) for cell in table.column("series")))
+    made, axes = figure(2.6 + legend_height([_name(each, len(series)) for each in series]))
+    draw_accuracies(axes, table)
+    points = [(number(row[1]), 100 * number(row[2])) for row in table.rows]
+    tip_points(axes, points, [f"{name}\nT = {t}: {interval_of(*map(number, shares))}" for name, t, *shares, _ in table.rows])
+    return made, table
+
+
+def draw_accuracies(axes: Axes, table: Table) -> None:
+    """Accuracy against steps, a line a series in the band of its intervals; thin lines are the analog models'."""
+    lines: dict[str, list[tuple[float, ...]]] = {}
     analog: dict[str, float] = {}
-    for series, t, right, _, _, of_analog in table.rows:
-        lines.setdefault(str(series), []).append((int(number(t)), number(right)))
+    for series, t, *shares, of_analog in table.rows:
+        lines.setdefault(str(series), []).append((number(t), *(100 * number(share) for share in shares)))
         if of_analog is not None:
             analog[str(series)] = number(of_analog)
-    rows = -(-len(lines) // (1 if len(lines) < 4 else 2))
-    made, axes = figure(2.6 + 0.17 * rows)
     styles = _styles(list(lines))
     for i, (series, points) in enumerate(lines.items()):
         colour, line = styles[series]
-        axes.plot([t for t, _ in points], [100 * right for _, right in points], color=colour, linestyle=line,
-                  marker="osD^vP"[i % 6], markersize=4, label=_name(series, len(lines)))  # fmt: skip
+        steps, right, low, high = zip(*points, strict=True)
+        axes.fill_between(steps, low, high, color=colour, alpha=0.1, linewidth=0)
+        axes.plot(steps, right, color=colour, linestyle=line, marker="osD^vP"[i % 6], markersize=4,
+                  label=_name(series, len(lines)))  # fmt: skip
         if series in analog:
             axes.axhline(100 * analog[series], color=colour, linestyle=line, linewidth=0.6)
     axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("time step T")
-    _accuracies(axes, [*analog.values(), *(right for points in lines.values() for _, right in points)])
-    _legend(made, len(lines))
-    return made, table
+    _accuracies(axes, [*analog.values(), *(low / 100 for points in lines.values() for *_, low, _ in points)])
+    legend(axes, 2.2)
 
 
 @chart
 def against_cost(points: Sequence[Point], column: str, label: str, text: Callable[[float], str]) -> tuple[Figure, Table]:
-    """Accuracy against cost: a marker a preset, a line a series over its steps, the front in steps, its points ringed."""
+    """Accuracy against cost, see :func:`draw_against_cost`."""
+    entries = list(dict.fromkeys([*(point.series for point in points), *(point.preset for point in points), "Pareto front"]))
+    made, axes = figure(2.9 + legend_height([_FRONT, *(_name(each, len(entries)) for each in entries)]))
+    draw_against_cost(axes, points, label, text)
+    told = [f"{p.label}\nT = {p.timesteps}: {interval_of(p.accuracy, p.accuracy_low, p.accuracy_high)}\n{text(p.cost)} {label}"
+            for p in points]  # fmt: skip
+    tip_points(axes, [(point.cost, 100 * point.accuracy) for point in points], told)
+    return made, points_table(points, column)
+
+
+def draw_against_cost(axes: Axes, points: Sequence[Point], label: str, text: Callable[[float], str]) -> None:
+    """Accuracy with its interval against cost: a marker a preset, a line a series, the front in steps, its points ringed."""
     series = list(dict.fromkeys(point.series for point in points))
     presets = list(dict.fromkeys(point.preset for point in points))
     entries = len(series) + len(presets) + 1
-    made, axes = figure(2.9 + 0.17 * -(-entries // (1 if entries < 4 else 2)))
     styles = _styles(series)
     markers = {preset: _MARKERS.get(preset, "D^vP"[i % 4]) for i, preset in enumerate(presets)}
     costs = [point.cost for point in points]
@@ -85,10 +102,12 @@ def against_cost(points: Sequence[Point], column: str, label: str, text: Callabl
         axes.set_xscale("log")
     front = pareto_front([(point.cost, point.accuracy) for point in points])
     best = [points[i].cost for i in front], [100 * points[i].accuracy for i in front]
-    axes.step(*best, where="post", color=INK, linewidth=2.4, alpha=0.25, label="Pareto front, its points ringed")
+    axes.step(*best, where="post", color=INK, linewidth=2.4, alpha=0.25, label=_FRONT)
     for each in series:
         mine = sorted((point for point in points if point.series == each), key=lambda point: point.timesteps)
         colour, line = styles[each]
+        axes.vlines([p.cost for p in mine], [100 * p.accuracy_low for p in mine], [100 * p.accuracy_high for p in mine],
+                    color=colour, linewidth=0.8, alpha=0.5)  # fmt: skip
         axes.plot([p.cost for p in mine], [100 * p.accuracy for p in mine], color=colour, linestyle=line, linewidth=1,
                   label=_name(each, entries))  # fmt: skip
         for preset in presets:
@@ -110,6 +129,5 @@ def against_cost(points: Sequence[Point], column: str, label: str, text: Callabl
         axes.locator_params(axis="x", nbins=5)
         axes.xaxis.set_major_formatter(lambda value, _: text(value))
     axes.set_xlabel(f"{label}, logarithmic" if logarithmic else label)
-    _accuracies(axes, [point.accuracy for point in points])
-    _legend(made, entries)
-    return made, points_table(points, column)
+    _accuracies(axes, [point.accuracy_low for point in points])
+    legend(axes, 2.2)

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ecmt_deploy.errors import plural
 from ecmt_deploy.placement.result import Placement
-from ecmt_deploy.report.charts.axes import TALLEST, WIDTH, figure
-from ecmt_deploy.report.charts.palette import GREY, INK, VERMILION
+from ecmt_deploy.report.charts.axes import TALLEST, figure, tip, width
+from ecmt_deploy.report.charts.palette import GREY, INK, PALE, VERMILION, WHITE
 from ecmt_deploy.report.charts.svg import chart
 from ecmt_deploy.report.csv import Table
 from ecmt_deploy.report.data import units, utilisation
+from ecmt_deploy.report.units import percent
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.path import Path
 
@@ -23,7 +26,6 @@ LARGEST, NUMBERED = 16.0, 9.0
 #: most squares
 MOST = 20_000
 _NOWHERE, _FREE = -2, -1
-_EMPTY = "#eef1f4"
 
 
 def stride(placement: Placement) -> int:
@@ -73,30 +75,43 @@ def _side_by_side(maps: np.ndarray) -> np.ndarray:
 
 @chart
 def core_map(placement: Placement, cores_per_chip: int | None) -> tuple[Figure, Table]:
-    """The map; lines where units meet, in larger squares the number of the unit as in the table of units."""
+    """The map, see :func:`draw_cores`."""
+    cells = grid(placement, cores_per_chip)
+    rows, columns = cells.shape
+    room = 72 * width() - 16
+    size = min(LARGEST, room / columns, (72 * TALLEST) / rows)
+    made, axes = figure(rows * size / 72 + 0.75)
+    draw_cores(axes, placement, cells, size)
+    axes.set_xlim(-0.1, room / size)  # squares of that size, at the left
+    _tips(axes, placement, cells)
+    return made, units(placement)
+
+
+def draw_cores(axes: Axes, placement: Placement, cells: np.ndarray, size: float) -> None:
+    """The cores as squares of about ``size`` units, in larger ones the number of their unit as in the table of units.
+
+    ``cells`` is what :func:`grid` makes of the placement; lines part units.
+    """
     import matplotlib
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize, to_rgba
     from matplotlib.patches import PathPatch
 
-    cells = grid(placement, cores_per_chip)
     rows, columns = cells.shape
-    size = min(LARGEST, (72 * WIDTH - 16) / columns, (72 * TALLEST) / rows)
-    made, axes = figure(rows * size / 72 + 0.75)
     colours = matplotlib.colormaps["cividis_r"]
     shares = [utilisation(unit)[1] for unit in placement.units]
     image = np.zeros((rows, columns, 4))
-    image[cells == _FREE] = to_rgba(_EMPTY)
+    image[cells == _FREE] = to_rgba(PALE)
     for i, share in enumerate(shares):
         image[cells == i] = to_rgba(GREY) if share is None else to_rgba(VERMILION) if share > 1 else colours(share)
     axes.imshow(image, interpolation="none", extent=(0, columns, rows, 0))
-    axes.set_xlim(-0.1, (72 * WIDTH - 16) / size)  # squares of that size, at the left
+    axes.set_xlim(-0.1, columns + 0.1)
     axes.set_ylim(rows + 0.1, -0.1)
     axes.set_aspect("equal", anchor="W")
     axes.axis("off")
     if size > 3:  # between cores
-        axes.vlines(range(columns + 1), 0, rows, color="white", linewidth=0.5)
-        axes.hlines(range(rows + 1), 0, columns, color="white", linewidth=0.5)
+        axes.vlines(range(columns + 1), 0, rows, color=WHITE, linewidth=0.5)
+        axes.hlines(range(rows + 1), 0, columns, color=WHITE, linewidth=0.5)
     axes.add_patch(PathPatch(_borders(cells), fill=False, edgecolor=INK, linewidth=0.9 if size > 4 else 0.4))
     if size >= NUMBERED:
         for i, share in enumerate(shares):
@@ -104,12 +119,33 @@ def core_map(placement: Placement, cores_per_chip: int | None) -> tuple[Figure, 
             if row is not None and column is not None:
                 dark = share is not None and share > 0.5
                 axes.text(column + 0.5, row + 0.5, str(i + 1), ha="center", va="center", fontsize=6.5 if i < 99 else 5.5,
-                          color="white" if dark else INK)  # fmt: skip
-    bar = made.colorbar(ScalarMappable(Normalize(0, 100), colours), ax=axes, orientation="horizontal", aspect=40, fraction=0.05,
-                        pad=0.02, anchor=(0.0, 1.0))  # fmt: skip
+                          color="#fefefe" if dark else "#101418")  # fmt: skip
+    bar = axes.figure.colorbar(ScalarMappable(Normalize(0, 100), colours), ax=axes, orientation="horizontal", aspect=40,
+                               fraction=0.05, pad=0.02, anchor=(0.0, 1.0))  # fmt: skip
     bar.set_label("used, %")
     bar.outline.set_linewidth(0)
-    return made, units(placement)
+
+
+def _tips(axes: Axes, placement: Placement, cells: np.ndarray) -> None:
+    """What a page shows of a unit that the pointer rests on."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+
+    codes = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY]
+    for i, unit in enumerate(placement.units):
+        corners: list[tuple[int, int]] = []
+        for row in np.flatnonzero((cells == i).any(axis=1)):
+            ends = np.flatnonzero(np.diff(cells[row] == i, prepend=False, append=False))
+            for left, right in ends.reshape(-1, 2):
+                corners += [(left, row), (right, row), (right, row + 1), (left, row + 1), (left, row)]
+        if corners:
+            resource, share = utilisation(unit)
+            full = (
+                "no limit is known" if share is None or resource is None else f"{resource.replace('_', ' ')}: {percent(share)}"
+            )
+            text = f"{i + 1}: {unit.name}\n{plural(unit.cores, 'core')}\n{full}"
+            path = Path(corners, codes * (len(corners) // 5))
+            axes.add_patch(PathPatch(path, fill=False, linewidth=0, gid=tip(text)))
 
 
 def _borders(cells: np.ndarray) -> Path:

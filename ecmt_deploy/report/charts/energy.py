@@ -6,10 +6,21 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ecmt_deploy.report import units
-from ecmt_deploy.report.charts.axes import ROW, bars, label_rows, log_ticks, number, rows_figure
-from ecmt_deploy.report.charts.palette import BLUE, GREEN, INK, LINE, SOFT, VERMILION, looks
+from ecmt_deploy.report.charts.axes import (
+    ROW,
+    bars,
+    figure,
+    label_rows,
+    legend,
+    legend_height,
+    log_ticks,
+    number,
+    rows_height,
+    tip_rows,
+)
+from ecmt_deploy.report.charts.palette import BLUE, GREEN, INK, LINE, SOFT, VERMILION, WHITE, looks
 from ecmt_deploy.report.charts.svg import chart, elided
-from ecmt_deploy.report.csv import Table
+from ecmt_deploy.report.csv import Cell, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,39 +40,80 @@ def _ranges(axes: Axes, ranges: Sequence[tuple[int, float, float]]) -> None:
     axes.plot([*lows, *highs], [*rows, *rows], "|", color=INK, markersize=5)
 
 
+#: columns of the sum of a row, not of a part of it
+_SUMS = ("low_pj", "total_pj", "high_pj")
+
+
+def parts_of(table: Table) -> list[str]:
+    """What the bars of a table of energies are made of."""
+    return [column.removesuffix("_pj") for column in table.header if column.endswith("_pj") and column not in _SUMS]
+
+
+def _named(part: str) -> str:
+    return part.replace("_", " ")
+
+
 @chart
 def stacked(table: Table, shares: bool = False, row: float = ROW) -> tuple[Figure, Table]:
+    """Stacked bars, see :func:`draw_stacked`."""
+    names = [_named(part) for part in parts_of(table)]
+    made, axes = figure(rows_height(len(table.rows), 0.6 + legend_height(names), row))
+    draw_stacked(axes, table, shares)
+    tip_rows(axes, [_told(record) for record in table.records()])
+    return made, table
+
+
+def _told(record: dict[str, Cell]) -> str:
+    """A row in words: its whole name, its parts from the largest, its sum, and what has no price."""
+    name, *_ = record.values()
+    parts = {key: number(value) for key, value in record.items() if key.endswith("_pj") and key not in _SUMS and value}
+    lines = [
+        str(name),
+        *(f"{_named(key[:-3])}: {units.energy(parts[key])}" for key in sorted(parts, key=lambda key: -parts[key])),
+    ]
+    if "total_pj" in record:
+        lines.append("not priced" if record["total_pj"] is None else f"total: {units.energy(number(record['total_pj']))}")
+    if record.get("unpriced"):
+        lines.append(f"without a price: {str(record['unpriced']).replace(' ', ', ')}")
+    return "\n".join(lines)
+
+
+def draw_stacked(axes: Axes, table: Table, shares: bool = False) -> None:
     """Stacked bars, one row of the table each, by component; with the range of the total where the table has it.
 
-    The first column names the rows. With ``shares`` bars are per cent of the row's sum, not energy.
+    The first column names the rows. With ``shares`` bars are per cent of the row's sum, not energy. A row of which something
+    has no price ends in a question mark: its bar is too short.
     """
-    ends = ("low_pj", "total_pj", "high_pj")
-    parts = [column.removesuffix("_pj") for column in table.header if column.endswith("_pj") and column not in ends]
+    parts = parts_of(table)
     values = {part: [number(cell) for cell in table.column(f"{part}_pj")] for part in parts}
     sums = [sum(column) for column in zip(*values.values(), strict=True)] if parts else [0.0] * len(table.rows)
     highs = [number(cell) for cell in table.column("high_pj")] if "high_pj" in table.header else sums
     scale, unit = (1.0, "%") if shares else units.scale_of(max([*sums, *highs], default=0.0))
-    legend_rows = -(-len(parts) // 4)
-    made, axes = rows_figure(len(table.rows), 0.6 + 0.2 * legend_rows, row)
     left = [0.0] * len(table.rows)
     styles = looks(parts)
     for part in parts:
         colour, hatch, edge = styles[part]
         drawn = [v / (s or 1.0) * 100 if shares else v / scale for v, s in zip(values[part], sums, strict=True)]
-        bars(
-            axes, left, drawn, 0.76, facecolor=colour, hatch=hatch, edgecolor=edge, linewidth=0.4, label=part.replace("_", " ")
-        )
+        bars(axes, left, drawn, 0.76, facecolor=colour, hatch=hatch, edgecolor=edge, linewidth=0.4, label=_named(part))
         left = [a + b for a, b in zip(left, drawn, strict=True)]
     if not shares and "low_pj" in table.header:
         lows = [number(cell) for cell in table.column("low_pj")]
         _ranges(axes, [(i, low / scale, high / scale) for i, (low, high) in enumerate(zip(lows, highs, strict=True))])
-    label_rows(axes, [elided(str(cell)) for cell in table.column(table.header[0])], row)
+    label_rows(axes, [elided(str(cell)) for cell in table.column(table.header[0])])
+    ends = [100.0] * len(left) if shares else [max(end, high / scale) for end, high in zip(left, highs, strict=True)]
+    if "unpriced" in table.header:
+        mark_unpriced(axes, [(i, ends[i]) for i, cell in enumerate(table.column("unpriced")) if cell])
     axes.set_xlabel("share of the energy, %" if shares else f"{unit} per inference")
-    axes.set_xlim(0, 100 if shares else 1.03 * max([*left, *(high / scale for high in highs)], default=0.0) or 1.0)
+    axes.set_xlim(0, 100 if shares else 1.06 * max(ends, default=0.0) or 1.0)
     axes.grid(axis="x")
-    if parts:
-        made.legend(loc="outside upper left", ncols=4, handlelength=1.6, columnspacing=1.2)
-    return made, table
+    legend(axes)
+
+
+def mark_unpriced(axes: Axes, ends: Sequence[tuple[int, float]]) -> None:
+    """A question mark behind the bars (row, end) of which something has no price."""
+    for i, end in ends:
+        axes.annotate("?", (end, i), (4, 0), textcoords="offset points", color=VERMILION, va="center", fontsize=8,
+                      fontweight="bold", annotation_clip=False)  # fmt: skip
 
 
 @chart
@@ -70,7 +122,7 @@ def overview(table: Table) -> tuple[Figure, Table]:
 
     ``table`` has columns ``name``, ``low_pj``, ``total_pj``, ``high_pj``, ``bounds``, ``unpriced``.
     """
-    made, axes = rows_figure(len(table.rows), 0.5, 0.36)
+    made, axes = figure(rows_height(len(table.rows), 0.5, 0.36))
     labels, seen, ranges = [], [], []
     columns = [table.column(c) for c in ("name", "low_pj", "total_pj", "high_pj", "bounds", "unpriced")]
     for i, (label, low, value, high, bounds, unpriced) in enumerate(zip(*columns, strict=True)):
@@ -88,12 +140,13 @@ def overview(table: Table) -> tuple[Figure, Table]:
         axes.set_xscale("log")
         axes.set_xlim(min(seen) / 1.6, max(seen) * 1.6)
         log_ticks(axes, units.energy_tick)
-    axes.set_yticks(range(len(labels)), labels)
+    label_rows(axes, labels)
     axes.grid(axis="x")
     axes.hlines(
         [i + 0.5 for i in range(len(labels) - 1)], 0, 1, color=LINE, linewidth=0.4, transform=axes.get_yaxis_transform()
     )
     axes.set_xlabel("per inference, logarithmic")
+    tip_rows(axes, [_told(record) for record in table.records()])
     return made, table
 
 
@@ -101,8 +154,8 @@ def overview(table: Table) -> tuple[Figure, Table]:
 _LOOKS = {
     "snn": ("o", GREEN, GREEN, "measured, spiking costs less"),
     "ann": ("X", VERMILION, VERMILION, "measured, spiking costs more"),
-    "even": ("D", INK, "white", "break-even"),
-    "neither": ("s", SOFT, "white", "nothing spikes here"),
+    "even": ("D", INK, WHITE, "break-even"),
+    "neither": ("s", SOFT, WHITE, "nothing spikes here"),
 }
 
 
@@ -114,7 +167,10 @@ def break_even(table: Table) -> tuple[Figure, Table]:
     positive = [number(cell) for cell in [*columns[0], *columns[1]] if number(cell) > 0]
     low, high = (min(positive) / 1.7, max(positive) * 1.7) if positive else (0.1, 10.0)
     points: dict[str, list[tuple[float, int]]] = {look: [] for look in _LOOKS}
-    made, axes = rows_figure(len(rows), 0.95)
+    used = {str(cell) for cell in columns[2]} | {"even"}
+    made, axes = figure(
+        rows_height(len(rows), 0.6 + legend_height([text for look, (*_, text) in _LOOKS.items() if look in used]))
+    )
     for i, (events, limit, wins) in rows:
         if events is not None:
             points[str(wins)].append((max(number(events), low), i))  # none at all: at the edge of the axis
@@ -136,5 +192,11 @@ def break_even(table: Table) -> tuple[Figure, Table]:
     log_ticks(axes, units.tick)
     axes.grid(axis="x")
     axes.set_xlabel("events per MAC, logarithmic")
-    made.legend(loc="outside upper left", ncols=2, handlelength=1.0, columnspacing=1.2)
+    legend(axes, 1.0)
+    told = (f"{name}\nevents per MAC: {_rate(events)}\nbreak-even: {_rate(limit)}" for name, events, limit, *_ in table.rows)
+    tip_rows(axes, list(told))
     return made, table
+
+
+def _rate(cell: Cell) -> str:
+    return "none" if cell is None else units.figures(number(cell))

@@ -7,6 +7,17 @@ INK, SOFT, LINE = "#1f2933", "#5b6773", "#d9dee3"
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 YELLOW, GREY, DARK, PALE = "#F0E442", "#999999", "#4d4d4d", "#e8ecef"
+WHITE = "#ffffff"
+#: colours that follow the theme of a page, by the name of its variable: with them a chart is legible on dark ground
+THEMED = {
+    INK: "--ink",
+    SOFT: "--soft",
+    LINE: "--line",
+    WHITE: "--paper",
+    DARK: "--chart-dark",
+    PALE: "--chart-pale",
+    YELLOW.lower(): "--chart-yellow",
+}
 #: colour and hatch: whoever does not see the one sees the other (hatches of lines alone: dots make large files)
 _LOOKS = {
     "synapse": (BLUE, ""),
@@ -34,4 +45,4 @@ def looks(names: list[str]) -> dict[str, tuple[str, str, str]]:
     """Colour, hatch and the hatch's colour of each name; names that are no components take what is left, alphabetically."""
     others = sorted(set(names) - set(_LOOKS))
     chosen = {name: _LOOKS[name] if name in _LOOKS else _OTHERS[others.index(name) % len(_OTHERS)] for name in names}
-    return {name: (colour, hatch, SOFT if colour in (YELLOW, PALE) else "white") for name, (colour, hatch) in chosen.items()}
+    return {name: (colour, hatch, SOFT if colour in (YELLOW, PALE) else WHITE) for name, (colour, hatch) in chosen.items()}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecmt_deploy.report import stream_data, units
-from ecmt_deploy.report.charts.axes import WIDTH, figure, number, panels
+from ecmt_deploy.report.charts.axes import figure, legend, legend_height, number, panels, width
 from ecmt_deploy.report.charts.palette import BLUE, CYCLE, GREEN, INK, ORANGE, PALE, PURPLE, SOFT, VERMILION
 from ecmt_deploy.report.charts.svg import chart, elided
 from ecmt_deploy.report.csv import Table
@@ -85,14 +85,14 @@ def on_chips(clip: ClipRecord, rows: Sequence[FrameRow]) -> tuple[Figure, Table]
     table = stream_data.per_frame(clip, rows)
     chips = stream_data.priced_chips(rows)
     frames = [number(cell) for cell in table.column("frame")]
-    made, axes = figure(2.4 + 0.17 * -(-len(chips) // 3))
+    made, axes = figure(2.4 + legend_height([elided(chip) for chip in chips]))
     values = {chip: [number(cell) for cell in table.column(f"{chip}_pj")] for chip in chips}
     scale = _energies(axes, [pj for column in values.values() for pj in column], "a frame")
     for i, (chip, column) in enumerate(values.items()):
         axes.plot(frames, [pj / scale for pj in column], drawstyle="steps-mid", linewidth=1.2, color=CYCLE[i % len(CYCLE)],
                   linestyle=("-", *_DASHES)[i // len(CYCLE) % 4], label=elided(chip))  # fmt: skip
     _cuts(axes, begins(rows))
-    made.legend(loc="outside upper left", ncols=3, handlelength=1.6, columnspacing=1.2)
+    legend(axes)
     _along(axes, frames[0], frames[-1])
     header = ("frame", *(f"{chip}_pj" for chip in chips))
     return made, Table(header, list(zip(*map(table.column, header), strict=True)))
@@ -115,7 +115,7 @@ def cumulative(clip: ClipRecord, rows: Sequence[FrameRow]) -> tuple[Figure, Tabl
         line = [frames[0] - 0.5, *frames], [pj / scale for pj in (0.0, *column)]
         axes.plot(*line, color=colours[name], linestyle=dashes, linewidth=width, label=label)
     _cuts(axes, begins(rows))
-    made.legend(loc="outside upper left", ncols=1, handlelength=2.6)
+    legend(axes, 2.6)
     _along(axes, frames[0], frames[-1])
     return made, table
 
@@ -184,9 +184,9 @@ def film(pictures: Sequence[Picture], begun: Sequence[int]) -> tuple[Figure, Tab
     largest = max((float(heat.max()) for heat in heats), default=0.0)
     columns = min(_COLUMNS, len(pictures))
     lines, deep = -(-len(pictures) // columns), 2 if heats else 1
-    cell = (WIDTH - 0.1) / _COLUMNS
+    cell = (width() - 0.1) / _COLUMNS
     tall = cell * pictures[0].height / pictures[0].width
-    size = WIDTH, lines * (deep * (tall + 0.04) + 0.22) + (0.55 if heats else 0.05)
+    size = width(), lines * (deep * (tall + 0.04) + 0.22) + (0.55 if heats else 0.05)
     made = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.015, wspace=0, hspace=0))
     places = made.subplots(lines * deep, _COLUMNS, squeeze=False)
     norm, drawn = PowerNorm(0.5, 0, largest or 1.0), None

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ecmt_deploy.report import units
-from ecmt_deploy.report.charts.axes import log_ticks, number, rows_figure
+from ecmt_deploy.report.charts.axes import figure, label_rows, legend, log_ticks, number, rows_height, tip_rows
 from ecmt_deploy.report.charts.palette import BLUE, GREEN, INK, LINE, SOFT, VERMILION
 from ecmt_deploy.report.charts.svg import chart
 from ecmt_deploy.report.csv import Cell, Table
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 #: inches of a row: two lines of text beside it
@@ -19,13 +20,22 @@ _ROW = 0.36
 
 @chart
 def waterfall(table: Table, papers_ann_pj: float) -> tuple[Figure, Table]:
+    """The waterfall, see :func:`draw_waterfall`."""
+    made, axes = figure(rows_height(len(table.rows) + 1, 0.85, _ROW))
+    draw_waterfall(axes, table, papers_ann_pj)
+    rows = table.records()
+    told = [f"{units.CAUSES[str(row['cause'])]}: {_adds(row)}\nso far: {units.energy(number(row['total_pj']))}" for row in rows]
+    tip_rows(axes, [*told, f"together: {units.energy(number(rows[-1]['total_pj']))}"])
+    return made, table
+
+
+def draw_waterfall(axes: Axes, table: Table, papers_ann_pj: float) -> None:
     """Bars from one total to the next on a logarithmic axis, what each adds beside its name, and the papers' ANN as a line.
 
     ``table`` is that of :func:`ecmt_deploy.report.data.waterfall`, with a total in every row.
     """
-    rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]
+    rows = table.records()
     totals = [number(row["total_pj"]) for row in rows]
-    made, axes = rows_figure(len(rows) + 1, 0.85, _ROW)
     shown = [value for value in (*totals, papers_ann_pj) if value > 0]
     low, high = min(shown) / 2.5, max(shown) * 1.6
     before = low
@@ -46,12 +56,11 @@ def waterfall(table: Table, papers_ann_pj: float) -> tuple[Figure, Table]:
     log_ticks(axes, units.energy_tick)
     labels = [f"{units.CAUSES[str(row['cause'])]}\n{_adds(row)}" for row in rows]
     more = "" if all(row["state"] in ("priced", "within") for row in rows) else " +"
-    axes.set_yticks(range(len(rows) + 1), [*labels, f"together\n{units.energy(totals[-1])}{more}"])
+    label_rows(axes, [*labels, f"together\n{units.energy(totals[-1])}{more}"])
     axes.hlines([i + 0.5 for i in range(len(rows))], 0, 1, color=LINE, linewidth=0.4, transform=axes.get_yaxis_transform())
     axes.grid(axis="x")
     axes.set_xlabel("energy so far, logarithmic")
-    made.legend(loc="outside upper left", handlelength=1.6)
-    return made, table
+    legend(axes)
 
 
 def _adds(row: dict[str, Cell]) -> str:

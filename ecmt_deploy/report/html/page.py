@@ -12,6 +12,7 @@ from ecmt_deploy.report import comparison as compare
 from ecmt_deploy.report import data, stream_data, units
 from ecmt_deploy.report.charts import comparison as comparison_charts
 from ecmt_deploy.report.charts import energy as energy_charts
+from ecmt_deploy.report.charts import probes as probe_charts
 from ecmt_deploy.report.charts import run as run_charts
 from ecmt_deploy.report.charts import stream as stream_charts
 from ecmt_deploy.report.charts import tiles as tile_charts
@@ -47,7 +48,7 @@ def _about_one(report: Report) -> dict[str, Any]:
     shown = ", ".join(f"{units.hundredths(report.curve.accuracy[t - 1])} % at T = {t}" for t in dict.fromkeys(steps))
     memories = data.alike([e.memory for e in energies], names)
     rasters = [
-        run_charts.raster(f"probe-{i}", f"{raster.kind} of {raster.node}, neurons over samples and steps", raster)
+        probe_charts.raster(f"probe-{i}", f"{raster.kind} of {raster.node}, neurons over samples and steps", raster)
         for i, raster in enumerate(report.rasters, start=1)
     ]
     return {

@@ -1,0 +1,99 @@
+"""Charts of what was probed: a raster of a node, and the membrane of one of its neurons."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ecmt_deploy.report import data
+from ecmt_deploy.report.charts.axes import figure, legend, legend_height, tip_points
+from ecmt_deploy.report.charts.palette import BLUE, GREEN, SOFT, VERMILION
+from ecmt_deploy.report.charts.svg import chart
+from ecmt_deploy.report.csv import Table
+from ecmt_deploy.report.membrane import Membrane
+from ecmt_deploy.report.model import Raster
+from ecmt_deploy.report.units import tick
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MEMBRANE, _FIRES = "after the spikes left it", "a spike above, or below"
+#: what a membrane is measured in: of integer programs too, whose integers have an exponent
+_UNIT = "membrane, in units of the analog value"
+
+
+@chart
+def raster(probe: Raster) -> tuple[Figure, Table]:
+    """Neurons over samples and steps, see :func:`draw_raster`."""
+    made, axes = figure(2.8)
+    draw_raster(axes, probe)
+    return made, data.raster(probe)
+
+
+def draw_raster(axes: Axes, probe: Raster) -> None:
+    """Neurons over (sample, step): spikes by sign and size, or the membrane; a line between samples, and a scale."""
+    from matplotlib.colors import FuncNorm, LinearSegmentedColormap, Normalize, to_rgba
+
+    image = np.asarray(probe.rows)
+    limit = float(np.abs(image).max()) or 1.0
+    ends = [to_rgba(VERMILION), to_rgba(VERMILION, 0.0), to_rgba(BLUE, 0.0), to_rgba(BLUE)]  # clear where nothing is
+    colours = LinearSegmentedColormap.from_list("signed", list(zip((0.0, 0.5, 0.5, 1.0), ends, strict=True)))
+    norm = Normalize(-limit, limit)
+    if probe.kind == "spikes":  # small spikes stay visible beside large ones
+        norm = FuncNorm((lambda x: np.sign(x) * np.sqrt(np.abs(x)), lambda x: np.sign(x) * x**2), -limit, limit)
+    extent = (0.5, image.shape[1] + 0.5, probe.neurons - 0.5, -0.5)
+    drawn = axes.imshow(image, aspect="auto", interpolation="none", cmap=colours, norm=norm, extent=extent)
+    _samples(axes, image.shape[1], probe.timesteps)
+    axes.set_ylabel("neuron")
+    axes.locator_params(axis="y", integer=True)
+    bar = axes.figure.colorbar(drawn, ax=axes, aspect=30, pad=0.02, ticks=[-limit, 0, limit])
+    bar.ax.set_yticklabels([f"{value:.2g}" for value in (-limit, 0.0, limit)])
+    bar.set_label({"spikes": "size of a spike", "membrane": "membrane"}.get(probe.kind, probe.kind))
+    bar.outline.set_linewidth(0)
+
+
+def _samples(axes: Axes, columns: int, timesteps: int) -> None:
+    """Samples one behind another: ticks, and a line between two of them."""
+    samples = columns // timesteps
+    for start in range(timesteps, columns, timesteps):
+        axes.axvline(start + 0.5, color=SOFT, linewidth=0.5)
+    axes.set_xlim(0.5, columns + 0.5)
+    if samples == 1:
+        axes.locator_params(axis="x", integer=True)
+        axes.set_xlabel("time step t")
+    else:
+        axes.set_xticks([timesteps * (i + 0.5) + 0.5 for i in range(samples)], [str(i + 1) for i in range(samples)])
+        axes.set_xlabel(f"sample, each with steps 1 to {timesteps}")
+
+
+@chart
+def membrane(probe: Membrane) -> tuple[Figure, Table]:
+    """The membrane of one neuron, see :func:`draw_membrane`."""
+    made, axes = figure(2.3 + legend_height([_MEMBRANE] if probe.fires_above is None else [_MEMBRANE, _FIRES]))
+    draw_membrane(axes, probe)
+    points = [(i + 1.0, value) for i, value in enumerate(probe.values)]
+    told = [
+        f"sample {i // probe.timesteps + 1}, t = {i % probe.timesteps + 1}: {value:.4g}" for i, value in enumerate(probe.values)
+    ]
+    tip_points(axes, points, told)
+    return made, probe.table()
+
+
+def draw_membrane(axes: Axes, probe: Membrane) -> None:
+    """The membrane of one neuron against time, sample behind sample, between the thresholds of its smallest spikes."""
+    for start in range(0, len(probe.values), probe.timesteps):
+        steps = range(start + 1, start + probe.timesteps + 1)
+        axes.plot(steps, probe.values[start : start + probe.timesteps], color=BLUE, marker="o", markersize=3, linewidth=1,
+                  label="_" if start else _MEMBRANE)  # fmt: skip
+    axes.axhline(0, color=SOFT, linewidth=0.6)
+    for threshold, label in ((probe.fires_above, _FIRES), (probe.fires_below, "_")):
+        if threshold is not None:
+            axes.axhline(threshold, color=GREEN, linestyle="--", linewidth=1, label=label)
+    _samples(axes, len(probe.values), probe.timesteps)
+    axes.set_ylabel(f"{_UNIT}\nneuron {probe.neuron:,} of {probe.neurons:,}")
+    axes.yaxis.set_major_formatter(lambda value, _: tick(value))
+    axes.locator_params(axis="y", nbins=6)
+    axes.grid(axis="y")
+    legend(axes, 2.0)
