@@ -112,6 +112,24 @@ def test_the_self_check_names_the_first_diverging_node(monkeypatch):
         convert(TinyTransformer(), calibration())
 
 
+def test_a_model_that_amplifies_rounding_is_not_taken_for_a_wrong_lowering():
+    """Every operation is compared from the model's own values; a rounding of one grows by the ten powers that follow it."""
+
+    class Steep(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(64, 64)
+
+        def forward(self, x):
+            x = self.linear(x)
+            for _ in range(10):
+                x = torch.sin(10 * x)
+            return x
+
+    torch.manual_seed(0)
+    convert(Steep().double().eval(), torch.randn(4, 64, dtype=torch.float64))
+
+
 @pytest.mark.parametrize(
     "options",
     [{"timesteps": 0}, {"levels": 0}, {"preset": "fast"}, {"budget": 0.0}, {"budget": 1.0, "preset": "paper"}],
