@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ecmt_deploy.verbs.evaluation import evaluate as evaluate
     from ecmt_deploy.verbs.evaluation import simulate as simulate
     from ecmt_deploy.verbs.program import classify as classify
+    from ecmt_deploy.verbs.program import draw as draw
     from ecmt_deploy.verbs.program import quantize as quantize
     from ecmt_deploy.verbs.program import trace as trace
     from ecmt_deploy.verbs.runs import energy as energy
@@ -58,6 +59,7 @@ _PUBLIC = {
     "check": "verbs.check",
     "classify": "verbs.program",
     "convert": "verbs.convert",
+    "draw": "verbs.program",
     "energy": "verbs.runs",
     "evaluate": "verbs.evaluation",
     "hardware": "chips",

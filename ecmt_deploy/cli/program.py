@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from ecmt_deploy.cli.options import DEFAULT, Data, Labels, Output, Program, SkipDamaged, Steps, described
+from ecmt_deploy.cli.options import DEFAULT, Data, Labels, Output, Program, SkipDamaged, Steps, described, flag
 
 
 def trace(
@@ -100,6 +100,10 @@ def inspect(
     /,
     *,
     hardware: Annotated[str | None, described("Chip to place the program on.", "none")] = None,
+    graph: Annotated[
+        Path | None, described("File for a drawing of the graph, grouped by module: .svg, or .dot for Graphviz.")
+    ] = None,
+    nodes: Annotated[bool, flag("With --graph, draw every node instead of modules.")] = False,
     output: Output = DEFAULT,
 ) -> None:
     """``ecmt-deploy inspect``."""
@@ -109,13 +113,15 @@ def inspect(
 
     chip = ecmt.hardware(hardware) if hardware else None
     loaded = ecmt.read(program)
+    if graph is not None:
+        ecmt.draw(loaded, graph, nodes)
     placed = place_band(loaded, chip).value if chip else None
-    nodes = [
+    listed = [
         {"name": name, "type": type(node).__name__, "shape": loaded.shapes[name], "spiking": name in loaded.spiking}
         for name, node in loaded.nodes.items()
     ]
     placement = [lambda width: tables.cores(placed, width), *tables.placement_lines(placed, loaded)] if placed else []
     output.show(
-        {"nodes": nodes, "placement": placed, "provenance": loaded.provenance.brief},
+        {"nodes": listed, "placement": placed, "provenance": loaded.provenance.brief},
         tables.program(loaded, placed), *placement, tables.provenance(loaded),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Verbs about a program: ``trace``, ``quantize``, ``classify``."""
+"""Verbs about a program: ``trace``, ``quantize``, ``draw``, ``classify``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ecmt_deploy import data as datasets
 from ecmt_deploy import quantization
 from ecmt_deploy.door import ChipLike, ProgramLike, as_program, as_steps, program_file
 from ecmt_deploy.errors import ConfigError, DataError
-from ecmt_deploy.files import require_out, sha256
+from ecmt_deploy.files import require_out, sha256, write_atomically
 from ecmt_deploy.program import Program, write
 from ecmt_deploy.simulation.traces import Trace
 
@@ -121,6 +121,30 @@ def quantize(
     if out is not None:
         write(made, out)
     return made
+
+
+def draw(program: ProgramLike, out: str | PathLike[str], nodes: bool = False) -> None:
+    """Draw the graph of a program: its modules from top to bottom, and what flows between them, spikes or analog values.
+
+    Parameters
+    ----------
+    program : the program: the path of a file, a ``SpikingModel``, a ``Program`` or a ``Run``
+    out : file for the drawing, ``.svg``, or ``.dot`` for Graphviz
+    nodes : whether every node has a box of its own
+
+    Raises
+    ------
+    ConfigError
+        if ``out`` has another suffix.
+    ProgramError, RunError
+        if the program cannot be read, or the drawing cannot be written.
+    """
+    from ecmt_deploy.report import graph
+
+    path = Path(out)
+    suffix = require_out(path, ".svg", ".dot")
+    drawn = graph.drawing(as_program(program), nodes)
+    write_atomically(path, graph.svg(drawn) if suffix == ".svg" else graph.dot(drawn))
 
 
 def classify(
