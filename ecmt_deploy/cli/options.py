@@ -33,7 +33,6 @@ def values(help: str, default: str | None = None) -> Parameter:
 Data = Annotated[str, described("Dataset: digits, folder:DIR, idx:DIR, npz:FILE, text:FILE, or the name of a timm dataset.")]
 Program = Annotated[Path, described("Program file (.nir).")]
 RunDirectory = Annotated[Path, described("Run directory, as written by simulate or stream.")]
-Runs = Annotated[tuple[Path, ...], described("Run directories, as written by simulate, or one that stream wrote.")]
 Labels = Annotated[
     Literal["name", "position"],
     described("Match labels to outputs by class name, or by position: label i is output i."),

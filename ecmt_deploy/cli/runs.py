@@ -15,7 +15,6 @@ from ecmt_deploy.cli.options import (
     Output,
     Overwrite,
     RunDirectory,
-    Runs,
     SkipDamaged,
     TileBytes,
     described,
@@ -96,12 +95,18 @@ def energy(
 
 
 def report(
-    runs: Runs,
+    runs: Annotated[
+        tuple[Path, ...],
+        described("Run directories, or one folder that holds a run, and an evaluation and a trace of its program."),
+    ],
     /,
     *,
     hardware: Annotated[tuple[str, ...], values("Chips by name, or .toml files.", "those that come with the project")] = (),
     out: Annotated[Path, described("Page to write (.html), or its data (.json).")] = Path("report.html"),
-    trace: Annotated[Path | None, described("Trace of the same program to include, as written by trace --out.")] = None,
+    evaluation: Annotated[
+        Path | None, described("Evaluation of the same program, as written by evaluate --out; its accuracy is shown.")
+    ] = None,
+    trace: Annotated[Path | None, described("Trace of the same program, as written by trace --out.")] = None,
     ann_bits: AnnBits = None,
     assume_functions: AssumeFunctions = False,
     bibtex: Annotated[bool, flag("Print the sources of the chips as BibTeX, too.")] = False,
@@ -113,7 +118,7 @@ def report(
     from ecmt_deploy.chips import bibtex as sources_of
 
     entries = sources_of(map(ecmt.hardware, hardware or available())) if bibtex else ""
-    ecmt.report(runs, out, hardware, trace, ann_bits, assume_functions)
+    ecmt.report(runs, out, hardware, trace, ann_bits, assume_functions, evaluation=evaluation)
     if bibtex and not output.json:
         output.say(f"wrote {out}")
         sys.stdout.write(entries)

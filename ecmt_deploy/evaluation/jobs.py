@@ -115,7 +115,7 @@ def evaluate_file(job: EvaluateJob, say: Callable[[str], None] = lambda line: No
         processes = f" (process 1 of {process.size})" if process.size > 1 else ""
         done = _finish(job, engines, dataset, checkpoint, f"evaluate {job.program.name}{processes}", show=first)
         score = functools.reduce(operator.add, process.gather(done.score))
-        result = score.evaluation(job.data, origin.model, origin.integers, origin.skipped)
+        result = score.evaluation(job.data, origin.model, origin.integers, origin.skipped, origin.program_sha256)
         if job.quantized_baseline:
             result = _with_baseline(job, result, network, score, dataset, done, process.gather, show=first)
         if job.out is not None and first:

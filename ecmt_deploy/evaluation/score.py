@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from ecmt_deploy.errors import plural
-from ecmt_deploy.files import write_atomically
+from ecmt_deploy.errors import RunError, plural
+from ecmt_deploy.files import read_json, write_atomically
 from ecmt_deploy.program.activity import Activity, empty
 from ecmt_deploy.program.audit import MOST
 
@@ -75,6 +75,7 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quantized : the same network plainly quantised, where that was measured
     integers : of an integer program, its chip and widths; ``None`` where it computed in floats
     skipped : how many samples were left out because they are damaged
+    program_sha256 : digest of the program's file, where there was one
     """
 
     n_samples: int
@@ -90,6 +91,7 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quantized: Baseline | None = None
     integers: str | None = None
     skipped: int = 0
+    program_sha256: str | None = None
 
     def __repr__(self) -> str:
         right = "".join(f"{share:.2%} right" for share in self.accuracy[-1:])
@@ -147,7 +149,10 @@ class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         return Score(*map(_sum, msgspec.structs.astuple(self), msgspec.structs.astuple(other)))
 
-    def evaluation(self, data: str | None, model: str | None, integers: str | None = None, skipped: int = 0) -> Evaluation:
+    def evaluation(
+        self, data: str | None, model: str | None, integers: str | None = None, skipped: int = 0,
+        program_sha256: str | None = None,
+    ) -> Evaluation:  # fmt: skip
         """The shares, of at least one sample."""
         agreement, cosine, error = self.agreement, self.cosine, self.relative_error
         return Evaluation(
@@ -163,6 +168,7 @@ class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             model=model,
             integers=integers,
             skipped=skipped,
+            program_sha256=program_sha256,
         )
 
 
@@ -196,6 +202,34 @@ def spread(steps: Sequence[Mapping[int, int]], high_is_worse: bool) -> Spread:
         mean = sum(value * samples for value, samples in histogram.items()) / n
         rows.append((mean, order[bisect_left(cumulative, -(-n // 20))], order[0]))
     return Spread(*(tuple(round(value * RESOLUTION, 9) for value in column) for column in zip(*rows, strict=True)))
+
+
+def load_evaluation(path: Path) -> Evaluation:
+    """An evaluation from the file that ``evaluate --out`` wrote.
+
+    Raises
+    ------
+    RunError
+        if it is missing or malformed, or says what no evaluation can.
+    """
+    read = read_json(path, Evaluation, f"`ecmt-deploy evaluate P.nir --data DATA --out {path}` makes one")
+    if wrong := _impossible(read):
+        raise RunError(f"{path}: {wrong}; evaluate again")
+    return read
+
+
+def _impossible(read: Evaluation) -> str | None:
+    """Why nothing can have measured this."""
+    size = (read.n_samples, read.timesteps)
+    if min(size) < 1 or size != (read.activity.n_samples, read.activity.timesteps):
+        counted = f"{read.activity.n_samples} of {read.activity.timesteps}"
+        return f"{plural(size[0], 'sample')} of {plural(size[1], 'step')}, and counts over {counted}"
+    for name, shares in (("accuracy", read.accuracy), ("agreement", read.agreement)):
+        if shares is not None and not (len(shares) == size[1] and all(0 <= share <= 1 for share in shares)):
+            return f"{name} is no share of the samples for each of {plural(size[1], 'step')}"
+    if read.analog_accuracy is not None and not 0 <= read.analog_accuracy <= 1:
+        return f"analog_accuracy is {read.analog_accuracy}, expected a share of the samples"
+    return None
 
 
 def write_evaluation(path: Path, result: Evaluation) -> None:

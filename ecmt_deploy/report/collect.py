@@ -10,54 +10,54 @@ import msgspec
 from msgspec.structs import replace
 
 from ecmt_deploy.chips import Hardware, available, hardware
-from ecmt_deploy.errors import ConfigError, RunError
+from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.estimation import Energy, energy, tile_curve
 from ecmt_deploy.estimation.pricing import ARITHMETIC
 from ecmt_deploy.placement import Placement, PlacementBand, place_band
 from ecmt_deploy.report.comparison import Comparison, Entry
+from ecmt_deploy.report.joins import EvaluationLike, TraceLike, evaluation_of, look, trace_of
 from ecmt_deploy.report.model import AccuracyCurve, Report, make_report
 from ecmt_deploy.report.stream import StreamReport, make_stream_report
-from ecmt_deploy.runs.directory import PROGRAM, StoredRun, load_run
+from ecmt_deploy.runs.directory import StoredRun, load_run
 from ecmt_deploy.runs.record import RunRecord
-from ecmt_deploy.simulation.traces import Trace, load_trace
+from ecmt_deploy.simulation.traces import Trace
 
 
 def report_on(
-    run: Path, names: Sequence[str] = (), curve: AccuracyCurve | None = None, trace: Path | None = None,
-    ann_bits: int | None = None, assume_functions: bool = False,
+    run: Path, names: Sequence[str] = (), curve: AccuracyCurve | None = None, trace: TraceLike | None = None,
+    ann_bits: int | None = None, assume_functions: bool = False, evaluation: EvaluationLike | None = None,
 ) -> Report | StreamReport:  # fmt: skip
     """The report of a run, or of a stream.
 
     Parameters
     ----------
+    run : run directory, or a folder that holds one, and an evaluation and a trace of its program
     names : chips to price it on, by default those that come with the project
     curve : replaces the run's own accuracy
-    trace : file with a trace of the same program
+    evaluation, trace : of the same program, or their files; the accuracy of the evaluation replaces the run's own
     ann_bits, assume_functions : as of :func:`ecmt_deploy.energy`
 
     Raises
     ------
     RunError
-        if the trace is of another program.
+        if evaluation or trace are of another program.
     ConfigError
         if a stream is given with what pages about streams do not show.
     """
-    chips, stored = _chips(names), load_run(run)
+    found = look(run)
+    chips, stored = _chips(names), load_run(found.run)
     if stored.record.clip is not None:
-        for option, value in (("--trace", trace), ("--ann-bits", ann_bits)):
+        for option, value in (("--evaluation", evaluation), ("--trace", trace), ("--ann-bits", ann_bits)):
             if value is not None:
-                raise ConfigError(f"{option} {value}: is for runs on pictures, and {run} is a stream; leave it out")
+                raise ConfigError(f"{option}: is for runs on pictures, and {found.run} is a stream; leave it out")
         placements = [place_band(stored.program, chip) for chip in chips]
         return make_stream_report(stored, _placed(stored, chips, placements, None, assume_functions))
-    traced = load_trace(trace) if trace is not None else None
-    if traced is not None and traced.program_sha256 != stored.record.program_sha256:
-        raise RunError(f"{trace}: a trace of another program than that of {run}; trace {run / PROGRAM}")
-    if traced is not None and (strange := [node.node for node in traced.nodes if node.node not in stored.program.nodes]):
-        raise RunError(f"{trace}: measures a node {strange[0]!r}, which is not in the program; trace again")
-    found = _priced(
-        stored, chips, [place_band(stored.program, chip) for chip in chips], curve, traced, ann_bits, assume_functions
-    )
-    return replace(found, tile_curve=tile_curve(stored.activity, stored.program, hardware(ARITHMETIC), ann_bits))
+    measured = evaluation_of(stored, evaluation, found.evaluations)
+    made = _priced(
+        stored, chips, [place_band(stored.program, chip) for chip in chips],
+        AccuracyCurve.of(measured) if measured else curve, trace_of(stored, trace, found.traces), ann_bits, assume_functions,
+    )  # fmt: skip
+    return replace(made, tile_curve=tile_curve(stored.activity, stored.program, hardware(ARITHMETIC), ann_bits))
 
 
 def _chips(names: Sequence[str]) -> list[Hardware]:

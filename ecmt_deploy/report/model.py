@@ -9,6 +9,7 @@ import numpy as np
 
 from ecmt_deploy.chips import Figure, Hardware, Source
 from ecmt_deploy.estimation.result import Energy, TilePoint
+from ecmt_deploy.evaluation.score import Evaluation
 from ecmt_deploy.placement.result import Placement
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
@@ -22,12 +23,23 @@ RASTER_ROWS, RASTER_SAMPLES = 400, 16
 
 
 class AccuracyCurve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Accuracy after every step, and the analog model's, over ``n_samples`` samples run by ``engine``."""
+    """Accuracy after every step, and the analog model's, over ``n_samples`` samples of ``data`` run by ``engine``."""
 
     engine: str
     n_samples: int
     accuracy: list[float]
     analog_accuracy: float | None
+    data: str | None = None
+
+    @classmethod
+    def of(cls, evaluation: Evaluation) -> AccuracyCurve:
+        """The curve of an evaluation, which the torch engine makes."""
+        return cls("torch", evaluation.n_samples, list(evaluation.accuracy), evaluation.analog_accuracy, evaluation.data)
+
+    def after(self, timesteps: int) -> tuple[int, float]:
+        """The accuracy after so many steps, or after all where there are fewer: that number, and the accuracy."""
+        t = min(timesteps, len(self.accuracy))
+        return t, self.accuracy[t - 1]
 
 
 class Raster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,7 +108,7 @@ def make_report(
     probes: Mapping[Probe, np.ndarray] | None = None,
 ) -> Report:
     """Collect what the page shows; ``curve`` replaces the run's own accuracy, ``probes`` are time series (N, T, neurons)."""
-    own = AccuracyCurve(record.target, record.n_samples, record.accuracy, record.analog_accuracy)
+    own = AccuracyCurve(record.target, record.n_samples, record.accuracy, record.analog_accuracy, record.data)
     counts = dict(activity.items())
     rates = {}
     for layer, names in grouped(program.neurons).items():

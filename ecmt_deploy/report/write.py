@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ecmt_deploy.files import require_out, write_atomically
 from ecmt_deploy.report.collect import compare_runs, report_on
 from ecmt_deploy.report.comparison import Comparison, summary
 from ecmt_deploy.report.csv import Table, to_csv
+from ecmt_deploy.report.joins import EvaluationLike, TraceLike
 from ecmt_deploy.runs.directory import ACTIVITY, RECORD
 
 
@@ -30,24 +32,26 @@ def write(out: Path, result: Any, table: Table | None = None) -> None:
 
 
 def write_report(
-    runs: Sequence[Path], out: Path, names: Sequence[str] = (), trace: Path | None = None, ann_bits: int | None = None,
-    assume_functions: bool = False,
+    runs: Sequence[Path], out: Path, names: Sequence[str] = (), trace: TraceLike | None = None, ann_bits: int | None = None,
+    assume_functions: bool = False, evaluation: EvaluationLike | None = None,
 ) -> None:  # fmt: skip
     """Write the page about a run, or about several side by side; with the suffix ``.json`` what the page is made of.
 
     Raises
     ------
     ConfigError
-        if there is no run, a trace for several, or the name of the page is that of no page.
+        if there is no run, an evaluation or a trace for several, or the name of the page is that of no page.
     """
     if not runs:
         raise ConfigError("no run is named; give RUN [RUN ...], directories that simulate wrote")
-    if len(runs) > 1 and trace is not None:
-        raise ConfigError(f"--trace {trace}: a trace belongs to one run, and {len(runs)} are given; report on that run alone")
-    require_out(out, ".html", ".json", reads=[*run_files(runs), *([trace] if trace else [])])
-    one = len(runs) == 1
-    if one:
-        write(out, report_on(runs[0], names, None, trace, ann_bits, assume_functions))
+    joined = {"--evaluation": evaluation, "--trace": trace}
+    for option, part in joined.items():
+        if len(runs) > 1 and part is not None:
+            raise ConfigError(f"{option}: belongs to one run, and {len(runs)} are given; report on that run alone")
+    files = [Path(part) for part in joined.values() if isinstance(part, str | PathLike)]
+    require_out(out, ".html", ".json", reads=[*run_files(runs), *files])
+    if len(runs) == 1:
+        write(out, report_on(runs[0], names, None, trace, ann_bits, assume_functions, evaluation))
     else:
         write(out, compare_runs(runs, names, ann_bits=ann_bits, assume_functions=assume_functions))
 

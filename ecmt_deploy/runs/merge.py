@@ -80,7 +80,7 @@ def _merge_evaluation(folders: Sequence[Path], out: Path) -> Evaluation:
             )
     origin = next(iter(found.values())).origin
     score = functools.reduce(operator.add, (each.score for each in found.values()))
-    result = score.evaluation(origin.data, origin.model, origin.integers, origin.skipped)
+    result = score.evaluation(origin.data, origin.model, origin.integers, origin.skipped, origin.program_sha256)
     write_evaluation(out, result)
     return result
 

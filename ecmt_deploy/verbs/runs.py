@@ -21,6 +21,7 @@ from ecmt_deploy.runs.directory import StoredRun, load_run
 if TYPE_CHECKING:
     from ecmt_deploy.config import Preset
     from ecmt_deploy.report.comparison import Comparison
+    from ecmt_deploy.report.joins import EvaluationLike, TraceLike
     from ecmt_deploy.runs.sweep import Sweep
 
 #: a run directory, by its path or as it was loaded
@@ -135,18 +136,22 @@ def report(
     runs: RunLike | Sequence[RunLike],
     out: str | PathLike[str] = "report.html",
     hardware: ChipLike | Sequence[ChipLike] = (),
-    trace: str | PathLike[str] | None = None,
+    trace: TraceLike | None = None,
     ann_bits: int | None = None,
     assume_functions: bool = False,
+    *,
+    evaluation: EvaluationLike | None = None,
 ) -> Path:
     """Write one self-contained page about a run, or about several side by side.
 
     Parameters
     ----------
-    runs : run directories, as ``simulate`` keeps them, or one
+    runs : run directories, as ``simulate`` keeps them, or one; or a folder that holds one, and an evaluation and a trace of its
+        program, which are found by its digest
     out : page to write (``.html``), or the data it is made of (``.json``)
     hardware : chips to price the runs on, by name or ``.toml`` file; by default those that come with the project
-    trace : file with a trace of the same program, for the report of a single run
+    evaluation, trace : an ``Evaluation`` and a ``Trace`` of the same program, or their files, for the report of a single run;
+        its accuracy is then that of the evaluation
     ann_bits, assume_functions : width of the activations of the ANN in view (c), and whether totals have assumed prices of
         functions, as of :func:`ecmt_deploy.energy`
 
@@ -157,14 +162,14 @@ def report(
     Raises
     ------
     ConfigError
-        if there is no run, a trace for several, or the name of the page is that of no page.
+        if there is no run, an evaluation or a trace for several, or the name of the page is that of no page.
     RunError
-        if a run is missing or damaged, or the trace is of another program.
+        if a run is missing or damaged, or evaluation or trace are of another program.
     """
     from ecmt_deploy.report.write import write_report
 
     paths = [_directory(run) for run in listed(runs)]
-    write_report(paths, Path(out), listed(hardware), None if trace is None else Path(trace), ann_bits, assume_functions)
+    write_report(paths, Path(out), listed(hardware), trace, ann_bits, assume_functions, evaluation)
     return Path(out)
 
 

@@ -1,6 +1,7 @@
 """Shards of an evaluation: they add up to it whatever the division, resume from checkpoints, and nothing else is one."""
 
 import hashlib
+import json
 
 import msgspec
 import numpy as np
@@ -115,7 +116,8 @@ def test_any_partition_adds_to_the_same_bytes(batch_scores, whole, folder, tmp_p
     a, b, c, d = data.draw(st.permutations(shards))
     assert (a + b) + (c + d) == a + (b + (c + d)) == sum(scores[1:], scores[0])
     out = tmp_path_factory.getbasetemp() / "added.json"
-    write_evaluation(out, (a + b + c + d).evaluation(f"npz:{folder / 'data.npz'}", "tiny"))
+    digest = json.loads(whole)["program_sha256"]
+    write_evaluation(out, (a + b + c + d).evaluation(f"npz:{folder / 'data.npz'}", "tiny", program_sha256=digest))
     assert out.read_bytes() == whole
 
 
