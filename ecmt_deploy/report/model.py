@@ -14,6 +14,7 @@ from ecmt_deploy.placement.result import Placement
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.program.layers import grouped
+from ecmt_deploy.report.membrane import Membrane, membrane_of
 from ecmt_deploy.runs.record import RunRecord
 from ecmt_deploy.simulation.target import Probe
 from ecmt_deploy.simulation.traces import Trace
@@ -78,6 +79,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     saturations : integers clipped per inference, by node; nodes without are absent
     trace : how far every node is from its analog value, if it was measured
     rasters : what was probed
+    membranes : one neuron of every node whose membrane was probed
     tile_curve : view (c) in tiles of several sizes, at 45 nm
     """
 
@@ -96,6 +98,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trace: Trace | None = None
     rasters: list[Raster] = []
     tile_curve: tuple[TilePoint, ...] = ()
+    membranes: list[Membrane] = []
 
 
 def make_report(
@@ -131,6 +134,7 @@ def make_report(
         saturations={name: c.saturations / n for name, c in counts.items() if c.saturations},
         trace=trace,
         rasters=[make_raster(probe, values) for probe, values in (probes or {}).items()],
+        membranes=[membrane_of(probes or {}, program, probe.node) for probe in probes or {} if probe.kind == "membrane"],
     )
 
 

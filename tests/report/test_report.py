@@ -309,3 +309,18 @@ def test_long_names_keep_their_end():
     assert svg.elided("blocks.3.attn.qkv") == "blocks.3.attn.qkv"
     assert svg.elided("encoder.layers.3.self_attention.qkv", 20) == "encode…attention.qkv"
     assert len(svg.elided("x" * 500)) == svg.LABEL
+
+
+def test_marks_of_charts_say_what_they_are_where_the_pointer_rests(pages):
+    """Whole names, not elided ones, with their values; nothing for the eye."""
+    long = [drawing for drawing in drawings(pages["hostile"]) if "layer" in drawing.get("aria-label", "")]
+    titles = [title.text for drawing in long for title in drawing.iter(f"{SVG}title")]
+    assert any("x" * 200 in title for title in titles)
+    assert any("synapse: " in title and "total: " in title for title in titles)
+
+
+def test_charts_follow_the_theme_of_the_page(pages):
+    for drawing in drawings(pages["by hand"]):
+        styles = " ".join(element.get("style", "") for element in drawing.iter(f"{SVG}text"))
+        assert "var(--ink, #" in styles, "text in the colour of the page's"
+        assert "#000000" not in styles

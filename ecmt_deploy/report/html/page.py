@@ -34,11 +34,15 @@ _CHIP_ROW, _RUN_ROW = 0.26, 0.24
 
 def render(document: Report | Comparison | StreamReport) -> str:
     """The page about one run, about several side by side, or about a stream."""
+    template = {StreamReport: "stream", Comparison: "comparison", Report: "report"}[type(document)]
+    return environment().get_template(f"{template}.html.j2").render(contents(document))
+
+
+def contents(document: Report | Comparison | StreamReport) -> dict[str, Any]:
+    """What the template of the page is filled with; its charts are drawn when they are asked for."""
     if isinstance(document, StreamReport):
-        return environment().get_template("stream.html.j2").render(_about_stream(document))
-    if isinstance(document, Comparison):
-        return environment().get_template("comparison.html.j2").render(_about_several(document))
-    return environment().get_template("report.html.j2").render(_about_one(document))
+        return _about_stream(document)
+    return _about_several(document) if isinstance(document, Comparison) else _about_one(document)
 
 
 def _about_one(report: Report) -> dict[str, Any]:
@@ -65,6 +69,10 @@ def _about_one(report: Report) -> dict[str, Any]:
         "nodes": data.nodes(energies),
         "rates": run_charts.rates("spike-rates", "Spikes per neuron and step of each layer", report.spike_rates),
         "rasters": rasters,
+        "membranes": [
+            probe_charts.membrane(f"membrane-{i}", f"Membrane of neuron {each.neuron} of {each.node} against time", each)
+            for i, each in enumerate(report.membranes, start=1)
+        ],
         "trace": run_charts.trace("errors", "Relative error of every node after some of the steps", report.trace)
         if report.trace
         else None,
