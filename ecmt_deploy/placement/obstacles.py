@@ -41,13 +41,18 @@ def abilities(program: Program, hardware: Hardware) -> Iterator[Obstacle]:
 
 
 def widths(program: Program, hardware: Hardware, terms: Terms) -> Iterator[Obstacle]:
-    """Widths of an integer program that are more than the chip's, once for each."""
+    """Widths of an integer program that are more than the chip's, once for each.
+
+    Of what the host computes, only values that enter a core have a width that matters.
+    """
     for what in ("weight", "state", "payload"):
         resource = "graded_payload_bits" if what == "payload" else f"{what}_bits"
         limit = getattr(hardware.limits, resource)
         if limit is None or (what == "payload" and terms.binary):
             continue
-        found = {name: int(getattr(node.format, f"{what}_bits", 0)) for name, node in program.nodes.items()}
+        elsewhere = program.outside - program.entering if what == "payload" else program.outside
+        held = {name: node.format for name, node in program.nodes.items() if name not in elsewhere}
+        found = {name: int(getattr(form, f"{what}_bits", 0)) for name, form in held.items()}
         wide = {name: bits for name, bits in found.items() if bits > limit.value}
         if wide:
             mend = f"fewer {what} bits: quantize the program for this chip ({plural(len(wide), 'node')})"

@@ -12,7 +12,8 @@ from ecmt_deploy.program import Program
 
 def unshown(program: Program, hardware: Hardware, terms: Terms, emitters: Iterable[str]) -> Iterator[str]:
     """A sentence each; ``emitters`` are the nodes that send to other cores."""
-    nodes, abilities = program.nodes, hardware.abilities
+    abilities = hardware.abilities
+    nodes = {name: node for name, node in program.nodes.items() if name not in program.outside}
     products = [name for name, node in nodes.items() if node.role == "product"]
     sums = [name for name, node in nodes.items() if node.reductions]
     maxima = [name for name, node in nodes.items() if node.maxima]

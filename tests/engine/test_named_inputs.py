@@ -1,5 +1,8 @@
 """Named inputs at the model and at the door: by mapping, by keyword, packed; on every target; errors that name the input."""
 
+from dataclasses import replace
+
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -60,6 +63,25 @@ def test_abilities_are_asked_of_cores_alone():
     named_obstacles = {o.node for o in ecmt.place(MADE["named_inputs", "differential"], chip).obstacles}
     assert named_obstacles
     assert not named_obstacles & MADE["named_inputs", "differential"].outside
+
+
+def test_the_table_of_the_host_needs_no_width_of_the_chip():
+    program, chip = MADE["integer_named_inputs", "differential"], chips.hardware("loihi2")
+    narrow = msgspec.structs.replace(chip.limits, weight_bits=msgspec.structs.replace(chip.limits.weight_bits, value=4))
+    found = ecmt.place(program, msgspec.structs.replace(chip, limits=narrow)).obstacles
+    layers = [name for name in program.nodes if hasattr(program.nodes[name].format, "weight_bits")]
+    inside = [name for name in layers if name not in program.outside]
+    assert len(inside) < len(layers)
+    assert [f"({len(inside)} nodes)" in o.sentence for o in found if o.resource == "weight_bits"] == [True]
+
+
+def test_what_the_host_sums_is_nothing_that_a_chip_has_to_show():
+    program, chip = MADE["named_inputs", "differential"], chips.hardware("loihi2")
+    axes = {"normalized_axes": np.asarray(1), "eps": np.asarray(1e-6)}
+    summed = replace(program, nodes={**program.nodes, "some": ops.ECM(("share",), "layer_norm", "differential", axes)})
+    assert summed.nodes["some"].reductions
+    assert "some" in summed.outside
+    assert ecmt.place(summed, chip).unshown == ecmt.place(program, chip).unshown
 
 
 @pytest.mark.parametrize("which", MADE)
