@@ -17,7 +17,7 @@ import numpy as np
 
 from ecmt_deploy.chips import Hardware, hardware
 from ecmt_deploy.config import require_timesteps
-from ecmt_deploy.errors import ConfigError, DataError, EcmtError, RunError, plural
+from ecmt_deploy.errors import ConfigError, DataError, EcmtError, RunError, plural, said
 from ecmt_deploy.program import Program, read, write
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.program.arrays import as_array as as_array
@@ -225,7 +225,7 @@ def pieces(data: Any) -> Iterator[tuple[Any, bool]]:
     except EcmtError:
         raise
     except Exception as error:  # whatever the code raises that reads a person's data
-        raise DataError(f"the samples cannot be read: {type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
+        raise DataError(f"the samples cannot be read: {type(error).__name__}: {said(error)}") from error
 
 
 def _parts(item: Any) -> tuple[Any, Any]:

@@ -133,6 +133,11 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:_REASON]
 
 
+def said(error: BaseException) -> str:
+    """What an error says, all its lines in one, cut where it says too much."""
+    return " ".join(str(error).split())[:_REASON]
+
+
 @contextmanager
 def reading(error: type[EcmtError], what: str, mend: str) -> Iterator[None]:
     """Read bytes from outside: whatever the library beneath raises becomes ``error``, as ``what (reason); mend``.

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ecmt_deploy.conversion.answers import Way, choose, named, taken
 from ecmt_deploy.conversion.places import place_in_code
 from ecmt_deploy.conversion.preparing import Prepared
-from ecmt_deploy.errors import CaptureError, DataError
+from ecmt_deploy.errors import CaptureError, DataError, said
 from ecmt_deploy.program.inputs import Inputs, NamedInput
 
 #: attribute under which the module that is exported holds the model; paths of its modules begin with it
@@ -150,7 +150,7 @@ def _failing(name: str, tensors: tuple[Tensor, ...]) -> Iterator[None]:
         yield
     except Exception as error:
         shapes = ", ".join(str(tuple(x.shape[1:])) for x in tensors)
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}".rstrip(": ")
+        reason = f"{type(error).__name__}: {said(error)}".rstrip(": ")
         raise DataError(
             f"{name} does not run on calibration samples of shape {shapes}: its code raises {reason}{place_in_code(error)}"
         ) from error

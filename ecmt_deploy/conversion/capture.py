@@ -23,7 +23,7 @@ from ecmt_deploy.conversion.calling import ROOT, Calling
 from ecmt_deploy.conversion.places import place_in_code
 from ecmt_deploy.conversion.roles import settled
 from ecmt_deploy.engine.functions import TORCH
-from ecmt_deploy.errors import CaptureError
+from ecmt_deploy.errors import CaptureError, said
 from ecmt_deploy.program.functions import FUNCTIONS
 from ecmt_deploy.program.inputs import Inputs, NamedInput
 from ecmt_deploy.untrusted.text import as_name
@@ -87,7 +87,7 @@ def capture(calling: Calling, samples: Tensor) -> Captured:
                 f"{calling.name} makes a Python number of the number of samples (by int(), a comparison, a loop, or a list as"
                 " long); a program has one sample, so use x.shape[0] in shapes alone, as expand() and reshape() take it"
             ) from error
-        reason = f"{place_in_code(error)}: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        reason = f"{place_in_code(error)}: {type(error).__name__}: {said(error)}"
         raise CaptureError(
             f"torch.export cannot capture {calling.name} for an input of shape {tuple(samples.shape)}{reason}"
         ) from error

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ecmt_deploy.conversion.convertible import require_convertible, require_module
 from ecmt_deploy.conversion.places import place_in_code
-from ecmt_deploy.errors import CaptureError, ModelError
+from ecmt_deploy.errors import CaptureError, ModelError, said
 
 _logger = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ def _merged(module: nn.Module, where: str) -> nn.Module:
         try:
             inner = merge()
         except Exception as error:  # whatever the adapters' code raises
-            reason = " ".join(str(error).split())[:300]
+            reason = said(error)
             raise ModelError(
                 f"{where} has adapters ({type(module).__name__}) that do not merge into its weights: {type(error).__name__}:"
                 f" {reason}{place_in_code(error)}"
@@ -178,7 +178,7 @@ def copied(model: nn.Module) -> nn.Module:
     except Exception as error:  # whatever the code raises of what the model holds
         raise ModelError(
             f"{type(model).__name__} cannot be copied, which half precision and adapters need: {type(error).__name__}:"
-            f" {' '.join(str(error).split())[:300]}; pass model.float(), adapters merged"
+            f" {said(error)}; pass model.float(), adapters merged"
         ) from error
 
 

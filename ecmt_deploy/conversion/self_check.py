@@ -22,7 +22,7 @@ from ecmt_deploy.conversion.capture import Captured, arguments, evaluate, last_u
 from ecmt_deploy.conversion.lowering import Lowered, steps
 from ecmt_deploy.conversion.lowering.builder import Activation, Builder, exact
 from ecmt_deploy.engine import SpikingModel
-from ecmt_deploy.errors import ConversionError, DataError
+from ecmt_deploy.errors import ConversionError, DataError, said
 from ecmt_deploy.kernels import Site, Stream, kernel
 from ecmt_deploy.program import ops
 from ecmt_deploy.program.ops import Op
@@ -75,9 +75,7 @@ def _check_half(calling: Calling, samples: Tensor, expected: Tensor) -> None:
     try:
         found = calling.in_half(samples, half)
     except DataError as failure:  # the model's code may not run in half precision here
-        _logger.info(
-            "%s: does not run in half precision on this machine (%s)", calling.name, " ".join(str(failure).split())[:300]
-        )
+        _logger.info("%s: does not run in half precision on this machine (%s)", calling.name, said(failure))
         return
     error = float((found - expected).abs().max() / expected.abs().max().clamp(min=1e-30))
     unit = max(torch.finfo(dtype).eps for dtype in calling.prepared.half_dtypes)

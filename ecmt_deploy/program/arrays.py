@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ecmt_deploy.errors import DataError
+from ecmt_deploy.errors import DataError, said
 from ecmt_deploy.program.inputs import Inputs
 
 #: what labels are called in a batch that is a mapping
@@ -34,7 +34,7 @@ def as_array(value: Any) -> np.ndarray:
                 value = value.float()
         return np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise DataError(f"{type(value).__name__} does not become an array: {' '.join(str(error).split())[:300]}") from error
+        raise DataError(f"{type(value).__name__} does not become an array: {said(error)}") from error
 
 
 def named_samples(item: Any, alone: bool, inputs: Inputs) -> tuple[np.ndarray, Any, bool]:

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from ecmt_deploy.errors import said
 from tests.support.survey import measure, tables
 from tests.support.survey.entries import Entry, entries
 from tests.support.survey.scan import scan
@@ -100,8 +101,8 @@ def _send(survey: Callable[[Entry], dict[str, Any]], entry: Entry, sender: Any) 
     try:
         found = survey(entry)
     except Exception as error:  # one model must not end the survey of the others; the table says what it was
-        said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        found = {"refused": {said: 1}} if survey is measure.full else {"failed": said}
+        reason = f"{type(error).__name__}: {said(error)}"
+        found = {"refused": {reason: 1}} if survey is measure.full else {"failed": reason}
     sender.send(found)
 
 
