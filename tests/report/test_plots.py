@@ -130,7 +130,7 @@ def test_a_raster_and_a_membrane_are_what_was_probed(probed):
     axes = plots.membrane(run, node)
     drawn = np.concatenate([line.get_ydata() for line in axes.get_lines() if line.get_marker() == "o"])
     assert drawn == pytest.approx(series[:, :, fired.argmax()].reshape(-1))
-    assert f"neuron {fired.argmax():,} of {series.shape[2]:,}" in axes.get_ylabel()
+    assert f"neuron {fired.argmax():,} of {series.shape[2]:,}" in texts(axes)
     last = plots.membrane(run, f"{node}:membrane", neuron=series.shape[2] - 1)
     assert last.get_lines()[0].get_ydata() == pytest.approx(series[0, :, -1])
     for probe in (node, f"{node}:membrane"):

@@ -13,15 +13,13 @@ from ecmt_deploy.report.charts.svg import chart
 from ecmt_deploy.report.csv import Table
 from ecmt_deploy.report.membrane import Membrane
 from ecmt_deploy.report.model import Raster
-from ecmt_deploy.report.units import tick
+from ecmt_deploy.report.units import figures, tick
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MEMBRANE, _FIRES = "after the spikes left it", "a spike above, or below"
-#: what a membrane is measured in: of integer programs too, whose integers have an exponent
-_UNIT = "membrane, in units of the analog value"
+_FIRES = "a spike above, or below"
 
 
 @chart
@@ -49,7 +47,7 @@ def draw_raster(axes: Axes, probe: Raster) -> None:
     axes.set_ylabel("neuron")
     axes.locator_params(axis="y", integer=True)
     bar = axes.figure.colorbar(drawn, ax=axes, aspect=30, pad=0.02, ticks=[-limit, 0, limit])
-    bar.ax.set_yticklabels([f"{value:.2g}" for value in (-limit, 0.0, limit)])
+    bar.ax.set_yticklabels([figures(value, 2) for value in (-limit, 0.0, limit)])
     bar.set_label({"spikes": "size of a spike", "membrane": "membrane"}.get(probe.kind, probe.kind))
     bar.outline.set_linewidth(0)
 
@@ -71,7 +69,7 @@ def _samples(axes: Axes, columns: int, timesteps: int) -> None:
 @chart
 def membrane(probe: Membrane) -> tuple[Figure, Table]:
     """The membrane of one neuron, see :func:`draw_membrane`."""
-    made, axes = figure(2.3 + legend_height([_MEMBRANE] if probe.fires_above is None else [_MEMBRANE, _FIRES]))
+    made, axes = figure(2.3 + legend_height([_named(probe), _FIRES]))
     draw_membrane(axes, probe)
     points = [(i + 1.0, value) for i, value in enumerate(probe.values)]
     told = [
@@ -81,18 +79,22 @@ def membrane(probe: Membrane) -> tuple[Figure, Table]:
     return made, probe.table()
 
 
+def _named(probe: Membrane) -> str:
+    return f"neuron {probe.neuron:,} of {probe.neurons:,}"
+
+
 def draw_membrane(axes: Axes, probe: Membrane) -> None:
     """The membrane of one neuron against time, sample behind sample, between the thresholds of its smallest spikes."""
     for start in range(0, len(probe.values), probe.timesteps):
         steps = range(start + 1, start + probe.timesteps + 1)
         axes.plot(steps, probe.values[start : start + probe.timesteps], color=BLUE, marker="o", markersize=3, linewidth=1,
-                  label="_" if start else _MEMBRANE)  # fmt: skip
+                  label="_" if start else _named(probe))  # fmt: skip
     axes.axhline(0, color=SOFT, linewidth=0.6)
     for threshold, label in ((probe.fires_above, _FIRES), (probe.fires_below, "_")):
         if threshold is not None:
             axes.axhline(threshold, color=GREEN, linestyle="--", linewidth=1, label=label)
     _samples(axes, len(probe.values), probe.timesteps)
-    axes.set_ylabel(f"{_UNIT}\nneuron {probe.neuron:,} of {probe.neurons:,}")
+    axes.set_ylabel("membrane, analog units")
     axes.yaxis.set_major_formatter(lambda value, _: tick(value))
     axes.locator_params(axis="y", nbins=6)
     axes.grid(axis="y")

@@ -132,6 +132,8 @@ def svg(made: Figure, label: str) -> Markup:
             element.set("pointer-events", "all")
         for name in {"d", "points"}.intersection(element.attrib):
             element.set(name, _LONG.sub(lambda number: f"{float(number[0]):.2f}", element.attrib[name]))
+        for name in {"fill", "stroke"}.intersection(element.attrib):  # of hatches; attributes know no variables
+            element.set("style", f"{name}: {element.attrib.pop(name)}; {element.get('style', '')}".rstrip("; "))
         if "style" in element.attrib:
             element.set("style", _COLOUR.sub(_variable, element.attrib["style"]))
     for name in ("width", "height", "version"):
