@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from ecmt_deploy.verbs.convert import convert as convert
     from ecmt_deploy.verbs.evaluation import evaluate as evaluate
     from ecmt_deploy.verbs.evaluation import simulate as simulate
+    from ecmt_deploy.verbs.papers import bibtex as bibtex
+    from ecmt_deploy.verbs.papers import latex as latex
+    from ecmt_deploy.verbs.papers import markdown as markdown
+    from ecmt_deploy.verbs.papers import neurobench as neurobench
     from ecmt_deploy.verbs.program import classify as classify
     from ecmt_deploy.verbs.program import draw as draw
     from ecmt_deploy.verbs.program import quantize as quantize
@@ -56,6 +60,7 @@ _PUBLIC = {
     "Program": "program",
     "Run": "simulation.target",
     "SpikingModel": "engine",
+    "bibtex": "verbs.papers",
     "check": "verbs.check",
     "classify": "verbs.program",
     "convert": "verbs.convert",
@@ -63,8 +68,11 @@ _PUBLIC = {
     "energy": "verbs.runs",
     "evaluate": "verbs.evaluation",
     "hardware": "chips",
+    "latex": "verbs.papers",
     "load": "engine",
+    "markdown": "verbs.papers",
     "merge": "runs.merge",
+    "neurobench": "verbs.papers",
     "place": "placement",
     "quantize": "verbs.program",
     "read": "program",

@@ -47,7 +47,11 @@ def entries(named: Iterable[tuple[str, Mapping[str, Source]]]) -> str:
 
 def of_figures(hardware: Hardware, figures: Iterable[Figure]) -> dict[str, Source]:
     """The sources of these figures of a chip, by key."""
-    return {key: hardware.sources[key] for key in sorted({key for figure in figures for key in figure.source})}
+    return {
+        key: hardware.sources[key]
+        for key in sorted({key for figure in figures for key in figure.source})
+        if key in hardware.sources
+    }
 
 
 def _entry(key: str, source: Source) -> str:

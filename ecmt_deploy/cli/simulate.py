@@ -47,6 +47,8 @@ def simulate(
     output: Output = DEFAULT,
 ) -> None:
     """``ecmt-deploy simulate``."""
+    from msgspec.structs import asdict
+
     import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
 
@@ -58,7 +60,7 @@ def simulate(
     record = run.record
     accuracy = tables.accuracy(record.accuracy, record.agreement, record.analog_accuracy, record.n_samples)
     output.show(
-        record,
+        {**asdict(record), "neurobench": ecmt.neurobench(run)},
         tables.skipped(record.skipped),
         accuracy,
         tables.saturations(run.activity),

@@ -16,6 +16,7 @@ from ecmt_deploy.estimation.bands import widened
 from ecmt_deploy.estimation.bill import sums
 from ecmt_deploy.estimation.chip import chip_rows, left_out, static_bill, tariff
 from ecmt_deploy.estimation.memory import charged_figures, has_model, memory_view
+from ecmt_deploy.estimation.neurobench import neurobench
 from ecmt_deploy.estimation.paper import paper_view
 from ecmt_deploy.estimation.result import NOTHING, Energy, MemoryView, PaperView
 from ecmt_deploy.estimation.tiles import placed_tiles, stated_tiles
@@ -50,14 +51,12 @@ def energy(
     if program is None and getattr(activity, "program", None) is None:
         raise ConfigError(f"{type(activity).__name__} does not know its program; pass energy(activity, program, chip)")
     program = as_program(activity if program is None else program)
+    accuracy = last_accuracy(activity)
     loads: Loads | None = getattr(activity, "loads", None)
     hardware, arithmetic, activity = as_chip(hardware), as_chip(arithmetic), as_activity(activity)
-    if set(activity.keys()) != set(program.nodes):
-        raise RunError("the counts are not of this program: their nodes differ; run it again with this program")
     if frames_per_second is not None and not 0 < frames_per_second < float("inf"):
         raise ConfigError(f"frames_per_second is {frames_per_second}; expected a number above 0")
-    if activity.n_samples < 1:
-        raise RunError("the counts are over no samples; run the program on at least one")
+    complexity = neurobench(activity, program, accuracy)  # refuses counts of another program, and of no samples
     band = placement or place_band(program, hardware)
     placement, ends = (band, ()) if isinstance(band, Placement) else (band.value, band.ends)
     if not {node for unit in placement.units for node in unit.nodes} <= set(program.nodes):
@@ -87,12 +86,18 @@ def energy(
         for each in (placement, *ends)
     ]
     whole = widened(priced[0], priced[1:])
-    views = {key: arithmetic.sources[key] for row in at_45_nm for key in row.sources}
+    views = {key: arithmetic.sources[key] for row in at_45_nm for key in row.sources if key in arithmetic.sources}
     charged = tariff(hardware).table
     if assume_functions:
         charged = {**prices, **charged}
     views |= of_figures(model, charged_figures(model))
-    return replace(whole, waterfall=waterfall(whole, program, hardware, charged), view_sources=views)
+    return replace(whole, waterfall=waterfall(whole, program, hardware, charged), view_sources=views, neurobench=complexity)
+
+
+def last_accuracy(run: Any) -> float | None:
+    """Share of the samples right after the last step; ``None`` of what has no accuracy, as counts have none."""
+    after = getattr(getattr(run, "record", run), "accuracy", None)
+    return float(after[-1]) if after else None
 
 
 def _priced(
@@ -139,7 +144,7 @@ def _priced(
         synop_pj=hardware.prices["synop_pj"].value if "synop_pj" in hardware.prices else None,
         assumed_functions_pj=assumed,
         functions_assumed=assume_functions and assumed is not None,
-        sources={key: sources[key] for key in sorted(keys)},
+        sources={key: sources[key] for key in sorted(keys) if key in sources},  # a chip made in Python may have no entries
     )
 
 

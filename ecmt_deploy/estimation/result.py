@@ -8,31 +8,11 @@ import msgspec
 
 from ecmt_deploy.chips.schema import Source
 from ecmt_deploy.errors import plural
+from ecmt_deploy.estimation.band import NOTHING as NOTHING
+from ecmt_deploy.estimation.band import Band as Band
+from ecmt_deploy.estimation.neurobench import NeuroBench
 from ecmt_deploy.estimation.waterfall import Waterfall
 
-
-class Band(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An amount with the range its sources give: ``low <= value <= high``. Bands add."""
-
-    low: float
-    value: float
-    high: float
-
-    def __add__(self, other: Band) -> Band:
-        return Band(self.low + other.low, self.value + other.value, self.high + other.high)
-
-    def __mul__(self, factor: float | Band) -> Band:
-        """Times a factor that is not negative, or has a range of its own."""
-        by = factor if isinstance(factor, Band) else Band(factor, factor, factor)
-        return Band(self.low * by.low, self.value * by.value, self.high * by.high)
-
-    @property
-    def exact(self) -> bool:
-        """Whether the sources give no range."""
-        return self.low == self.high
-
-
-NOTHING = Band(0.0, 0.0, 0.0)
 #: the part of view (c) that spikes and operands cost on their way into tiles: written there, and spikes read
 DELIVERY = "delivery_memory"
 
@@ -245,6 +225,7 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     waterfall : from the papers' figure to what the chip pays
     sources : BibTeX entries, by key, of the prices of view (b), and of no others of the chip
     view_sources : those of the prices of views (a) and (c)
+    neurobench : NeuroBench's metrics of the same counts
     """
 
     hardware: str
@@ -278,6 +259,7 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     waterfall: Waterfall = Waterfall()
     sources: dict[str, Source] = {}
     view_sources: dict[str, Source] = {}
+    neurobench: NeuroBench | None = None
 
     def __repr__(self) -> str:
         at_least = "" if self.complete else f" and {len(self.unpriced)} unpriced counts"

@@ -19,6 +19,7 @@ from ecmt_deploy.program.frames import FrameCounts
 if TYPE_CHECKING:
     from ecmt_deploy.chips import Hardware
     from ecmt_deploy.estimation import Energy
+    from ecmt_deploy.estimation.neurobench import NeuroBench
     from ecmt_deploy.placement.loads import Loads
 
 GROUP = "ecmt_deploy.targets"
@@ -80,6 +81,12 @@ class Run:
         import ecmt_deploy  # the verb, which builds on runs
 
         return ecmt_deploy.energy(self, hardware, ann_bits=ann_bits, assume_functions=assume_functions, tile_bytes=tile_bytes)
+
+    def neurobench(self) -> NeuroBench:
+        """NeuroBench's metrics of this run, without an accuracy; see :func:`ecmt_deploy.neurobench`."""
+        import ecmt_deploy  # the verb, which builds on runs
+
+        return ecmt_deploy.neurobench(self)
 
     def __repr__(self) -> str:
         steps, samples, *readout = self.outputs.shape
