@@ -24,7 +24,7 @@ from ecmt_deploy.simulation.traces import Trace
 
 
 def report_on(
-    run: Path, names: Sequence[str] = (), curve: AccuracyCurve | None = None, trace: TraceLike | None = None,
+    run: Path, names: Sequence[str] = (), trace: TraceLike | None = None,
     ann_bits: int | None = None, assume_functions: bool = False, evaluation: EvaluationLike | None = None,
 ) -> Report | StreamReport:  # fmt: skip
     """The report of a run, or of a stream.
@@ -33,7 +33,6 @@ def report_on(
     ----------
     run : run directory, or a folder that holds one, and an evaluation and a trace of its program
     names : chips to price it on, by default those that come with the project
-    curve : replaces the run's own accuracy
     evaluation, trace : of the same program, or their files; the accuracy of the evaluation replaces the run's own
     ann_bits, assume_functions : as of :func:`ecmt_deploy.energy`
 
@@ -55,7 +54,7 @@ def report_on(
     measured = evaluation_of(stored, evaluation, found.evaluations)
     made = _priced(
         stored, chips, [place_band(stored.program, chip) for chip in chips],
-        AccuracyCurve.of(measured) if measured else curve, trace_of(stored, trace, found.traces), ann_bits, assume_functions,
+        AccuracyCurve.of(measured) if measured else None, trace_of(stored, trace, found.traces), ann_bits, assume_functions,
     )  # fmt: skip
     return replace(made, tile_curve=tile_curve(stored.activity, stored.program, hardware(ARITHMETIC), ann_bits))
 

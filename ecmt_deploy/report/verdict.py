@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ecmt_deploy.errors import plural
@@ -136,3 +136,17 @@ def pays(view: MemoryView) -> str:
     even = together(list(view.rows.values()))[1]
     whole = "never as a whole" if even is None else f"as a whole below {units.per_mac(even)} events per MAC"
     return f"Spiking costs {units.ratio(snn, ann)} times the quantised ANN: it pays {where}, and {whole}."
+
+
+def answer(energies: Sequence[Energy]) -> str:
+    """Whether the program fits, and whether spiking pays there, with memory, in a sentence about several chips."""
+    fitting = [e for e in energies if e.fits == "yes"]
+    fits = f"Fits {units.listed([e.hardware for e in fitting])}" if fitting else "Fits no chip that states its limits"
+    compared = {e.hardware: snn / ann for e in fitting or energies for snn, ann in [data.both(e.memory)] if Brief.of(e).ratio}
+    if not compared:
+        return f"{fits}; nothing spikes into weights, so there is nothing to compare."
+    paying = [name for name, ratio in compared.items() if ratio < 1]
+    low, high = units.figures(min(compared.values())), units.figures(max(compared.values()))
+    times = low if low == high else f"{low} to {high}"
+    where = f"pays on {units.listed(paying)}" if paying else "does not pay"
+    return f"{fits}; spiking {where}: with memory it costs {times} times the quantised network."

@@ -51,7 +51,7 @@ def write_report(
     files = [Path(part) for part in joined.values() if isinstance(part, str | PathLike)]
     require_out(out, ".html", ".json", reads=[*run_files(runs), *files])
     if len(runs) == 1:
-        write(out, report_on(runs[0], names, None, trace, ann_bits, assume_functions, evaluation))
+        write(out, report_on(runs[0], names, trace, ann_bits, assume_functions, evaluation))
     else:
         write(out, compare_runs(runs, names, ann_bits=ann_bits, assume_functions=assume_functions))
 

@@ -18,7 +18,6 @@ from ecmt_deploy.files import require_parent
 from ecmt_deploy.program import read
 from ecmt_deploy.report import data, tables
 from ecmt_deploy.report.collect import report_on
-from ecmt_deploy.report.model import AccuracyCurve
 from ecmt_deploy.report.stream_verdict import findings, headline
 from ecmt_deploy.report.tables import demos, streams
 from ecmt_deploy.report.verdict import by_fit
@@ -165,9 +164,8 @@ def _demo(out: Path, show: Stages) -> dict[str, Any]:
     write(out / "energy.csv", energies, data.nodes(energies))
     show("energy", demos.priced(energies), tables.energy(energies, show.console.width))
 
-    curve = AccuracyCurve("torch", result.n_samples, list(result.accuracy), result.analog_accuracy)
     trace(program, DATA, LAVA_TIMESTEPS, limit=LAVA_SAMPLES, out=out / "trace.json")
-    _report(out, show, curve=curve, trace=out / "trace.json")
+    _report(out, show, evaluation=result, trace=out / "trace.json")
     evaluation = {"accuracy": shares[0], "agreement": shares[1], "analog_accuracy": shares[2], "n_samples": result.n_samples}
     return {"evaluation": evaluation, "simulation": record, "energy": _priced(energies)}
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from hashlib import sha256
+from importlib.resources import files
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from msgspec.structs import replace
 
 from ecmt_deploy.chips import Source, citation
@@ -39,6 +43,9 @@ def environment() -> Environment:
         sum_pj=lambda parts: sum(parts.values()),
         weblink=_weblink,
     )
+    script = files("ecmt_deploy.report.html").joinpath("templates/page.js").read_text("utf-8")
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    made.globals.update(script=Markup(script), script_hash=f"sha256-{digest}")  # a page runs this script and nothing else
     made.globals.update(SHOWN=SHOWN, components=data.components, held=_held, remarks=_remarks, u=units)
     return made
 

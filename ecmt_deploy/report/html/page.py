@@ -1,4 +1,4 @@
-"""Self-contained pages, rendered from their JSON and from nothing else: no script, nothing fetched, the same bytes again."""
+"""Self-contained pages, rendered from their JSON and from nothing else: nothing fetched, the same bytes again."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from ecmt_deploy.report.comparison import Comparison
 from ecmt_deploy.report.facts import facts
 from ecmt_deploy.report.html.environment import environment
 from ecmt_deploy.report.model import Report
+from ecmt_deploy.report.remarks import notes
 from ecmt_deploy.report.stream import StreamReport
 from ecmt_deploy.report.stream_verdict import findings, headline, judged, remarks
 from ecmt_deploy.report.tables.streams import sentence
-from ecmt_deploy.report.verdict import by_fit, on_chip, pays
+from ecmt_deploy.report.verdict import answer, by_fit, in_brief, measured, on_chip, pays
 
 #: inches of a bar of a chip, and of a run
 _CHIP_ROW, _RUN_ROW = 0.26, 0.24
@@ -82,9 +83,15 @@ def _about_one(report: Report) -> dict[str, Any]:
 def _chips(report: Report | StreamReport, names: Sequence[str]) -> dict[str, Any]:
     """Every chip at a glance and in detail, the one that is open at first, and where their figures are from."""
     references, cited = _references(report.sources)
+    each = "frame" if isinstance(report, StreamReport) else "inference"
+    ranked = by_fit(report.energies)
     return {
         "glance": [(name, e, f"chip-{i}") for i, (name, e) in enumerate(zip(names, report.energies, strict=True), start=1)],
-        "verdicts": [(e.fits, on_chip(e)) for e in by_fit(report.energies)],
+        "verdicts": [(e.fits, in_brief(e, each), on_chip(e, each)) for e in ranked],
+        "misfits": [e.hardware for e in ranked if e.fits == "no"],
+        "answer": answer(ranked),
+        "measured": measured(ranked),
+        "noted": [f"{line[:1].upper()}{line[1:]}" for line in notes(ranked, each)],
         "opened": f"chip-{1 + _first_priced(report.energies)}",
         "chips": [_chip(report, i, cited[i]) for i in range(len(report.energies))],
         "references": references,
