@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ecmt_deploy.verbs.runs import report as report
     from ecmt_deploy.verbs.runs import sweep as sweep
     from ecmt_deploy.verbs.streams import stream as stream
+    from ecmt_deploy.verbs.summary import summary as summary
 
     class _Chips(types.ModuleType):
         def __call__(self) -> list[str]: ...
@@ -78,6 +79,7 @@ _PUBLIC = {
     "read": "program",
     "simulate": "verbs.evaluation",
     "stream": "verbs.streams",
+    "summary": "verbs.summary",
     "sweep": "verbs.runs",
     "trace": "verbs.program",
 }

@@ -34,7 +34,10 @@ VERBS = {
     "merge": ("runs", "Add the shards of a run or of an evaluation; the result is the same as of an undivided one."),
     "classify": ("program", "Show the five most probable classes of images at every time step."),
     "energy": ("runs", "Price a run layer by layer, on one chip or several."),
-    "inspect": ("program", "Show the nodes of a program, and with --hardware their cores, and what does not fit."),
+    "inspect": (
+        "program",
+        "Sum up a program by module or by node, with --hardware its cores, and what does not fit.",
+    ),
     "report": ("runs", "Write one self-contained HTML page about a run, or about several side by side."),
     "sweep": (
         "runs",

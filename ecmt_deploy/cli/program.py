@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from ecmt_deploy.cli.options import DEFAULT, Data, Labels, Output, Program, SkipDamaged, Steps, described, flag
 
@@ -82,11 +82,13 @@ def classify(
 ) -> None:
     """``ecmt-deploy classify``."""
     import ecmt_deploy as ecmt
+    from ecmt_deploy.engine import load
     from ecmt_deploy.report import tables
     from ecmt_deploy.verbs.program import asked_about
 
-    found = ecmt.classify(program, images, timesteps)
-    kind, items = asked_about(program, images)
+    model = load(program)
+    kind, items = asked_about(model, images)
+    found = ecmt.classify(model, items, timesteps)
     answers = list(zip(items, found, strict=True))
     named = [
         {kind: item, "steps": [[{"class": name, "probability": p} for name, p in best] for best in steps]}
@@ -96,32 +98,38 @@ def classify(
 
 
 def inspect(
-    program: Program,
+    program: Annotated[Path, described("Program file (.nir), or a run directory, for its events too.")],
     /,
     *,
     hardware: Annotated[str | None, described("Chip to place the program on.", "none")] = None,
     graph: Annotated[
         Path | None, described("File for a drawing of the graph, grouped by module: .svg, or .dot for Graphviz.")
     ] = None,
-    nodes: Annotated[bool, flag("With --graph, draw every node instead of modules.")] = False,
+    nodes: Annotated[bool, flag("Show every node, with --hardware its cores; with --graph, draw every node.")] = False,
     output: Output = DEFAULT,
 ) -> None:
     """``ecmt-deploy inspect``."""
     import ecmt_deploy as ecmt
     from ecmt_deploy.placement import place_band
     from ecmt_deploy.report import tables
+    from ecmt_deploy.report.summary import summarised
+    from ecmt_deploy.runs.directory import load_run
 
+    run = load_run(program) if program.is_dir() else None
+    loaded = run.program if run else ecmt.read(program)
     chip = ecmt.hardware(hardware) if hardware else None
-    loaded = ecmt.read(program)
     if graph is not None:
         ecmt.draw(loaded, graph, nodes)
     placed = place_band(loaded, chip).value if chip else None
+    found = summarised(loaded, run.activity if run else None, placed=placed)
     listed = [
         {"name": name, "type": type(node).__name__, "shape": loaded.shapes[name], "spiking": name in loaded.spiking}
         for name, node in loaded.nodes.items()
     ]
-    placement = [lambda width: tables.cores(placed, width), *tables.placement_lines(placed, loaded)] if placed else []
+    verdict, *rests_on = tables.placement_lines(placed, loaded) if placed else [""]
+    shown: list[Any] = [tables.program(loaded, placed)] if nodes else [lambda width: tables.summarised(found, width)]
+    shown += [lambda width: tables.cores(placed, width)] if nodes and placed else []
     output.show(
-        {"nodes": listed, "placement": placed, "provenance": loaded.provenance.brief},
-        tables.program(loaded, placed), *placement, tables.provenance(loaded),
+        {"summary": found, "nodes": listed, "placement": placed, "provenance": loaded.provenance.brief},
+        verdict, *shown, *rests_on, tables.provenance(loaded),
     )  # fmt: skip

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from ecmt_deploy.program.functions import FUNCTIONS
 
@@ -25,9 +26,9 @@ def module_of(node: str) -> str:
     return ".".join(parts) or ROOT
 
 
-def layer_of(node: str, depth: int) -> str:
-    """The first ``depth`` parts of the path of its module."""
-    return ".".join(module_of(node).split(".")[:depth])
+def divided(nodes: Iterable[str], depth: int) -> dict[str, list[str]]:
+    """Node names by the first ``depth`` parts of the paths of their modules, in the order of their first node."""
+    return _divided(nodes, lambda parts: depth)
 
 
 def grouped(nodes: Iterable[str], most: int = MAX_LAYERS) -> dict[str, list[str]]:
@@ -39,10 +40,7 @@ def grouped(nodes: Iterable[str], most: int = MAX_LAYERS) -> dict[str, list[str]
     names = list(nodes)
     finer: dict[str, list[str]] = {}
     for level in range(4):
-        layers: dict[str, list[str]] = {}
-        for name in names:
-            parts = module_of(name).split(".")
-            layers.setdefault(".".join(parts[: _depth(parts, level)]), []).append(name)
+        layers = _divided(names, partial(_depth, level))
         if len(layers) < FEW and FEW <= len(finer) <= MANY:
             return finer
         if len(layers) <= most:
@@ -51,7 +49,15 @@ def grouped(nodes: Iterable[str], most: int = MAX_LAYERS) -> dict[str, list[str]
     return finer
 
 
-def _depth(parts: list[str], level: int) -> int:
+def _divided(nodes: Iterable[str], depth: Callable[[list[str]], int]) -> dict[str, list[str]]:
+    layers: dict[str, list[str]] = {}
+    for name in nodes:
+        parts = module_of(name).split(".")
+        layers.setdefault(".".join(parts[: depth(parts)]), []).append(name)
+    return layers
+
+
+def _depth(level: int, parts: list[str]) -> int:
     """How many parts of a path name its layer: blocks and stages are numbered."""
     numbers = [i for i, part in enumerate(parts) if part.isdigit()]
     if not numbers:

@@ -341,10 +341,16 @@ def test_energy_report_inspect_hardware_classify(tmp_path, capsys, monkeypatch, 
     assert {e["hardware"] for e in msgspec.json.decode((tmp_path / "e.json").read_bytes())} == {"loihi2", "horowitz45"}
     assert run(["report", str(digits_run)], capsys, monkeypatch, tmp_path)[0] == 0
     assert "<svg" in (tmp_path / "report.html").read_text()
-    status, out, _ = run(["inspect", str(digits_program), "--hardware", "loihi2"], capsys, monkeypatch, tmp_path)
+    status, out, _ = run(["inspect", str(digits_program)], capsys, monkeypatch, tmp_path)
     assert status == 0
-    assert "patch_embed.proj" in out
-    assert "standard" in out
+    assert re.search(r"^total +102,666 ", out, re.MULTILINE), "the model's parameters"
+    assert len(out.splitlines()) <= 50
+    assert "events" in run(["inspect", str(digits_run)], capsys, monkeypatch, tmp_path)[1].split("blocks.0.attn")[0]
+    status, out, _ = run(["inspect", str(digits_program), "--nodes"], capsys, monkeypatch, tmp_path)
+    assert status == 0
+    nodes = {line.split()[0] for line in out.split("Provenance")[0].splitlines() if line.strip()}
+    assert set(read(digits_program).nodes) <= nodes, "whole names"
+    assert "Conv2d *" in out
     assert run(["hardware"], capsys, monkeypatch, tmp_path)[1].count("loihi") >= 2
     assert "SANA-FE" in run(["hardware", "loihi1_sanafe"], capsys, monkeypatch, tmp_path)[1]
     from sklearn.datasets import load_digits
@@ -357,7 +363,7 @@ def test_energy_report_inspect_hardware_classify(tmp_path, capsys, monkeypatch, 
 
 
 def test_inspect_shows_cores_and_what_does_not_fit(tmp_path, capsys, monkeypatch, digits_program):
-    arguments = ["inspect", str(digits_program), "--hardware"]
+    arguments = ["inspect", str(digits_program), "--nodes", "--hardware"]
     for columns in ("80", "120"):
         monkeypatch.setenv("COLUMNS", columns)
         status, out, err = run([*arguments, "loihi2"], capsys, monkeypatch, tmp_path)
@@ -401,7 +407,7 @@ def test_fixed_point_on_the_way_or_from_a_file(tmp_path, capsys, monkeypatch, di
         assert run(["report", name, "--hardware", "loihi2"], capsys, monkeypatch, tmp_path)[0] == 0
         assert "No integer was clipped" in (tmp_path / "report.html").read_text()
         assert run(["energy", name, "--hardware", "loihi2"], capsys, monkeypatch, tmp_path)[0] == 0
-    status, out, _ = run(["inspect", "q.nir", "--hardware", "loihi2"], capsys, monkeypatch, tmp_path)
+    status, out, _ = run(["inspect", "q.nir", "--nodes", "--hardware", "loihi2"], capsys, monkeypatch, tmp_path)
     assert status == 0
     assert "24 bit, 2^" in out
     assert "fixed point" in out

@@ -5,7 +5,7 @@ from ecmt_deploy.report.tables.hardware import chip, chips
 from ecmt_deploy.report.tables.loads import loads
 from ecmt_deploy.report.tables.placements import cores, placement_lines
 from ecmt_deploy.report.tables.prices import energy
-from ecmt_deploy.report.tables.programs import converted, program, provenance
+from ecmt_deploy.report.tables.programs import converted, program, provenance, summarised
 from ecmt_deploy.report.tables.runs import accuracy, breaks, classification, quantized, saturations, skipped, took, trace
 from ecmt_deploy.report.tables.streams import streamed
 from ecmt_deploy.report.tables.sweeps import compared
@@ -13,5 +13,5 @@ from ecmt_deploy.report.tables.sweeps import compared
 __all__ = [
     "accuracy", "breaks", "checked", "chip", "chips", "classification", "compared", "converted", "cores", "energy", "loads",
     "looked", "placement_lines", "program", "provenance", "quantized", "saturations", "skipped", "streamed",
-    "took", "trace",
+    "summarised", "took", "trace",
 ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ecmt_deploy.errors import plural
 from ecmt_deploy.placement import Placement
@@ -12,6 +13,9 @@ from ecmt_deploy.report import units
 from ecmt_deploy.report.facts import classes, facts, preprocessing
 from ecmt_deploy.report.tables.placements import cores_of
 from ecmt_deploy.report.tables.plain import PlainTable
+
+if TYPE_CHECKING:
+    from ecmt_deploy.report.summary import Summary
 
 
 def converted(program: Program, path: Path) -> str:
@@ -42,16 +46,54 @@ def neurons(program: Program) -> str:
     return f"{plural(number, 'neuron')} in {plural(len(program.neurons), 'layer')}"
 
 
+def summarised(found: Summary, width: int) -> PlainTable:
+    """A row a module and the total; names are whole, so that they can be pasted: a narrow terminal shows fewer columns."""
+    columns = {
+        "module": [row.module for row in found.rows],
+        "parameters": [_amount(row.parameters) for row in found.rows],
+        "MACs": [_amount(row.macs) for row in found.rows],
+        "neurons": [_amount(row.neurons) for row in found.rows],
+        "state, KiB": [units.size(row.state_bytes) if row.state_bytes else "" for row in found.rows],
+        "events": [_amount(row.events) for row in found.rows],
+        "cores": [_amount(row.cores) for row in found.rows],
+        "nodes": [f"{row.nodes:,}" for row in found.rows],
+    }
+    whole = found.total
+    amounts = (whole.parameters, whole.macs, whole.neurons)
+    totals = [_amount(amount) or "0" for amount in amounts] + [units.size(whole.state_bytes), _amount(whole.events)]
+    totals += [_amount(whole.cores), f"{whole.nodes:,}"]
+    shown = {name: (cells, total) for (name, cells), total in zip(columns.items(), ["total", *totals], strict=True)}
+    shown = {name: column for name, column in shown.items() if name == "module" or column[1]}
+    while len(shown) > 2 and sum(max(map(len, (name, total, *cells))) + 1 for name, (cells, total) in shown.items()) > width:
+        shown.popitem()
+    rate = "unknown" if found.events_per_mac is None else f"{units.per_mac(found.events_per_mac)} in {found.events_of}"
+    caption = f"synaptic events per MAC: {rate}, T = {found.timesteps}"
+    table = PlainTable(found.title, *shown, caption=caption, show_edge=False)
+    for row in zip(*(cells for cells, _ in shown.values()), strict=True):
+        table.add_row(*row)
+    table.add_row()
+    table.add_row(*(total for _, total in shown.values()))
+    return table
+
+
+def _amount(number: float | None) -> str:
+    """A number of a module; nothing where it has none."""
+    if not number:
+        return ""
+    return units.count(number) if number < 1e6 else units.large(number)
+
+
 def program(loaded: Program, placed: Placement | None) -> PlainTable:
-    """Every node: type, shape, whether NIR itself defines it, and its cores where it is placed."""
-    columns = ["node", "type", "NIR", "shape", "stream", *(["format"] if loaded.integer else [])]
+    """Every node: type, shape, whether NIR itself defines it, and its cores where it is placed. Names can be pasted."""
+    columns = ["node", "type", "shape", "stream", *(["format"] if loaded.integer else [])]
     title = plural(len(loaded.nodes), "node") + (f", and their cores on {placed.hardware}" if placed else "")
-    table = PlainTable(title, *columns, *(["cores"] if placed else []), wide=(0, 1))
+    table = PlainTable(title, *columns, *(["cores"] if placed else []), wide=(0, 1), caption="* standard NIR")
+    table.columns[0].no_wrap = True
     on_cores = {name: unit for unit in placed.units for name in unit.nodes} if placed else {}
     for name, node in loaded.nodes.items():
         stream = "spikes" if name in loaded.spiking else "exact" if name in loaded.exact else "analog"
-        kind, origin = f"{node.kind} {node.detail}".strip(), "standard" if node.standard else "dialect"
-        cells = [name, kind, origin, _shape(loaded.shapes[name]), stream]
+        kind = f"{node.kind} {node.detail}".strip() + (" *" if node.standard else "")
+        cells = [name, kind, _shape(loaded.shapes[name]), stream]
         if loaded.integer:
             cells.append(_format(loaded, name))
         if placed:

@@ -1,0 +1,150 @@
+"""What a program consists of, module by module: parameters, MACs, neurons, state, and events where they are known."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from math import ceil, prod
+
+import msgspec
+import numpy as np
+
+from ecmt_deploy.placement import Placement
+from ecmt_deploy.program import Program
+from ecmt_deploy.program.activity import Activity
+from ecmt_deploy.program.layers import divided, grouped
+
+#: nodes that hold parameters of the network: weights, what is added, factors, and those of functions
+_HELD = ("synapse", "constant", "arithmetic", "function")
+
+
+class SummaryRow(msgspec.Struct, frozen=True):
+    """A module, or all of them together.
+
+    Attributes
+    ----------
+    module : its path in the ``nn.Module``, or the first parts of it; ``(model)`` is the model itself
+    nodes : nodes of the program
+    parameters : numbers in weights, biases, constants and functions, as the network has them, and not those of neurons; of an
+        integer program tables of functions, too
+    macs : multiply-accumulates of the network for one sample
+    neurons : multi-threshold neurons
+    state_bytes : membranes, accumulators and running sums, as wide as the program computes them
+    events : synaptic events of an inference, or of a frame, mean of a run; ``None`` where there was none
+    cores : on a chip; ``None`` where the program is placed on none
+    """
+
+    module: str
+    nodes: int
+    parameters: int
+    macs: int
+    neurons: int
+    state_bytes: int
+    events: float | None = None
+    cores: int | None = None
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """A program, module by module; ``str()`` of it is a table.
+
+    Attributes
+    ----------
+    title : the program in a line
+    rows : module by module, in the order of the program
+    total : all of them together
+    timesteps : steps T that the events are of
+    events_per_mac : synaptic events per MAC of the network, the encoding layer left out of both; ``None`` where unknown
+    events_of : what counted them, ``run`` or ``calibration``; ``None`` where unknown
+    """
+
+    title: str
+    rows: tuple[SummaryRow, ...]
+    total: SummaryRow
+    timesteps: int
+    events_per_mac: float | None = None
+    events_of: str | None = None
+
+    def __str__(self) -> str:
+        from ecmt_deploy.report.tables.programs import summarised
+        from ecmt_deploy.untrusted.terminal import Terminal
+
+        console = Terminal(file=io.StringIO(), width=Terminal().width)
+        console.print(summarised(self, console.width))
+        text: str = console.file.getvalue()  # type: ignore[attr-defined]
+        return "\n".join(line.rstrip() for line in text.rstrip().split("\n"))
+
+
+def summarised(
+    program: Program, activity: Activity | None = None, depth: int | None = None, placed: Placement | None = None
+) -> Summary:
+    """Add up a program module by module.
+
+    Parameters
+    ----------
+    activity : counts of a run of it, for the events
+    depth : how many parts of a module's path tell it from others; by default as many as leave a screen of modules
+    placed : the program on a chip, for the cores
+    """
+    modules = grouped(program.nodes) if depth is None else divided(program.nodes, depth)
+    units = {} if placed is None else {unit.name: unit.cores for unit in placed.units}
+    rows = tuple(_row(program, module, names, activity, None if placed is None else units) for module, names in modules.items())
+    total = _row(program, "total", program.nodes, activity, None if placed is None else units)
+    tuned = program.provenance.tuning
+    if activity is not None:
+        rate, of, steps = _events_per_mac(program, activity), "run", activity.timesteps
+    elif tuned is not None:
+        rate, of, steps = tuned.events_per_mac, "calibration", tuned.timesteps
+    else:
+        rate, of, steps = None, None, program.timesteps
+    return Summary(program.summary, rows, total, steps, rate, of)
+
+
+def _row(
+    program: Program, module: str, names: Iterable[str], activity: Activity | None, cores: Mapping[str, int] | None
+) -> SummaryRow:
+    names = list(names)
+    return SummaryRow(
+        module,
+        nodes=len(names),
+        parameters=sum(_parameters(program, name) for name in names),
+        macs=sum(program.network_macs(name) for name in names),
+        neurons=sum(prod(program.shapes[name]) for name in names if program.nodes[name].role == "neuron"),
+        state_bytes=ceil(sum(_state_bits(program, name) for name in names) / 8),
+        events=None if activity is None else sum(activity[name].synops for name in names) / activity.n_samples,
+        cores=None if cores is None else sum(cores.get(name, 0) for name in names),
+    )
+
+
+def _parameters(program: Program, name: str) -> int:
+    """Numbers that the network has as parameters in this node; a ``bias`` beside weights is NIR's, and zero."""
+    node = program.nodes[name]
+    if node.role not in _HELD or name in program.masked:
+        return 0
+    fields = [field for field, kind in node.fields.items() if kind in ("floats", "parameters")]
+    held = [getattr(node, field) for field in fields if field != "bias" or node.role != "synapse"]
+    arrays = [array for value in held for array in (value.values() if isinstance(value, dict) else [value])]
+    size = sum(array.size for array in arrays if isinstance(array, np.ndarray) and array.ndim)
+    return min(size, _channels(program, name) or size) if node.role == "constant" else size
+
+
+def _channels(program: Program, constant: str) -> int | None:
+    """Of a constant that is added to what weights give, their outputs: a bias is written out along all other axes."""
+    for taker in program.takers[constant]:
+        others = [program.nodes[other] for other in program.operands[taker] if other != constant]
+        if program.nodes[taker].role == "arithmetic" and others and all(other.role == "synapse" for other in others):
+            return int(others[0].weight.shape[0])
+    return None
+
+
+def _state_bits(program: Program, name: str) -> int:
+    """Bits of all that a node remembers; the remainder of an integer node has a width of its own."""
+    form = program.nodes[name].format
+    word = 8 * program.dtype.itemsize if form is None else form.state_bits
+    wide = {} if form is None else {"remainder": form.remainder_bits}
+    return sum(prod(shape) * wide.get(part, word) for part, shape in program.state(name).items())
+
+
+def _events_per_mac(program: Program, activity: Activity) -> float | None:
+    names = [name for name in program.nodes if name not in program.encoding]
+    macs = sum(activity[name].dense_macs for name in names)
+    return sum(activity[name].synops + activity[name].macs for name in names) / macs if macs else None
