@@ -82,13 +82,11 @@ def classify(
 ) -> None:
     """``ecmt-deploy classify``."""
     import ecmt_deploy as ecmt
-    from ecmt_deploy.engine import load
     from ecmt_deploy.report import tables
     from ecmt_deploy.verbs.program import asked_about
 
-    model = load(program)
-    kind, items = asked_about(model, images)
-    found = ecmt.classify(model, items, timesteps)
+    found = ecmt.classify(program, images, timesteps)
+    kind, items = asked_about(program, images)
     answers = list(zip(items, found, strict=True))
     named = [
         {kind: item, "steps": [[{"class": name, "probability": p} for name, p in best] for best in steps]}

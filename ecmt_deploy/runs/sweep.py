@@ -281,7 +281,7 @@ def _run(asked: Sweep, plan: Sequence[Planned], say: Callable[[str], None]) -> N
 
     missing = [run for run in plan if not run.made]
     if len(missing) < len(plan):
-        say(f"{len(plan) - len(missing)} of {plural(len(plan), 'run')} there already")
+        say(f"{len(plan) - len(missing)} of {plural(len(plan), 'run')} {'is' if len(plan) == 1 else 'are'} there already")
     for i, run in enumerate(missing, start=1):
         say(f"run {i} of {len(missing)}: {run.name}, T = {run.timesteps}, {plural(run.samples, 'sample')} on {asked.target}")
         try:
