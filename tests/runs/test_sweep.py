@@ -93,7 +93,7 @@ def test_a_sweep_goes_on_where_it_was_interrupted(programs, made, monkeypatch, t
     said: list[str] = []
     first = sweep(programs, CHIPS, [1, 2], out, limit=5, say=said.append)
     assert made[2:] == ["paper/T1", "paper/T2"]
-    assert said[0] == "2 of 4 runs there already"
+    assert said[0] == "2 of 4 runs are there already"
     assert said[1].startswith("run 1 of 2: paper, T = 1, 5 samples")
     assert [entry.label for entry in first.entries] == ["accurate T=1", "accurate T=2", "paper T=1", "paper T=2"]
     files = contents(out)
