@@ -26,6 +26,14 @@ def event_pj(program: Program, name: str) -> float:
     return PAPER_MAC_PJ if graded else PAPER_AC_PJ
 
 
+def papers_pj(activity: Activity, program: Program) -> tuple[float, float]:
+    """What an inference costs in the papers' estimate, spiking and of the ANN, in pJ; encoding layers are left out of both."""
+    others = {name: counts for name, counts in activity.items() if name not in program.encoding}
+    snn = sum(n.synops * event_pj(program, name) + n.macs * PAPER_MAC_PJ for name, n in others.items())
+    ann = sum(counts.dense_macs for counts in others.values()) * PAPER_MAC_PJ
+    return snn / activity.n_samples, ann / activity.n_samples
+
+
 def paper_view(activity: Activity, program: Program, arithmetic: Iterable[Row], memory: MemoryView) -> PaperView:
     """The view; the encoding layers are left out of both sides.
 
@@ -34,10 +42,7 @@ def paper_view(activity: Activity, program: Program, arithmetic: Iterable[Row], 
     arithmetic : the same counts priced with 45 nm arithmetic, for what the estimate leaves out
     memory : view (c), for the same
     """
-    samples, encoding = activity.n_samples, program.encoding
-    others = {name: counts for name, counts in activity.items() if name not in encoding}
-    snn = sum(n.synops * event_pj(program, name) + n.macs * PAPER_MAC_PJ for name, n in others.items()) / samples
-    ann = sum(counts.dense_macs for counts in others.values()) * PAPER_MAC_PJ / samples
+    encoding, (snn, ann) = program.encoding, papers_pj(activity, program)
     left_out: dict[str, float] = {}
     rows = list(arithmetic)
     for row in rows:
