@@ -107,6 +107,7 @@ def report(
         Path | None, described("Evaluation of the same program, as written by evaluate --out; its accuracy is shown.")
     ] = None,
     trace: Annotated[Path | None, described("Trace of the same program, as written by trace --out.")] = None,
+    figures: Annotated[Path | None, described("Directory for every chart as SVG, PNG, PDF and CSV.")] = None,
     ann_bits: AnnBits = None,
     assume_functions: AssumeFunctions = False,
     bibtex: Annotated[bool, flag("Print the sources of the chips as BibTeX, too.")] = False,
@@ -118,7 +119,7 @@ def report(
     from ecmt_deploy.chips import bibtex as sources_of
 
     entries = sources_of(map(ecmt.hardware, hardware or available())) if bibtex else ""
-    ecmt.report(runs, out, hardware, trace, ann_bits, assume_functions, evaluation=evaluation)
+    ecmt.report(runs, out, hardware, trace, ann_bits, assume_functions, evaluation=evaluation, figures=figures)
     if bibtex and not output.json:
         output.say(f"wrote {out}")
         sys.stdout.write(entries)

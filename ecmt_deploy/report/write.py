@@ -33,9 +33,11 @@ def write(out: Path, result: Any, table: Table | None = None) -> None:
 
 def write_report(
     runs: Sequence[Path], out: Path, names: Sequence[str] = (), trace: TraceLike | None = None, ann_bits: int | None = None,
-    assume_functions: bool = False, evaluation: EvaluationLike | None = None,
+    assume_functions: bool = False, evaluation: EvaluationLike | None = None, figures: Path | None = None,
 ) -> None:  # fmt: skip
     """Write the page about a run, or about several side by side; with the suffix ``.json`` what the page is made of.
+
+    ``figures`` is a directory for every chart as SVG, PNG, PDF and CSV.
 
     Raises
     ------
@@ -50,10 +52,16 @@ def write_report(
             raise ConfigError(f"{option}: belongs to one run, and {len(runs)} are given; report on that run alone")
     files = [Path(part) for part in joined.values() if isinstance(part, str | PathLike)]
     require_out(out, ".html", ".json", reads=[*run_files(runs), *files])
+    made: Any
     if len(runs) == 1:
-        write(out, report_on(runs[0], names, trace, ann_bits, assume_functions, evaluation))
+        made = report_on(runs[0], names, trace, ann_bits, assume_functions, evaluation)
     else:
-        write(out, compare_runs(runs, names, ann_bits=ann_bits, assume_functions=assume_functions))
+        made = compare_runs(runs, names, ann_bits=ann_bits, assume_functions=assume_functions)
+    if figures is not None:
+        from ecmt_deploy.report.figures import write as write_figures  # matplotlib takes long to load
+
+        write_figures(figures, made)
+    write(out, made)
 
 
 def write_comparison(files: Sequence[Path], compared: Comparison) -> None:

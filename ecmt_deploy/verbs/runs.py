@@ -141,6 +141,7 @@ def report(
     assume_functions: bool = False,
     *,
     evaluation: EvaluationLike | None = None,
+    figures: str | PathLike[str] | None = None,
 ) -> Path:
     """Write one self-contained page about a run, or about several side by side.
 
@@ -152,6 +153,7 @@ def report(
     hardware : chips to price the runs on, by name or ``.toml`` file; by default those that come with the project
     evaluation, trace : an ``Evaluation`` and a ``Trace`` of the same program, or their files, for the report of a single run;
         its accuracy is then that of the evaluation
+    figures : directory for every chart of the page as SVG, PNG, PDF and CSV
     ann_bits, assume_functions : width of the activations of the ANN in view (c), and whether totals have assumed prices of
         functions, as of :func:`ecmt_deploy.energy`
 
@@ -169,7 +171,16 @@ def report(
     from ecmt_deploy.report.write import write_report
 
     paths = [_directory(run) for run in listed(runs)]
-    write_report(paths, Path(out), listed(hardware), trace, ann_bits, assume_functions, evaluation)
+    write_report(
+        paths,
+        Path(out),
+        listed(hardware),
+        trace,
+        ann_bits,
+        assume_functions,
+        evaluation,
+        None if figures is None else Path(figures),
+    )
     return Path(out)
 
 

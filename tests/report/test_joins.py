@@ -133,3 +133,11 @@ def test_several_runs_have_no_evaluation(mine, tmp_path):
     with pytest.raises(ConfigError, match="eval"):
         ecmt.report([mine / "run"], mine / "eval.json", evaluation=mine / "eval.json")
     assert not (tmp_path / "r.html").exists()
+
+
+def test_figures_are_every_chart_of_the_page(mine, tmp_path):
+    ecmt.report(mine, tmp_path / "r.html", ["loihi2"], figures=tmp_path / "figures")
+    page = (tmp_path / "r.html").read_text()
+    made = {path.stem for path in (tmp_path / "figures").iterdir()}
+    assert made == {part.partition('"')[0] for part in page.split('<figure id="')[1:]}
+    assert {path.suffix for path in (tmp_path / "figures").iterdir()} == {".svg", ".png", ".pdf", ".csv"}

@@ -1,7 +1,7 @@
 "use strict";
 // Sorts and filters tables, names the row under the pointer, and saves charts; without it the page shows the same.
 const PREFIX = {p: 1e-12, n: 1e-9, "µ": 1e-6, m: 1e-3, k: 1e3, M: 1e6, G: 1e9, T: 1e12};
-const QUANTITY = /^[≤≥~ ]*([-−]?[\d,]*\.?\d+(?:e[-+]?\d+)?)\s*(?:([pnµmkMGT])?(?:J|s)\b|([kMGT])(?![a-z]))?/;
+const QUANTITY = /^[≤≥~\s]*([-−]?[\d,]*\.?\d+(?:e[-+]?\d+)?)\s*(?:([pnµmkMGT])?(?:J|s)\b|([kMGT])(?![a-z]))?/;
 
 // a cell as it sorts: a number in its base unit, else its text; what is absent comes last
 function value(cell) {
