@@ -107,6 +107,7 @@ figures: setup $(if $(FASHION),$(FASHION_WEIGHTS))
 	$(BIN)/python -m docs.generate.printed
 	$(BIN)/python -m tests.support.families
 	$(BIN)/python -m docs.generate.format_vector
+	$(BIN)/python -m docs.generate.tour
 	$(BIN)/python -m docs.generate.fixed_vector
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.large

@@ -22,8 +22,12 @@ from ecmt_deploy.report.charts.palette import INK, LINE, PALE, SOFT, VERMILION
 #: pixels of a box, of the gap beneath it, of a margin, and between arcs
 WIDTH, HEIGHT, GAP, MARGIN, LANE = 460, 40, 18, 24, 14
 #: characters of a title, and of what stands beneath it
-_LONGEST, _DETAIL = 56, 82
+_LONGEST, _DETAIL = 56, 94
 _SPIKES, _ANALOG = VERMILION, SOFT
+#: roles of nodes, by how much they say about a module
+_COMPUTES = (
+    "synapse", "neuron", "product", "function", "input", "readout", "output", "arithmetic", "constant", "movement",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,9 @@ def drawing(program: Program, every_node: bool = False) -> Drawing:
 
 
 def _kinds(program: Program, names: Sequence[str]) -> str:
-    kinds = Counter(program.nodes[name].kind for name in names)
-    return ", ".join(kind if count == 1 else f"{count} {kind}" for kind, count in kinds.most_common())
+    """Types of the nodes and how many, those that compute before those that only move or hold values."""
+    kinds = Counter(program.nodes[n].kind for n in sorted(names, key=lambda n: _COMPUTES.index(program.nodes[n].role)))
+    return ", ".join(kind if count == 1 else f"{count} {kind}" for kind, count in kinds.items())
 
 
 def _sizes(program: Program, names: Sequence[str]) -> str:
