@@ -8,7 +8,7 @@ MINUTES ?= 5
 # a worker for each core
 PARALLEL := -n auto
 
-.PHONY: help setup demo test test-all test-oldest test-base fuzz lint bench figures docs clean
+.PHONY: help setup demo release-check test test-all test-oldest test-base fuzz lint bench figures docs clean
 
 help:
 	@echo "make demo         the whole road with the bundled model; writes demo/"
@@ -16,6 +16,7 @@ help:
 	@echo "make test-all     the test suite with its long campaigns"
 	@echo "make test-oldest  the suite on the oldest torch that is supported, without Lava"
 	@echo "make test-base    the suite as most install it: the newest numpy, without Lava"
+	@echo "make release-check  a release: built, installed away from here on each Python that is found, and tried"
 	@echo "make fuzz         damaged files of every format, for MINUTES=5; findings go to fuzz-findings/"
 	@echo "make lint         ruff, mypy, import-linter"
 	@echo "make bench        timings, as ratios measured in one run"
@@ -71,6 +72,9 @@ test-base:
 	$(PYTHON) -m venv .venv-base
 	.venv-base/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --editable '.[dev]' 'numpy>=2'
 	.venv-base/bin/python -m pytest $(PARALLEL)
+
+release-check: setup
+	.ci/release-check
 
 fuzz: setup
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)

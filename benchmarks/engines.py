@@ -10,7 +10,7 @@ import time
 
 from ecmt_deploy import convert
 from ecmt_deploy.errors import TargetError
-from ecmt_deploy.evaluation.jobs import evaluation_data
+from ecmt_deploy.evaluation.samples import evaluation_data
 from ecmt_deploy.simulation.run import simulate
 
 ROUNDS = 3

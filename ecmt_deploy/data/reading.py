@@ -157,5 +157,6 @@ def _received(source: Source, batches: Iterator[Any]) -> np.ndarray | DataError 
 def _start_worker(number: int) -> None:
     """Signals to the whole group, as of Ctrl-C, are the parent's to answer; those to a worker end it without a word."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, signal.SIG_DFL)
+    for name in ("SIGTERM", "SIGHUP"):  # systems differ in what signals they have
+        if ending := getattr(signal, name, None):
+            signal.signal(ending, signal.SIG_DFL)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ecmt_deploy.data.dataset import shuffled
-from ecmt_deploy.data.digits import FULL_SCALE, split_digits
+from ecmt_deploy.data.digits import FULL_SCALE, load, split_digits
 from ecmt_deploy.data.images import decoded
 
 Scene = Callable[[int], tuple[np.ndarray, "int | None"]]
@@ -79,9 +79,9 @@ def cut(before: Scene, after: Scene, at: int) -> Scene:
 def moving_digits(shape: tuple[int, int, int], seed: int, speed: float) -> Scene:
     """Digits of scikit-learn's test split one after another, each filling the picture, moving a little over a still ground."""
     from scipy.ndimage import map_coordinates
-    from sklearn.datasets import load_digits
 
-    images, labels = load_digits(return_X_y=True)
+    stored, labels = load()
+    images = stored.astype(np.float64)
     _, test = split_digits()
     order = test[shuffled(len(test), seed)]
     ground = texture(shape, seed) * _DIGIT_GROUND

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import operator
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -22,38 +21,13 @@ from ecmt_deploy.engine import SpikingModel, load
 from ecmt_deploy.errors import ConfigError, RunError, plural
 from ecmt_deploy.evaluation.checkpoints import MEND, Checkpoint, Origin, Saver, checkpoint_path, resume
 from ecmt_deploy.evaluation.evaluate import Engines, require_batch_size, score_batch, with_baseline
+from ecmt_deploy.evaluation.samples import Job, evaluation_data, fingerprint
 from ecmt_deploy.evaluation.score import Evaluation, Score, write_evaluation
 from ecmt_deploy.evaluation.shards import Shard, difference
 from ecmt_deploy.evaluation.torchrun import process_group, refuse, this_process
 from ecmt_deploy.files import require_out, sha256
-from ecmt_deploy.program import Program
 from ecmt_deploy.program.audit import impossible
 from ecmt_deploy.progress import progress
-
-
-class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``evaluate`` and ``simulate`` run, and on what.
-
-    Attributes
-    ----------
-    program : path of the program
-    data : dataset; the calibration hold-out of a single split is left out
-    timesteps : steps T; by default those the program was converted for
-    limit : at most this many samples
-    labels : labels find their output by ``name`` or by ``position`` (docs/data.md)
-    shard : do only this shard
-    out : takes the result
-    skip_damaged : leave out images that are damaged, which are counted; otherwise they are an error
-    """
-
-    program: Path
-    data: str
-    timesteps: int | None = None
-    limit: int | None = None
-    labels: datasets.Labels = "name"
-    shard: Shard | None = None
-    out: Path | None = None
-    skip_damaged: bool = False
 
 
 class EvaluateJob(Job, frozen=True, kw_only=True):
@@ -212,30 +186,6 @@ def _with_baseline(
                 bar(0, f"plain quantisation to {bits} bits")
 
         return with_baseline(result, model, score, read, first, gather=gather, progress=tell)
-
-
-def evaluation_data(
-    program: Program, data: str, limit: int | None, labels: datasets.Labels = "name", skip_damaged: bool = False
-) -> datasets.Dataset:
-    """The samples to judge ``program`` on, with labels that count its outputs; damaged ones are left out or an error."""
-    provenance = program.provenance
-    return datasets.evaluation(
-        data,
-        preprocessing=provenance.reading,
-        exclude=provenance.calibration,
-        limit=limit,
-        n_classes=program.output_shape[-1],
-        class_names=provenance.class_names,
-        class_ids=provenance.class_ids,
-        labels=labels,
-        shape=program.inputs,
-        skip_damaged=skip_damaged,
-    )
-
-
-def fingerprint(dataset: datasets.Dataset) -> str:
-    """Digest of which samples these are, and of their labels."""
-    return hashlib.sha256(np.stack([dataset.indices, dataset.labels]).astype("<i8").tobytes()).hexdigest()
 
 
 def choose_device(asked: str | None) -> torch.device:

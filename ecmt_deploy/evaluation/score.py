@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 
 from ecmt_deploy.errors import RunError, plural
 from ecmt_deploy.files import read_json, write_atomically
@@ -180,6 +181,25 @@ def zero(nodes: Iterable[str], timesteps: int, compared: bool = True) -> Score:
     if not compared:
         return Score(empty(list(nodes), timesteps), none, None, None, None, None)
     return Score(empty(list(nodes), timesteps), none, none, 0, empties, empties)
+
+
+def chosen_alike(outputs: np.ndarray, analog: np.ndarray | None, labels: np.ndarray, activity: Activity) -> Score:
+    """The score of a run: which classes were chosen, without how near readouts came to the analog ones.
+
+    Parameters
+    ----------
+    outputs : readouts (T, N, classes), after every step
+    analog : readouts (N, classes) of the analog program, if there is one
+    labels : (N,) the right classes
+    activity : what was counted
+    """
+    chosen = outputs.argmax(axis=-1)
+    correct = tuple((chosen == labels).sum(axis=1).tolist())
+    if analog is None:
+        return Score(activity, correct, None, None, None, None)
+    expected = analog.argmax(axis=-1)
+    agreeing = tuple((chosen == expected).sum(axis=1).tolist())
+    return Score(activity, correct, agreeing, int((expected == labels).sum()), None, None)
 
 
 def _sum(a: Any, b: Any) -> Any:

@@ -7,25 +7,21 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from ecmt_deploy.door import ChipLike, as_chip
-from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConfigError
-from ecmt_deploy.evaluation.evaluate import score_of
-from ecmt_deploy.evaluation.jobs import Job, evaluation_data, fingerprint
+from ecmt_deploy.evaluation.samples import Job, evaluation_data, fingerprint
+from ecmt_deploy.evaluation.score import chosen_alike
 from ecmt_deploy.files import sha256
 from ecmt_deploy.program import Program, read
 from ecmt_deploy.progress import step_progress
 from ecmt_deploy.quantization import quantize
 from ecmt_deploy.runs.directory import StoredRun, require_writable, save_run
 from ecmt_deploy.runs.record import Conformance, RunRecord, ShardRecord, shares
+from ecmt_deploy.simulation.analog import analog_readouts
 from ecmt_deploy.simulation.probes import parse_probes
 from ecmt_deploy.simulation.run import fitted, simulate
 from ecmt_deploy.simulation.target import Run
-
-#: samples of which the analog program computes the readouts at once
-_ANALOG_BATCH = 64
 
 
 class SimulateJob(Job, frozen=True, kw_only=True):
@@ -78,8 +74,8 @@ def simulate_file(job: SimulateJob, say: Callable[[str], None] = lambda line: No
     with step_progress(f"simulate on {job.target}", len(x), job.timesteps or program.timesteps) as bar:
         run = simulate(made, x, job.target, job.timesteps, job.precision, chip, progress=bar, probes=probes, allow_misfit=True)
     conformance = _conformance(made, x, run) if job.conformance else None
-    analog = None if program.integer else _analog(program, x)
-    score = score_of(torch.from_numpy(run.outputs), analog, torch.from_numpy(labels), run.activity)
+    analog = None if program.integer else analog_readouts(program, x, job.target)
+    score = chosen_alike(run.outputs, analog, labels, run.activity)
     record = RunRecord(
         tool_version=version("ecmt-deploy"),
         target=job.target,
@@ -115,9 +111,3 @@ def _conformance(program: Program, x: np.ndarray, run: Run) -> Conformance:
         max_abs_logit_difference=float(np.abs(run.outputs - expected.outputs).max()),
         differences=differences,
     )
-
-
-def _analog(program: Program, x: np.ndarray) -> torch.Tensor:
-    """Readouts (N, *output_shape) of the analog program."""
-    model = SpikingModel(program)
-    return torch.cat([model.analog(part) for part in torch.from_numpy(x).split(_ANALOG_BATCH)])

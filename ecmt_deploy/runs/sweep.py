@@ -178,7 +178,7 @@ def _named(programs: Sequence[Path]) -> dict[str, Path]:
 
 def _planned(path: Path, name: str, asked: Sweep, chips: Sequence[Hardware]) -> list[Planned]:
     """The runs of one program, each with whether it is there already."""
-    from ecmt_deploy.evaluation.jobs import evaluation_data
+    from ecmt_deploy.evaluation.samples import evaluation_data
 
     program = read(path)
     if asked.precision == "float" and program.integer:

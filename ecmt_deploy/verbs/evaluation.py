@@ -225,7 +225,7 @@ def simulate(
             "a run directory; name it with out", shard=shard, conformance=conformance or None, overwrite=overwrite or None
         )
         if isinstance(x, str):
-            from ecmt_deploy.evaluation.jobs import evaluation_data
+            from ecmt_deploy.evaluation.samples import evaluation_data
 
             program = as_program(program)
             x, limit = evaluation_data(program, x, limit, labels, bool(skip_damaged)).arrays()[0], None

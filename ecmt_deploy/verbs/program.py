@@ -60,7 +60,7 @@ def trace(
         if there are no samples, or they do not have the program's input shape.
     """
     from ecmt_deploy.evaluation.evaluate import Engines  # torch takes seconds to load, and quantize does not need it
-    from ecmt_deploy.evaluation.jobs import evaluation_data
+    from ecmt_deploy.evaluation.samples import evaluation_data
     from ecmt_deploy.progress import progress as progress_line
     from ecmt_deploy.simulation import tracing
 

@@ -63,6 +63,14 @@ class TorchTarget:
         joined = np.concatenate(outputs, axis=1) if outputs else np.zeros((timesteps, 0, *program.output_shape), dtype)
         return Run(joined, activity)
 
+    def analog(self, program: Program, x: np.ndarray) -> np.ndarray:
+        """Readouts (N, *output_shape), float64, of the analog network for samples ``x`` (N, *input_shape)."""
+        import torch
+
+        model, written = _made(program, np.dtype(np.float64))
+        samples = torch.from_numpy(np.asarray(x, np.float64)).split(self.batch_size)
+        return np.concatenate([written(model.analog(batch)) for batch in samples])
+
     def stream(
         self, program: Program, frames: Iterable[Frame], timesteps: int, *, dtype: np.dtype, probes: Sequence[Probe] = ()
     ) -> Iterator[FrameRun]:

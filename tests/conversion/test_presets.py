@@ -43,7 +43,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from ecmt_deploy import convert
-from ecmt_deploy.evaluation.jobs import evaluation_data
+from ecmt_deploy.evaluation.samples import evaluation_data
 made = convert("zoo:vit_digits", "digits", config, calibration_samples=8, out=Path("p.nir"))
 loaded = ecmt.load("p.nir")
 kept = loaded.program.provenance.config

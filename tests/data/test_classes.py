@@ -19,7 +19,8 @@ from torch import nn
 import ecmt_deploy as ecmt
 from ecmt_deploy import data, models
 from ecmt_deploy.errors import DataError, EcmtError, RunError
-from ecmt_deploy.evaluation.jobs import EvaluateJob, evaluate_file, evaluate_shard, evaluation_data
+from ecmt_deploy.evaluation.jobs import EvaluateJob, evaluate_file, evaluate_shard
+from ecmt_deploy.evaluation.samples import evaluation_data
 from ecmt_deploy.evaluation.shards import Shard
 from ecmt_deploy.program import CalibrationRecord, Program, Provenance, ops, verify, write
 from ecmt_deploy.program.preprocessing import Preprocessing

@@ -18,7 +18,7 @@ from ecmt_deploy.conversion.lowering import lower
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.evaluation.baseline import answer, fewest_bits, largest_channels, largest_operands, least_error, quantised
-from ecmt_deploy.evaluation.jobs import evaluation_data
+from ecmt_deploy.evaluation.samples import evaluation_data
 from ecmt_deploy.evaluation.score import Evaluation
 from ecmt_deploy.program import ops
 from ecmt_deploy.report import tables
