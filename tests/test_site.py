@@ -89,8 +89,11 @@ def test_the_picture_is_small():
     assert (ROOT / "docs/report.png").stat().st_size <= picture.MOST_BYTES
 
 
-def test_a_picture_without_a_browser_says_what_is_missing(monkeypatch, tmp_path):
+def test_a_picture_without_a_page_or_a_browser_says_what_is_missing(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="no such page"):
+        picture.draw(tmp_path / "report.html", tmp_path / "out.png")
+    (tmp_path / "report.html").write_text("<p>a page</p>")
     with pytest.raises(FileNotFoundError, match="no Chromium is installed; one of chromium"):
         picture.draw(tmp_path / "report.html", tmp_path / "out.png")
     assert not (tmp_path / "out.png").exists()

@@ -32,10 +32,12 @@ def draw(report: Path, out: Path = PICTURE) -> None:
     Raises
     ------
     FileNotFoundError
-        if there is no Chromium.
+        if there is no such page, or no Chromium.
     ValueError
         if the picture is larger than ``MOST_BYTES``.
     """
+    if not report.is_file():  # the browser would draw a page that says so
+        raise FileNotFoundError(f"{report}: no such page")
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         raise FileNotFoundError(f"no Chromium is installed; one of {', '.join(BROWSERS)} on the PATH draws the picture")
