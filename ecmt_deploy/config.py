@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from ecmt_deploy.errors import ConfigError
+from ecmt_deploy.shown import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +52,7 @@ def require_budget(budget: float | None) -> None:
         raise ConfigError(f"budget is {budget:g}; choose a positive number of synaptic events per MAC, for example 1.0")
 
 
-class Preset(msgspec.Struct, frozen=True, kw_only=True):
+class Preset(Shown, msgspec.Struct, frozen=True, kw_only=True):
     """How to convert: fields are options, class attributes say what the preset stands for, ``calibrate`` makes the program.
 
     A preset derives from this class, and checks its own options in ``__post_init__``. The program keeps them, so their values

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from ecmt_deploy.chips.actions import FUNCTION_PRICES, PRICES, TIMES, belongs
 from ecmt_deploy.errors import plural
+from ecmt_deploy.shown import Brief, Tabular
 
 #: arithmetic that can be priced
 OPERATIONS = tuple(
@@ -24,7 +25,7 @@ Text = Annotated[str, Meta(min_length=1)]
 Keys = Annotated[tuple[str, ...], Meta(min_length=1)]
 
 
-class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Source(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Where figures are from, with the fields of a BibTeX entry; the key in the file is the entry's key."""
 
     type: Literal["article", "inproceedings", "techreport", "manual", "misc", "online"]
@@ -106,7 +107,7 @@ class Price(Figure, frozen=True, forbid_unknown_fields=True, kw_only=True):
     per: str = ""
 
 
-class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Limits(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a core, a chip and the largest system can hold; a limit that is not given is unknown.
 
     Attributes
@@ -146,7 +147,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     payload_bits_per_packet: Figure | None = None
 
 
-class Abilities(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Abilities(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a chip can do at all; an ability that is not given is unknown.
 
     Attributes
@@ -186,7 +187,7 @@ class Sram(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     access: Figure
 
 
-class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Memory(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A model of memories for the memory-inclusive view.
 
     Attributes
@@ -201,7 +202,7 @@ class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dram_pj: Figure | None = None
 
 
-class Hardware(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Hardware(Tabular, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A chip as its file describes it. What is not given is unknown, and never zero.
 
     Attributes

@@ -23,6 +23,7 @@ from ecmt_deploy.errors import CaptureError, EcmtError, Refused
 from ecmt_deploy.program import Program, Provenance, verify
 from ecmt_deploy.program.graph import edges
 from ecmt_deploy.program.inputs import Inputs
+from ecmt_deploy.shown import Brief
 
 #: bytes of one word of state
 WORD_BYTES = 4
@@ -50,7 +51,7 @@ class PresetNeeds(msgspec.Struct, frozen=True):
     refused: str | None = None
 
 
-class Checked(msgspec.Struct, frozen=True):
+class Checked(Brief, msgspec.Struct, frozen=True):
     """Whether a model can be converted, and what it amounts to.
 
     Attributes

@@ -9,9 +9,10 @@ from ecmt_deploy.conversion.choosing import choose
 from ecmt_deploy.door import ChipLike, as_chip
 from ecmt_deploy.errors import EcmtError
 from ecmt_deploy.placement import obstacles, place
+from ecmt_deploy.shown import Brief
 
 
-class Suits(msgspec.Struct, frozen=True):
+class Suits(Brief, msgspec.Struct, frozen=True):
     """Whether a chip would take a model.
 
     Attributes

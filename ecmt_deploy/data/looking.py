@@ -17,6 +17,7 @@ from ecmt_deploy.data.select import AnyPreprocessing, open
 from ecmt_deploy.data.source import Source, Split
 from ecmt_deploy.errors import DataError
 from ecmt_deploy.program.preprocessing import Preprocessing
+from ecmt_deploy.shown import Brief
 
 #: samples that a process reads before it hands over what it saw
 CHUNK = 64
@@ -35,7 +36,7 @@ class Odd(msgspec.Struct, frozen=True):
     why: str
 
 
-class SplitLook(msgspec.Struct, frozen=True):
+class SplitLook(Brief, msgspec.Struct, frozen=True):
     """What is in one split of a dataset.
 
     Attributes
@@ -174,7 +175,7 @@ def _range(sizes: np.ndarray) -> tuple[tuple[int, int], ...]:
     return smallest, median, largest
 
 
-class DataLook(msgspec.Struct, frozen=True):
+class DataLook(Brief, msgspec.Struct, frozen=True):
     """What is in a dataset.
 
     Attributes

@@ -26,9 +26,10 @@ from ecmt_deploy.program import Program, write
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.program.frames import activity_of
 from ecmt_deploy.program.graph import named_parameters
+from ecmt_deploy.shown import Tabular
 
 
-class SpikingModel(nn.Module):
+class SpikingModel(Tabular, nn.Module):
     """A spiking program as a torch module.
 
     Parameters

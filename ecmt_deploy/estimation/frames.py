@@ -19,6 +19,7 @@ from ecmt_deploy.placement import Placement, place
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.program.frames import COLUMNS, FrameCounts, counts_of, row_of
+from ecmt_deploy.shown import Brief
 
 
 class FrameEnergy(NamedTuple):
@@ -36,7 +37,7 @@ class FrameEnergy(NamedTuple):
     ann_pj: float
 
 
-class FrameTimes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FrameTimes(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Time of a frame on a chip, step by step left out: latency is from the frame to its answer, throughput in frames a second.
 
     Attributes

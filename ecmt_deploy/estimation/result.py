@@ -12,12 +12,13 @@ from ecmt_deploy.estimation.band import NOTHING as NOTHING
 from ecmt_deploy.estimation.band import Band as Band
 from ecmt_deploy.estimation.neurobench import NeuroBench
 from ecmt_deploy.estimation.waterfall import Waterfall
+from ecmt_deploy.shown import Brief, Plotted, Tabular
 
 #: the part of view (c) that spikes and operands cost on their way into tiles: written there, and spikes read
 DELIVERY = "delivery_memory"
 
 
-class PaperView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PaperView(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """View (a): the papers' estimate at 45 nm, an accumulation of 0.9 pJ an event against a MAC of 4.6 pJ.
 
     Attributes
@@ -63,7 +64,7 @@ class MemoryRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory_bytes: dict[str, int]
 
 
-class MemoryView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class MemoryView(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """View (c): memory included, against an ANN with activations of ``ann_bits`` bits, one memory model for both.
 
     Attributes
@@ -115,7 +116,7 @@ class TilePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ann_pj: float
 
 
-class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Row(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One node's energy on the chip: view (b).
 
     Attributes
@@ -163,7 +164,7 @@ class Phase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     barrier_us: Band
 
 
-class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Timing(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long an inference takes on the chip, from its published times.
 
     Attributes
@@ -192,7 +193,7 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inference: tuple[Phase, ...] = ()
 
 
-class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Energy(Tabular, Plotted, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A run of a program on a chip, per inference.
 
     Attributes
@@ -227,6 +228,8 @@ class Energy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     view_sources : those of the prices of views (a) and (c)
     neurobench : NeuroBench's metrics of the same counts
     """
+
+    charts = ("energy", "waterfall")
 
     hardware: str
     title: str

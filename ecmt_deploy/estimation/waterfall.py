@@ -9,6 +9,7 @@ import msgspec
 
 from ecmt_deploy.chips import Hardware, Price, covered
 from ecmt_deploy.chips.actions import COMPONENTS
+from ecmt_deploy.shown import Brief
 
 if TYPE_CHECKING:
     from ecmt_deploy.estimation.result import Energy, Row
@@ -52,7 +53,7 @@ class Cause(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.total_pj / self.ann_pj if self.total_pj is not None and self.ann_pj else None
 
 
-class Waterfall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Waterfall(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Causes in their order: bars that add up to what the chip pays; ``causes`` is empty where nothing was priced."""
 
     causes: tuple[Cause, ...] = ()

@@ -6,12 +6,14 @@ from typing import Literal
 
 import msgspec
 
+from ecmt_deploy.shown import Brief
+
 #: the stream itself; the program reset for every frame; the network on every frame, on every k-th, on the first alone; token
 #: gating as good as the stream
 Kind = Literal["stream", "reset", "network", "held", "frozen", "gating"]
 
 
-class Alternative(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Alternative(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What else could have been done with the same clip, or the stream itself.
 
     Attributes

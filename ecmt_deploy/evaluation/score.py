@@ -15,6 +15,7 @@ from ecmt_deploy.errors import RunError, plural
 from ecmt_deploy.files import read_json, write_atomically
 from ecmt_deploy.program.activity import Activity, empty
 from ecmt_deploy.program.audit import MOST
+from ecmt_deploy.shown import Brief, Plotted, Tabular
 
 #: a number of things, as far as 64 bits go
 Whole = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
@@ -29,7 +30,7 @@ RESOLUTION = 1e-4
 LARGEST = 1e6
 
 
-class Spread(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Spread(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a measure of the samples spreads, after every step: what a mean hides.
 
     Attributes
@@ -44,7 +45,7 @@ class Spread(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     worst: tuple[float, ...]
 
 
-class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Baseline(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The same network plainly quantised, weights as they are (:mod:`~ecmt_deploy.evaluation.baseline`).
 
     Attributes
@@ -58,7 +59,7 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     agreement: dict[int, float]
 
 
-class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Evaluation(Tabular, Plotted, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an evaluation measured.
 
     All that compares with the analog program is ``None`` where there was none: an integer program has none of its own.
@@ -78,6 +79,8 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     skipped : how many samples were left out because they are damaged
     program_sha256 : digest of the program's file, where there was one
     """
+
+    charts = ("accuracy", "events")
 
     n_samples: int
     timesteps: int
@@ -100,7 +103,7 @@ class Evaluation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"Evaluation({plural(self.n_samples, 'sample')}, T = {self.timesteps}: {right}{analog})"
 
 
-class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Score(Tabular, Plotted, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What some samples add to a result. Integers only, so that the order and the grouping of additions leave no trace.
 
     Attributes
@@ -112,6 +115,8 @@ class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     All but ``activity`` and ``correct`` may be ``None``: an integer program has no analog one, and a run keeps no histograms.
     """
+
+    charts = ("accuracy", "events")
 
     activity: Activity
     correct: tuple[Whole, ...]

@@ -24,12 +24,13 @@ from torch import Tensor
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConfigError, DataError
 from ecmt_deploy.evaluation.intervals import interval
+from ecmt_deploy.shown import Brief
 
 #: a network's answers do not vary where they are this many roundings apart, of the largest of them
 ROUNDINGS = 32
 
 
-class Fidelity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Fidelity(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How answers over a clip compare with the network's own on the same frames.
 
     Attributes

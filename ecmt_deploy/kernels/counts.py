@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from ecmt_deploy.shown import Shown
 
-class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+
+class Counts(Shown, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Counts of one node, summed over samples and steps. All are exact integers; they add over batches and shards.
 
     Attributes

@@ -9,10 +9,11 @@ from torch import nn
 
 from ecmt_deploy.program.preprocessing import Preprocessing
 from ecmt_deploy.program.text import TextPreprocessing
+from ecmt_deploy.shown import Shown
 
 
-@dataclass(frozen=True)
-class Model:
+@dataclass(frozen=True, repr=False)
+class Model(Shown):
     """A model with its weights, and what a program made of it should remember.
 
     Attributes
@@ -53,3 +54,6 @@ class Model:
     random: bool = False
     text: TextPreprocessing | None = None
     type_ids: bool = False
+
+    def __repr__(self) -> str:
+        return f"Model({self.name[:200]!r}, {type(self.module).__name__}{', random weights' if self.random else ''})"

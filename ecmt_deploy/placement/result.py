@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ecmt_deploy.errors import plural
+from ecmt_deploy.shown import Brief, Plotted, Tabular
 
 
 class Use(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -19,7 +20,7 @@ class Use(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return None if self.limit is None else self.used / self.limit
 
 
-class Unit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Unit(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Nodes that live on the same cores: a layer of synapses or a function of whole rows, and the elementwise nodes after it.
 
     Attributes
@@ -91,7 +92,7 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chip_crossings: float
 
 
-class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Placement(Tabular, Plotted, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A program on a chip.
 
     Attributes
@@ -106,6 +107,8 @@ class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unshown : what the program asks of the chip that nobody has shown there, a sentence each; it belongs beside every total
     cores_range, chips_range : fewest and most over the ranges of the chip's limits; ``None`` where that was not asked
     """
+
+    charts = ("placement",)
 
     hardware: str
     title: str

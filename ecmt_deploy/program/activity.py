@@ -9,9 +9,10 @@ import msgspec
 from ecmt_deploy.errors import RunError, plural
 from ecmt_deploy.kernels.counts import INTEGER_COUNTS as INTEGER_COUNTS
 from ecmt_deploy.kernels.counts import Counts as Counts
+from ecmt_deploy.shown import Plotted, Tabular
 
 
-class Activity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Activity(Tabular, Plotted, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Counts of every node of a program over ``n_samples`` inferences of ``timesteps`` steps: a mapping by node name.
 
     Attributes
@@ -23,6 +24,8 @@ class Activity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps : the same counts at each time step t = 1..T, which add up to ``nodes``; what is counted once per inference
         (``dense_macs``, an encoding layer's ``macs``) is of step 1. Empty where unknown, as in files of older versions
     """
+
+    charts = ("events",)
 
     n_samples: int
     timesteps: int

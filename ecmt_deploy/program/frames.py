@@ -12,6 +12,7 @@ import numpy as np
 from ecmt_deploy.errors import plural
 from ecmt_deploy.program.activity import INTEGER_COUNTS, Activity, Counts
 from ecmt_deploy.program.graph import Program
+from ecmt_deploy.shown import Tabular
 
 #: counts of a node in a row: the integers in the order of ``INTEGER_COUNTS``, then the elements evaluated
 COLUMNS = len(INTEGER_COUNTS) + 1
@@ -48,8 +49,8 @@ def activity_of(program: Program, rows: np.ndarray, samples: int, continued: int
     return Activity(samples, len(rows), total, continued, tuple(steps))
 
 
-@dataclass(frozen=True)
-class FrameCounts:
+@dataclass(frozen=True, repr=False)
+class FrameCounts(Tabular):
     """Counts of streams that ran side by side through one program, frame by frame.
 
     Attributes

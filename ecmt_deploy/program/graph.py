@@ -14,10 +14,11 @@ from ecmt_deploy.errors import ConfigError, ProgramError, plural
 from ecmt_deploy.program.inputs import Inputs, NamedInput
 from ecmt_deploy.program.ops import Op, Work
 from ecmt_deploy.program.provenance import Provenance
+from ecmt_deploy.shown import Tabular
 
 
-@dataclass(frozen=True)
-class Program:
+@dataclass(frozen=True, repr=False)
+class Program(Tabular):
     """What runs. Made by :func:`ecmt_deploy.program.verify`, never by hand.
 
     Attributes

@@ -7,6 +7,7 @@ import msgspec
 from ecmt_deploy.errors import ProgramError, plural
 from ecmt_deploy.program.preprocessing import Preprocessing
 from ecmt_deploy.program.text import TextPreprocessing
+from ecmt_deploy.shown import Brief
 
 DIALECT_VERSION = 6
 #: what older ones say otherwise: :mod:`ecmt_deploy.program.older`
@@ -15,7 +16,7 @@ READ_VERSIONS = (2, 3, 4, 5, 6)
 PROVENANCE_KEY = "ecmt_deploy"
 
 
-class CalibrationRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class CalibrationRecord(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The samples the neuron bases were measured on.
 
     Attributes
@@ -99,7 +100,7 @@ class QuantizationRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     timesteps: int
 
 
-class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Provenance(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Provenance of a program; unknown things are ``None``, never a guess.
 
     Attributes

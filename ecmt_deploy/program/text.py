@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ecmt_deploy.errors import DataError
+from ecmt_deploy.shown import Brief
 
 #: names that inputs of text have, in the order in which a sample holds them
 INPUTS = ("attention_mask", "input_ids", "token_type_ids")
@@ -12,7 +13,7 @@ INPUTS = ("attention_mask", "input_ids", "token_type_ids")
 MOST_CHARACTERS, MOST_TOKENS = 1 << 26, 1 << 16
 
 
-class TextPreprocessing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TextPreprocessing(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Preprocessing of a model of text.
 
     Parameters

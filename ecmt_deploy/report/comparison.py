@@ -7,14 +7,16 @@ from typing import NamedTuple
 
 import msgspec
 
+from ecmt_deploy.errors import listed, plural
 from ecmt_deploy.estimation.result import Energy
 from ecmt_deploy.evaluation.intervals import interval
 from ecmt_deploy.report import data
 from ecmt_deploy.report.csv import Cell, Table
 from ecmt_deploy.report.model import Report
+from ecmt_deploy.shown import Brief, Plotted, Tabular
 
 
-class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Entry(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One run of a comparison.
 
     Attributes
@@ -34,10 +36,16 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return str((self.report.record.provenance.config or {}).get("preset", "unknown"))
 
 
-class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Comparison(Tabular, Plotted, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything a page about several runs shows."""
 
+    charts = ("pareto", "accuracy")
+
     entries: list[Entry]
+
+    def __repr__(self) -> str:
+        chips = [e.hardware for e in self.entries[0].report.energies] if self.entries else []
+        return f"Comparison({plural(len(self.entries), 'run')} on {listed(chips) or 'no chip'})"
 
     def remarks(self) -> list[str]:
         """What stands in the way of comparing them, a sentence each."""

@@ -16,6 +16,7 @@ from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.program.layers import grouped
 from ecmt_deploy.report.membrane import Membrane, membrane_of
 from ecmt_deploy.runs.record import RunRecord
+from ecmt_deploy.shown import Brief
 from ecmt_deploy.simulation.target import Probe
 from ecmt_deploy.simulation.traces import Trace
 
@@ -23,7 +24,7 @@ from ecmt_deploy.simulation.traces import Trace
 RASTER_ROWS, RASTER_SAMPLES = 400, 16
 
 
-class AccuracyCurve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AccuracyCurve(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Accuracy after every step, and the analog model's, over ``n_samples`` samples of ``data`` run by ``engine``."""
 
     engine: str
@@ -43,7 +44,7 @@ class AccuracyCurve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return t, self.accuracy[t - 1]
 
 
-class Raster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Raster(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A probe of a node as a picture.
 
     Attributes
@@ -63,7 +64,7 @@ class Raster(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rows: list[list[float]]
 
 
-class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Report(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything the page shows.
 
     Attributes

@@ -16,12 +16,13 @@ from ecmt_deploy.report.model import whole
 from ecmt_deploy.runs.directory import StoredRun
 from ecmt_deploy.runs.frames import FrameRow
 from ecmt_deploy.runs.record import RunRecord
+from ecmt_deploy.shown import Brief
 
 #: pictures of a page, at most
 PICTURES = 12
 
 
-class Picture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Picture(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A frame as a picture.
 
     Attributes
@@ -43,7 +44,7 @@ class Picture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return np.frombuffer(self.pixels, np.uint8).reshape(self.height, self.width, 3)
 
 
-class StreamReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StreamReport(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything the page shows.
 
     Attributes

@@ -26,14 +26,15 @@ from ecmt_deploy.program.reader import require_no_program
 from ecmt_deploy.runs.frames import FILM, FRAMES, FrameRow, FrameTable, read_film
 from ecmt_deploy.runs.loads import LOADS, read_loads, to_bytes
 from ecmt_deploy.runs.record import RunRecord
+from ecmt_deploy.shown import Plotted, Tabular
 from ecmt_deploy.simulation.probes import load_probes, parse_probes, probe_shape, save_probes
 from ecmt_deploy.simulation.target import Probe, Run
 
 RECORD, ACTIVITY, OUTPUTS, PROGRAM, PROBES = "run.json", "activity.json", "outputs.npy", "program.nir", "probes.h5"
 
 
-@dataclass(frozen=True)
-class StoredRun:
+@dataclass(frozen=True, repr=False)
+class StoredRun(Tabular, Plotted):
     """A run in its directory; record, counts and program belong together.
 
     Attributes
@@ -42,10 +43,17 @@ class StoredRun:
     record, activity, program : what was run, what it counted, what ran
     """
 
+    charts = ("events", "accuracy", "raster", "membrane")
+
     path: Path
     record: RunRecord
     activity: Activity
     program: Program
+
+    def __repr__(self) -> str:
+        what, r = "frame" if self.record.clip else "sample", self.record
+        right = "".join(f", {share:.2%} right" for share in r.accuracy[-1:])
+        return f"StoredRun({str(self.path)!r}: {plural(r.n_samples, what)} on {r.target}, T = {r.timesteps}{right})"
 
     def outputs(self) -> np.ndarray:
         """The readout after every step, (T, N, *output_shape).

@@ -12,6 +12,7 @@ import numpy as np
 
 from ecmt_deploy.estimation.frames import FrameTimes
 from ecmt_deploy.evaluation.alternative import Alternative
+from ecmt_deploy.shown import Brief
 
 #: a row for every frame, as JSON and CSV, and pictures of some
 FRAMES, FRAMES_CSV, FILM = "frames.json", "frames.csv", "film.npz"
@@ -19,7 +20,7 @@ FRAMES, FRAMES_CSV, FILM = "frames.json", "frames.csv", "film.npz"
 MOST_PICTURES = 24
 
 
-class FrameRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FrameRow(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One frame.
 
     Attributes
@@ -55,7 +56,7 @@ class FrameRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     network_error: float | None = None
 
 
-class ClipRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ClipRecord(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a run of a stream was.
 
     Attributes
@@ -90,7 +91,7 @@ class ClipRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     times: dict[str, FrameTimes] = {}
 
 
-class FrameTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FrameTable(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rows of all frames, as ``frames.json`` keeps them."""
 
     rows: list[FrameRow]

@@ -11,6 +11,7 @@ from ecmt_deploy.evaluation.shards import Shard
 from ecmt_deploy.program import Provenance
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.runs.frames import ClipRecord
+from ecmt_deploy.shown import Brief
 
 
 class Conformance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,7 +61,7 @@ class ShardRecord(Shard, frozen=True, forbid_unknown_fields=True):
         return Score(activity, self.right, self.agreeing, self.analog_right, None, None)
 
 
-class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RunRecord(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a run was, and how well it did.
 
     Attributes

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,8 +22,7 @@ from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.estimation.frames import FramePrices
 from ecmt_deploy.estimation.memory import together
 from ecmt_deploy.estimation.pricing import ARITHMETIC
-from ecmt_deploy.evaluation.alternative import Alternative
-from ecmt_deploy.evaluation.alternatives import alternatives, rated
+from ecmt_deploy.evaluation.alternatives import Alternative, alternatives, rated
 from ecmt_deploy.evaluation.streams import fidelity
 from ecmt_deploy.files import sha256
 from ecmt_deploy.program import Program, read
@@ -34,6 +34,7 @@ from ecmt_deploy.runs.directory import StoredRun, require_writable, save_run
 from ecmt_deploy.runs.frames import ClipRecord, FrameRow, Pictures, files
 from ecmt_deploy.runs.interrupts import postponed
 from ecmt_deploy.runs.record import RunRecord
+from ecmt_deploy.shown import Tabular
 from ecmt_deploy.simulation.streams import frame_runs, prepared
 from ecmt_deploy.simulation.target import FrameRun, Run
 
@@ -72,7 +73,8 @@ class StreamJob(msgspec.Struct, frozen=True, kw_only=True):
     overwrite: bool = False
 
 
-class StreamResult(NamedTuple):
+@dataclass(frozen=True, repr=False)
+class StreamResult(Tabular):
     """What came of a stream: what it was, a row for every frame, and the run in its directory, where one is kept."""
 
     record: RunRecord

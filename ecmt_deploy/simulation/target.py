@@ -15,6 +15,7 @@ from ecmt_deploy.errors import TargetError, plural
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.program.frames import FrameCounts
+from ecmt_deploy.shown import Plotted, Tabular
 
 if TYPE_CHECKING:
     from ecmt_deploy.chips import Hardware
@@ -48,8 +49,8 @@ class Unsupported:
     reason: str
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, repr=False)
+class Run(Tabular, Plotted):
     """What a target returns.
 
     Attributes
@@ -63,6 +64,8 @@ class Run:
     frames : of a stream, whose samples are its frames in order, the counts of every frame; ``None`` where each began anew
     loads : work of every core and packets of every link, step by step, where the target has cores and links
     """
+
+    charts = ("events", "raster", "membrane")
 
     outputs: np.ndarray
     activity: Activity

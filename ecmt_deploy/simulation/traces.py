@@ -8,9 +8,10 @@ import msgspec
 
 from ecmt_deploy.errors import RunError, plural
 from ecmt_deploy.files import read_json
+from ecmt_deploy.shown import Brief, Plotted, Tabular
 
 
-class NodeTrace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NodeTrace(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One node of a trace.
 
     Attributes
@@ -37,7 +38,7 @@ class NodeTrace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     own_error: float | None = None
 
 
-class Trace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Trace(Tabular, Plotted, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A spiking program against its analog one, node by node in the program's order.
 
     Attributes
@@ -48,6 +49,8 @@ class Trace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     program_sha256, data : the file and the samples, where known
     skipped : how many samples were left out because they are damaged
     """
+
+    charts = ("trace",)
 
     n_samples: int
     timesteps: int

@@ -19,9 +19,11 @@ from ecmt_deploy.conversion.checking import Checked
 from ecmt_deploy.conversion.suiting import Suits, suits
 from ecmt_deploy.data import DataLook
 from ecmt_deploy.door import ChipLike, as_chip, listed
-from ecmt_deploy.errors import ConfigError, DataError
+from ecmt_deploy.errors import ConfigError, DataError, plural
 from ecmt_deploy.program.preprocessing import Preprocessing
 from ecmt_deploy.program.text import TextPreprocessing
+from ecmt_deploy.shown import Shown
+from ecmt_deploy.untrusted.text import one_line
 
 if TYPE_CHECKING:
     from ecmt_deploy.models import Model
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 _TOKENS, _SENTENCES = 128, ("one", "two of them")
 
 
-class Check(msgspec.Struct, frozen=True):
+class Check(Shown, msgspec.Struct, frozen=True):
     """What :func:`check` finds.
 
     Attributes
@@ -46,6 +48,13 @@ class Check(msgspec.Struct, frozen=True):
     weights: str = ""
     chips: tuple[Suits, ...] = ()
     data: DataLook | None = None
+
+    def __repr__(self) -> str:
+        if self.model is None:
+            return f"Check({self.data!r})"
+        found = "converts" if self.converts else f"does not convert: {self.model.reason}"
+        on = f"; {len(self.takers)} of {plural(len(self.chips), 'chip')} take it" if self.chips else ""
+        return f"Check({one_line(f'{self.model.model} {found}')[:200]}{on})"
 
     @property
     def converts(self) -> bool:

@@ -62,7 +62,7 @@ class IntegerAddKernel(Rounding, AddKernel):
         return Stream(self.saturated(total), changed)
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, kw_only=True, repr=False)
 class Summed(Aligned):
     """Of a sum, whose operands are shifted to its exponent, rounded.
 
@@ -88,7 +88,7 @@ def most_remainder_bits(operands: int) -> int:
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Add(Op):
     """Sum of the operands, from the left; all of one shape."""
 

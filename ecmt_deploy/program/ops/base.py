@@ -24,6 +24,7 @@ from ecmt_deploy.program.ops.rules import fits as fits
 from ecmt_deploy.program.ops.share import Share, elementwise
 from ecmt_deploy.program.ops.traits import MissingTraitError as MissingTraitError
 from ecmt_deploy.program.ops.traits import missing, trait
+from ecmt_deploy.shown import brief
 
 CODINGS = ("rate", "differential")
 #: what a node is to those who read a program, and what it emits: ``operands`` is what its operands are. Movement moves values
@@ -54,7 +55,7 @@ class Work(NamedTuple):
     elements: int = 0
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Op(nir.NIRNode):
     """Base of all nodes.
 
@@ -67,6 +68,9 @@ class Op(nir.NIRNode):
     """
 
     format: Any = field(default=None, kw_only=True)
+
+    def __repr__(self) -> str:
+        return brief(self, self.fields)
 
     # --- what every op states ---
     role = trait("one of ROLES")

@@ -12,7 +12,7 @@ from ecmt_deploy.program.ops.movement import Movement, axis_of, from_front
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Concat(Movement):
     """Join the operands, in order, along ``axis``."""
 

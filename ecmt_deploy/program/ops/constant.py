@@ -34,7 +34,7 @@ class IntegerConstantKernel(Integer, ConstantKernel):
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Constant(Op):
     """A value that does not depend on the input, emitted at every step or only at the first (``schedule``)."""
 

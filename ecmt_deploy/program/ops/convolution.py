@@ -92,7 +92,7 @@ class IntegerWindowsKernel(IntegerConvKernel):
         return taken
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Windows(Synapses):
     """A core's share of a convolution: some output channels at some positions.
 
@@ -131,7 +131,7 @@ class Windows(Synapses):
         return Work(int(np.count_nonzero(self.windows >= 0)) * (len(self.weight) // self.groups), ((0, prod(shape)),))
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Convolving(Synapses):
     """Base of all convolutions of (C, places), whose kernels (out, in / groups, taps) look at places through windows.
 
@@ -166,7 +166,7 @@ class Convolving(Synapses):
         return Share(part, made, (kept[:, None] * prod(operand[1:]) + seen,))
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Convolution(Convolving):
     """Base of both whose windows slide: stride, padding and dilation are one integer, or one per spatial axis."""
 
@@ -257,7 +257,7 @@ class Convolution(Convolving):
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Conv1d(Convolution, nir.Conv1d):
     """Convolution of (C, length)."""
 
@@ -266,7 +266,7 @@ class Conv1d(Convolution, nir.Conv1d):
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Conv2d(Convolution, nir.Conv2d):
     """Convolution of (C, H, W)."""
 

@@ -12,7 +12,7 @@ from ecmt_deploy.program.ops.linear import LastAxisLinear
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class CorrectedLinear(LastAxisLinear):
     """``LastAxisLinear`` whose ``weight`` is the network's own plus ``correction`` (out, in).
 

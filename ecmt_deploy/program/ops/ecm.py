@@ -120,7 +120,7 @@ class IntegerECMKernel(Following, ECMKernel):
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class ECM(Op):
     """Expectation compensation around a nonlinear ``function`` (:mod:`ecmt_deploy.program.functions`). In an integer program
     ``parameters`` hold the tables and constants of its integer form."""

@@ -70,7 +70,7 @@ def require_ids(name: str, low: float, high: float, rows: int) -> None:
         raise DataError(f"node {name}: an id is {float(found):.10g}; expected 0 to {rows - 1}, the rows of its table")
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, kw_only=True, repr=False)
 class LookedUp(Weighted):
     """Of rows of integer weights: ids are integers of an exponent of their own; multiplier and shift are one per column."""
 
@@ -80,7 +80,7 @@ class LookedUp(Weighted):
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Embedding(Op):
     """``y_1 = weight[ids]``, ``y_t = 0`` after: rows of a table (vocabulary, width) by token ids.
 

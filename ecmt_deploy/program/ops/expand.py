@@ -12,7 +12,7 @@ from ecmt_deploy.program.ops.movement import Movement, sizes
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Expand(Movement):
     """Broadcast the operand to ``shape`` (int64 vector), NumPy's rules."""
 

@@ -18,7 +18,7 @@ from ecmt_deploy.kernels.integers import MULTIPLIER_BITS, limit, within
 MOST_SHIFT = 62
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, kw_only=True, repr=False)
 class NumberFormat:
     """Format of an integer stream.
 
@@ -47,7 +47,7 @@ class NumberFormat:
         require(-64 <= self.exponent <= 64, "exponent", self.exponent, "-64 to 64")
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, kw_only=True, repr=False)
 class Shifted(NumberFormat):
     """Of a node that ends with a right shift, rounded: of one multiplied by integers of 16 bits, of the same shape.
 
@@ -68,7 +68,7 @@ class Shifted(NumberFormat):
         return max(0, int(np.max(self.shift, initial=0))) if self.carries else 0
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, kw_only=True, repr=False)
 class Requantised(Shifted):
     """Of a node that ends with ``(a * multiplier) >> shift``, rounded, to reach the exponent of its stream."""
 
@@ -82,7 +82,7 @@ class Requantised(Shifted):
         require_requantisation(self.multiplier, self.shift, "multiplier", require)
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, kw_only=True, repr=False)
 class Weighted(Requantised):
     """Of synapses: width of a weight; multiplier and shift are one per output."""
 
@@ -99,7 +99,7 @@ class Weighted(Requantised):
         require(2 <= self.weight_bits <= 16, "weight_bits", self.weight_bits, "2 to 16")
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, kw_only=True, repr=False)
 class Aligned(NumberFormat):
     """Of a node that brings its operands from exponents of their own."""
 

@@ -72,7 +72,7 @@ class IntegerGradedKernel(Integer, GradedKernel):
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Graded(Op):
     """Graded neuron: sends the membrane as a multiple of ``base``, a payload of ``payload_bits`` with its sign.
 

@@ -39,7 +39,7 @@ class IntegerHoldKernel(Integer, HoldKernel):
         return Stream(self.total, changed)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class RunningSum(Op):
     """Base of both."""
 
@@ -57,7 +57,7 @@ class RunningSum(Op):
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Hold(RunningSum):
     """``y_t = x_1 + .. + x_t``: repeats at every step what entered at the first. Rate coding puts it behind the encoding."""
 

@@ -58,7 +58,7 @@ class IntegerInputKernel(Integer, InputKernel):
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Input(Op, nir.Input):
     """What enters: the sample, or of a program with several inputs the part of it that has the node's name.
 

@@ -88,7 +88,7 @@ class IntegerLinearKernel(IntegerSynapses, LinearKernel):
     """Integer weights; multiplier and shift (out,)."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Synapses(Op):
     """Base of nodes with weights."""
 
@@ -125,7 +125,7 @@ def exact_sum_bits(node: Any, operand_bits: int) -> int:
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class LastAxisLinear(Synapses):
     """``y[..., o] = sum_i weight[o, i] x[..., i]``: one weight matrix (out, in), shared by every row of the operand."""
 
@@ -157,7 +157,7 @@ class LastAxisLinear(Synapses):
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Linear(LastAxisLinear, nir.Linear):
     """NIR's own node, where it is exact: the operand is a vector."""
 

@@ -29,7 +29,7 @@ class IntegerListedKernel(IntegerConvKernel, ListedKernel):
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class ListedConvolution(Convolving):
     """``y[o, p] = sum_{c, t} weight[o, c, t] x[c, windows[p, t]]`` over the channels c of the group of o, places flat.
 

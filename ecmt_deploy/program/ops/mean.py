@@ -45,7 +45,7 @@ class IntegerMeanKernel(Rounding, MeanKernel):
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Mean(Op):
     """Mean over ``axes`` (int64 vector), which stay as size 1 where ``keepdims``."""
 

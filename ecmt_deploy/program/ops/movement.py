@@ -22,7 +22,7 @@ class MovementKernel(Kernel):
         return Stream(self.node.rewire(*values), self.node.rewire(*masks))
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Movement(Op):
     """Base of wiring; in an integer program it is what it is in a float program, and has no number format of its own."""
 

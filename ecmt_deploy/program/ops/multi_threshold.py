@@ -95,7 +95,7 @@ class IntegerNeuronKernel(Integer, NeuronKernel):
         return size // unit, size
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, kw_only=True, repr=False)
 class Payload(NumberFormat):
     """Of a neuron: bases are multiples of ``unit``, all in units of the membrane; a spike at level P = base << k is sent as the
     payload P / unit, of ``payload_bits``."""
@@ -114,7 +114,7 @@ class Payload(NumberFormat):
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class MultiThreshold(Op):
     """Multi-threshold neuron with levels ``positive_base * 2**k`` and ``negative_base * 2**k``, k = 0 .. levels - 1.
 

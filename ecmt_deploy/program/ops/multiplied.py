@@ -11,7 +11,7 @@ from ecmt_deploy.program.ops.format import MOST_SHIFT, NumberFormat
 from ecmt_deploy.program.ops.rules import Require
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, kw_only=True, repr=False)
 class Multiplied(NumberFormat):
     """Of a product of running sums. A payload of the left operand adds ``left_unit`` times itself to the left sum; for the
     product, the sums are shifted right by ``left_shift`` and ``right_shift`` to ``operand_bits``, and the result right by

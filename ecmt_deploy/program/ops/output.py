@@ -24,7 +24,7 @@ class OutputKernel(Kernel):
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Output(Op, nir.Output):
     """The readout; it follows a ``Readout``."""
 

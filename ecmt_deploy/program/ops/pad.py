@@ -11,7 +11,7 @@ from ecmt_deploy.program.ops.movement import Movement
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Pad(Movement):
     """Zeros around the operand: ``widths`` is (axes, 2), before and after. A value other than zero is an added constant."""
 

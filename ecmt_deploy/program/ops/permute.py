@@ -11,7 +11,7 @@ from ecmt_deploy.program.ops.movement import Movement, from_front
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Permute(Movement):
     """Reorder the axes: output axis ``i`` is operand axis ``axes[i]`` (int64 vector)."""
 

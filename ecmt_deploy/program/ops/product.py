@@ -150,7 +150,7 @@ def any_leading(mask: np.ndarray) -> np.ndarray:
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class ECMProduct(Op):
     """Expectation compensation of a product of two streams: ``matmul`` (batched over leading axes) or ``multiply``.
 

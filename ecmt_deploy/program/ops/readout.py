@@ -46,7 +46,7 @@ class IntegerReadoutKernel(Integer, ReadoutKernel):
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Readout(RunningSum):
     """The answer after every step: the mean of what came (``rate``) or its sum (``differential``). In an integer program it is
     this integer times 2**exponent."""

@@ -12,7 +12,7 @@ from ecmt_deploy.program.ops.movement import Movement, sizes
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Reshape(Movement):
     """Row-major reshape of the operand to ``shape`` (int64 vector)."""
 

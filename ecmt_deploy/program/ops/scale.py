@@ -49,7 +49,7 @@ class IntegerScaleKernel(Rounding, ScaleKernel):
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class BroadcastScale(Op):
     """``y = scale * x``, ``scale`` broadcast to the operand's shape."""
 
@@ -78,7 +78,7 @@ class BroadcastScale(Op):
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Scale(BroadcastScale, nir.Scale):
     """NIR's own node, where it is exact: the scale has the operand's shape."""
 

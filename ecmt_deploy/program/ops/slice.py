@@ -11,7 +11,7 @@ from ecmt_deploy.program.ops.movement import Movement, axis_of, from_front
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Slice(Movement):
     """Elements ``start, start + step, ... < stop`` of one axis."""
 

@@ -11,7 +11,7 @@ from ecmt_deploy.program.ops.movement import Movement, axis_of, from_front
 
 
 @register
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Take(Movement):
     """Elements ``indices`` (int64 vector) of one axis, in that order: rolls, flips and table look-ups by constant index."""
 
