@@ -33,8 +33,8 @@ def results(tmp_path_factory):
     path = program_file("accurate")
     snn, program, x = ecmt.load(path), ecmt.read(path), samples(4)
     out = tmp_path_factory.mktemp("runs") / "run"
-    ecmt.simulate(path, data="digits", target="torch", limit=4, out=out)
-    run, stream = ecmt.simulate(snn, x, "torch", probes="blocks.0.attn.qkv.neuron"), ecmt.stream(snn, x)
+    ecmt.simulate(path, "digits", "torch", limit=4, out=out)
+    run, stream = ecmt.simulate(snn, x, "reference", probes="blocks.0.attn.qkv.neuron"), ecmt.stream(snn, x)
     evaluation = ecmt.evaluate(snn, (x, np.zeros(len(x), np.int64)))
     return {
         "model": snn, "program": program, "node": program.nodes[program.neurons[0]], "run": run, "activity": run.activity,

@@ -53,15 +53,14 @@ def activity(counted: Activity, kind: str = "Activity", answer: str = "") -> str
     synops = sum(c.synops for c in counts.values())
     busiest = sorted(counts, key=lambda name: -counts[name].synops)[:MOST]
     rows = [
-        (name, units.count(counts[name].spikes / n), units.count(counts[name].synops / n),
-         units.percent(counts[name].synops / synops))
+        (name, units.count(counts[name].synops / n), units.percent(counts[name].synops / synops))
         for name in busiest if counts[name].synops
     ]  # fmt: skip
     spikes = sum(c.spikes for c in counts.values())
     said = answer or f"{plural(counted.n_samples, 'sample')}, T = {counted.timesteps}"
     each = "frame" if counted.continued else "inference"
     said += f", {units.count(spikes / n)} spikes and {units.count(synops / n)} synaptic events per {each}"
-    header = ("node", f"spikes per {each}", "synaptic events", "share") if rows else ()
+    header = ("node", f"synaptic events per {each}", "share") if rows else ()
     return card(kind, said, header, rows, _TABLE)
 
 
