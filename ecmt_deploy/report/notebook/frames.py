@@ -17,7 +17,7 @@ from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import INTEGER_COUNTS, Activity
 from ecmt_deploy.program.frames import FrameCounts
 from ecmt_deploy.program.graph import parameters
-from ecmt_deploy.program.layers import layer_of
+from ecmt_deploy.program.layers import module_of
 from ecmt_deploy.report import comparison as compare
 from ecmt_deploy.report import data
 from ecmt_deploy.report.csv import Table
@@ -26,8 +26,6 @@ from ecmt_deploy.simulation.traces import Trace
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-#: deeper than any module is
-_DEEP = 1000
 #: name of the column of elements evaluated, of all kinds of functions together
 _ELEMENTS = "ecm_ops"
 
@@ -83,7 +81,7 @@ def activity(counted: Activity) -> DataFrame:
     """Counts of every node, over all samples."""
     header = ("node", "module", *INTEGER_COUNTS, _ELEMENTS)
     rows = [
-        (name, layer_of(name, _DEEP), *(getattr(counts, field) for field in INTEGER_COUNTS), sum(counts.ecm_ops.values()))
+        (name, module_of(name), *(getattr(counts, field) for field in INTEGER_COUNTS), sum(counts.ecm_ops.values()))
         for name, counts in counted.items()
     ]
     return framed(Table(header, rows), ["node"], n_samples=counted.n_samples, timesteps=counted.timesteps)
@@ -96,7 +94,7 @@ def frames(counted: FrameCounts) -> DataFrame:
     index = pd.MultiIndex.from_product([range(len(counted)), nodes], names=["frame", "node"])
     rows = counted.rows.sum(axis=1).reshape(-1, counted.rows.shape[-1])
     found = pd.DataFrame(rows, index=index, columns=[*INTEGER_COUNTS, _ELEMENTS])
-    found.insert(0, "module", np.tile([layer_of(name, _DEEP) for name in nodes], len(counted)))
+    found.insert(0, "module", np.tile([module_of(name) for name in nodes], len(counted)))
     result: DataFrame = found
     return result
 
@@ -110,7 +108,7 @@ def energy(e: Energy) -> DataFrame:
     """Energy per inference of every node by component, and of all together the range; ``static`` belongs to no node."""
     names = [name for name in data.components([e]) if name != "static"]
     rows = [
-        {"node": row.node, "module": layer_of(row.node, _DEEP), "type": row.kind,
+        {"node": row.node, "module": module_of(row.node), "type": row.kind,
          **{f"{name}_pj": row.components_pj[name].value if name in row.components_pj else None for name in names},
          **dict(zip(("low_pj", "priced_pj", "high_pj", "bounds", "unpriced"), data.cost(row), strict=True))}
         for row in e.rows
@@ -152,7 +150,7 @@ def program(loaded: Program) -> DataFrame:
     """Every node of a program; its multiply-accumulates are those of the network for one sample."""
     rows = [
         {
-            "node": name, "module": layer_of(name, _DEEP), "type": f"{node.kind} {node.detail}".strip(), "role": node.role,
+            "node": name, "module": module_of(name), "type": f"{node.kind} {node.detail}".strip(), "role": node.role,
             "shape": " x ".join(map(str, loaded.shapes[name])), "elements": prod(loaded.shapes[name]),
             "parameters": sum(array.size for array in parameters(node)), "dense_macs": loaded.network_macs(name),
             "spikes": name in loaded.spiking, "standard_nir": bool(node.standard),
@@ -165,7 +163,7 @@ def program(loaded: Program) -> DataFrame:
 def trace(measured: Trace) -> DataFrame:
     """Relative error of every node after every step, of neurons the spikes of each at every step, and what integers add."""
     rows = [
-        {"node": node.node, "module": layer_of(node.node, _DEEP), "type": node.kind,
+        {"node": node.node, "module": module_of(node.node), "type": node.kind,
          **_by_step("relative_error", node.relative_error), "own_error": node.own_error,
          **_by_step("spikes_per_neuron", node.spike_rate), **_by_step("saturated_share", node.saturation)}
         for node in measured.nodes
