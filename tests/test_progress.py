@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from ecmt_deploy import progress as module
-from ecmt_deploy.progress import progress
+from ecmt_deploy.progress import notebook, progress, step_progress
 from tests.support.datasets import GREY8
 
 
@@ -117,3 +120,122 @@ def test_a_stage_of_unknown_length_shows_no_total(terminal):
         bar(500, "convert: tune")
         time.sleep(0.2)
     assert any(re.search(r"convert: tune +500( |$)", line) for line in lines(stream))
+
+
+class Cell(list):
+    """Stands for IPython.display: keeps every state of the outputs of a cell."""
+
+    def display(self, bundle, raw, display_id):
+        assert raw
+        assert display_id is True
+        self.append(bundle)
+        return SimpleNamespace(update=lambda bundle, raw: self.append(bundle))
+
+    @property
+    def texts(self):
+        return [bundle["text/plain"] for bundle in self]
+
+
+@pytest.fixture
+def cell(terminal, monkeypatch):
+    """Make this process the kernel of a notebook, in which stderr is no terminal."""
+    stderr, kept = terminal(115, is_terminal=False), Cell()
+    package, display = ModuleType("IPython"), ModuleType("IPython.display")
+    package.get_ipython = lambda: SimpleNamespace(kernel=object())
+    display.display = kept.display
+    monkeypatch.setitem(sys.modules, "IPython", package)
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    monkeypatch.setattr(notebook, "EVERY_S", 0.1)
+    yield kept
+    assert stderr.getvalue() == ""
+
+
+def test_a_notebook_has_one_output_with_bar_count_rate_and_time_left(cell):
+    with progress("evaluate <a>.nir", 360) as bar:
+        for i, _ in enumerate(bar.reading(slow(8, 0.03))):
+            bar(36 * i)
+    assert cell[0]["text/html"] == '<progress value="0" max="360"></progress> evaluate &lt;a&gt;.nir'
+    assert 3 <= len(cell) <= 6  # not one for every batch
+    assert re.fullmatch(
+        r"evaluate <a>\.nir, \d+/360, \d+\.\d images/s, 0:00:0\d, left 0:00:0\d, waiting for data \d+ %", cell.texts[-2]
+    )
+    assert re.match(r'<progress value="\d+" max="360"></progress> evaluate &lt;a&gt;', cell[-2]["text/html"])
+    assert re.fullmatch(r"evaluate <a>\.nir: 252 images in 0:00:0\d, [\d.]+ images/s, waiting for data \d+ %", cell.texts[-1])
+    assert "<" not in cell[-1]["text/html"]
+
+
+def test_a_stage_of_unknown_length_is_a_bar_without_an_end(cell):
+    with progress("convert: calibrate", 64) as bar:
+        time.sleep(0.11)
+        bar(500, "convert: tune")
+    assert cell[-2]["text/html"].startswith("<progress></progress> convert: tune, 500, ")
+    assert cell.texts[-1] == cell[-1]["text/html"] == ""
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_steps_of_a_simulation_end_with_the_work(cell, fails):
+    try:
+        with step_progress("simulate on a\u202eb", 4, 8) as bar:
+            for done in range(0, 32, 4):
+                time.sleep(0.03)
+                bar(done)
+            if fails:
+                raise ZeroDivisionError
+    except ZeroDivisionError:
+        assert fails
+    assert cell.texts[0] == "simulate on a\ufffdb: getting ready"
+    assert re.match(r"simulate on a\ufffdb: [1-3]/4 samples, [04]/8 steps, 0:00:00(, left 0:00:0\d)?$", cell.texts[-2])
+    assert cell.texts[-1] == ""
+
+
+def test_a_notebook_is_silent_where_the_logger_is_to_be(cell):
+    logger = logging.getLogger("ecmt_deploy")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with progress("x", 3) as bar:
+            bar(1)
+    finally:
+        logger.setLevel(before)
+    assert not cell
+
+
+def test_a_process_that_is_no_kernel_loads_no_ipython(cell, monkeypatch):
+    sys.modules["IPython"].get_ipython = lambda: SimpleNamespace()  # IPython at a terminal
+    with progress("x", 3) as bar:
+        bar(1)
+    monkeypatch.delitem(sys.modules, "IPython")
+    with progress("x", 3) as bar:
+        bar(2)
+    assert not cell
+    assert "IPython" not in sys.modules
+
+
+@pytest.mark.slow
+def test_verbs_show_their_progress_in_a_kernel(tmp_path):
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    cells = [
+        "import ecmt_deploy as ecmt\nfrom ecmt_deploy.progress import notebook\nnotebook.EVERY_S = 0",
+        "program = 'program.nir'\necmt.convert('zoo:vit_digits', 'digits', out=program);",
+        "ecmt.evaluate(program, 'digits', limit=8, batch_size=4);",
+        "ecmt.simulate(program, 'digits', 'torch', limit=4, out='run');",
+        "ecmt.trace(program, 'digits', limit=4);",
+        "ecmt.stream(program, 'made:digits,frames=4', out='streamed');",
+    ]
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+    states = []
+
+    class Client(nbclient.NotebookClient):
+        def process_message(self, msg, cell, cell_index):
+            if msg["msg_type"] in ("display_data", "update_display_data"):
+                states.append((cell_index, msg["content"]["data"]["text/plain"]))
+            return super().process_message(msg, cell, cell_index)
+
+    Client(made, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    for index, what in enumerate(["convert", "evaluate", "simulate", "trace", "stream"], start=1):
+        mine = [text for cell, text in states if cell == index]
+        assert mine[0].startswith(what)
+        assert len(mine) > 2, what
+        displayed = [output for output in made.cells[index].outputs if output.output_type == "display_data"]
+        assert [output.data["text/plain"] for output in displayed] == [mine[-1]], what

@@ -1,4 +1,5 @@
-"""Progress of long work on stderr; nothing where stderr is not a terminal, or the logger of this package is to be silent."""
+"""Progress of long work: on stderr where that is a terminal, as an output in a notebook; nothing elsewhere, or where the logger
+of this package is to be silent."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -16,13 +17,11 @@ from rich.progress import (
     ProgressColumn,
     SpinnerColumn,
     Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.table import Column
 from rich.text import Text
 
+from ecmt_deploy.progress.notebook import Display, in_kernel
 from ecmt_deploy.untrusted.terminal import Terminal
 
 Item = TypeVar("Item")
@@ -31,8 +30,31 @@ Item = TypeVar("Item")
 FOR_ELAPSED, FOR_BAR = 72, 100
 
 
-def _shown(console: Console) -> bool:
-    return console.is_terminal and logging.getLogger("ecmt_deploy").isEnabledFor(logging.WARNING)
+class _Line(Progress):
+    """One task, drawn by rich on a terminal, and as an output of the cell in a notebook."""
+
+    def __init__(
+        self, columns: Iterable[ProgressColumn], console: Console, what: str, total: int | None, **options: Any
+    ) -> None:
+        wanted = logging.getLogger("ecmt_deploy").isEnabledFor(logging.WARNING)
+        on_terminal = wanted and console.is_terminal
+        super().__init__(*columns, console=console, transient=True, disable=not on_terminal, **options)
+        self._task = self.add_task(what, total=total)
+        self._display = Display(what, total) if wanted and not on_terminal and in_kernel() else None
+
+    def show(self, done: int, what: str, total: int | None) -> None:
+        self.tasks[0].total = total  # update takes None for "as before"
+        self.update(self._task, completed=done, description=what)
+        if self._display:
+            said = (column.render(self.tasks[0]) for column in self.columns if isinstance(column, _Said))
+            self._display.show(", ".join(text.plain for text in said if text), done, total)
+
+    def finish(self, text: str = "") -> None:
+        """Leave this text in place of the line, which has stopped."""
+        if self._display:
+            self._display.finish(text)
+        elif text and not self.disable:
+            self.console.print(text, markup=False, highlight=False)
 
 
 class Meter:
@@ -114,24 +136,19 @@ def progress(what: str, total: int | None, unit: str = "images") -> Iterator[Met
     """
     console = Terminal(stderr=True)
     begun = time.monotonic()
-
-    def show(done: int, stage: str) -> None:
-        bar.tasks[0].total = None if stage else total  # update takes None for "as before"
-        bar.update(task, completed=done, description=stage or what)
-
-    meter = Meter(show, unit)
-    columns = _columns(console.width, meter)
-    with Progress(*columns, console=console, transient=True, disable=not _shown(console), expand=True) as bar:
-        task = bar.add_task(what, total=total)
-        try:
+    meter = Meter(lambda done, stage: line.show(done, stage or what, None if stage else total), unit)
+    line = _Line(_columns(console.width, meter), console, what, total, expand=True)
+    said: list[str] = []
+    try:
+        with line:
             yield meter
-        finally:
-            meter.close()
-    if _shown(console) and meter.waiting is not None:
-        said = [f"{meter.done} {unit} in {_clock(time.monotonic() - begun)}"]
-        said += [] if meter.rate is None else [f"{meter.rate:.1f} {unit}/s"]
-        said += [f"waiting for data {100 * meter.waiting:.0f} %"]
-        console.print(f"{what}: {', '.join(said)}", markup=False, highlight=False)
+    finally:
+        meter.close()
+        if meter.waiting is not None:
+            said = [f"{meter.done} {unit} in {_clock(time.monotonic() - begun)}"]
+            said += [] if meter.rate is None else [f"{meter.rate:.1f} {unit}/s"]
+            said += [f"waiting for data {100 * meter.waiting:.0f} %"]
+        line.finish(f"{what}: {', '.join(said)}" if said else "")
 
 
 class _Said(ProgressColumn):
@@ -182,21 +199,28 @@ def step_progress(what: str, samples: int, timesteps: int) -> Iterator[Callable[
 
     Before the first call the target is being made ready.
     """
-    console = Terminal(stderr=True)
+
+    def left(task: Task) -> str:
+        return "" if task.time_remaining is None else f"left {_clock(task.time_remaining)}"
+
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
+        _Said(lambda task: task.description),
         BarColumn(bar_width=12),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        _Said(lambda task: _clock(task.elapsed or 0), style="progress.elapsed"),
+        _Said(
+            lambda task: "" if task.time_remaining is None else f"left {_clock(task.time_remaining)}",
+            style="progress.remaining",
+        ),
     )
-    with Progress(*columns, console=console, transient=True, disable=not _shown(console)) as bar:
-        task = bar.add_task(f"{what}: getting ready", total=samples * timesteps)
+    line = _Line(columns, Terminal(stderr=True), f"{what}: getting ready", samples * timesteps)
 
-        def show(done: int) -> None:
-            sample, step = divmod(done, timesteps)
-            text = f"{what}: {sample}/{samples} samples, {step}/{timesteps} steps"
-            bar.update(task, completed=done, description=text)
+    def show(done: int) -> None:
+        sample, step = divmod(done, timesteps)
+        line.show(done, f"{what}: {sample}/{samples} samples, {step}/{timesteps} steps", samples * timesteps)
 
-        yield show
+    try:
+        with line:
+            yield show
+    finally:
+        line.finish()
