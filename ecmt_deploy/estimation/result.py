@@ -265,9 +265,11 @@ class Energy(Tabular, Plotted, msgspec.Struct, frozen=True, forbid_unknown_field
     neurobench: NeuroBench | None = None
 
     def __repr__(self) -> str:
+        pj = self.total_pj.value
+        scale, unit = (1e9, "mJ") if pj >= 1e9 else (1e6, "µJ") if pj >= 1e6 else (1e3, "nJ")
         at_least = "" if self.complete else f" and {len(self.unpriced)} unpriced counts"
         return (
-            f"Energy({self.hardware!r}: {self.total_pj.value / 1e3:,.4g} nJ{at_least} per inference, T = {self.timesteps}, "
+            f"Energy({self.hardware!r}: {pj / scale:,.4g} {unit}{at_least} per inference, T = {self.timesteps}, "
             f"{plural(len(self.obstacles), 'obstacle') if self.obstacles else f'fits: {self.fits}'})"
         )
 

@@ -57,7 +57,7 @@ def in_brief(e: Energy, each: str = "inference") -> str:
     """The same in a short sentence: without ranges, and with how many assumptions it rests on in place of what they are."""
     brief = Brief.of(e)
     rate = f"{brief.pays} events per MAC" if brief.pays.startswith("pays") else brief.pays
-    compared = f"spiking costs {brief.ratio} times the {brief.network} network, {rate}"
+    compared = f"spiking costs {brief.ratio} times the network at {brief.network.replace('-bit', ' bits')}, {rate}"
     said = [
         f"does not fit ({_obstacle(e)})" if e.obstacles else brief.fits,
         compared if brief.ratio else "nothing spikes into weights",

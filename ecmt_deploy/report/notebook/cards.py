@@ -99,11 +99,11 @@ def energy(e: Energy) -> str:
     total = sum(row.priced_pj.value for row in e.rows)
     rows = [
         (row.node, units.energy(row.priced_pj.value), units.percent(row.priced_pj.value / total) if total else "",
-         ", ".join(sorted(row.unpriced)))
+         plural(len(row.unpriced), "count") if row.unpriced else "")
         for row in layers if row.components_pj or row.unpriced
     ]  # fmt: skip
     missing = f"without a price: {', '.join(sorted(e.unpriced))}; " if e.unpriced else ""
-    return card("Energy", in_brief(e), ("layer", "energy", "of nodes", "unpriced"), rows, f"{missing}{_TABLE}")
+    return card("Energy", in_brief(e), ("layer", "energy", "of nodes", "without a price"), rows, f"{missing}{_TABLE}")
 
 
 def score(result: Any) -> str:
