@@ -132,18 +132,18 @@ class Score(Tabular, Plotted, msgspec.Struct, frozen=True, forbid_unknown_fields
 
     @property
     def accuracy(self) -> list[float]:
-        """Share of the samples right, after every step."""
-        return [right / self.n_samples for right in self.correct]
+        """Share of the samples right, after every step; empty where there are no samples."""
+        return [right / self.n_samples for right in self.correct] if self.n_samples else []
 
     @property
     def agreement(self) -> list[float] | None:
-        """Share of the samples on which the analog program chooses the same, after every step."""
-        return None if self.agreeing is None else [same / self.n_samples for same in self.agreeing]
+        """Share of the samples on which the analog program chooses the same, after every step; unknown of no samples."""
+        return None if self.agreeing is None or not self.n_samples else [same / self.n_samples for same in self.agreeing]
 
     @property
     def analog_accuracy(self) -> float | None:
         """Share of the samples the analog program gets right."""
-        return None if self.analog_correct is None else self.analog_correct / self.n_samples
+        return None if self.analog_correct is None or not self.n_samples else self.analog_correct / self.n_samples
 
     def __add__(self, other: Score) -> Score:
         """Sum over two disjoint sets of samples; what one of them does not have, the sum has not.

@@ -14,6 +14,7 @@ from ecmt_deploy.program.graph import Program, parameters
 from ecmt_deploy.program.kinds import encoding_layers, exact_streams, masked_streams, spiking_streams
 from ecmt_deploy.program.ops import Op, ShapeError
 from ecmt_deploy.program.provenance import Provenance
+from ecmt_deploy.shown import Named
 from ecmt_deploy.untrusted.text import require_names, require_plain
 
 MAX_ELEMENTS = 2**31  # of one stream: larger cannot be a layer, and would only exhaust memory
@@ -52,9 +53,9 @@ def verify(nodes: Mapping[str, nir.NIRNode], edges: Iterable[tuple[str, str]], p
     spiking = spiking_streams(ours, operands, order)
     integer = any(node.format is not None for node in ours.values())
     program = Program(
-        nodes={name: ours[name] for name in order},
-        operands={name: operands[name] for name in order},
-        shapes=shapes,
+        nodes=Named((name, ours[name]) for name in order),
+        operands=Named((name, operands[name]) for name in order),
+        shapes=Named(shapes),
         spiking=spiking,
         masked=masked,
         encoding=encoding_layers(ours, operands, order, exact),

@@ -9,13 +9,17 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Iterable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from ecmt_deploy.errors import plural
 from ecmt_deploy.untrusted.text import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from pandas import DataFrame
+
+Value = TypeVar("Value")
 
 #: characters of a line about a result, at most
 LONGEST = 300
@@ -50,6 +54,14 @@ class Brief:
 
     def __repr__(self) -> str:
         return brief(self, getattr(self, "__struct_fields__", ()) or getattr(self, "__dataclass_fields__", ()))
+
+
+class Named(dict[str, Value]):
+    """A dictionary of hundreds of things by name, whose line is how many there are and the first names."""
+
+    def __repr__(self) -> str:
+        names = [*map(repr, islice(self, 3)), *([".."] if len(self) > 3 else [])]
+        return one_line(f"{plural(len(self), 'item')}: {', '.join(names)}")[:LONGEST]
 
 
 class Shown(Brief):

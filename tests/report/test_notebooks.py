@@ -13,7 +13,7 @@ import pytest
 
 import ecmt_deploy as ecmt
 from ecmt_deploy.errors import ConfigError
-from ecmt_deploy.evaluation.score import Evaluation
+from ecmt_deploy.evaluation.score import Evaluation, chosen_alike, zero
 from ecmt_deploy.program.activity import Activity, Counts
 from ecmt_deploy.report.notebook.card import LONGEST, card
 from ecmt_deploy.report.notebook.cards import CARDS
@@ -34,11 +34,14 @@ def results(tmp_path_factory):
     snn, program, x = ecmt.load(path), ecmt.read(path), samples(4)
     out = tmp_path_factory.mktemp("runs") / "run"
     ecmt.simulate(path, "digits", "torch", limit=4, out=out)
+    streamed = ecmt.stream(path, "made:digits,frames=6", hardware=CHIPS[:2], out=tmp_path_factory.mktemp("streams") / "run")
+    streamed = ecmt.stream(path, "made:digits,frames=6", hardware=CHIPS[:2], out=tmp_path_factory.mktemp("streams") / "run")
     run, stream = ecmt.simulate(snn, x, "reference", probes="blocks.0.attn.qkv.neuron"), ecmt.stream(snn, x)
     evaluation = ecmt.evaluate(snn, (x, np.zeros(len(x), np.int64)))
     return {
         "model": snn, "program": program, "node": program.nodes[program.neurons[0]], "run": run, "activity": run.activity,
         "counts": run.activity[program.neurons[0]], "stored": load_run(out), "stream": stream, "frames": stream.frames,
+        "streamed": streamed, "score": chosen_alike(run.outputs, run.outputs[-1], np.zeros(len(x), np.int64), run.activity),
         "evaluation": evaluation, "comparison": comparison(), "placement": ecmt.place(program, "loihi2"),
         "trace": ecmt.trace(snn, x), "check": ecmt.check("zoo:vit_digits", hardware=["loihi2"]),
         "config": ecmt.ConvertConfig("graded"), "named": ecmt.models.load("zoo:vit_digits"),
@@ -70,6 +73,10 @@ def test_no_result_and_nothing_that_it_is_made_of_prints_more_than_fits(results)
     for name, result in results.items():
         assert len(repr(result)) <= 300, name
         assert "\n" not in repr(result), name
+    program = results["program"]
+    for named in (program.nodes, program.operands, program.shapes):
+        assert re.match(rf"{len(program.nodes)} items: '\w+', '.*\.\.$", repr(named))
+        assert len(repr(named)) <= 300
     seen: dict[int, object] = {}
     within(list(results.values()), seen)
     parts = [part for part in seen.values() if isinstance(part, msgspec.Struct) or is_dataclass(part)]
@@ -167,6 +174,40 @@ def test_a_stream_has_a_frames_axis_whose_sums_are_its_counts(results):
     assert frame.xs(1, level="frame")["spikes"].sum() == sum(c.spikes for _, c in stream.frames[1].items())
 
 
+def test_a_clip_is_a_table_of_its_frames_and_a_card_of_the_last(results):
+    streamed = results["streamed"]
+    frame = streamed.to_frame()
+    assert list(frame.index) == [row.frame for row in streamed.rows]
+    assert list(frame["events_per_mac"]) == [row.events_per_mac for row in streamed.rows]
+    for chip in CHIPS[:2]:
+        assert list(frame[f"{chip}_pj"]) == [row.chips_pj[chip] for row in streamed.rows]
+    said = parsed(streamed._repr_html_())
+    assert said.startswith("StreamResult: 6 frames on torch, ")
+    assert str(streamed.stored.path) in said
+    assert repr(streamed).startswith("StreamResult(")
+
+
+def test_a_score_says_what_its_evaluation_says_and_its_parts_add_up(results):
+    score, run = results["score"], results["run"]
+    made = score.evaluation(None, None)
+    assert score.to_frame().equals(made.to_frame())
+    assert parsed(score._repr_html_()).removeprefix("Score") == parsed(made._repr_html_()).removeprefix("Evaluation")
+    assert (score.to_frame()["agreement"].iloc[-1], score.n_samples) == (1.0, len(run.outputs[0]))
+    twice = (score + score).to_frame()
+    assert list(twice["accuracy"]) == list(score.to_frame()["accuracy"])
+    assert (
+        twice["accuracy_high"] - twice["accuracy_low"] < score.to_frame()["accuracy_high"] - score.to_frame()["accuracy_low"]
+    ).all()
+
+
+def test_a_score_of_no_samples_shows_itself(results):
+    nothing = zero(results["program"].nodes, 3)
+    assert "no samples" in parsed(nothing._repr_html_())
+    assert len(nothing.to_frame()) == 0
+    with pytest.raises(ConfigError, match="has no accuracy"):
+        nothing.plot()
+
+
 @pytest.mark.parametrize("chip", CHIPS)
 def test_energies_add_up_and_what_has_no_price_is_nan_and_never_zero(results, chip):
     e = results[f"energy {chip}"]
@@ -229,7 +270,8 @@ def test_without_pandas_one_line_says_what_to_install(results, monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "args"),
-    [("run", ()), ("run", ("raster", None)), ("activity", ()), ("stored", ("accuracy",)), ("evaluation", ()), ("placement", ()),
+    [("run", ()), ("run", ("raster", None)), ("activity", ()), ("stored", ("accuracy",)), ("evaluation", ()), ("score", ()),
+     ("score", ("events",)), ("placement", ()),
      ("energy loihi2", ()), ("energy horowitz45", ("waterfall",)), ("comparison", ()), ("trace", ())],
 )  # fmt: skip
 def test_charts_are_drawn_on_axes_that_are_given_back(results, name, args):

@@ -115,10 +115,12 @@ def score(result: Any) -> str:
          "" if result.agreement is None else units.hundredths(result.agreement[t]))
         for t in shown
     ]  # fmt: skip
-    said = f"{_share(result.accuracy[-1], n)} right after {plural(steps, 'step')}" if steps else "no steps"
+    said = f"{_share(result.accuracy[-1], n)} right after {plural(steps, 'step')}" if steps else "no samples yet"
     analog = "" if result.analog_accuracy is None else f", the network {units.hundredths(result.analog_accuracy)} %"
     header = ("T", "right, % (95 % interval)", "as the network, %")
-    return card(type(result).__name__, f"{said}{analog}", header, rows, f"{plural(n, 'sample')}; to_frame(), plot()")
+    return card(
+        type(result).__name__, f"{said}{analog}", header, rows, f"{plural(n, 'sample')}; to_frame(), plot()" if n else ""
+    )
 
 
 def _share(share: float, samples: int) -> str:

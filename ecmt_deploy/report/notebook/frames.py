@@ -52,8 +52,9 @@ def framed(table: Table, index: Sequence[str], **about: object) -> DataFrame:
     known, is ``float64`` with NaN for what is unknown; any other holds objects.
     """
     pd = pandas()
+    header = list(table.header or index)  # of no rows at all, only the index is known
     columns = {name: _column(pd, table.column(name)) for name in table.header}
-    found = pd.DataFrame(columns, columns=list(table.header)).set_index(list(index))
+    found = pd.DataFrame(columns, columns=header).set_index(list(index))
     found.attrs.update(about)
     result: DataFrame = found
     return result
