@@ -6,6 +6,7 @@ import hashlib
 import inspect
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -332,11 +333,16 @@ def test_every_verb_refuses_what_is_no_chip(verb, chip, snn, run):
         verb(snn, run, chip)
 
 
+def of_counts(energy):
+    """The energy as counts alone give it: how many samples are right is of a run that knows the labels."""
+    complexity = msgspec.structs.replace(energy.neurobench, classification_accuracy=None)
+    return msgspec.structs.replace(energy, neurobench=complexity)
+
+
 def test_energy_takes_a_run_or_counts_and_their_program(snn, path, run):
     expected = ecmt.energy(run.activity, snn.program, ecmt.hardware("loihi2"))
-    assert run.energy("loihi2") == expected
-    assert ecmt.energy(run, hardware="loihi2") == expected
-    assert ecmt.energy(run, snn, "loihi2") == expected
+    for of_run in (run.energy("loihi2"), ecmt.energy(run, hardware="loihi2"), ecmt.energy(run, snn, "loihi2")):
+        assert of_counts(of_run) == expected
     assert ecmt.energy(run.activity, path, "loihi2") == expected
     evaluated = ecmt.evaluate(snn, (X[:2], Y[:2]), timesteps=2)
     assert ecmt.energy(evaluated, snn, "loihi2", arithmetic="horowitz45").n_samples == 2

@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 PRIVATE = re.compile(r"_[A-Za-z]\w*")
-#: of others: timm's switch of fused attention, the module that torch.compile wraps, the namedtuple's copy
-OTHERS = {"_USE_FUSED_ATTN", "_orig_mod", "_replace"}
+#: of others: timm's switch of attention, the module that torch.compile wraps, a namedtuple's copy, what notebooks show
+OTHERS = {"_USE_FUSED_ATTN", "_orig_mod", "_replace", "_repr_html_"}
 
 
 def names(path: Path) -> Iterator[str]:

@@ -11,7 +11,8 @@ import numpy as np
 from ecmt_deploy.errors import RunError
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
-from ecmt_deploy.program.graph import named_parameters, unrepeated
+from ecmt_deploy.program.graph import named_parameters
+from ecmt_deploy.program.parameters import network_parameters
 
 #: an empty sum of synaptic operations, with the names that NeuroBench gives them
 _NONE = {"Effective_MACs": 0.0, "Effective_ACs": 0.0, "Dense": 0.0}
@@ -68,12 +69,7 @@ def neurobench(activity: Activity, program: Program, accuracy: float | None = No
     total = sum(weight.size for weight in weights)
     return NeuroBench(
         footprint=_footprint(program),
-        parameter_count=sum(
-            unrepeated(array).size
-            for node in program.nodes.values()
-            if node.role != "neuron"
-            for array in named_parameters(node).values()
-        ),
+        parameter_count=sum(network_parameters(program, name) for name in program.nodes),
         connection_sparsity=1 - sum(np.count_nonzero(weight) for weight in weights) / total if total else None,
         activation_sparsity=1 - spikes / (elements * activity.timesteps * activity.n_samples) if elements else None,
         synaptic_operations=_operations(activity, program, program.of_role("synapse")),
@@ -96,7 +92,7 @@ def _footprint(program: Program) -> int:
     """Arrays as they are stored, and what nodes remember, in their own width or that of the program."""
     total = 0
     for name, node in program.nodes.items():
-        total += sum(unrepeated(array).nbytes for array in named_parameters(node).values())
+        total += sum(array.nbytes for array in named_parameters(node).values())
         bits = node.format.state_bits if node.format is not None else 8 * program.dtype.itemsize
         total += sum(ceil(prod(shape) * bits / 8) for shape in program.state(name).values())
     return total

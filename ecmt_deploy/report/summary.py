@@ -7,15 +7,12 @@ from collections.abc import Iterable, Mapping
 from math import ceil, prod
 
 import msgspec
-import numpy as np
 
 from ecmt_deploy.placement import Placement
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.program.layers import divided, grouped
-
-#: nodes that hold parameters of the network: weights, what is added, factors, and those of functions
-_HELD = ("synapse", "constant", "arithmetic", "function")
+from ecmt_deploy.program.parameters import network_parameters
 
 
 class SummaryRow(msgspec.Struct, frozen=True):
@@ -106,34 +103,13 @@ def _row(
     return SummaryRow(
         module,
         nodes=len(names),
-        parameters=sum(_parameters(program, name) for name in names),
+        parameters=sum(network_parameters(program, name) for name in names),
         macs=sum(program.network_macs(name) for name in names),
         neurons=sum(prod(program.shapes[name]) for name in names if program.nodes[name].role == "neuron"),
         state_bytes=ceil(sum(_state_bits(program, name) for name in names) / 8),
         events=None if activity is None else sum(activity[name].synops for name in names) / activity.n_samples,
         cores=None if cores is None else sum(cores.get(name, 0) for name in names),
     )
-
-
-def _parameters(program: Program, name: str) -> int:
-    """Numbers that the network has as parameters in this node; a ``bias`` beside weights is NIR's, and zero."""
-    node = program.nodes[name]
-    if node.role not in _HELD or name in program.masked:
-        return 0
-    fields = [field for field, kind in node.fields.items() if kind in ("floats", "parameters")]
-    held = [getattr(node, field) for field in fields if field != "bias" or node.role != "synapse"]
-    arrays = [array for value in held for array in (value.values() if isinstance(value, dict) else [value])]
-    size = sum(array.size for array in arrays if isinstance(array, np.ndarray) and array.ndim)
-    return min(size, _channels(program, name) or size) if node.role == "constant" else size
-
-
-def _channels(program: Program, constant: str) -> int | None:
-    """Of a constant that is added to what weights give, their outputs: a bias is written out along all other axes."""
-    for taker in program.takers[constant]:
-        others = [program.nodes[other] for other in program.operands[taker] if other != constant]
-        if program.nodes[taker].role == "arithmetic" and others and all(other.role == "synapse" for other in others):
-            return int(others[0].weight.shape[0])
-    return None
 
 
 def _state_bits(program: Program, name: str) -> int:

@@ -132,7 +132,9 @@ BAD = {
     "trace with timesteps 0": (None, ["trace", "PROGRAM", "--data", "digits", "--timesteps", "0"], "timesteps is 0"),
     "report with a broken trace": (lambda d: (d / "t.json").write_text("{}"), ["report", "RUN", "--trace", "t.json"], "t.json"),
     "report with the trace of another program": (
-        lambda d: (d / "t.json").write_text('{"n_samples": 1, "timesteps": 1, "coding": "rate", "nodes": []}'),
+        lambda d: (d / "t.json").write_text(
+            f'{{"n_samples": 1, "timesteps": 1, "coding": "rate", "nodes": [], "program_sha256": "{"0" * 64}"}}'
+        ),
         ["report", "RUN", "--trace", "t.json"],
         "another program",
     ),

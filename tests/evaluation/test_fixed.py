@@ -50,7 +50,8 @@ def test_it_is_the_integer_program_and_its_counts(folder, data):
     assert found.integers == f"loihi2: weights 8, state 24, payloads 16 bits, {max(STEPS, made.timesteps)} steps"
     assert floats.integers is None
     in_memory = evaluate(read(folder / "p.nir"), [(x, y)], STEPS, BATCH, precision="fixed")
-    assert msgspec.structs.replace(in_memory, data=found.data) == found
+    assert in_memory.program_sha256 is None
+    assert msgspec.structs.replace(in_memory, data=found.data, program_sha256=found.program_sha256) == found
 
 
 def test_an_integer_program_alone_and_with_its_network(folder):
@@ -58,8 +59,10 @@ def test_an_integer_program_alone_and_with_its_network(folder):
     alone = evaluate(folder / "q.nir", spec, **options)
     assert (alone.agreement, alone.analog_accuracy, alone.cosine, alone.relative_error) == (None,) * 4
     assert "analog" not in repr(alone)
-    assert evaluate(folder / "q.nir", spec, network=folder / "p.nir", **options) == of(folder, "fixed")
-    assert msgspec.structs.replace(of(folder, "fixed"), **dict.fromkeys(
+    with_network = evaluate(folder / "q.nir", spec, network=folder / "p.nir", **options)
+    on_the_way = msgspec.structs.replace(of(folder, "fixed"), program_sha256=alone.program_sha256)
+    assert with_network == on_the_way
+    assert msgspec.structs.replace(on_the_way, **dict.fromkeys(
         ("agreement", "analog_accuracy", "cosine", "relative_error"))) == alone  # fmt: skip
     with pytest.raises(ConfigError, match="run it with --precision fixed"):
         evaluate(folder / "q.nir", spec)
