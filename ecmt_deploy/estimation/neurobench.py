@@ -70,7 +70,7 @@ def neurobench(activity: Activity, program: Program, accuracy: float | None = No
     return NeuroBench(
         footprint=_footprint(program),
         parameter_count=sum(network_parameters(program, name) for name in program.nodes),
-        connection_sparsity=1 - sum(np.count_nonzero(weight) for weight in weights) / total if total else None,
+        connection_sparsity=1 - sum(int(np.count_nonzero(weight)) for weight in weights) / total if total else None,
         activation_sparsity=1 - spikes / (elements * activity.timesteps * activity.n_samples) if elements else None,
         synaptic_operations=_operations(activity, program, program.of_role("synapse")),
         membrane_updates=_updates(activity, program),

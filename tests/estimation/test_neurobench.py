@@ -22,6 +22,7 @@ def test_two_layers_by_hand() -> None:
     found = run.neurobench()
     assert found.parameter_count == 6 + 4
     assert found.connection_sparsity == pytest.approx(3 / 10)
+    assert type(found.connection_sparsity) is float  # NumPy 2 counts in its own type, which JSON does not take
     assert found.activation_sparsity == pytest.approx(1 - 4 / 8)
     # the image once: 6; of l2 two spikes with two weights each, of several levels: multiply-accumulates, at two steps of 4
     assert found.synaptic_operations == {"Effective_MACs": 10.0, "Effective_ACs": 0.0, "Dense": 6.0 + 2 * 4}
