@@ -122,6 +122,7 @@ figures: setup $(if $(FASHION),$(FASHION_WEIGHTS))
 	$(BIN)/python -m benchmarks.lava_streams
 	$(BIN)/python -m benchmarks.streams $(WITH_FASHION)
 	$(BIN)/python -m benchmarks.reading
+	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m docs.generate.picture # last, as it needs a Chromium
 
 # the build and the pages fetch nothing from elsewhere

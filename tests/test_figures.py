@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks import accuracy as benchmark
-from benchmarks import subjects
+from benchmarks import startup, subjects
 from docs.generate import accuracy, chips, digits, equal, fixed, views
 from docs.generate.documents import block
 from ecmt_deploy import convert
@@ -109,6 +109,16 @@ def test_cores_of_vision_transformers():
     said = [cells_of(line) for line in block(ROOT / "docs/chips.md", "chips")[2:]]
     for line, chip, placement in zip(said, chips.available(), placed, strict=True):
         assert [line[0], line[1], line[-1]] == chips.row(chip, [placement])
+
+
+def test_what_a_start_costs_is_told_of_every_command():
+    said = block(startup.DOCUMENT, "startup")
+    assert said[:2] == startup.HEAD
+    rows = [cells_of(line) for line in said[2:]]
+    commands = [f"ecmt-deploy {command}" for command in startup.COMMANDS]
+    assert [row[0].strip("`") for row in rows] == [startup.PYTHON, startup.TORCH, *commands]
+    assert (rows[0][2], rows[1][3]) == ("1.0", "1.00")
+    assert startup.table({startup.PYTHON: 0.5, startup.TORCH: 2.0, "x": 1.0})[-1] == "| `x` | 1.00 | 2.0 | 0.50 |"
 
 
 def test_intervals():
