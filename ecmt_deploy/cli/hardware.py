@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 from ecmt_deploy.cli.options import DEFAULT, Output, described, flag
@@ -26,10 +25,10 @@ def hardware(
     if template and (name or bibtex):
         raise ConfigError("--template takes no NAME and no --bibtex: it prints the one template there is")
     if template:
-        sys.stdout.write(own())
+        output.paste("template", own())
         return
     described = [ecmt.hardware(each) for each in ([name] if name else ecmt.chips())]
     if bibtex:
-        sys.stdout.write(sources_of(described))
+        output.paste("bibtex", sources_of(described))
     else:
         output.show(described, tables.chip(described[0]) if name else tables.chips(described))

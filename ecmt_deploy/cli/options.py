@@ -135,6 +135,10 @@ class Output:
             else:
                 console.print(part)
 
+    def paste(self, name: str, text: str) -> None:
+        """Print text that is pasted or redirected to a file: as it is, or as JSON under a name."""
+        sys.stdout.write(as_json({name: text}) if self.json else text)
+
     @property
     def say(self) -> Callable[[str], None]:
         """Prints a remark on stderr."""

@@ -110,6 +110,7 @@ def _merge_runs(paths: Sequence[Path], out: Path, overwrite: bool) -> StoredRun:
         build_seconds=_sum([run.record.build_seconds for run in runs]),
         run_seconds=_sum([run.record.run_seconds for run in runs]),
         shard=None,
+        machine=runs[0].record.machine if all(run.record.machine == runs[0].record.machine for run in runs) else None,
     )
     loads = [each for each in (run.loads for run in runs) if each is not None]
     merged = Run(

@@ -11,6 +11,7 @@ from ecmt_deploy.evaluation.shards import Shard
 from ecmt_deploy.program import Provenance
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.runs.frames import ClipRecord
+from ecmt_deploy.runs.machine import Machine
 from ecmt_deploy.shown import Brief
 
 
@@ -78,6 +79,7 @@ class RunRecord(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shard : which part of a longer run this is, if it is one
     clip : of a stream, whose samples are the frames of a clip with state kept, what it was; such a run has no accuracy
     skipped : how many samples were left out because they are damaged; of a shard, those of the whole
+    machine : where it ran; ``None`` in runs from before that was asked, and where the shards of a run were made on several
     hardware, obstacles : the chip the program was placed on, and what did not fit there, a sentence each: it ran all the same
     """
 
@@ -102,6 +104,7 @@ class RunRecord(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     obstacles: list[str] = []
     clip: ClipRecord | None = None
     skipped: Whole = 0
+    machine: Machine | None = None
 
 
 def shares(score: Score) -> dict[str, Any]:

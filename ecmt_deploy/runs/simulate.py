@@ -17,6 +17,7 @@ from ecmt_deploy.program import Program, read
 from ecmt_deploy.progress import step_progress
 from ecmt_deploy.quantization import quantize
 from ecmt_deploy.runs.directory import StoredRun, require_writable, save_run
+from ecmt_deploy.runs.machine import this_machine
 from ecmt_deploy.runs.record import Conformance, RunRecord, ShardRecord, shares
 from ecmt_deploy.simulation.analog import analog_readouts
 from ecmt_deploy.simulation.probes import parse_probes
@@ -93,6 +94,7 @@ def simulate_file(job: SimulateJob, say: Callable[[str], None] = lambda line: No
         obstacles=[obstacle.sentence for obstacle in placement.obstacles] if placement else [],
         shard=ShardRecord.made(job.shard, len(whole), fingerprint(whole), score) if job.shard else None,
         skipped=whole.skipped,
+        machine=this_machine(),
         **shares(score),
     )
     return save_run(job.out, record, run, made, job.program if made is program else None, job.overwrite)

@@ -33,6 +33,7 @@ from ecmt_deploy.progress import progress
 from ecmt_deploy.runs.directory import StoredRun, require_writable, save_run
 from ecmt_deploy.runs.frames import ClipRecord, FrameRow, Pictures, files
 from ecmt_deploy.runs.interrupts import postponed
+from ecmt_deploy.runs.machine import this_machine
 from ecmt_deploy.runs.record import RunRecord
 from ecmt_deploy.shown import Tabular
 from ecmt_deploy.simulation.streams import frame_runs, prepared
@@ -222,10 +223,8 @@ class Worker:
         return self.names[number] if self.names else str(number)
 
     def _label(self, frame: Frame) -> str | None:
-        if frame.label is None:
-            return None
         names = self.clip.class_names
-        return names[frame.label] if names else self._name(frame.label)
+        return None if frame.label is None else names[frame.label] if names else self._name(frame.label)
 
     def result(self, digest: str, say: Callable[[str], None]) -> StreamResult:
         """What came of it, kept where it is to be."""
@@ -265,6 +264,7 @@ class Worker:
             agreement=None,
             run_seconds=self.busy,
             clip=clip,
+            machine=this_machine(),
         )
         stored = None if job.out is None else self._save(job.out, record, outputs)
         return StreamResult(record if stored is None else stored.record, self.rows, stored)

@@ -566,7 +566,9 @@ def test_help_loads_nothing_that_computes(arguments):
 
 
 JSON = {
-    "hardware": ["hardware"], "a chip": ["hardware", "loihi2"], "inspect": ["inspect", "PROGRAM", "--hardware", "loihi2"],
+    "hardware": ["hardware"], "a chip": ["hardware", "loihi2"],
+    "bibtex": ["hardware", "--bibtex"], "template": ["hardware", "--template"],
+    "inspect": ["inspect", "PROGRAM", "--hardware", "loihi2"],
     "check": ["check", "zoo:vit_digits", "--hardware", "loihi2"],
     "convert": [*CONVERT, "--preset", "paper"], "energy": ["energy", "RUN", "--hardware", "loihi2"],
     "quantize": ["quantize", "PROGRAM", "--out", "q.nir"],
