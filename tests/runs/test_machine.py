@@ -15,7 +15,7 @@ from ecmt_deploy.runs.record import RunRecord
 @pytest.fixture(scope="module")
 def digits_run(tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
-    ecmt.convert("zoo:vit_digits", "digits", ecmt.ConvertConfig(preset="paper", calibration_samples=8), out=out / "p.nir")
+    ecmt.convert("zoo:vit_digits", "digits", ecmt.ConvertConfig(preset="paper"), out=out / "p.nir")
     ecmt.simulate(out / "p.nir", "digits", "torch", 1, limit=1, out=out / "run")
     return out / "run"
 
