@@ -86,7 +86,7 @@ def test_what_is_unknown_is_said_to_be() -> None:
 def test_in_brief_it_is_one_short_sentence_without_ranges() -> None:
     said = in_brief(FITS)
     assert said.startswith(
-        "a: fits, 20 cores; spiking costs 4.20 times the up to 8-bit network, pays below 0.500 events per MAC; "
+        "a: fits, 20 cores; spiking costs 4.20 times the network at up to 8 bits, pays below 0.500 events per MAC; "
     )
     assert said.endswith(" per inference, ≥ 36.0\u00a0µs.")
     assert not set("()") & set(said)
@@ -104,7 +104,7 @@ def test_in_brief_what_is_unknown_or_does_not_fit_is_said_to() -> None:
     assert "nothing spikes into weights" in in_brief(bare)
     assert (Brief.of(bare)[1:], measured([bare])) == (("", "", "not priced", ""), "")
     never = replace(FITS, memory=view(a=row(1.0, 0.1, 50.0, fixed=60.0)))
-    assert "network, never pays; " in in_brief(never)
+    assert "at up to 8 bits, never pays; " in in_brief(never)
 
 
 def test_chips_that_fit_come_first() -> None:
