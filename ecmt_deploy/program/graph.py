@@ -117,7 +117,7 @@ class Program(Tabular):
         """Shape of one readout, (classes,) for a classifier."""
         return self.shapes[self.output_name]
 
-    @property
+    @cached_property
     def dtype(self) -> np.dtype:
         """Widest floating dtype among weights, constants and bases: the dtype it was converted in; int64 for integer
         programs."""
