@@ -11,8 +11,8 @@ import numpy as np
 from ecmt_deploy.errors import RunError
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
-from ecmt_deploy.program.graph import named_parameters
-from ecmt_deploy.program.parameters import network_parameters
+from ecmt_deploy.program.graph import parameters
+from ecmt_deploy.program.parameters import network_parameters, state_bits
 
 #: an empty sum of synaptic operations, with the names that NeuroBench gives them
 _NONE = {"Effective_MACs": 0.0, "Effective_ACs": 0.0, "Dense": 0.0}
@@ -90,12 +90,8 @@ def _updates(activity: Activity, program: Program) -> float | None:
 
 def _footprint(program: Program) -> int:
     """Arrays as they are stored, and what nodes remember, in their own width or that of the program."""
-    total = 0
-    for name, node in program.nodes.items():
-        total += sum(array.nbytes for array in named_parameters(node).values())
-        bits = node.format.state_bits if node.format is not None else 8 * program.dtype.itemsize
-        total += sum(ceil(prod(shape) * bits / 8) for shape in program.state(name).values())
-    return total
+    stored = sum(array.nbytes for node in program.nodes.values() for array in parameters(node))
+    return stored + ceil(sum(state_bits(program, name) for name in program.nodes) / 8)
 
 
 def _operations(activity: Activity, program: Program, names: Iterable[str]) -> dict[str, float]:

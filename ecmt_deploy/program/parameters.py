@@ -1,6 +1,8 @@
-"""How many parameters of the network a node holds: a program writes out what a module has once."""
+"""What a node holds: parameters of the network, written out several times where a module has them once, and state."""
 
 from __future__ import annotations
+
+from math import prod
 
 import numpy as np
 
@@ -29,3 +31,11 @@ def _channels(program: Program, constant: str) -> int | None:
         if program.nodes[taker].role == "arithmetic" and others and all(other.role == "synapse" for other in others):
             return int(others[0].weight.shape[0])
     return None
+
+
+def state_bits(program: Program, name: str) -> int:
+    """Bits of all that a node remembers of one sample; the remainder of an integer node has a width of its own."""
+    form = program.nodes[name].format
+    word = 8 * program.dtype.itemsize if form is None else form.state_bits
+    wide = {} if form is None else {"remainder": form.remainder_bits}
+    return sum(prod(shape) * wide.get(part, word) for part, shape in program.state(name).items())

@@ -12,7 +12,7 @@ from ecmt_deploy.placement import Placement
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.program.layers import divided, grouped
-from ecmt_deploy.program.parameters import network_parameters
+from ecmt_deploy.program.parameters import network_parameters, state_bits
 
 
 class SummaryRow(msgspec.Struct, frozen=True):
@@ -88,7 +88,7 @@ def summarised(
     total = _row(program, "total", program.nodes, activity, None if placed is None else units)
     tuned = program.provenance.tuning
     if activity is not None:
-        rate, of, steps = _events_per_mac(program, activity), "run", activity.timesteps
+        rate, of, steps = activity.events_per_mac(program.encoding), "run", activity.timesteps
     elif tuned is not None:
         rate, of, steps = tuned.events_per_mac, "calibration", tuned.timesteps
     else:
@@ -106,21 +106,7 @@ def _row(
         parameters=sum(network_parameters(program, name) for name in names),
         macs=sum(program.network_macs(name) for name in names),
         neurons=sum(prod(program.shapes[name]) for name in names if program.nodes[name].role == "neuron"),
-        state_bytes=ceil(sum(_state_bits(program, name) for name in names) / 8),
+        state_bytes=ceil(sum(state_bits(program, name) for name in names) / 8),
         events=None if activity is None else sum(activity[name].synops for name in names) / activity.n_samples,
         cores=None if cores is None else sum(cores.get(name, 0) for name in names),
     )
-
-
-def _state_bits(program: Program, name: str) -> int:
-    """Bits of all that a node remembers; the remainder of an integer node has a width of its own."""
-    form = program.nodes[name].format
-    word = 8 * program.dtype.itemsize if form is None else form.state_bits
-    wide = {} if form is None else {"remainder": form.remainder_bits}
-    return sum(prod(shape) * wide.get(part, word) for part, shape in program.state(name).items())
-
-
-def _events_per_mac(program: Program, activity: Activity) -> float | None:
-    names = [name for name in program.nodes if name not in program.encoding]
-    macs = sum(activity[name].dense_macs for name in names)
-    return sum(activity[name].synops + activity[name].macs for name in names) / macs if macs else None

@@ -8,6 +8,7 @@ from msgspec.structs import asdict
 import ecmt_deploy as ecmt
 from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.program.layers import ROOT
+from ecmt_deploy.report import units
 from ecmt_deploy.runs.directory import load_run
 
 COUNTED = ("nodes", "parameters", "macs", "neurons", "state_bytes")
@@ -95,3 +96,12 @@ def test_unknown_is_not_zero(digits_program):
 def test_a_depth_without_a_module_is_refused(depth, digits_program):
     with pytest.raises(ConfigError, match="depth is"):
         ecmt.summary(digits_program, depth)
+
+
+def test_every_place_counts_the_same_parameters(digits_run, network):
+    """A table of pandas and a card counted thresholds of neurons, and a bias once for every position."""
+    program = load_run(digits_run).program
+    own = sum(parameter.numel() for parameter in network.parameters())
+    assert program.to_frame()["parameters"].sum() == own
+    assert f"parameters</td><td>{units.large(own)}</td>" in program._repr_html_()
+    assert ecmt.neurobench(digits_run).parameter_count == own

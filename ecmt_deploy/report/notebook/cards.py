@@ -16,7 +16,7 @@ from ecmt_deploy.placement.result import Placement
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity, Counts
 from ecmt_deploy.program.frames import FrameCounts
-from ecmt_deploy.program.graph import parameters
+from ecmt_deploy.program.parameters import network_parameters
 from ecmt_deploy.report import comparison as compare
 from ecmt_deploy.report import data, units
 from ecmt_deploy.report.notebook.card import card
@@ -31,7 +31,7 @@ _TABLE = "to_frame() is the table of all nodes"
 def program(loaded: Program, kind: str = "Program", where: str = "") -> str:
     """What it is, and its size."""
     macs = sum(loaded.network_macs(name) for name in loaded.nodes)
-    weights = sum(array.size for node in loaded.nodes.values() for array in parameters(node))
+    weights = sum(network_parameters(loaded, name) for name in loaded.nodes)
     neurons = sum(prod(loaded.shapes[name]) for name in loaded.neurons)
     rows = [
         ("parameters", units.large(weights)),

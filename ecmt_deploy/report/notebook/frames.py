@@ -16,8 +16,8 @@ from ecmt_deploy.placement.result import Placement
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import INTEGER_COUNTS, Activity
 from ecmt_deploy.program.frames import FrameCounts
-from ecmt_deploy.program.graph import parameters
 from ecmt_deploy.program.layers import module_of
+from ecmt_deploy.program.parameters import network_parameters
 from ecmt_deploy.report import comparison as compare
 from ecmt_deploy.report import data
 from ecmt_deploy.report.csv import Table
@@ -153,7 +153,7 @@ def program(loaded: Program) -> DataFrame:
         {
             "node": name, "module": module_of(name), "type": f"{node.kind} {node.detail}".strip(), "role": node.role,
             "shape": " x ".join(map(str, loaded.shapes[name])), "elements": prod(loaded.shapes[name]),
-            "parameters": sum(array.size for array in parameters(node)), "dense_macs": loaded.network_macs(name),
+            "parameters": network_parameters(loaded, name), "dense_macs": loaded.network_macs(name),
             "spikes": name in loaded.spiking, "standard_nir": bool(node.standard),
         }
         for name, node in loaded.nodes.items()
