@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -102,6 +102,20 @@ def read_json(path: Path, kind: type[_T], mend: str) -> _T:
         found = msgspec.json.decode(path.read_bytes(), type=kind)
     require_plain(found, str(path), RunError)
     return found
+
+
+def read_measured(path: Path, kind: type[_T], verb: str, impossible: Callable[[_T], str | None]) -> _T:
+    """What ``verb --out`` wrote, if it says what can have been measured; ``impossible`` says why it cannot.
+
+    Raises
+    ------
+    RunError
+        if it is missing or malformed, or nothing can have measured it.
+    """
+    read = read_json(path, kind, f"`ecmt-deploy {verb} P.nir --data DATA --out {path}` makes one")
+    if wrong := impossible(read):
+        raise RunError(f"{path}: {wrong}; {verb} again")
+    return read
 
 
 def sha256(path: Path) -> str:

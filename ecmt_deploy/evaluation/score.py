@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
-from ecmt_deploy.errors import RunError, plural
-from ecmt_deploy.files import read_json, write_atomically
+from ecmt_deploy.errors import plural
+from ecmt_deploy.files import read_measured, write_atomically
 from ecmt_deploy.program.activity import Activity, empty
 from ecmt_deploy.program.audit import MOST
 from ecmt_deploy.shown import Brief, Plotted, Tabular
@@ -237,10 +237,7 @@ def load_evaluation(path: Path) -> Evaluation:
     RunError
         if it is missing or malformed, or says what no evaluation can.
     """
-    read = read_json(path, Evaluation, f"`ecmt-deploy evaluate P.nir --data DATA --out {path}` makes one")
-    if wrong := _impossible(read):
-        raise RunError(f"{path}: {wrong}; evaluate again")
-    return read
+    return read_measured(path, Evaluation, "evaluate", _impossible)
 
 
 def _impossible(read: Evaluation) -> str | None:

@@ -208,10 +208,7 @@ def step_progress(what: str, samples: int, timesteps: int) -> Iterator[Callable[
         _Said(lambda task: task.description),
         BarColumn(bar_width=12),
         _Said(lambda task: _clock(task.elapsed or 0), style="progress.elapsed"),
-        _Said(
-            lambda task: "" if task.time_remaining is None else f"left {_clock(task.time_remaining)}",
-            style="progress.remaining",
-        ),
+        _Said(left, style="progress.remaining"),
     )
     line = _Line(columns, Terminal(stderr=True), f"{what}: getting ready", samples * timesteps)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from ecmt_deploy.errors import RunError, plural
-from ecmt_deploy.files import read_json
+from ecmt_deploy.errors import plural
+from ecmt_deploy.files import read_measured
 from ecmt_deploy.shown import Brief, Plotted, Tabular
 
 
@@ -81,10 +81,7 @@ def load_trace(path: Path) -> Trace:
     RunError
         if it is missing or malformed, or says what no trace can.
     """
-    read = read_json(path, Trace, f"`ecmt-deploy trace P.nir --data DATA --out {path}` makes one")
-    if wrong := _impossible(read):
-        raise RunError(f"{path}: {wrong}; trace again")
-    return read
+    return read_measured(path, Trace, "trace", _impossible)
 
 
 def _impossible(trace: Trace) -> str | None:
