@@ -34,6 +34,11 @@ WITHOUT_PREPROCESSING = (
     "the program does not say how images are preprocessed (it was converted from arrays); convert it with "
     "ecmt_deploy.convert(.., preprocessing={'mean': .., 'std': ..})"
 )
+#: the same, where it was to be given
+NOT_GIVEN = (
+    "images are read as a model takes them; give preprocessing=ecmt_deploy.models.load(NAME).preprocessing, or "
+    "ecmt_deploy.load(FILE).program.provenance.preprocessing of a program"
+)
 FORMS = "digits, folder:DIR, idx:DIR, npz:FILE, text:FILE, or a timm name such as torch/cifar10[:DIR]"
 #: what images go through, or what sentences do
 AnyPreprocessing: TypeAlias = Preprocessing | TextPreprocessing
@@ -58,7 +63,9 @@ class Calibration:
     class_names: tuple[str, ...] | None = None
 
 
-def open(spec: str, *, preprocessing: AnyPreprocessing | None, split: Split = "test", n_classes: int | None = None) -> Dataset:
+def open(
+    spec: str, *, preprocessing: AnyPreprocessing | None = None, split: Split = "test", n_classes: int | None = None
+) -> Dataset:
     """Open one split of a dataset, with the labels that it has itself.
 
     Parameters
@@ -66,7 +73,8 @@ def open(spec: str, *, preprocessing: AnyPreprocessing | None, split: Split = "t
     spec
         ``digits``, ``folder:DIR``, ``idx:DIR``, ``npz:FILE``, ``text:FILE``, or a name of timm's.
     preprocessing
-        What the model expects; an ``npz:`` needs none, its samples are model inputs already.
+        What the model expects: ``ecmt_deploy.models.load(NAME).preprocessing``, or of a program
+        ``provenance.preprocessing``. An ``npz:`` needs none, its samples are model inputs already.
     split
         ``"train"`` or ``"test"``. A dataset with a single split is opened whole, and says so in ``Dataset.split``.
     n_classes
@@ -78,7 +86,7 @@ def open(spec: str, *, preprocessing: AnyPreprocessing | None, split: Split = "t
     DataError
         If the form is unknown, or the data is missing, empty, damaged, or of another shape than the model takes.
     """
-    dataset = whole(_opened(spec, preprocessing, split, n_classes))
+    dataset = whole(_opened(spec, preprocessing, split, n_classes, without=NOT_GIVEN))
     if n_classes is not None:
         check_labels(spec, dataset.source.labels, n_classes)
     return dataset
@@ -202,6 +210,7 @@ def _opened(
     split: Split,
     n_classes: int | None,
     shape: tuple[int, ...] | Inputs | None = None,
+    without: str = WITHOUT_PREPROCESSING,
 ) -> Source:
     """The split by the reader of its form."""
     if split not in get_args(Split):
@@ -221,7 +230,7 @@ def _opened(
     if not named and spec != "digits" and form not in ("folder:", "idx:"):
         raise DataError(f"{spec or 'no data'}: unknown DATA{_meant(spec)}; expected {FORMS}")
     if preprocessing is None:
-        raise DataError(f"{spec}: {WITHOUT_PREPROCESSING}, or give normalised arrays as npz:FILE")
+        raise DataError(f"{spec}: {without}, or give normalised arrays as npz:FILE")
     if isinstance(preprocessing, TextPreprocessing):
         raise DataError(f"{spec}: the model takes text; give text:FILE ({', '.join(COLUMNS)})")
     try:

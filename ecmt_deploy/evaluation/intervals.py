@@ -22,3 +22,9 @@ def interval(share: float, samples: int) -> tuple[float, float]:
     centre, half = found + z2 / (2 * samples), sqrt(z2 * (found * (1 - found) + z2 / (4 * samples)) / samples)
     low, high = ((centre + end) / (1 + z2 / samples) for end in (-half, half))
     return (low if found > 0 else 0.0), (high if found < 1 else 1.0)
+
+
+def accuracy_in_words(share: float, samples: int) -> str:
+    """A share of samples and its interval on one line: ``98.33% right (95 % interval 96.4 to 99.2)``."""
+    low, high = interval(share, samples)
+    return f"{share:.2%} right (95 % interval {100 * low:.1f} to {100 * high:.1f})"

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from ecmt_deploy.errors import plural
+from ecmt_deploy.evaluation.intervals import accuracy_in_words
 from ecmt_deploy.files import read_measured, write_atomically
 from ecmt_deploy.program.activity import Activity, empty
 from ecmt_deploy.program.audit import MOST
@@ -98,9 +99,9 @@ class Evaluation(Tabular, Plotted, msgspec.Struct, frozen=True, forbid_unknown_f
     program_sha256: str | None = None
 
     def __repr__(self) -> str:
-        right = "".join(f"{share:.2%} right" for share in self.accuracy[-1:])
         analog = "" if self.analog_accuracy is None else f", analog {self.analog_accuracy:.2%}"
-        return f"Evaluation({plural(self.n_samples, 'sample')}, T = {self.timesteps}: {right}{analog})"
+        found = "".join(accuracy_in_words(share, self.n_samples) for share in self.accuracy[-1:])
+        return f"Evaluation({plural(self.n_samples, 'sample')}, T = {self.timesteps}: {found}{analog})"
 
 
 class Score(Tabular, Plotted, msgspec.Struct, frozen=True, forbid_unknown_fields=True):

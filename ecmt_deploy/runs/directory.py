@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from ecmt_deploy.errors import ConfigError, ProgramError, RunError, plural, reading
+from ecmt_deploy.evaluation.intervals import accuracy_in_words
 from ecmt_deploy.files import read_json, replacing_directory, require_parent, sha256
 from ecmt_deploy.placement.loads import Loads
 from ecmt_deploy.program import Program, read, write
@@ -52,8 +53,8 @@ class StoredRun(Tabular, Plotted):
 
     def __repr__(self) -> str:
         what, r = "frame" if self.record.clip else "sample", self.record
-        right = "".join(f", {share:.2%} right" for share in r.accuracy[-1:])
-        return f"StoredRun({str(self.path)!r}: {plural(r.n_samples, what)} on {r.target}, T = {r.timesteps}{right})"
+        found = "".join(f", {accuracy_in_words(share, r.n_samples)}" for share in r.accuracy[-1:])
+        return f"StoredRun({str(self.path)!r}: {plural(r.n_samples, what)} on {r.target}, T = {r.timesteps}{found})"
 
     def outputs(self) -> np.ndarray:
         """The readout after every step, (T, N, *output_shape).

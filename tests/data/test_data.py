@@ -243,9 +243,12 @@ def test_npz_needs_no_preprocessing_and_any_rank_is_checked(tmp_path, shape):
 
 @pytest.mark.parametrize("spec", ["digits", "folder:pets", "idx:mnist", "torch/cifar10"])
 def test_images_need_preprocessing_and_the_error_says_how(spec):
-    with pytest.raises(DataError, match=r"convert\(.., preprocessing=.*npz:FILE") as error:
-        data.open(spec, preprocessing=None)
-    one_line(error)
+    for read, expected in ((data.evaluation, r"convert\(.., preprocessing="), (data.open, r"preprocessing=.*models.load")):
+        with pytest.raises(DataError, match=expected + ".*npz:FILE") as error:
+            read(spec, preprocessing=None)
+        one_line(error)
+    with pytest.raises(DataError, match=r"models.load"):
+        data.open(spec)
 
 
 def test_npz_missing_or_not_an_archive(tmp_path):

@@ -73,6 +73,7 @@ def test_no_result_and_nothing_that_it_is_made_of_prints_more_than_fits(results)
     for name, result in results.items():
         assert len(repr(result)) <= 300, name
         assert "\n" not in repr(result), name
+        assert "right" not in repr(result) or re.search(r"right \(95 % interval [\d.]+ to [\d.]+\)", repr(result)), name
     program = results["program"]
     for named in (program.nodes, program.operands, program.shapes):
         assert re.match(rf"{len(program.nodes)} items: '\w+', '.*\.\.$", repr(named))
