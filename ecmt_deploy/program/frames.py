@@ -12,7 +12,7 @@ import numpy as np
 from ecmt_deploy.errors import plural
 from ecmt_deploy.program.activity import INTEGER_COUNTS, Activity, Counts
 from ecmt_deploy.program.graph import Program
-from ecmt_deploy.shown import Tabular
+from ecmt_deploy.shown import Plotted, Tabular
 
 #: counts of a node in a row: the integers in the order of ``INTEGER_COUNTS``, then the elements evaluated
 COLUMNS = len(INTEGER_COUNTS) + 1
@@ -50,7 +50,7 @@ def activity_of(program: Program, rows: np.ndarray, samples: int, continued: int
 
 
 @dataclass(frozen=True, repr=False)
-class FrameCounts(Tabular):
+class FrameCounts(Tabular, Plotted):
     """Counts of streams that ran side by side through one program, frame by frame.
 
     Attributes
@@ -61,6 +61,8 @@ class FrameCounts(Tabular):
     begun : (F,) bool, frames that began anew, as the first of a stream does; all others went on from the one before
     streams : streams that were counted together
     """
+
+    charts = ("frames",)
 
     program: Program
     timesteps: int

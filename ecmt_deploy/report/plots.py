@@ -18,11 +18,12 @@ from ecmt_deploy.placement.result import Placement
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.report import comparison as compare
-from ecmt_deploy.report import data, units
+from ecmt_deploy.report import data, stream_data, units
 from ecmt_deploy.report.charts import comparison as comparison_charts
 from ecmt_deploy.report.charts import energy as energy_charts
 from ecmt_deploy.report.charts import probes as probe_charts
 from ecmt_deploy.report.charts import run as run_charts
+from ecmt_deploy.report.charts import stream as stream_charts
 from ecmt_deploy.report.charts import waterfall as waterfall_chart
 from ecmt_deploy.report.charts.axes import ROW, inches, rows_height, width
 from ecmt_deploy.report.charts.cores import draw_cores, grid
@@ -236,6 +237,26 @@ def trace(measured: Trace, axes: Axes | None = None) -> Axes:
     axes : to draw on; by default those of a new figure
     """
     return _plain(_axes(axes, 3.0), run_charts.draw_trace, measured)
+
+
+def frames(result: Any, axes: Axes | None = None) -> Axes:
+    """Synaptic events per multiply-accumulate of every frame of a stream, and below how many of them it pays, where known.
+
+    Parameters
+    ----------
+    result : a ``StreamResult``, the ``FrameCounts`` of a stream, or a run of one
+    axes : to draw on; by default those of a new figure
+
+    Raises
+    ------
+    ConfigError
+        if the run is of no stream, or of no frame.
+    """
+    table = stream_data.events(result)
+    if not table.rows:
+        raise ConfigError(f"a {type(result).__name__} has no frames; give a stream")
+    clip = getattr(getattr(result, "record", None), "clip", None)
+    return _plain(_axes(axes, 2.6), stream_charts.draw_events, table, clip.break_even_per_mac if clip else None)
 
 
 def _axes(axes: Axes | None, height: float) -> Axes:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate
+from math import isnan
 from statistics import fmean
+from typing import Any
 
+from ecmt_deploy.program.frames import FrameCounts
 from ecmt_deploy.report.csv import Cell, Table
 from ecmt_deploy.report.stream import Picture
 from ecmt_deploy.runs.frames import ClipRecord, FrameRow
@@ -43,6 +46,24 @@ def per_frame(clip: ClipRecord, rows: Sequence[FrameRow]) -> Table:
             _mean(block, lambda row: row.patches_sent), *(fmean(row.chips_pj[chip] for row in block) for chip in chips),
         ))  # fmt: skip
     return Table((*header, *(f"{chip}_pj" for chip in chips)), found)
+
+
+def events(result: Any) -> Table:
+    """Events per multiply-accumulate of every frame, and whether the stream begins with it; no rows where there are no frames.
+
+    Parameters
+    ----------
+    result : a ``StreamResult``, the ``FrameCounts`` of a stream, or a run, kept or not
+    """
+    counted = result if isinstance(result, FrameCounts) else getattr(result, "frames", None)
+    found: list[tuple[Cell, ...]]
+    if isinstance(counted, FrameCounts):
+        shares = (None if isnan(share) else share for share in counted.events_per_mac.tolist())
+        found = [(i, share, bool(anew)) for i, (share, anew) in enumerate(zip(shares, counted.begun, strict=True))]
+    else:  # rows of a result, or of a run that was kept, which reads them
+        rows = getattr(result, "rows", None) or (counted() if callable(counted) and result.record.clip else ())
+        found = [(row.frame, row.events_per_mac, row.begun) for row in rows]
+    return Table(("frame", "events_per_mac", "begun"), found)
 
 
 def _mean(block: Sequence[FrameRow], value: Callable[[FrameRow], float]) -> float:

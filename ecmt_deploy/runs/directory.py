@@ -44,7 +44,7 @@ class StoredRun(Tabular, Plotted):
     record, activity, program : what was run, what it counted, what ran
     """
 
-    charts = ("events", "accuracy", "raster", "membrane")
+    charts = ("events", "accuracy", "raster", "membrane", "frames")
 
     path: Path
     record: RunRecord

@@ -18,7 +18,7 @@ from ecmt_deploy.data import open_clip
 from ecmt_deploy.data.clip import Clip, Frame
 from ecmt_deploy.door import ChipLike, as_chip
 from ecmt_deploy.engine import SpikingModel
-from ecmt_deploy.errors import ConfigError
+from ecmt_deploy.errors import ConfigError, plural
 from ecmt_deploy.estimation.frames import FramePrices
 from ecmt_deploy.estimation.memory import together
 from ecmt_deploy.estimation.pricing import ARITHMETIC
@@ -35,7 +35,7 @@ from ecmt_deploy.runs.frames import ClipRecord, FrameRow, Pictures, files
 from ecmt_deploy.runs.interrupts import postponed
 from ecmt_deploy.runs.machine import this_machine
 from ecmt_deploy.runs.record import RunRecord
-from ecmt_deploy.shown import Tabular
+from ecmt_deploy.shown import Plotted, Tabular
 from ecmt_deploy.simulation.streams import frame_runs, prepared
 from ecmt_deploy.simulation.target import FrameRun, Run
 
@@ -75,12 +75,17 @@ class StreamJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, repr=False)
-class StreamResult(Tabular):
+class StreamResult(Tabular, Plotted):
     """What came of a stream: what it was, a row for every frame, and the run in its directory, where one is kept."""
 
+    charts = ("frames",)
     record: RunRecord
     rows: list[FrameRow]
     stored: StoredRun | None
+
+    def __repr__(self) -> str:
+        where = "not kept" if self.stored is None else f"kept in {str(self.stored.path)!r}"
+        return f"StreamResult({plural(len(self.rows), 'frame')} on {self.record.target}, {where})"
 
 
 def stream_file(job: StreamJob, say: Callable[[str], None] = lambda line: None) -> StreamResult:
@@ -138,9 +143,8 @@ class Worker:
     def run(self, say: Callable[[str], None]) -> None:
         """All frames, until the clip ends or somebody stops it."""
         with progress(f"stream on {self.job.target}", self.clip.frames, "frames") as bar, closing(iter(self.clip)) as frames:
-            runs = frame_runs(
-                self.program, self._pixels(frames), self.job.target, self.job.steps_per_frame, self.gate, self._dtype
-            )
+            dtype, steps = "float64" if self.program.integer else self.program.dtype.name, self.job.steps_per_frame
+            runs = frame_runs(self.program, self._pixels(frames), self.job.target, steps, self.gate, dtype)
             try:
                 while True:
                     begun = time.perf_counter()
@@ -156,10 +160,6 @@ class Worker:
                     raise
                 self.interrupted = True
                 say(f"interrupted behind frame {len(self.rows) - 1}; what is done is kept")
-
-    @property
-    def _dtype(self) -> str:
-        return "float64" if self.program.integer else self.program.dtype.name
 
     def _pixels(self, frames: Iterator[Frame]) -> Iterator[np.ndarray]:
         """Frames as they are shown to the gate, which is not what takes long."""

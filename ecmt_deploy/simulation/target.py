@@ -65,7 +65,7 @@ class Run(Tabular, Plotted):
     loads : work of every core and packets of every link, step by step, where the target has cores and links
     """
 
-    charts = ("events", "raster", "membrane")
+    charts = ("events", "raster", "membrane", "frames")
 
     outputs: np.ndarray
     activity: Activity

@@ -185,7 +185,7 @@ def test_a_clip_is_a_table_of_its_frames_and_a_card_of_the_last(results):
     said = parsed(streamed._repr_html_())
     assert said.startswith("StreamResult: 6 frames on torch, ")
     assert str(streamed.stored.path) in said
-    assert repr(streamed).startswith("StreamResult(")
+    assert repr(streamed) == f"StreamResult(6 frames on torch, kept in {str(streamed.stored.path)!r})"
 
 
 def test_a_score_says_what_its_evaluation_says_and_its_parts_add_up(results):
@@ -273,7 +273,8 @@ def test_without_pandas_one_line_says_what_to_install(results, monkeypatch):
     ("name", "args"),
     [("run", ()), ("run", ("raster", None)), ("activity", ()), ("stored", ("accuracy",)), ("evaluation", ()), ("score", ()),
      ("score", ("events",)), ("placement", ()),
-     ("energy loihi2", ()), ("energy horowitz45", ("waterfall",)), ("comparison", ()), ("trace", ())],
+     ("energy loihi2", ()), ("energy horowitz45", ("waterfall",)), ("comparison", ()), ("trace", ()),
+     ("streamed", ()), ("frames", ()), ("stream", ("frames",))],
 )  # fmt: skip
 def test_charts_are_drawn_on_axes_that_are_given_back(results, name, args):
     from matplotlib import pyplot
@@ -289,5 +290,5 @@ def test_charts_are_drawn_on_axes_that_are_given_back(results, name, args):
 
 
 def test_a_chart_that_a_result_has_not_is_refused_by_name(results):
-    with pytest.raises(ConfigError, match="'pie': Run has none; choose events, raster, membrane"):
+    with pytest.raises(ConfigError, match="'pie': Run has none; choose events, raster, membrane, frames"):
         results["run"].plot("pie")

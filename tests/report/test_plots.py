@@ -1,13 +1,18 @@
 """Charts on axes: the axes are those given, and what is drawn is what was measured."""
 
+import dataclasses
+
 import matplotlib
 import numpy as np
 import pytest
 from matplotlib import pyplot
 from matplotlib.text import Text
+from msgspec.structs import replace
 
+import ecmt_deploy as ecmt
 from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.evaluation.intervals import interval
+from ecmt_deploy.program import write
 from ecmt_deploy.program.activity import Activity, Counts
 from ecmt_deploy.report import comparison, plots
 from ecmt_deploy.report.membrane import membrane_of
@@ -150,6 +155,31 @@ def test_a_membrane_rests_between_its_thresholds(probed):
         assert (fires | (spikes == 0)).all()
 
 
+def test_frames_of_a_stream_are_drawn_with_where_they_pay_and_where_they_begin(all_programs, tmp_path):
+    program, x = all_programs["transformer, accurate"], images(5).astype(np.float32)
+    file, clip = tmp_path / "p.nir", tmp_path / "x.npz"
+    write(program, file)
+    np.savez(clip, x=x, y=np.zeros(5, np.int64))
+    kept = ecmt.stream(file, f"npz:{clip}", out=tmp_path / "run")
+    counted = ecmt.stream(ecmt.load(file), x)
+    pays = kept.record.clip.break_even_per_mac
+    assert pays > 0
+    for result, level in ((kept, pays), (kept.stored, pays), (counted, None), (counted.frames, None)):
+        line, *others = plots.frames(result).get_lines()
+        assert line.get_xdata().tolist() == [0, 1, 2, 3, 4]
+        assert line.get_ydata() == pytest.approx([row.events_per_mac for row in kept.rows])
+        assert [list(other.get_ydata()) for other in others[: level is not None]] == ([] if level is None else [[level] * 2])
+        assert [other.get_xdata()[0] for other in others[level is not None :]] == [row.frame for row in kept.rows if row.begun][
+            1:
+        ]
+    rows = [
+        replace(row, begun=row.frame in (0, 3), events_per_mac=row.events_per_mac if row.frame else None) for row in kept.rows
+    ]
+    line, *others = plots.frames(dataclasses.replace(kept, rows=rows)).get_lines()
+    assert np.isnan(line.get_ydata()).tolist() == [True, False, False, False, False]
+    assert [3.0] in [list(dict.fromkeys(other.get_xdata())) for other in others]
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -161,6 +191,8 @@ def test_a_membrane_rests_between_its_thresholds(probed):
         (lambda run: plots.membrane(run, next(iter(run.probes)).node, 10**9), "choose from 0 to"),
         (lambda run: plots.raster(CURVE, "x"), "has no probes"),
         (lambda run: plots.waterfall(cases.energy(priced=False)), "no price"),
+        (lambda run: plots.frames(run), "has no frames; give a stream"),
+        (lambda run: plots.frames(CURVE), "has no frames; give a stream"),
         (lambda run: plots.style("loud").__enter__(), "choose page or paper"),
     ],
 )

@@ -79,6 +79,27 @@ def per_frame(clip: ClipRecord, rows: Sequence[FrameRow]) -> tuple[Figure, Table
     return made, table
 
 
+def draw_events(axes: Axes, table: Table, pays: float | None) -> None:
+    """Synaptic events per multiply-accumulate of every frame, and below how many of them the stream pays, where known.
+
+    Parameters
+    ----------
+    table : as of :func:`stream_data.events`
+    pays : events per multiply-accumulate
+    """
+    frames, begun = ([int(number(cell)) for cell in table.column(name)] for name in ("frame", "begun"))
+    per_mac = [np.nan if cell is None else number(cell) for cell in table.column("events_per_mac")]
+    axes.plot(frames, per_mac, color=BLUE, drawstyle="steps-mid", linewidth=1.2, label="this stream")
+    if pays is not None:
+        axes.axhline(pays, color=VERMILION, linestyle="--", label=f"break-even, {units.per_mac(pays)}")
+    _cuts(axes, [frame for frame, anew in zip(frames, begun, strict=True) if anew][1:], "begins anew")
+    axes.set_ylim(0, 1.06 * max(np.nanmax([0.0, *per_mac]), pays or 0.0) or 1.0)
+    axes.set_ylabel("events per MAC")
+    axes.grid(axis="y")
+    legend(axes)
+    _along(axes, frames[0], frames[-1])
+
+
 @chart
 def on_chips(clip: ClipRecord, rows: Sequence[FrameRow]) -> tuple[Figure, Table]:
     """Energy of every frame at the chips' own prices."""
