@@ -3,6 +3,8 @@
 import functools
 import gc
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from hypothesis import settings
 
 from ecmt_deploy import testing
 from ecmt_deploy.program import Program
+from tests.support import kept
 from tests.support.targets import PROGRAMS
 
 torch.set_num_threads(1)
@@ -47,17 +50,25 @@ def all_programs() -> Mapping[str, Program]:
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory) -> Path:
     """The bundled model as a program in a file, the quickest way: for tests of what is done with files."""
-    from ecmt_deploy import convert
-    from ecmt_deploy.config import ConvertConfig
+    from tests.support.trained import program_file
 
-    path = tmp_path_factory.mktemp("digits") / "p.nir"
-    convert("zoo:vit_digits", "digits", ConvertConfig(preset="paper"), calibration_samples=8, out=path)
-    return path
+    return Path(shutil.copy(program_file("paper", 8), tmp_path_factory.mktemp("digits") / "p.nir"))
 
 
 @pytest.fixture(params=PROGRAMS)
 def program(request: pytest.FixtureRequest, all_programs: Mapping[str, Program]) -> Program:
     return all_programs[request.param]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A folder for what is made once for all workers, which inherit its name."""
+    if not hasattr(config, "workerinput"):
+        os.environ[kept.FOLDER] = tempfile.mkdtemp(prefix="ecmt_tests_")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(kept.FOLDER))
 
 
 def pytest_collection_finish() -> None:

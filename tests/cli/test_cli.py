@@ -4,9 +4,12 @@ import html
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import msgspec
@@ -26,15 +29,15 @@ from ecmt_deploy.models import zoo
 from ecmt_deploy.program import read
 from ecmt_deploy.program.preprocessing import Preprocessing
 from ecmt_deploy.report.units import per_mac
-from ecmt_deploy.verbs.demo import require_own
+from ecmt_deploy.verbs.demo import STREAM_FILES, require_own
 from tests.support.commands import run
+from tests.support.trained import program_file
+from tests.support.undrawn import undrawn
 
 
 @pytest.fixture(scope="module")
 def digits_program(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("program") / "digits.nir"
-    ecmt.convert("zoo:vit_digits", "digits", out=path)
-    return path
+    return Path(shutil.copy(program_file("accurate"), tmp_path_factory.mktemp("program") / "digits.nir"))
 
 
 @pytest.fixture(scope="module")
@@ -341,7 +344,7 @@ def test_energy_report_inspect_hardware_classify(tmp_path, capsys, monkeypatch, 
         assert "blocks.0.attn" in out
     assert (tmp_path / "e.csv").read_text().count("\n") > 100
     assert {e["hardware"] for e in msgspec.json.decode((tmp_path / "e.json").read_bytes())} == {"loihi2", "horowitz45"}
-    assert run(["report", str(digits_run)], capsys, monkeypatch, tmp_path)[0] == 0
+    assert run(["report", str(digits_run), "--hardware", "loihi2"], capsys, monkeypatch, tmp_path)[0] == 0
     assert "<svg" in (tmp_path / "report.html").read_text()
     status, out, _ = run(["inspect", str(digits_program)], capsys, monkeypatch, tmp_path)
     assert status == 0
@@ -580,7 +583,6 @@ JSON = {
     "simulate": ["simulate", "PROGRAM", "--target", "torch", "--data", "digits", "--limit", "1", "--out", "r"],
     "sweep": ["sweep", "PROGRAM", "--hardware", "loihi2", "--timesteps", "1", "--limit", "2", "--out", "s"],
     "stream": ["stream", "PROGRAM", "--video", "made:digits,frames=2"],
-    "demo of a stream": ["demo", "--stream"],
 }  # fmt: skip
 
 
@@ -596,7 +598,7 @@ def test_every_verb_answers_in_json(case, tmp_path, capsys, monkeypatch, digits_
     assert out.isascii()
     result = json.loads(out)
     assert isinstance(result, list if case in ("hardware", "a chip", "energy", "classify") else dict)
-    assert VERBS.keys() <= {words[0] for words in JSON.values()}
+    assert VERBS.keys() - {"demo"} <= {words[0] for words in JSON.values()}
 
 
 def test_json_brings_no_control_character_to_the_terminal():
@@ -740,9 +742,39 @@ def test_closed_streams_are_no_failure(closed, tmp_path):
     assert "Traceback" not in made.stdout + made.stderr
 
 
-def test_demo_runs_the_whole_road(tmp_path, capsys, monkeypatch):
+@contextmanager
+def shortened() -> Iterator[None]:
+    """The same road with fewer samples and frames, and without drawings."""
+    with undrawn(), pytest.MonkeyPatch.context() as patch:
+        few = {"LAVA_SAMPLES": 4, "CLIP": "made:digits,frames=4", "TUNING_CLIP": "made:digits,seed=5,frames=8", "BUDGET": 0.5}
+        for name, value in few.items():
+            patch.setattr(f"ecmt_deploy.verbs.demo.{name}", value)
+        yield
+
+
+#: as ``make demo`` has it, and shortened
+LENGTHS = [shortened, pytest.param(nullcontext, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_a_demo_of_a_stream_answers_in_json(length, tmp_path, capsys, monkeypatch):
+    with length():
+        status, out, said = run(["demo", "--stream", "--out", "d", "--json"], capsys, monkeypatch, tmp_path)
+    assert status == 0, said
+    assert out.isascii()
+    found = json.loads(out)
+    assert set(found["files"]) == {path.name for path in (tmp_path / "d").iterdir()} == set(STREAM_FILES)
+    assert {chip["fits"] for chip in found["energy"]} == {"yes", "no", "unknown"}
+    assert found["stream"]["clip"]["alternatives"]
+    assert "<svg" in (tmp_path / "d" / "report.html").read_text()
+    require_own(tmp_path / "d", STREAM_FILES)
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_demo_runs_the_whole_road(length, tmp_path, capsys, monkeypatch):
     """In JSON too: what it says on the way is on standard error then."""
-    status, out, said = run(["demo", "--out", "d", "--json"], capsys, monkeypatch, tmp_path)
+    with length():
+        status, out, said = run(["demo", "--out", "d", "--json"], capsys, monkeypatch, tmp_path)
     assert status == 0, said
     made = {p.name for p in (tmp_path / "d").iterdir()}
     assert made == {"program.nir", "eval.json", "run", "energy.json", "energy.csv", "trace.json", "report.json", "report.html"}

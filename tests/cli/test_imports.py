@@ -33,7 +33,7 @@ CALLS = [
     (["hardware", "loihi2"], {*TORCH, *OTHERS, *PAGES, "scipy"}),
     (["inspect", "p.nir", "--hardware", "loihi2"], {*TORCH, *OTHERS, *PAGES, "scipy"}),
     (["energy", "run", "--hardware", "loihi2"], {*TORCH, *OTHERS, *PAGES, "scipy"}),
-    (["report", "run", "--out", "report.html"], {*TORCH, *OTHERS}),
+    (["report", "run", "--hardware", "loihi2", "--out", "report.html"], {*TORCH, *OTHERS}),
     (["merge", "1", "2", "--out", "both"], {*TORCH, *OTHERS, *PAGES}),
     (["quantize", "p.nir", "--out", "q.nir"], {*TORCH, *OTHERS, *PAGES}),
     (["simulate", "p.nir", "--target", "reference", *ONE, "--out", "run-reference"], {*TORCH, *OTHERS, *PAGES}),

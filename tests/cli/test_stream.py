@@ -11,21 +11,20 @@ import pytest
 from PIL import Image
 
 import ecmt_deploy as ecmt
-from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.runs import stream as running
 from ecmt_deploy.runs.directory import load_run
 from ecmt_deploy.runs.frames import FRAMES, FRAMES_CSV
 from tests.support.commands import run
+from tests.support.trained import program_file
 from tests.support.videos import pictures, write_sound, write_video
 
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory, digits) -> dict[str, str]:
     """The bundled model in differential coding, as integers and in rate coding."""
-    folder = tmp_path_factory.mktemp("programs")
-    ecmt.convert("zoo:vit_digits", "digits", ConvertConfig(preset="graded"), calibration_samples=16, out=folder / "digits.nir")
-    ecmt.quantize(folder / "digits.nir", out=folder / "integer.nir")
-    return {"RATE": str(digits), **{path.stem.upper(): str(path) for path in folder.iterdir()}}
+    floats, integers = program_file("graded"), tmp_path_factory.mktemp("programs") / "integer.nir"
+    ecmt.quantize(floats, out=integers)
+    return {"RATE": str(digits), "DIGITS": str(floats), "INTEGER": str(integers)}
 
 
 def damaged(tmp_path: Path) -> None:

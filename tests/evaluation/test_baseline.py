@@ -1,6 +1,8 @@
 """Plain quantisation of the network that a program came from, whatever the program expects and however it is divided."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -9,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecmt_deploy import ConvertConfig, convert, evaluate, models
+from ecmt_deploy import ConvertConfig, convert, evaluate, load, models
 from ecmt_deploy.config import find_preset
 from ecmt_deploy.conversion.calibration.tools.neurons import with_nodes
 from ecmt_deploy.conversion.calling import called
@@ -23,13 +25,13 @@ from ecmt_deploy.evaluation.score import Evaluation
 from ecmt_deploy.program import ops
 from ecmt_deploy.report import tables
 from ecmt_deploy.testing.handmade import PROVENANCE
+from tests.support.trained import program_file
 
 
 @pytest.fixture(scope="module", params=["accurate", "paper"])
 def program(request, tmp_path_factory):
-    path = tmp_path_factory.mktemp("programs") / "p.nir"
-    config = ConvertConfig(preset=request.param, timesteps=2)
-    return path, convert("zoo:vit_digits", "digits", config, calibration_samples=32, out=path)
+    path = Path(shutil.copy(program_file(request.param, 32, timesteps=2), tmp_path_factory.mktemp("programs") / "p.nir"))
+    return path, load(path)
 
 
 #: what does not look into the program is the same for every preset

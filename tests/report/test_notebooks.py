@@ -35,7 +35,6 @@ def results(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "run"
     ecmt.simulate(path, "digits", "torch", limit=4, out=out)
     streamed = ecmt.stream(path, "made:digits,frames=6", hardware=CHIPS[:2], out=tmp_path_factory.mktemp("streams") / "run")
-    streamed = ecmt.stream(path, "made:digits,frames=6", hardware=CHIPS[:2], out=tmp_path_factory.mktemp("streams") / "run")
     run, stream = ecmt.simulate(snn, x, "reference", probes="blocks.0.attn.qkv.neuron"), ecmt.stream(snn, x)
     evaluation = ecmt.evaluate(snn, (x, np.zeros(len(x), np.int64)))
     return {

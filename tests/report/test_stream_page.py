@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from markupsafe import escape
 
 import ecmt_deploy as ecmt
-from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.errors import ConfigError, RunError
 from ecmt_deploy.evaluation.alternative import Alternative
 from ecmt_deploy.report import stream_data, units
@@ -27,15 +26,14 @@ from ecmt_deploy.runs.frames import ClipRecord, FrameRow
 from ecmt_deploy.testing.handmade import images
 from tests.support.html import require_alone, require_numbers, require_text_within, tables
 from tests.support.report_cases import HOSTILE
+from tests.support.trained import program_file
 
 FRAMES = 20
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("stream") / "p.nir"
-    ecmt.convert("zoo:vit_digits", "digits", ConvertConfig(preset="accurate"), calibration_samples=8, out=path)
-    return path
+    return Path(shutil.copy(program_file("accurate"), tmp_path_factory.mktemp("stream") / "p.nir"))
 
 
 @pytest.fixture(scope="module")

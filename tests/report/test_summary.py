@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 from msgspec.structs import asdict
 
@@ -10,15 +13,14 @@ from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.program.layers import ROOT
 from ecmt_deploy.report import units
 from ecmt_deploy.runs.directory import load_run
+from tests.support.trained import program_file
 
 COUNTED = ("nodes", "parameters", "macs", "neurons", "state_bytes")
 
 
 @pytest.fixture(scope="module")
 def digits_program(tmp_path_factory):
-    path = tmp_path_factory.mktemp("program") / "digits.nir"
-    ecmt.convert("zoo:vit_digits", "digits", out=path)
-    return path
+    return Path(shutil.copy(program_file("accurate"), tmp_path_factory.mktemp("program") / "digits.nir"))
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,10 @@ from ecmt_deploy.runs.record import RunRecord
 
 
 @pytest.fixture(scope="module")
-def digits_run(tmp_path_factory):
-    out = tmp_path_factory.mktemp("run")
-    ecmt.convert("zoo:vit_digits", "digits", ecmt.ConvertConfig(preset="paper"), out=out / "p.nir")
-    ecmt.simulate(out / "p.nir", "digits", "torch", 1, limit=1, out=out / "run")
-    return out / "run"
+def digits_run(digits, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "run"
+    ecmt.simulate(digits, "digits", "torch", 1, limit=1, out=out)
+    return out
 
 
 def test_a_run_keeps_it(digits_run):

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 
 import msgspec
@@ -16,6 +17,7 @@ from ecmt_deploy.verbs import convert as converting
 from ecmt_deploy.verbs.runs import sweep
 from tests.support.commands import run as command
 from tests.support.runs import simulated
+from tests.support.undrawn import undrawn
 
 MODEL, DATA = "zoo:vit_digits", "digits"
 
@@ -24,6 +26,12 @@ MODEL, DATA = "zoo:vit_digits", "digits"
 def converted() -> dict[str, bytes]:
     """Files of programs, by preset: what is swept need not be tuned for every budget."""
     return {}
+
+
+@pytest.fixture(autouse=True)
+def no_drawings() -> Iterator[None]:
+    with undrawn():
+        yield
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@
 import csv
 import dataclasses
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from ecmt_deploy import convert, quantize
-from ecmt_deploy.config import ConvertConfig
+from ecmt_deploy import quantize
 from ecmt_deploy.errors import ConfigError, RunError, TargetError
 from ecmt_deploy.program import Provenance, read, write
 from ecmt_deploy.report.collect import compare_runs
@@ -19,6 +19,8 @@ from ecmt_deploy.runs.sweep import parse_timesteps
 from ecmt_deploy.verbs.runs import sweep
 from tests.support.commands import run
 from tests.support.runs import simulated
+from tests.support.trained import program_file
+from tests.support.undrawn import undrawn
 
 CHIPS = ["loihi2", "dynapcnn"]
 
@@ -26,10 +28,15 @@ CHIPS = ["loihi2", "dynapcnn"]
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory) -> list[Path]:
     directory = tmp_path_factory.mktemp("programs")
-    for preset in ("accurate", "paper"):
-        config = ConvertConfig(preset=preset, timesteps=2)
-        convert("zoo:vit_digits", "digits", config, calibration_samples=16, out=directory / f"{preset}.nir")
-    return [directory / "accurate.nir", directory / "paper.nir"]
+    for preset in (presets := ("accurate", "paper")):
+        shutil.copy(program_file(preset, 32, timesteps=2), directory / f"{preset}.nir")
+    return [directory / f"{preset}.nir" for preset in presets]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_drawings() -> Iterator[None]:
+    with undrawn():
+        yield
 
 
 @pytest.fixture

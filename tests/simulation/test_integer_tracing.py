@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from ecmt_deploy import convert, data, quantize, trace
+from ecmt_deploy import data, quantize, trace
 from ecmt_deploy.conversion.converter import with_ranges
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.errors import ConfigError
-from ecmt_deploy.program import Program
+from ecmt_deploy.program import Program, read
 from ecmt_deploy.report import tables
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.simulation.tracing import as_numbers
 from ecmt_deploy.testing import case
 from ecmt_deploy.testing.handmade import images
+from tests.support.trained import program_file
 
 PLANTED, OUTLIER = "blocks.1.mlp.fc1", 100
 
@@ -25,7 +26,7 @@ PLANTED, OUTLIER = "blocks.1.mlp.fc1", 100
 @pytest.fixture(scope="module")
 def digits() -> Program:
     """The bundled model as a float program."""
-    return convert("zoo:vit_digits", "digits").program
+    return read(program_file("accurate"))
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,8 @@ import nir
 import numpy as np
 import pytest
 
-from ecmt_deploy import convert
-from ecmt_deploy.config import ConvertConfig
 from ecmt_deploy.errors import ConfigError, RunError, TargetError
+from ecmt_deploy.program import read
 from ecmt_deploy.report.collect import report_on
 from ecmt_deploy.report.write import write_report
 from ecmt_deploy.runs.directory import PROBES
@@ -79,14 +78,14 @@ def test_what_is_no_recording_is_refused(tmp_path):
         assert "\n" not in str(caught.value)
 
 
-def test_the_report_draws_them(tmp_path):
-    made = convert("zoo:vit_digits", "digits", ConvertConfig(preset="paper"), calibration_samples=8, out=tmp_path / "p.nir")
-    node = made.program.neurons[1]
+def test_the_report_draws_them(digits, tmp_path):
+    program = read(digits)
+    node = program.neurons[1]
     asked = (node, f"{node}:membrane")
-    simulated(tmp_path / "p.nir", tmp_path / "run", 3, 3, probes=asked)
+    simulated(digits, tmp_path / "run", 3, 3, probes=asked)
     rasters = report_on(tmp_path / "run", ["loihi2"]).rasters
     assert [(r.node, r.kind, r.samples, r.timesteps) for r in rasters] == [(node, "spikes", 3, 3), (node, "membrane", 3, 3)]
-    assert rasters[0].neurons == np.prod(made.program.shapes[node])
+    assert rasters[0].neurons == np.prod(program.shapes[node])
     assert len(rasters[0].rows) <= 400
     assert len(rasters[0].rows[0]) == 9
     assert 0 < rasters[0].spiking < 1

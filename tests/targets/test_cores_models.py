@@ -18,6 +18,7 @@ from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.simulation.target import Probe
 from ecmt_deploy.targets.cores import CoresTarget
 from ecmt_deploy.testing import differences
+from tests.support.trained import program_file
 
 
 def require_equal(program: Program, x: np.ndarray, chip: str) -> None:
@@ -48,7 +49,7 @@ def test_the_bundled_model(digits: Path) -> None:
     ("accurate", "loihi2"), ("graded", "loihi2"), ("paper", "loihi1_sanafe"), ("accurate", "loihi1_sanafe"),
 ])  # fmt: skip
 def test_presets_of_the_bundled_model(preset: str, chip: str) -> None:
-    made = convert("zoo:vit_digits", "digits", ConvertConfig(preset=preset), calibration_samples=16).program
+    made = read(program_file(preset))
     widths = None if chip == "loihi1_sanafe" else as_chip(chip)
     require_equal(quantize(made, widths, made.timesteps), pictures(3), chip)
 

@@ -3,6 +3,7 @@ once: each ends in one line, and leaves no process, no shared memory and no file
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -159,11 +160,8 @@ def test_a_host_that_is_killed_takes_its_network_along(all_programs, tmp_path, c
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_line_is_interrupted(tmp_path, clean, number):
-    from ecmt_deploy import convert
-    from ecmt_deploy.config import ConvertConfig
-
-    convert("zoo:vit_digits", "digits", ConvertConfig(preset="paper"), calibration_samples=8, out=tmp_path / "p.nir")
+def test_the_command_line_is_interrupted(tmp_path, clean, digits, number):
+    shutil.copy(digits, tmp_path / "p.nir")
     begun = subprocess.Popen(
         [sys.executable, "-m", "ecmt_deploy", "simulate", "p.nir", "--target", "lava", "--data", "digits", "--out", "run"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -11,16 +11,14 @@ import torch
 import ecmt_deploy as ecmt
 from ecmt_deploy.errors import ConfigError, DataError, RunError, TargetError
 from ecmt_deploy.runs.directory import load_run
+from tests.support.trained import program_file
 
-CLIP, TUNING = "made:digits,frames=12,noise=1", "made:digits,noise=1,seed=3,frames=24"
+CLIP, TUNING = "made:digits,frames=12,noise=1", "made:digits,noise=1,seed=3,frames=12"
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory):
-    path = tmp_path_factory.mktemp("program") / "p.nir"
-    config = ecmt.ConvertConfig("graded", budget=0.2)
-    ecmt.convert("zoo:vit_digits", "digits", config, calibration_samples=32, stream=TUNING, out=path)
-    return path
+def program():
+    return program_file("graded", 16, stream=TUNING, budget=0.2)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +34,7 @@ def frames(program) -> np.ndarray:
 def test_a_program_says_on_which_clip_it_was_tuned(program):
     config = ecmt.read(program).provenance.config
     assert config["stream"] == TUNING
-    assert config["stream_frames"] == 24
+    assert config["stream_frames"] == 12
     assert config["gate"] >= 0
 
 
