@@ -13,7 +13,7 @@ from ecmt_deploy.placement.result import Placement, Unit
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.program.layers import MAX_LAYERS, grouped
 from ecmt_deploy.report.csv import Cell, Table
-from ecmt_deploy.report.model import AccuracyCurve, Raster
+from ecmt_deploy.report.model import AccuracyCurve
 from ecmt_deploy.report.units import ann as ann_of
 from ecmt_deploy.simulation.traces import Trace
 
@@ -187,13 +187,6 @@ def trace(measured: Trace) -> Table:
     """Relative error of every node after every step."""
     header = ("node", "type", *(f"relative_error_t{t}" for t in range(1, measured.timesteps + 1)))
     return Table(header, [(node.node, node.kind, *node.relative_error) for node in measured.nodes])
-
-
-def raster(probe: Raster) -> Table:
-    """The rows of a raster; columns are steps within samples."""
-    columns = len(probe.rows[0])
-    names = (f"sample{i // probe.timesteps + 1}_t{i % probe.timesteps + 1}" for i in range(columns))
-    return Table(tuple(names), [tuple(row) for row in probe.rows])
 
 
 def views(energies: Sequence[Energy], names: Sequence[str]) -> Table:

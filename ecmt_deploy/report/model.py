@@ -14,14 +14,11 @@ from ecmt_deploy.placement.result import Placement
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.program.layers import grouped
-from ecmt_deploy.report.membrane import Membrane, membrane_of
+from ecmt_deploy.report.probed import ProbedNode, probed_nodes
 from ecmt_deploy.runs.record import RunRecord
 from ecmt_deploy.shown import Brief
 from ecmt_deploy.simulation.target import Probe
 from ecmt_deploy.simulation.traces import Trace
-
-#: most rows of a raster, and samples it shows: what a page can tell apart
-RASTER_ROWS, RASTER_SAMPLES = 400, 16
 
 
 class AccuracyCurve(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,26 +41,6 @@ class AccuracyCurve(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
         return t, self.accuracy[t - 1]
 
 
-class Raster(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A probe of a node as a picture.
-
-    Attributes
-    ----------
-    node, kind : what was probed, ``spikes`` or ``membrane``
-    samples, timesteps, neurons : size of the recording
-    spiking : share of neurons and steps that spike; ``None`` for a membrane
-    rows : (rows, samples shown * T): each row the neuron, of a block of neighbours, that is largest in size
-    """
-
-    node: str
-    kind: str
-    samples: int
-    timesteps: int
-    neurons: int
-    spiking: float | None
-    rows: list[list[float]]
-
-
 class Report(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything the page shows.
 
@@ -79,8 +56,7 @@ class Report(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nodes : number of nodes
     saturations : integers clipped per inference, by node; nodes without are absent
     trace : how far every node is from its analog value, if it was measured
-    rasters : what was probed
-    membranes : one neuron of every node whose membrane was probed
+    probed : what was probed, node by node
     tile_curve : view (c) in tiles of several sizes, at 45 nm
     """
 
@@ -97,9 +73,8 @@ class Report(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nodes: int
     saturations: dict[str, float]
     trace: Trace | None = None
-    rasters: list[Raster] = []
+    probed: list[ProbedNode] = []
     tile_curve: tuple[TilePoint, ...] = ()
-    membranes: list[Membrane] = []
 
 
 def make_report(
@@ -134,23 +109,10 @@ def make_report(
         nodes=len(program.nodes),
         saturations={name: c.saturations / n for name, c in counts.items() if c.saturations},
         trace=trace,
-        rasters=[make_raster(probe, values) for probe, values in (probes or {}).items()],
-        membranes=[membrane_of(probes or {}, program, probe.node) for probe in probes or {} if probe.kind == "membrane"],
+        probed=probed_nodes(probes or {}, program),
     )
 
 
 def whole(figure: Figure | None) -> int | None:
     """A figure of a chip that counts something; ``None`` where it is not known."""
     return None if figure is None else int(figure.value)
-
-
-def make_raster(probe: Probe, values: np.ndarray) -> Raster:
-    """A probe (N, T, neurons) as a picture."""
-    samples, timesteps, neurons = values.shape
-    shown = values[:RASTER_SAMPLES].reshape(-1, neurons).T  # (neurons, columns)
-    block = -(-neurons // RASTER_ROWS)
-    rows = [
-        part[np.abs(part).argmax(axis=0), np.arange(part.shape[1])] for part in np.split(shown, range(block, neurons, block))
-    ]
-    spiking = float(np.mean(values != 0)) if probe.kind == "spikes" else None
-    return Raster(probe.node, probe.kind, samples, timesteps, neurons, spiking, np.asarray(rows, float).tolist())

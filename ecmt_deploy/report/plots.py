@@ -29,8 +29,8 @@ from ecmt_deploy.report.charts.axes import ROW, inches, rows_height, width
 from ecmt_deploy.report.charts.cores import draw_cores, grid
 from ecmt_deploy.report.charts.style import PAGE, PAPER
 from ecmt_deploy.report.comparison import Comparison
-from ecmt_deploy.report.membrane import membrane_of, probed
-from ecmt_deploy.report.model import AccuracyCurve, make_raster
+from ecmt_deploy.report.model import AccuracyCurve
+from ecmt_deploy.report.probed import membrane_of, raster_of
 from ecmt_deploy.simulation.target import PROBE_KINDS, Probe
 from ecmt_deploy.simulation.traces import Trace
 
@@ -165,7 +165,7 @@ def pareto(comparison: Comparison, axes: Axes | None = None, *, hardware: str | 
 
 
 def raster(run: Any, node: str, axes: Axes | None = None) -> Axes:
-    """A probe of a node, neurons over samples and steps: blue is positive, red negative.
+    """A probe of a node, neurons over samples and steps, in units of the analog value: blue is positive, red negative.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def raster(run: Any, node: str, axes: Axes | None = None) -> Axes:
     """
     name, _, kind = node.rpartition(":")
     probe = Probe(name, kind) if name and kind in PROBE_KINDS else Probe(node)
-    drawn = make_raster(probe, probed(_probes(run), probe))
+    drawn = raster_of(_probes(run), run.program, probe)
     return _plain(_axes(axes, 3.2), probe_charts.draw_raster, drawn)
 
 

@@ -15,8 +15,8 @@ from ecmt_deploy.evaluation.intervals import interval
 from ecmt_deploy.program import write
 from ecmt_deploy.program.activity import Activity, Counts
 from ecmt_deploy.report import comparison, plots
-from ecmt_deploy.report.membrane import membrane_of
 from ecmt_deploy.report.model import AccuracyCurve
+from ecmt_deploy.report.probed import membrane_of
 from ecmt_deploy.simulation.run import simulate
 from ecmt_deploy.simulation.target import Probe
 from ecmt_deploy.testing.handmade import images

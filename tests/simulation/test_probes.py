@@ -83,7 +83,8 @@ def test_the_report_draws_them(digits, tmp_path):
     node = program.neurons[1]
     asked = (node, f"{node}:membrane")
     simulated(digits, tmp_path / "run", 3, 3, probes=asked)
-    rasters = report_on(tmp_path / "run", ["loihi2"]).rasters
+    (found,) = report_on(tmp_path / "run", ["loihi2"]).probed
+    rasters = found.rasters
     assert [(r.node, r.kind, r.samples, r.timesteps) for r in rasters] == [(node, "spikes", 3, 3), (node, "membrane", 3, 3)]
     assert rasters[0].neurons == np.prod(program.shapes[node])
     assert len(rasters[0].rows) <= 400
@@ -91,4 +92,5 @@ def test_the_report_draws_them(digits, tmp_path):
     assert 0 < rasters[0].spiking < 1
     write_report([tmp_path / "run"], tmp_path / "report.html", ["loihi2"])
     page = (tmp_path / "report.html").read_text()
+    assert page.count(f"<h3>{node}</h3>") == 1
     assert page.count(f"of {node}, neurons over samples and steps") == 2

@@ -52,10 +52,6 @@ def _about_one(report: Report) -> dict[str, Any]:
     steps = (1, len(report.curve.accuracy))
     shown = ", ".join(f"{units.hundredths(report.curve.accuracy[t - 1])} % at T = {t}" for t in dict.fromkeys(steps))
     memories = data.alike([e.memory for e in energies], names)
-    rasters = [
-        probe_charts.raster(f"probe-{i}", f"{raster.kind} of {raster.node}, neurons over samples and steps", raster)
-        for i, raster in enumerate(report.rasters, start=1)
-    ]
     return {
         "report": report,
         "record": report.record,
@@ -69,11 +65,7 @@ def _about_one(report: Report) -> dict[str, Any]:
         "tiles": _over_tiles(report),
         "nodes": data.nodes(energies),
         "rates": run_charts.rates("spike-rates", "Spikes per neuron and step of each layer", report.spike_rates),
-        "rasters": rasters,
-        "membranes": [
-            probe_charts.membrane(f"membrane-{i}", f"Membrane of neuron {each.neuron} of {each.node} against time", each)
-            for i, each in enumerate(report.membranes, start=1)
-        ],
+        "probed": [(each, probe_charts.of_node(f"probe-{i}", each)) for i, each in enumerate(report.probed, start=1)],
         "trace": run_charts.trace("errors", "Relative error of every node after some of the steps", report.trace)
         if report.trace
         else None,
