@@ -32,6 +32,8 @@ MEMORY_BYTES = 2**30
 #: what the torch engine computes in
 DTYPES = ("float32", "float64", "bfloat16")
 
+#: samples to calibrate on where nobody says how many
+CALIBRATION_SAMPLES = 64
 #: the preset where nobody names one; it needs no payloads
 DEFAULT_PRESET = "accurate"
 GROUP = "ecmt_deploy.presets"

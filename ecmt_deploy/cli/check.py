@@ -29,6 +29,8 @@ def check(
     output: Output = DEFAULT,
 ) -> int:
     """``ecmt-deploy check``; the exit status is 1 where the model, a chip that is named, or the data does not do."""
+    if model is None:
+        output.without_table("a check of data")
     import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from ecmt_deploy.cli.options import DEFAULT, Data, Output, SkipDamaged, described, key_values, values
+from ecmt_deploy.cli.options import BARE, CalibrationSamples, Data, Lines, SkipDamaged, described, key_values, values
 
 #: where preprocessing comes from unless an option says otherwise
 _OWN = "the model's configuration"
@@ -54,7 +54,7 @@ def convert(
     payload_bits: Annotated[
         int | None, described("Preset graded: most bits of a payload, sign included.", "16, or those of --hardware")
     ] = None,
-    calibration_samples: Annotated[int, described("Number of samples of the training split to calibrate on.")] = 64,
+    calibration_samples: CalibrationSamples = None,
     skip_damaged: SkipDamaged = False,
     stream: Annotated[
         str | None,
@@ -67,7 +67,7 @@ def convert(
         Literal["fixed", "measured"] | None,
         described("Preset paper: bases of the neurons before an MLP's second layer.", "fixed in plain ViTs, else measured"),
     ] = None,
-    output: Output = DEFAULT,
+    output: Lines = BARE,
 ) -> None:
     """``ecmt-deploy convert``."""
     import ecmt_deploy as ecmt

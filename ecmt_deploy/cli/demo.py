@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from ecmt_deploy.cli.options import DEFAULT, Output, described, flag
+from ecmt_deploy.cli.options import BARE, Lines, described, flag
 
 
 def demo(
@@ -16,7 +16,7 @@ def demo(
     ] = None,
     stream: Annotated[bool, flag("Show a stream instead: a clip of moving digits, state kept from frame to frame.")] = False,
     details: Annotated[bool, flag("Show the tables of all stages, not a line or two of each.")] = False,
-    output: Output = DEFAULT,
+    output: Lines = BARE,
 ) -> None:
     """``ecmt-deploy demo``."""
     from ecmt_deploy.untrusted.terminal import Terminal

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 from cyclopts import CycloptsError
 
 from ecmt_deploy.cli.app import VERBS, app
-from ecmt_deploy.cli.options import DEFAULT, Output
+from ecmt_deploy.cli.options import BARE, Lines
 from ecmt_deploy.errors import EcmtError, ElsewhereError
 from ecmt_deploy.evaluation.torchrun import refuse, this_process
 from ecmt_deploy.untrusted.text import one_line, printable
@@ -42,7 +42,7 @@ def _terminated(number: int, frame: FrameType | None) -> None:
     raise _Terminated(number)
 
 
-def parse(words: Sequence[str]) -> tuple[Callable[[], Any], Output]:
+def parse(words: Sequence[str]) -> tuple[Callable[[], Any], Lines]:
     """What the arguments ask for, and how its result is to be shown.
 
     Raises
@@ -59,10 +59,10 @@ def parse(words: Sequence[str]) -> tuple[Callable[[], Any], Output]:
         refuse(f"{one_line(str(error))} See `ecmt-deploy {asked}--help`")
     if this_process().size > 1 and verb.__name__ in VERBS and verb.__name__ != "evaluate":
         refuse(f"{verb.__name__} runs in one process, torchrun started {this_process().size}; only evaluate divides its work")
-    return functools.partial(verb, *bound.args, **bound.kwargs), bound.arguments.get("output", DEFAULT)
+    return functools.partial(verb, *bound.args, **bound.kwargs), bound.arguments.get("output", BARE)
 
 
-def _log(output: Output) -> None:
+def _log(output: Lines) -> None:
     """Warnings go to stderr, with ``--verbose`` more, with ``--quiet`` errors alone; progress is shown where warnings are."""
     level = logging.ERROR if output.quiet else logging.INFO if output.verbose else logging.WARNING
     logging.getLogger("ecmt_deploy").setLevel(level)
@@ -77,7 +77,7 @@ def _say_unless_launched(what: str) -> None:
 def _run() -> int:
     """Run what is asked for; failures a user can mend are one line on stderr and exit status 2. A verb that checks something
     has an exit status of its own: 0 where all is well, 1 where it is not."""
-    output = DEFAULT
+    output = BARE
     try:
         command, output = parse(sys.argv[1:])
         _log(output)

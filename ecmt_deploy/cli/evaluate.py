@@ -72,6 +72,7 @@ def evaluate(
             parts = accuracy, tables.saturations(result.activity), tables.quantized(result)
             output.show(result, tables.skipped(result.skipped), *parts, soft_wrap=True)
         return
+    output.without_table(f"shard {shard}, which is a part of the result,")
     done = ecmt.evaluate(program, data, timesteps, batch_size, shard=shard, **options)
     output.show(
         done,

@@ -24,6 +24,8 @@ def hardware(
 
     if template and (name or bibtex):
         raise ConfigError("--template takes no NAME and no --bibtex: it prints the one template there is")
+    if template or bibtex:
+        output.without_table("the template" if template else "a bibliography")
     if template:
         output.paste("template", own())
         return

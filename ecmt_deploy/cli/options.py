@@ -39,6 +39,7 @@ Labels = Annotated[
 ]
 Steps = Annotated[int | None, described("Number of time steps T.", "the number the program was converted for")]
 Limit = Annotated[int | None, described("Largest number of samples to use.")]
+CalibrationSamples = Annotated[int | None, described("Number of samples of the training split to calibrate on.", "64")]
 TileBytes = Annotated[
     int | None, described("View (c) on chips without cores, such as horowitz45: size of a tile's memory.", "32768")
 ]
@@ -77,51 +78,32 @@ def key_values(pairs: tuple[str, ...]) -> dict[str, str]:
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Output:
-    """How a verb shows its result.
+class Lines:
+    """How a verb shows a result that has no table.
 
     Attributes
     ----------
-    json, verbose, quiet, table : the options of that name
+    json, verbose, quiet : the options of that name
     """
 
     json: Annotated[bool, flag("Print the result as JSON.")] = False
     verbose: Annotated[bool, flag("Print informational messages, and the traceback of an error.", alias="-v")] = False
     quiet: Annotated[bool, flag("Print no progress, remarks or warnings, only the result and errors.", alias="-q")] = False
-    table: Annotated[
-        Path | None, described("File for the tables that are printed: LaTeX (.tex, booktabs) or Markdown (.md).", "none")
-    ] = None
 
     def __post_init__(self) -> None:
-        if self.table is not None:  # said before any work
-            from ecmt_deploy.files import require_out
-
-            require_out(self.table, *TABLES)
-
-    def divided(self, out: Path | None) -> tuple[Path | None, Output]:
-        """What a verb itself writes to ``--out``, and how its result is shown: ``--out FILE.tex`` asks for the tables."""
-        if out is None or out.suffix.lower() not in TABLES:
-            return out, self
-        if self.table is not None:
-            raise ConfigError(f"--out {out}, --table {self.table}: both are for the tables; give one, or --out FILE.json")
-        return None, replace(self, table=out)
+        if self.verbose and self.quiet:
+            raise ConfigError("--verbose and --quiet contradict each other; give one of them")
 
     @property
     def width(self) -> int:
         """Columns of the terminal."""
         return Terminal().width
 
-    def show(
-        self, result: Any, *parts: Any, soft_wrap: bool = False, notes: Sequence[str] = (), cited: Sequence[str] = ()
-    ) -> None:
+    def show(self, result: Any, *parts: Any, soft_wrap: bool = False) -> None:
         """Print a result: as JSON where that is asked for, else ``parts``: tables and lines of text, those that there are.
 
-        A part that depends on the width is a function of it. Files of tables have ``notes`` too, and what they have ``cited``.
+        A part that depends on the width is a function of it.
         """
-        if self.table is not None:
-            from ecmt_deploy.report.papers import write_tables
-
-            write_tables(self.table, parts, cited, notes)
         if self.json:
             sys.stdout.write(as_json(result))
             return
@@ -146,8 +128,58 @@ class Output:
         return lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Output(Lines):
+    """How a verb shows a result that has tables.
+
+    Attributes
+    ----------
+    table : the option of that name
+    """
+
+    table: Annotated[
+        Path | None, described("File for the tables that are printed: LaTeX (.tex, booktabs) or Markdown (.md).", "none")
+    ] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.table is not None:  # said before any work
+            from ecmt_deploy.files import require_out
+
+            require_out(self.table, *TABLES)
+
+    def divided(self, out: Path | None) -> tuple[Path | None, Output]:
+        """What a verb itself writes to ``--out``, and how its result is shown: ``--out FILE.tex`` asks for the tables."""
+        if out is None or out.suffix.lower() not in TABLES:
+            return out, self
+        if self.table is not None:
+            raise ConfigError(f"--out {out}, --table {self.table}: both are for the tables; give one, or --out FILE.json")
+        return None, replace(self, table=out)
+
+    def without_table(self, shown: str) -> None:
+        """Refuse ``--table``, or ``--out FILE.tex``, where what is shown has no table: before any work.
+
+        Parameters
+        ----------
+        shown : what is shown, and why
+        """
+        if self.table is not None:
+            raise ConfigError(f"{self.table}: takes the tables that are printed, and {shown} has none; leave it out")
+
+    def show(
+        self, result: Any, *parts: Any, soft_wrap: bool = False, notes: Sequence[str] = (), cited: Sequence[str] = ()
+    ) -> None:
+        """The same; a file of tables has ``notes`` too, and what they have ``cited``."""
+        if self.table is not None:
+            from ecmt_deploy.report.papers import write_tables
+
+            write_tables(self.table, parts, cited, notes)
+        super().show(result, *parts, soft_wrap=soft_wrap)
+
+
 #: what a verb is given where none of these options is
-DEFAULT = Output()
+BARE, DEFAULT = Lines(), Output()
 
 
 def as_json(result: Any) -> str:

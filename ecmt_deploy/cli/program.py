@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from ecmt_deploy.cli.options import DEFAULT, Data, Labels, Output, Program, SkipDamaged, Steps, described, flag
+from ecmt_deploy.cli.options import BARE, DEFAULT, Data, Labels, Lines, Output, Program, SkipDamaged, Steps, described, flag
 
 
 def trace(
@@ -61,7 +61,7 @@ def quantize(
     weight_bits: Annotated[
         int | None, described("Width of the weights, with a scale for every output channel.", "that of the chip")
     ] = None,
-    output: Output = DEFAULT,
+    output: Lines = BARE,
 ) -> None:
     """``ecmt-deploy quantize``."""
     import ecmt_deploy as ecmt

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from ecmt_deploy.cli.options import (
+    BARE,
     DEFAULT,
     AnnBits,
     AssumeFunctions,
+    CalibrationSamples,
     Labels,
     Limit,
+    Lines,
     Output,
     Overwrite,
     RunDirectory,
@@ -111,7 +114,7 @@ def report(
     ann_bits: AnnBits = None,
     assume_functions: AssumeFunctions = False,
     bibtex: Annotated[bool, flag("Print the sources of the chips as BibTeX, too.")] = False,
-    output: Output = DEFAULT,
+    output: Lines = BARE,
 ) -> None:
     """``ecmt-deploy report``."""
     import ecmt_deploy as ecmt
@@ -146,7 +149,7 @@ def sweep(
         tuple[str, ...], values("Presets to convert the model with and to compare, such as accurate,graded.", "none")
     ] = (),
     budget: Annotated[str | None, described("Budgets to convert each preset that has them with, such as 0.3,0.5,1.")] = None,
-    calibration_samples: Annotated[int, described("With --preset: number of samples to calibrate on.")] = 64,
+    calibration_samples: CalibrationSamples = None,
     data: Annotated[str | None, described("Dataset, as for simulate.", "what each program was calibrated on")] = None,
     limit: Limit = None,
     target: Annotated[str, described("Target to run on: torch, reference or lava.")] = "torch",

@@ -34,18 +34,38 @@ class Engines(NamedTuple):
 
     @classmethod
     def of(
-        cls, source: ProgramLike, precision: str, hardware: ChipLike | None, steps: int, network: ProgramLike | None = None
+        cls,
+        source: ProgramLike,
+        precision: str,
+        hardware: ChipLike | None,
+        steps: int,
+        network: ProgramLike | None = None,
+        baseline: bool = False,
     ) -> Engines:
         """Those of a program, or of the integer program that is made of it for a chip, ``loihi2`` by default.
+
+        Parameters
+        ----------
+        network : of an integer program the float program that it was made of
+        baseline : whether ``network`` is to be quantised plainly, too, whatever the program computes in
 
         Raises
         ------
         ConfigError
-            if the precision is not that of an integer program, or a chip is named for floats.
+            if the precision is not that of an integer program, or a chip or a network is given that nothing would use.
         """
         if hardware is not None and precision == "float":
             raise ConfigError("hardware says for which chip integers are made; give it with --precision fixed")
         program = as_program(source)
+        if network is not None and not program.integer and not baseline:
+            raise ConfigError(
+                "--network FILE is for an integer program, and this is a float program, which is compared with its own network;"
+                " leave --network out (evaluate takes it for --quantized-baseline, too)"
+            )
+        if hardware is not None and program.integer:
+            raise ConfigError(
+                "--hardware says for which chip integers are made, and this is an integer program already; leave it out"
+            )
         made = in_precision(program, precision, None if hardware is None else as_chip(hardware), steps)
         model = load(source if isinstance(source, SpikingModel) else program)
         if made is not program:
@@ -85,7 +105,7 @@ def evaluate(
     """Evaluate a program on samples; arguments and errors as of :func:`ecmt_deploy.evaluate`."""
     require_batch_size(batch_size)
     steps = as_steps(timesteps, as_program(model))
-    engines = Engines.of(model, precision, hardware, steps, network)
+    engines = Engines.of(model, precision, hardware, steps, network, quantized_baseline)
     program = engines.model.program
     if len(program.output_shape) != 1:
         raise ConfigError(f"the program's readout has shape {program.output_shape}; accuracy is of a vector of classes")

@@ -123,7 +123,7 @@ def _begin(job: EvaluateJob, shard: Shard) -> tuple[Engines, datasets.Dataset, C
     source = load(job.program).to(choose_device(job.execution.device))
     steps = as_steps(job.timesteps, source.program)
     require_batch_size(job.batch_size)
-    engines = Engines.of(source, job.precision, job.hardware, steps, job.network)
+    engines = Engines.of(source, job.precision, job.hardware, steps, job.network, job.quantized_baseline)
     for each in dict.fromkeys(engines):
         if each is not None:
             each.use(job.execution)

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from ecmt_deploy.door import listed
-from ecmt_deploy.errors import RunError, plural
+from ecmt_deploy.errors import ConfigError, RunError, plural
 from ecmt_deploy.evaluation.checkpoints import find_checkpoints, read_checkpoint
 from ecmt_deploy.evaluation.score import Evaluation, write_evaluation
 from ecmt_deploy.evaluation.shards import require_whole
@@ -49,6 +49,8 @@ def merge(
 
     Raises
     ------
+    ConfigError
+        if there is an argument that nothing would use.
     RunError
         if they are not all the shards of one job, complete; the error names the shard and what is different. Or if ``out``
         holds a run already, or the files of a shard do not fit.
@@ -62,6 +64,10 @@ def merge(
                 f"{path}: neither a run nor checkpoints of an evaluation; simulate --shard and evaluate --checkpoint make them"
             )
     if any(find_checkpoints(path) for path in folders):
+        if overwrite:
+            raise ConfigError(
+                "overwrite is for a run directory; the .json file of an evaluation is replaced in any case; leave it out"
+            )
         return _merge_evaluation(folders, Path(out))
     return _merge_runs(folders, Path(out), overwrite)
 

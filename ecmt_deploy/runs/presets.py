@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ecmt_deploy.config import ConvertConfig, Preset, find_preset
-from ecmt_deploy.errors import ConfigError, ConversionError, ProgramError, RunError
+from ecmt_deploy.errors import ConfigError, ConversionError, ProgramError, RunError, listed
 from ecmt_deploy.program import Program, read
 
 _logger = logging.getLogger(__name__)
@@ -40,11 +40,14 @@ def configs(presets: Sequence[str], timesteps: Sequence[int] | None, budgets: Se
     Raises
     ------
     ConfigError
-        if there is no such preset, or a value makes no sense.
+        if there is no such preset, a value makes no sense, or budgets are given and no preset has one.
     """
+    kinds = {preset: find_preset(preset) for preset in presets}
+    if budgets and not any("budget" in kind.__struct_fields__ for kind in kinds.values()):
+        raise ConfigError(f"budget is for presets that have one, and {listed(list(kinds))} has none; leave it out")
     found = {}
     for preset in presets:
-        options = [{"budget": budget} for budget in budgets] if "budget" in find_preset(preset).__struct_fields__ else []
+        options = [{"budget": budget} for budget in budgets] if "budget" in kinds[preset].__struct_fields__ else []
         for budget in options or [{}]:
             for steps in [{}] if timesteps is None else [{"timesteps": t} for t in timesteps]:
                 config = ConvertConfig(preset, **budget, **steps)

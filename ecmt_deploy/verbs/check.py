@@ -24,6 +24,7 @@ from ecmt_deploy.program.preprocessing import Preprocessing
 from ecmt_deploy.program.text import TextPreprocessing
 from ecmt_deploy.shown import Shown
 from ecmt_deploy.untrusted.text import one_line
+from ecmt_deploy.verbs.arguments import require_none
 
 if TYPE_CHECKING:
     from ecmt_deploy.models import Model
@@ -118,7 +119,13 @@ def check(
     if model is None:
         if data is None:
             raise ConfigError("pass a model to check, or data='folder:DIR', or both")
+        require_none(
+            "a model, and data alone is checked", sample=sample, hardware=hardware, weights=weights, weights_key=weights_key,
+            model_args=model_args or None, input_size=input_size, output=output,
+        )  # fmt: skip
         return Check(data=datasets.look_through(data, None, workers=workers))
+    if data is None:
+        require_none("reading data, of which none is named", workers=workers)
     chips = [as_chip(chip) for chip in (available() if hardware is None else listed(hardware))]
     if isinstance(model, str):
         loaded = _loaded(model, sample, weights, weights_key, model_args, input_size, output)

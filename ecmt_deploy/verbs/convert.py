@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ecmt_deploy import data as datasets
-from ecmt_deploy.config import Preset
+from ecmt_deploy.config import CALIBRATION_SAMPLES, Preset
 from ecmt_deploy.conversion import converter
 from ecmt_deploy.conversion.calibration.tools.clips import MOST_FRAMES
 from ecmt_deploy.conversion.choosing import choose, for_chip
@@ -26,6 +26,7 @@ from ecmt_deploy.files import require_out
 from ecmt_deploy.program import Provenance
 from ecmt_deploy.program.preprocessing import Preprocessing
 from ecmt_deploy.progress import progress as progress_line
+from ecmt_deploy.verbs.arguments import require_none
 
 if TYPE_CHECKING:
     from ecmt_deploy.models import Model
@@ -47,7 +48,7 @@ def convert(
     weights: str | PathLike[str] | None = None,
     weights_key: str | None = None,
     model_args: Mapping[str, Any] | None = None,
-    calibration_samples: int = 64,
+    calibration_samples: int | None = None,
     hardware: ChipLike | None = None,
     stream: Any = None,
     skip_damaged: bool = False,
@@ -74,7 +75,8 @@ def convert(
     output : the name of the tensor that is meant where the model answers with several, in a tuple, a dict or an object with
         fields: ``"logits"``, ``"hidden_states.3"``, ``"[0]"``; by default the only floating one, or ``logits``
     weights, weights_key, model_args : of a model by name, see :func:`ecmt_deploy.models.load`
-    calibration_samples : how many samples of the training split of a dataset by name to calibrate on
+    calibration_samples : how many samples of the training split of a dataset by name to calibrate on; by default
+        :data:`ecmt_deploy.config.CALIBRATION_SAMPLES`
     hardware : chip, its name or file, to convert for: payloads are no wider than its spikes carry (docs/presets.md)
     stream : a clip to tune the program for streams on: frames (F, C, H, W) in order, as ``calibration``, a
         :class:`ecmt_deploy.data.Clip`, or for a model by name also a clip by name, such as ``video:FILE`` (docs/data.md,
@@ -109,11 +111,12 @@ def convert(
         _logger.info("%s", reason)
     elif hardware is not None and isinstance(config, Preset):
         config = for_chip(config, hardware)
-    if skip_damaged and not isinstance(calibration, str):
-        raise ConfigError("skip_damaged is for a dataset by name; samples in memory are read already")
+    if isinstance(calibration, str):
+        require_none("samples in memory", data=data)
+    else:
+        require_none("a dataset by name", skip_damaged=skip_damaged, calibration_samples=calibration_samples)
     if not isinstance(model, str):
-        if weights is not None or weights_key is not None or model_args:
-            raise ConfigError("weights, weights_key and model_args belong to a model by name; this module has its weights")
+        require_none("a model by name", weights=weights, weights_key=weights_key, model_args=model_args or None)
         made = converter.convert(
             model, calibration, config, provenance, progress, preprocessing=preprocessing, class_names=class_names, data=data,
             output=output, **_frames(stream),
@@ -128,8 +131,9 @@ def convert(
             stream = datasets.open_clip(stream, loaded.preprocessing)
         if isinstance(calibration, str):
             made = _on_dataset(
-                loaded, calibration, calibration_samples, config, progress, class_names, stream, output, skip_damaged
-            )
+                loaded, calibration, CALIBRATION_SAMPLES if calibration_samples is None else calibration_samples,
+                config, progress, class_names, stream, output, skip_damaged,
+            )  # fmt: skip
         else:
             # nobody says that arrays of tokens are of the model's own tokenizer, and as long as it makes them
             origin = _provenance(replace(loaded, text=None))

@@ -17,6 +17,7 @@ from ecmt_deploy.evaluation.shards import Shard
 from ecmt_deploy.files import require_out
 from ecmt_deploy.simulation import run as running
 from ecmt_deploy.simulation.target import Probe, Progress, Run, Target
+from ecmt_deploy.verbs.arguments import require_none, unless
 
 if TYPE_CHECKING:
     from ecmt_deploy.evaluation.checkpoints import Checkpoint
@@ -111,8 +112,6 @@ def evaluate(
     RunError
         if the device has too little memory, or a file cannot be written.
     """
-    if network is not None and not quantized_baseline and precision == "float":
-        raise ConfigError("network is what --quantized-baseline quantises; give both, or neither")
     named = {
         "limit": limit,
         "execution": execution,
@@ -120,11 +119,12 @@ def evaluate(
         "checkpoint": checkpoint,
         "shard": shard,
         "skip_damaged": skip_damaged,
+        "labels": unless(labels, "name"),
     }
     if isinstance(batches, str):
         from ecmt_deploy.evaluation.jobs import EvaluateJob, evaluate_file, evaluate_shard
 
-        _require_none("samples in memory", data=data, progress=progress)
+        require_none("samples in memory", data=data, progress=progress)
         with program_file(model) as path, nullcontext() if network is None else program_file(network) as other:
             job = EvaluateJob(
                 program=path, data=batches, timesteps=timesteps, limit=limit, labels=labels, batch_size=batch_size,
@@ -136,7 +136,7 @@ def evaluate(
             return evaluate_file(job, say) if job.shard is None else evaluate_shard(job, say)
     from ecmt_deploy.evaluation.evaluate import evaluate as evaluate_samples
 
-    _require_none("a dataset by name", **named)
+    require_none("a dataset by name", **named)
     if out is not None:
         require_out(Path(out), ".json")
     result = evaluate_samples(
@@ -220,17 +220,17 @@ def simulate(
     ConfigError, DataError, HardwareError, TargetError, ProgramError, RunError
         with one line that says what is wrong and how to mend it.
     """
+    if hardware is None:
+        require_none("a run on a chip, which hardware names", allow_misfit=allow_misfit)
     if out is None:
-        _require_none(
-            "a run directory; name it with out", shard=shard, conformance=conformance or None, overwrite=overwrite or None
-        )
+        require_none("a run directory, which out names", shard=shard, conformance=conformance, overwrite=overwrite)
         if isinstance(x, str):
             from ecmt_deploy.evaluation.samples import evaluation_data
 
             program = as_program(program)
-            x, limit = evaluation_data(program, x, limit, labels, bool(skip_damaged)).arrays()[0], None
-            skip_damaged = None
-        _require_none("a dataset by name", limit=limit, skip_damaged=skip_damaged)
+            x = evaluation_data(program, x, limit, labels, bool(skip_damaged)).arrays()[0]
+        else:
+            require_none("a dataset by name", limit=limit, labels=unless(labels, "name"), skip_damaged=skip_damaged)
         return running.simulate(program, x, target, timesteps, precision, hardware, dtype, progress, probes, allow_misfit)
     from ecmt_deploy.runs.simulate import SimulateJob, simulate_file
 
@@ -238,7 +238,7 @@ def simulate(
         raise ConfigError("a run directory records its dataset and accuracy; pass x as a dataset by name, such as folder:DIR")
     if not isinstance(target, str):
         raise ConfigError("a run directory records its target by name; register it (docs/targets.md), and pass the name")
-    _require_none("a run without a directory", progress=progress, dtype=None if dtype == "float64" else dtype)
+    require_none("a run without a directory", progress=progress, dtype=unless(dtype, "float64"))
     with program_file(program) as path:
         job = SimulateJob(
             program=path, target=target, data=x, out=Path(out), limit=limit, timesteps=timesteps, precision=precision,
@@ -247,9 +247,3 @@ def simulate(
             skip_damaged=bool(skip_damaged),
         )  # fmt: skip
         return simulate_file(job, say)
-
-
-def _require_none(what: str, **given: object) -> None:
-    """Refuse arguments that are for something else, so that none is silently left alone."""
-    if names := [name for name, value in given.items() if value is not None]:
-        raise ConfigError(f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} for {what}")

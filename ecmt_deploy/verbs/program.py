@@ -13,10 +13,11 @@ import msgspec
 from ecmt_deploy import data as datasets
 from ecmt_deploy import quantization
 from ecmt_deploy.door import ChipLike, ProgramLike, as_program, as_steps, program_file
-from ecmt_deploy.errors import ConfigError, DataError
+from ecmt_deploy.errors import DataError
 from ecmt_deploy.files import require_out, sha256, write_atomically
 from ecmt_deploy.program import Program, write
 from ecmt_deploy.simulation.traces import Trace
+from ecmt_deploy.verbs.arguments import require_none, unless
 
 #: samples read at once for a trace
 TRACE_BATCH = 16
@@ -75,9 +76,8 @@ def trace(
             batches = (images for images, _ in bar.reading(dataset.batches(TRACE_BATCH)))
             measured = tracing.trace(running, batches, steps, progress or bar, beside)
         measured = msgspec.structs.replace(measured, data=x, skipped=dataset.skipped)
-    elif skip_damaged:
-        raise ConfigError("skip_damaged is for a dataset by name; samples in memory are read already")
     else:
+        require_none("a dataset by name", limit=limit, labels=unless(labels, "name"), skip_damaged=skip_damaged)
         measured = tracing.trace(running, x, steps, progress, beside)
     if path is not None or isinstance(model, str | PathLike):
         with program_file(model) as file:  # a report takes the traces of its program alone

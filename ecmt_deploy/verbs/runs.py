@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from ecmt_deploy import estimation
 from ecmt_deploy.chips import available
+from ecmt_deploy.config import CALIBRATION_SAMPLES
 from ecmt_deploy.data import Labels
 from ecmt_deploy.door import ChipLike, ProgramLike, as_chip, listed
 from ecmt_deploy.errors import ConfigError, plural
@@ -17,6 +18,7 @@ from ecmt_deploy.estimation.pricing import ARITHMETIC
 from ecmt_deploy.files import require_out
 from ecmt_deploy.placement import Placement, PlacementBand
 from ecmt_deploy.runs.directory import StoredRun, load_run
+from ecmt_deploy.verbs.arguments import require_none, unless
 
 if TYPE_CHECKING:
     from ecmt_deploy.config import Preset
@@ -115,6 +117,7 @@ def energy(
         raise ConfigError(f"no chip is named; give --hardware NAME [NAME ...], from {', '.join(available())}")
     if out is not None:
         require_out(Path(out), ".json", ".csv", reads=run_files([path] if path else []))
+    require_none("a single chip", hardware=hardware, placement=placement, arithmetic=unless(arithmetic, ARITHMETIC))
     chips = [as_chip(chip) for chip in program]
     run = load_run(path) if path else activity
     asked: dict[str, Any] = {
@@ -198,7 +201,7 @@ def sweep(
     *,
     presets: str | Sequence[str] = (),
     budgets: float | Sequence[float] = (),
-    calibration_samples: int = 64,
+    calibration_samples: int | None = None,
     skip_damaged: bool = False,
 ) -> Comparison:
     """Run every program at every number of steps, price every run on every chip, and compare them.
@@ -221,7 +224,8 @@ def sweep(
     presets : presets to compare, on one model and ``data``, which is the calibration data too; programs are kept in ``out``
     budgets : of presets, as far as they know one: most synaptic events per MAC; what cannot be had is left out with a warning
     skip_damaged : damaged images are left out, and counted; otherwise they are an error
-    calibration_samples : of presets: how many samples of the training split to calibrate on
+    calibration_samples : of presets: how many samples of the training split to calibrate on, by default
+        :data:`ecmt_deploy.config.CALIBRATION_SAMPLES`
 
     Raises
     ------
@@ -241,10 +245,11 @@ def sweep(
         asked = _converted(
             asked, [str(model) for model in listed(programs)], listed(presets), listed(budgets), calibration_samples, say
         )
-    elif listed(budgets):
-        raise ConfigError(
-            "budgets are for presets; name some, such as --preset accurate,graded, and a model in place of programs"
-        )
+    else:
+        require_none(
+            "presets, and none is named, such as --preset accurate,graded", budget=listed(budgets) or None,
+            calibration_samples=calibration_samples,
+        )  # fmt: skip
     plan = sweeps.make_runs(asked, say)
     say(f"pricing {plural(len(plan), 'run')} on {plural(len(chips), 'chip')}")
     titles = [f"{run.name} T={run.timesteps}" for run in plan]
@@ -254,7 +259,7 @@ def sweep(
 
 
 def _converted(
-    asked: Sweep, models: list[str], presets: list[str], budgets: list[float], samples: int, say: Callable[[str], None]
+    asked: Sweep, models: list[str], presets: list[str], budgets: list[float], samples: int | None, say: Callable[[str], None]
 ) -> Sweep:
     """The sweep over a model's programs by these presets, which are made where they are not there."""
     from ecmt_deploy.runs import presets as several
@@ -267,6 +272,8 @@ def _converted(
     configs = several.configs(presets, asked.timesteps, budgets)
     require_sound(asked)
     begin(asked.out, {"model": model, "data": data, "programs": list(configs)})
+
+    samples = CALIBRATION_SAMPLES if samples is None else samples
 
     def make(config: Preset, path: Path) -> None:
         convert(model, data, config, calibration_samples=samples, skip_damaged=asked.skip_damaged, out=path)

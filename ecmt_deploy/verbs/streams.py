@@ -11,6 +11,7 @@ from ecmt_deploy.door import ChipLike, ProgramLike, listed, program_file
 from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.simulation import streams
 from ecmt_deploy.simulation.target import Probe, Run, Target
+from ecmt_deploy.verbs.arguments import require_none
 
 if TYPE_CHECKING:
     from ecmt_deploy.runs.stream import StreamResult
@@ -94,14 +95,19 @@ def stream(
     RunError
         if the run cannot be kept.
     """
+    if hardware is None:
+        require_none("a run on a chip, which hardware names", allow_misfit=allow_misfit)
     if not isinstance(frames, str):
-        asked = {"limit": limit, "every": every, "compare": compare or None, "out": out}
-        wrong = [name for name, value in asked.items() if value is not None]
-        if wrong:
-            raise ConfigError(f"{wrong[0]} is for a clip by name, such as frames:DIR; frames in memory have none")
+        require_none(
+            "a clip by name, such as frames:DIR", limit=limit, every=every, compare=compare, out=out, overwrite=overwrite
+        )
         return streams.stream(
             program, frames, target, steps_per_frame, gate, precision, hardware, dtype, probes, allow_misfit, cuts
         )
+    if out is None:
+        require_none("a run directory, which out names", overwrite=overwrite)
+    if compare:
+        require_none("a stream without compare, which runs the network on every frame", every=every)
     from ecmt_deploy.runs.stream import StreamJob, stream_file
 
     if not isinstance(target, str) or listed(probes) or dtype != "float32":

@@ -83,7 +83,7 @@ def test_a_program_in_another_basis_needs_one_in_its_own(program, turned):
     found = evaluate(file, "digits", limit=64, quantized_baseline=True, network=path)
     assert evaluate(turned, (x, y), quantized_baseline=True, network=model).quantized.bits == found.quantized.bits
     assert found.quantized.bits <= 8
-    with pytest.raises(ConfigError, match="network is what --quantized-baseline quantises"):
+    with pytest.raises(ConfigError, match="--network FILE is for an integer program.*--quantized-baseline"):
         evaluate(turned, (x, y), network=model)
     assert evaluate(file, "digits", limit=64, quantized_baseline=True, network=model).quantized == found.quantized
     other = SpikingModel(replace(model.program, provenance=msgspec.structs.replace(

@@ -160,7 +160,7 @@ def test_on_the_command_line(made, capsys, monkeypatch, tmp_path):
     refused = [
         (["--preset", "papr", "--data", DATA], "preset is 'papr'; choose one of"),
         (["--preset", "paper"], "presets are compared on one model and its data; give its name"),
-        (["--budget", "1"], "budgets are for presets"),
+        (["--budget", "1"], "budget is for presets"),
         (["--preset", "graded", "--data", DATA, "--budget", "1,x"], "--budget 1,x: expected numbers of synaptic events"),
         (["--preset", "graded", "--data", DATA, "--budget", "-1"], "budget is -1; choose a positive number"),
         (["--preset", "graded", "--data", DATA, "--timesteps", "0"], "--timesteps 0"),

@@ -97,7 +97,7 @@ def test_a_model_by_name_takes_samples_too(tmp_path):
 
 
 def test_arguments_that_belong_to_the_other_kind_of_model_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="belong to a model by name"):
+    with pytest.raises(ConfigError, match="weights is for a model by name"):
         ecmt.convert(TinyTransformer(), images(4), weights=tmp_path / "w.pth")
     with pytest.raises(ConfigError, match="zoo:vit_digits knows its provenance"):
         ecmt.convert("zoo:vit_digits", "digits", provenance=ecmt.read)
