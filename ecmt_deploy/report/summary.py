@@ -8,11 +8,13 @@ from math import ceil, prod
 
 import msgspec
 
+from ecmt_deploy.errors import plural
 from ecmt_deploy.placement import Placement
 from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.program.layers import divided, grouped
 from ecmt_deploy.program.parameters import network_parameters, state_bits
+from ecmt_deploy.shown import Tabular
 
 
 class SummaryRow(msgspec.Struct, frozen=True):
@@ -41,8 +43,8 @@ class SummaryRow(msgspec.Struct, frozen=True):
     cores: int | None = None
 
 
-class Summary(msgspec.Struct, frozen=True):
-    """A program, module by module; ``str()`` of it is a table.
+class Summary(Tabular, msgspec.Struct, frozen=True):
+    """A program, module by module; ``print()`` shows it as a table.
 
     Attributes
     ----------
@@ -60,6 +62,9 @@ class Summary(msgspec.Struct, frozen=True):
     timesteps: int
     events_per_mac: float | None = None
     events_of: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Summary({self.title}; print() shows its {plural(len(self.rows), 'module')})"
 
     def __str__(self) -> str:
         from ecmt_deploy.report.tables.programs import summarised

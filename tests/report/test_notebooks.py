@@ -42,7 +42,8 @@ def results(tmp_path_factory):
         "counts": run.activity[program.neurons[0]], "stored": load_run(out), "stream": stream, "frames": stream.frames,
         "streamed": streamed, "score": chosen_alike(run.outputs, run.outputs[-1], np.zeros(len(x), np.int64), run.activity),
         "evaluation": evaluation, "comparison": comparison(), "placement": ecmt.place(program, "loihi2"),
-        "trace": ecmt.trace(snn, x), "check": ecmt.check("zoo:vit_digits", hardware=["loihi2"]),
+        "trace": ecmt.trace(snn, x), "summary": ecmt.summary(program),
+        "check": ecmt.check("zoo:vit_digits", hardware=["loihi2"]),
         "config": ecmt.ConvertConfig("graded"), "named": ecmt.models.load("zoo:vit_digits"),
         **{f"energy {chip}": run.energy(chip) for chip in CHIPS},
         **{f"chip {chip}": ecmt.hardware(chip) for chip in ecmt.chips()},
@@ -250,6 +251,10 @@ def test_other_tables(results):
     compared = results["comparison"]
     assert compared.to_frame().index.names == ["run", "hardware"]
     assert len(compared.to_frame()) == sum(len(entry.report.energies) for entry in compared.entries)
+    modules, total = results["summary"].to_frame(), results["summary"].total
+    assert modules["parameters"].sum() == nodes["parameters"].sum() == total.parameters
+    assert modules[["nodes", "macs", "neurons"]].sum().to_list() == [total.nodes, total.macs, total.neurons]
+    assert modules[["events", "cores"]].isna().all(axis=None)  # of no run, on no chip
     prices = results["chip loihi2"].to_frame()
     assert prices.loc["synop_pj", "unit"] == "pJ"
     assert prices.loc["synop_pj", "grade"] in "ABCD"

@@ -206,6 +206,17 @@ def check(found: Any) -> str:
     return card("Check", answer, ("chip", "", "cores") if chips else (), chips, size.partition("\n")[0])
 
 
+def summary(of: Any) -> str:
+    """A program and its largest modules."""
+    largest = sorted(of.rows, key=lambda row: -row.macs)[:MOST]
+    rows = [
+        (row.module, units.large(row.parameters), units.large(row.macs), units.large(row.neurons))
+        for row in (*largest, of.total)
+    ]
+    header = ("modules with most MACs", "parameters", "MACs", "neurons")
+    return card("Summary", of.title, header, rows, "print() shows all modules, and so does to_frame()")
+
+
 def loaded_model(found: Any) -> str:
     """What a model by name is."""
     size = sum(parameter.numel() for parameter in found.module.parameters())
@@ -218,5 +229,5 @@ CARDS: dict[str, Callable[[Any], str]] = {
     "Activity": activity, "Check": check, "Comparison": comparison, "Counts": counts, "Energy": energy, "Evaluation": score,
     "FrameCounts": frames, "Hardware": hardware, "Model": loaded_model, "Placement": placement, "Preset": preset,
     "Program": program, "Run": run, "Score": score, "SpikingModel": model, "StoredRun": stored, "StreamResult": stream,
-    "Trace": trace,
+    "Summary": summary, "Trace": trace,
 }  # fmt: skip

@@ -161,6 +161,12 @@ def program(loaded: Program) -> DataFrame:
     return framed(_table(rows), ["node"])
 
 
+def summary(of: Any) -> DataFrame:
+    """Every module of a program; what was counted on no run, or placed on no chip, is not known."""
+    rows = [{name: getattr(row, name) for name in row.__struct_fields__} for row in of.rows]
+    return framed(_table(rows), ["module"], timesteps=of.timesteps)
+
+
 def trace(measured: Trace) -> DataFrame:
     """Relative error of every node after every step, of neurons the spikes of each at every step, and what integers add."""
     rows = [
@@ -199,5 +205,5 @@ FRAMES = {
     "Activity": activity, "FrameCounts": frames, "Run": run, "StoredRun": lambda stored: activity(stored.activity),
     "Energy": energy, "Evaluation": score, "Score": score, "Comparison": comparison, "Placement": placement,
     "Program": program, "SpikingModel": lambda model: program(model.program), "Trace": trace, "Hardware": hardware,
-    "StreamResult": stream,
+    "StreamResult": stream, "Summary": summary,
 }  # fmt: skip
