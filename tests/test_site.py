@@ -107,12 +107,24 @@ def test_notebooks_are_kept_without_what_a_run_leaves(path):
             assert cell.execution_count is None
 
 
+@pytest.mark.parametrize("path", notebooks.available(), ids=lambda path: path.stem)
+def test_a_notebook_shows_results_as_tables_and_charts(path):
+    code = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+    assert ".to_frame()" in code
+    assert ".plot(" in code
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", notebooks.available(), ids=lambda path: path.stem)
 def test_notebooks_run_and_become_pages(path, tmp_path):
     if path.stem == "lava":
         pytest.importorskip("lava", reason="lava-nc is not installed")
-    text, pictures = notebooks.page(notebooks.executed(path, tmp_path), path.stem)
+    made = notebooks.executed(path, tmp_path)
+    for cell in made.cells:
+        for output in cell.get("outputs", ()):  # what a result shows of itself is short
+            assert len(output.get("data", {}).get("text/plain", "")) < 2000, cell.source
+            assert output.get("name") != "stderr", output
+    text, pictures = notebooks.page(made, path.stem)
     assert pictures
     assert all(name in text for name in pictures)
     assert len(text) < 30_000  # what cells show is for people

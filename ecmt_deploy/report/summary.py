@@ -70,7 +70,9 @@ class Summary(Tabular, msgspec.Struct, frozen=True):
         from ecmt_deploy.report.tables.programs import summarised
         from ecmt_deploy.untrusted.terminal import Terminal
 
-        console = Terminal(file=io.StringIO(), width=Terminal().width)
+        console = Terminal(
+            file=io.StringIO(), width=Terminal().width, force_jupyter=False
+        )  # which would show it, not return it
         console.print(summarised(self, console.width))
         text: str = console.file.getvalue()  # type: ignore[attr-defined]
         return "\n".join(line.rstrip() for line in text.rstrip().split("\n"))

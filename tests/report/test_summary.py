@@ -107,3 +107,9 @@ def test_every_place_counts_the_same_parameters(digits_run, network):
     assert program.to_frame()["parameters"].sum() == own
     assert f"parameters</td><td>{units.large(own)}</td>" in program._repr_html_()
     assert ecmt.neurobench(digits_run).parameter_count == own
+
+
+def test_a_notebook_prints_the_same_table(digits_program, monkeypatch):
+    text = str(ecmt.summary(digits_program))
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert str(ecmt.summary(digits_program)).split() == text.split() != []
