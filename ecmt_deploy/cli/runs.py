@@ -111,6 +111,9 @@ def report(
     ] = None,
     trace: Annotated[Path | None, described("Trace of the same program, as written by trace --out.")] = None,
     figures: Annotated[Path | None, described("Directory for every chart as SVG, PNG, PDF and CSV.")] = None,
+    figures_width: Annotated[
+        float | None, described("Width of these in inches; 7 is both columns of a paper.", "3.4, one column")
+    ] = None,
     ann_bits: AnnBits = None,
     assume_functions: AssumeFunctions = False,
     bibtex: Annotated[bool, flag("Print the sources of the chips as BibTeX, too.")] = False,
@@ -122,7 +125,8 @@ def report(
     from ecmt_deploy.chips import bibtex as sources_of
 
     entries = sources_of(map(ecmt.hardware, hardware or available())) if bibtex else ""
-    ecmt.report(runs, out, hardware, trace, ann_bits, assume_functions, evaluation=evaluation, figures=figures)
+    joined: dict[str, Any] = {"evaluation": evaluation, "figures": figures, "figures_width_in": figures_width}
+    ecmt.report(runs, out, hardware, trace, ann_bits, assume_functions, **joined)
     if bibtex and not output.json:
         output.say(f"wrote {out}")
         sys.stdout.write(entries)

@@ -18,6 +18,7 @@ from ecmt_deploy.program import Program
 from ecmt_deploy.program.graph import named_parameters
 from ecmt_deploy.program.layers import grouped
 from ecmt_deploy.report.charts.palette import INK, LINE, PALE, SOFT, VERMILION
+from ecmt_deploy.report.charts.svg import elided
 
 #: pixels of a box, of the gap beneath it, of a margin, and between arcs
 WIDTH, HEIGHT, GAP, MARGIN, LANE = 460, 40, 18, 24, 14
@@ -97,12 +98,6 @@ def _sizes(program: Program, names: Sequence[str]) -> str:
     return ", ".join([*amounts, f"gives {' x '.join(map(str, program.shapes[names[-1]])) or 'one number'}"])
 
 
-def _cut(text: str, most: int) -> str:
-    """A text without its middle where it is too long."""
-    half = (most - 1) // 2
-    return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
-
-
 def _first(text: str, most: int) -> str:
     """What stands first in a list that is too long."""
     return text if len(text) <= most else f"{text[: most - 2].rpartition(', ')[0]}, …"
@@ -145,7 +140,7 @@ def svg(drawn: Drawing) -> str:
         ' style="background: white" font-family="sans-serif" role="img">',
         f"<title>{escape(drawn.title)}</title>",
         "<defs>", _arrow("spikes", _SPIKES), _arrow("analog", _ANALOG), "</defs>",
-        _text(MARGIN, MARGIN, _cut(drawn.title, 88), 11, INK),
+        _text(MARGIN, MARGIN, elided(drawn.title, 88), 11, INK),
         _text(MARGIN, MARGIN + 18, "spikes, and who sends them", 11, _SPIKES),
         _text(MARGIN + 160, MARGIN + 18, "analog values", 11, _ANALOG),
     ]  # fmt: skip
@@ -193,6 +188,6 @@ def _box(box: Box, y: int) -> str:
     return (
         f"<g><title>{escape(box.title)}: {escape(box.kinds)}; {escape(box.sizes)}</title>"
         f'<rect x="{MARGIN}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="3" fill="{PALE}" stroke="{LINE}"/>{edge}'
-        f"{_text(MARGIN + 12, y + 16, _cut(box.title, _LONGEST), 12, INK, '600')}"
+        f"{_text(MARGIN + 12, y + 16, elided(box.title, _LONGEST), 12, INK, '600')}"
         f"{_text(MARGIN + 12, y + 31, f'{_first(box.kinds, _DETAIL - len(box.sizes))}; {box.sizes}', 10, SOFT)}</g>"
     )

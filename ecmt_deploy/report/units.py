@@ -90,6 +90,11 @@ def difference(value: float) -> str:
     return f"{value:.1e}"
 
 
+def readouts(apart: float) -> str:
+    """How far two runs' readouts are apart at most, in words."""
+    return f"the readouts differ by at most {difference(apart)}" if apart else "the readouts are equal"
+
+
 def ratio(part: float, whole: float) -> str:
     """A cost over another; nothing where there is no other."""
     return figures(part / whole) if whole else ""

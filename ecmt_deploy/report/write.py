@@ -34,15 +34,18 @@ def write(out: Path, result: Any, table: Table | None = None) -> None:
 def write_report(
     runs: Sequence[Path], out: Path, names: Sequence[str] = (), trace: TraceLike | None = None, ann_bits: int | None = None,
     assume_functions: bool = False, evaluation: EvaluationLike | None = None, figures: Path | None = None,
+    figures_width_in: float | None = None,
 ) -> None:  # fmt: skip
     """Write the page about a run, or about several side by side; with the suffix ``.json`` what the page is made of.
 
-    ``figures`` is a directory for every chart as SVG, PNG, PDF and CSV.
+    ``figures`` is a directory for every chart as SVG, PNG, PDF and CSV, ``figures_width_in`` inches wide, by default a column
+    of a paper.
 
     Raises
     ------
     ConfigError
-        if there is no run, an evaluation or a trace for several, or the name of the page is that of no page.
+        if there is no run, an evaluation or a trace for several, the name of the page is that of no page, or a width is given
+        without figures, or is none.
     """
     if not runs:
         raise ConfigError("no run is named; give RUN [RUN ...], directories that simulate wrote")
@@ -50,17 +53,22 @@ def write_report(
     for option, part in joined.items():
         if len(runs) > 1 and part is not None:
             raise ConfigError(f"{option}: belongs to one run, and {len(runs)} are given; report on that run alone")
+    if figures_width_in is not None and figures is None:
+        raise ConfigError("--figures-width: is the width of figures, and none are written; add --figures DIR")
     files = [Path(part) for part in joined.values() if isinstance(part, str | PathLike)]
     require_out(out, ".html", ".json", reads=[*run_files(runs), *files])
     made: Any
+    if figures is not None:
+        from ecmt_deploy.report.figures import COLUMN_IN, require_width  # matplotlib takes long to load
+        from ecmt_deploy.report.figures import write as write_figures
+
+        width_in = require_width(COLUMN_IN if figures_width_in is None else figures_width_in)
     if len(runs) == 1:
         made = report_on(runs[0], names, trace, ann_bits, assume_functions, evaluation)
     else:
         made = compare_runs(runs, names, ann_bits=ann_bits, assume_functions=assume_functions)
     if figures is not None:
-        from ecmt_deploy.report.figures import write as write_figures  # matplotlib takes long to load
-
-        write_figures(figures, made)
+        write_figures(figures, made, width_in)
     write(out, made)
 
 

@@ -145,6 +145,7 @@ def report(
     *,
     evaluation: EvaluationLike | None = None,
     figures: str | PathLike[str] | None = None,
+    figures_width_in: float | None = None,
 ) -> Path:
     """Write one self-contained page about a run, or about several side by side.
 
@@ -157,6 +158,7 @@ def report(
     evaluation, trace : an ``Evaluation`` and a ``Trace`` of the same program, or their files, for the report of a single run;
         its accuracy is then that of the evaluation
     figures : directory for every chart of the page as SVG, PNG, PDF and CSV
+    figures_width_in : their width in inches; by default 3.4, a column of a paper
     ann_bits, assume_functions : width of the activations of the ANN in view (c), and whether totals have assumed prices of
         functions, as of :func:`ecmt_deploy.energy`
 
@@ -183,6 +185,7 @@ def report(
         assume_functions,
         evaluation,
         None if figures is None else Path(figures),
+        figures_width_in,
     )
     return Path(out)
 

@@ -1,11 +1,12 @@
 """Figures of a report: every chart in four kinds of file, the same bytes again, and nothing of anybody else's lost."""
 
 import os
+import re
 from xml.etree import ElementTree
 
 import pytest
 
-from ecmt_deploy.errors import RunError
+from ecmt_deploy.errors import ConfigError, RunError
 from ecmt_deploy.report import figures
 from ecmt_deploy.report.csv import to_csv
 from ecmt_deploy.report.html.page import render
@@ -36,6 +37,30 @@ def test_every_chart_of_the_page_is_there_in_four_kinds(name, tmp_path):
             assert float(width.removesuffix("pt")) == pytest.approx(3.4 * 72, abs=0.1), "a column of a paper"
         else:
             assert content.startswith({".png": b"\x89PNG", ".pdf": b"%PDF"}[path.suffix])
+
+
+@pytest.mark.parametrize("width_in", [2.5, 7])
+def test_figures_are_as_wide_as_asked(width_in, tmp_path):
+    """The text as large as ever, and the numbers the same."""
+    narrow = {path.name: path.read_bytes() for path in figures.write(tmp_path / "narrow", REPORTS["run"])}
+    wide = {path.name: path.read_bytes() for path in figures.write(tmp_path / "wide", REPORTS["run"], width_in=width_in)}
+    assert set(narrow) == set(wide)
+    for name, content in wide.items():
+        if name.endswith(".svg"):
+            width = ElementTree.fromstring(content).get("width")
+            assert float(width.removesuffix("pt")) == pytest.approx(72 * width_in, abs=0.1)
+            sizes = [set(re.findall(rb"font(?:-size)?: ?([0-9.]+)px", drawn[name])) for drawn in (narrow, wide)]
+            assert sizes[0] == sizes[1]
+        elif name.endswith(".csv"):
+            assert content == narrow[name]
+
+
+@pytest.mark.parametrize("width_in", [0, -7, 2.4, 20.1, 1e9, float("nan"), float("inf")])
+def test_a_width_that_is_none_is_a_line_and_nothing_is_written(width_in, tmp_path):
+    with pytest.raises(ConfigError, match=r"inches wide: expected 2.5 to 20 inches; 3.4 is a column") as caught:
+        figures.write(tmp_path / "figures", REPORTS["run"], width_in=width_in)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_same_report_makes_the_same_bytes_and_replaces_its_own_figures(tmp_path):

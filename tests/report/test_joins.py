@@ -141,3 +141,14 @@ def test_figures_are_every_chart_of_the_page(mine, tmp_path):
     made = {path.stem for path in (tmp_path / "figures").iterdir()}
     assert made == {part.partition('"')[0] for part in page.split('<figure id="')[1:]}
     assert {path.suffix for path in (tmp_path / "figures").iterdir()} == {".svg", ".png", ".pdf", ".csv"}
+
+
+def test_the_width_of_figures_is_refused_before_anything_is_made(mine, tmp_path):
+    for asked, said in (
+        ({"figures_width_in": 7.0}, "none are written; add --figures DIR"),
+        ({"figures_width_in": 0.0, "figures": tmp_path / "figures"}, "expected 2.5 to 20 inches"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            ecmt.report(mine, tmp_path / "page.html", ["loihi2"], **asked)
+    assert not (tmp_path / "page.html").exists()
+    assert not (tmp_path / "figures").exists()

@@ -9,7 +9,7 @@ from typing import Any
 from ecmt_deploy.chips import Source
 from ecmt_deploy.estimation.result import Energy, MemoryView
 from ecmt_deploy.report import comparison as compare
-from ecmt_deploy.report import data, stream_data, units
+from ecmt_deploy.report import comparison_verdict, data, stream_data, units
 from ecmt_deploy.report.charts import comparison as comparison_charts
 from ecmt_deploy.report.charts import energy as energy_charts
 from ecmt_deploy.report.charts import probes as probe_charts
@@ -79,7 +79,8 @@ def _chips(report: Report | StreamReport, names: Sequence[str]) -> dict[str, Any
     ranked = by_fit(report.energies)
     return {
         "glance": [(name, e, f"chip-{i}") for i, (name, e) in enumerate(zip(names, report.energies, strict=True), start=1)],
-        "verdicts": [(e.fits, in_brief(e, each), on_chip(e, each)) for e in ranked],
+        "verdicts": [(e.fits, in_brief(e, each)) for e in ranked],
+        "in_full": [on_chip(e, each) for e in ranked],
         "misfits": [e.hardware for e in ranked if e.fits == "no"],
         "answer": answer(ranked),
         "measured": measured(ranked),
@@ -184,13 +185,16 @@ def _about_several(comparison: Comparison) -> dict[str, Any]:
     entries = comparison.entries
     chips = entries[0].report.energies
     names = _distinct([e.hardware for e in chips])
-    events = compare.event_points(comparison)
+    events, verdicts = compare.event_points(comparison), comparison_verdict.on_chips(comparison)
     references, cited = _references([sources for entry in entries for sources in entry.report.sources])
     steps, against = "Accuracy of each series after every step", "Accuracy against events per MAC, with the Pareto front"
     shown = ("events_per_mac", "events per MAC of the ANN", units.tick)
     return {
         "comparison": comparison,
         "entries": entries,
+        "headline": comparison_verdict.headline(comparison),
+        "verdicts": [(fits, line) for _, fits, line in verdicts],
+        "misfits": [name for name, fits, _ in verdicts if fits == "no"],
         "names": names,
         "accuracy": comparison_charts.accuracies("accuracy", steps, compare.accuracy_table(comparison)),
         "events": comparison_charts.against_cost("events-per-mac", against, events, *shown) if events else None,
