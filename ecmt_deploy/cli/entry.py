@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from types import FrameType
 from typing import Any, TextIO
 
@@ -120,6 +121,8 @@ def main() -> None:
     for name in ("stdout", "stderr"):  # closed by whoever started us: Python then has none, and libraries do not expect it
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, as it stays open
+        if isinstance(stream := getattr(sys, name), TextIOWrapper):  # what its encoding lacks is said by number, as on Windows
+            stream.reconfigure(errors="backslashreplace")
     for name in ("SIGTERM", "SIGHUP"):  # systems differ in what signals they have
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # under nohup it is ignored, and stays so

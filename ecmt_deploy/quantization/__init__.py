@@ -205,7 +205,8 @@ class _Pass:
         fields = {"multiplier": multiplier, "shift": shift, "carries": self.carries}
         return replace(node, format=self.format(name, ops.Requantised, **fields))
 
-    @made.register
+    @made.register(ops.Hold)
+    @made.register(ops.Readout)
     def _(self, node: ops.Hold | ops.Readout, name: str, sources: tuple[str, ...]) -> Op:
         return replace(node, format=self.format(name))
 

@@ -10,6 +10,7 @@ than the weights.
 from __future__ import annotations
 
 import os
+from functools import partial
 from io import FileIO
 from math import prod
 from pathlib import Path
@@ -20,7 +21,8 @@ import msgspec
 import numpy as np
 from h5py import h5d, h5g, h5l, h5o, h5s, h5t, h5z
 
-from ecmt_deploy.untrusted.apart import Receiver, Sender, WorkError, apart
+from ecmt_deploy.untrusted.apart import apart
+from ecmt_deploy.untrusted.handover import Receiver, Sender, WorkError
 
 #: gzip cannot expand more than this; a dataset that claims more is damaged
 MAX_EXPANSION = 1100
@@ -71,7 +73,7 @@ def read_tree(path: Path) -> Tree:
         raise WorkError("it is no regular file")
     with path.open("rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
-        with apart(lambda sender: _Walk(sender, path, os.fstat(file.fileno())).run()) as answer:
+        with apart(partial(_walk, path=path, opened=os.fstat(file.fileno()))) as answer:
             entries = msgspec.msgpack.decode(answer.take(), type=list[_Entry])
             root: Tree = {}
             for entry in entries:
@@ -102,6 +104,10 @@ def _value(entry: _Entry, file: FileIO, size: int, answer: Receiver) -> Any:
     if array.dtype.kind == "b":
         return (array.view(np.uint8) != 0).reshape(entry.shape)  # whatever the bytes are
     return array.astype(dtype.newbyteorder("="), copy=False).reshape(entry.shape)
+
+
+def _walk(sender: Sender, path: Path, opened: os.stat_result) -> None:
+    _Walk(sender, path, opened).run()
 
 
 class _Walk:

@@ -20,7 +20,7 @@ from pathlib import Path
 from random import Random
 
 from ecmt_deploy.errors import EcmtError
-from ecmt_deploy.untrusted import apart
+from ecmt_deploy.untrusted import limits
 from ecmt_deploy.untrusted.text import printable
 from tests.fuzz.mutations import mutate
 from tests.fuzz.readers import READERS
@@ -83,7 +83,7 @@ def attempt(name: str, case: Path, corpus: Path, outside: Watched | None) -> tup
 def main(corpus: Path, work: Path, orders: list[str]) -> None:
     """Every case of every order."""
     warnings.simplefilter("ignore")
-    apart.SECONDS = 1  # for files as small as these
+    limits.SECONDS = 1  # for files as small as these
     logging.disable()
     outside = Watched(corpus / "outside.h5") if sys.platform == "linux" else None
     for order in orders:

@@ -23,8 +23,9 @@ from ecmt_deploy.errors import ProgramError, RunError
 from ecmt_deploy.evaluation.checkpoints import read_checkpoint
 from ecmt_deploy.program import read, write
 from ecmt_deploy.simulation.probes import load_probes
-from ecmt_deploy.untrusted import apart
-from ecmt_deploy.untrusted.apart import WorkError
+from ecmt_deploy.untrusted import limits
+from ecmt_deploy.untrusted.apart import apart
+from ecmt_deploy.untrusted.handover import Sender, WorkError
 from ecmt_deploy.untrusted.hdf5 import read_tree
 
 
@@ -61,7 +62,7 @@ def nothing_is_left():
 
 
 def test_a_file_that_never_ends_ends(hanging, monkeypatch):
-    monkeypatch.setattr(apart, "SECONDS", 0.3)
+    monkeypatch.setattr(limits, "SECONDS", 0.3)
     with pytest.raises(ProgramError, match="hanging.nir: not a readable program file .reading it does not come to an end") as e:
         read(hanging)
     assert "\n" not in str(e.value)
@@ -73,27 +74,27 @@ def test_a_file_that_never_ends_ends(hanging, monkeypatch):
         (lambda sender: os.kill(os.getpid(), signal.SIGSEGV), "crashed .SIGSEGV"),
         (lambda sender: os.kill(os.getpid(), signal.SIGKILL), "was killed"),
         (lambda sender: os._exit(3), "ended early"),
-        (lambda sender: bytearray(2 * apart.MEMORY_BYTES), "MemoryError"),
+        (lambda sender: bytearray(2 * limits.MEMORY_BYTES), "MemoryError"),
         (lambda sender: 1 // 0, "by zero"),
         (lambda sender: sender.send(b"four") or sender.send(b"more"), "more values than declared"),
         (lambda sender: sys.exit("nobody hears this"), "ended early"),
     ],
 )
 def test_work_that_fails_says_how(work, expected):
-    with pytest.raises(WorkError, match=expected), apart.apart(work) as answer:
+    with pytest.raises(WorkError, match=expected), apart(work) as answer:
         answer.take_into(memoryview(bytearray(7)))
 
 
 def test_silence_ends(monkeypatch):
-    monkeypatch.setattr(apart, "SILENCE_SECONDS", 1)
-    with pytest.raises(WorkError, match="nothing heard for 1 s"), apart.apart(lambda sender: time.sleep(60)) as answer:
+    monkeypatch.setattr(limits, "SILENCE_SECONDS", 1)
+    with pytest.raises(WorkError, match="nothing heard for 1 s"), apart(lambda sender: time.sleep(60)) as answer:
         answer.take()
 
 
 def test_work_that_is_alive_may_take_long(monkeypatch):
-    monkeypatch.setattr(apart, "SECONDS", 0.3)
+    monkeypatch.setattr(limits, "SECONDS", 0.3)
 
-    def work(sender: apart.Sender) -> None:
+    def work(sender: Sender) -> None:
         for _ in range(4):
             sender.alive()
             begun = time.process_time()
@@ -101,14 +102,14 @@ def test_work_that_is_alive_may_take_long(monkeypatch):
                 pass
         sender.send(b"done")
 
-    with apart.apart(work) as answer:
+    with apart(work) as answer:
         assert answer.take() == b"done"
 
 
 def test_a_caller_that_wants_no_more_leaves_nothing():
-    with apart.apart(lambda sender: sender.send(bytes(1 << 22))):
+    with apart(lambda sender: sender.send(bytes(1 << 22))):
         pass
-    with pytest.raises(ZeroDivisionError), apart.apart(lambda sender: time.sleep(60)):
+    with pytest.raises(ZeroDivisionError), apart(lambda sender: time.sleep(60)):
         raise ZeroDivisionError
 
 
@@ -116,7 +117,7 @@ def test_a_program_that_reaps_all_children_itself(good):
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
         assert len(read(good).nodes) == 10
-        with pytest.raises(WorkError, match="ended early"), apart.apart(lambda sender: None) as answer:
+        with pytest.raises(WorkError, match="ended early"), apart(lambda sender: None) as answer:
             answer.take()
     finally:
         signal.signal(signal.SIGCHLD, before)
@@ -137,7 +138,7 @@ def test_threads_fork_one_at_a_time(monkeypatch):
 
     def work() -> None:
         for _ in range(3):
-            with apart.apart(lambda sender: sender.send(b"done")) as answer:
+            with apart(lambda sender: sender.send(b"done")) as answer:
                 found.append(bytes(answer.take()))
 
     monkeypatch.setattr(os, "fork", slow_fork)
@@ -151,7 +152,7 @@ def test_threads_fork_one_at_a_time(monkeypatch):
 
 
 def test_threads(good, hanging, monkeypatch):
-    monkeypatch.setattr(apart, "SECONDS", 0.3)
+    monkeypatch.setattr(limits, "SECONDS", 0.3)
     found: list[object] = []
 
     def attempt(path: Path) -> None:
@@ -181,9 +182,9 @@ def test_a_daemon(good):
 
 READS = """
 import sys
-from ecmt_deploy.untrusted import apart
+from ecmt_deploy.untrusted import limits
 from ecmt_deploy.program import read
-apart.SECONDS = float(sys.argv[2])
+limits.SECONDS = float(sys.argv[2])
 print("reading", flush=True)
 read(sys.argv[1])
 """
@@ -206,7 +207,7 @@ def test_signals_end_it_at_once(hanging, number, seconds, status):
     if number == signal.SIGKILL:
         command = [sys.executable, "-c", READS, str(hanging), str(seconds)]
     else:
-        main = f"from ecmt_deploy import cli; from ecmt_deploy.untrusted import apart; apart.SECONDS = {seconds}; cli.main()"
+        main = f"from ecmt_deploy import cli; from ecmt_deploy.untrusted import limits; limits.SECONDS = {seconds}; cli.main()"
         command = [sys.executable, "-c", main, "inspect", str(hanging)]
     program = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     try:
