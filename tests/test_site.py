@@ -71,10 +71,17 @@ def test_docstrings_say_what_a_parameter_means_and_take_types_from_the_signature
         "Returns\n-------\noutputs (T, N)\n\nRaises\n------\nValueError\n    always."
     )
     assert shown(text) == (
-        "Run.\n\nParameters\n----------\nx\n    samples (N, 3)\n    normalised\na, b\n    two of `Thing`\n\n"
+        "Run.\n\nParameters\n----------\nx\n    samples (N, 3)\n    normalised\n"
+        "a\n    two of `Thing`\nb\n    two of `Thing`\n\n"
         "Returns\n-------\n:\n    outputs (T, N)\n\nRaises\n------\nValueError\n    always."
     )
     assert shown("Only a line.") == "Only a line."
+
+
+def test_parameters_that_are_explained_together_keep_their_own_types(site):
+    text = re.sub(r"<[^>]+>|\s+", "", (site / "reference/verbs.html").read_text())
+    assert "model_args(Mapping[str,Any]|None,default:None)" in text
+    assert "model_args(str|" not in text
 
 
 def test_the_readme_is_short_and_every_file_it_names_is_there():

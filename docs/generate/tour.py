@@ -28,7 +28,7 @@ _GIVEN = {"mine.safetensors": zoo.weights_path("zoo:vit_digits"), **{p.name: p f
 #: how the architecture of the checkpoint is said
 _SHAPE = " ".join(f"--model-arg {key}={value}" for key, value in zoo.card("zoo:vit_digits").model_args.items())
 _OWN = "--mean 0.305379 --std 0.376246"
-#: runs cells of a notebook one after the other, and shows the value of each cell's last line as a notebook does
+#: runs cells of a notebook one after the other, and shows the value of each cell's last line: as text, and as the card, if any
 _CELLS = """
 import ast, sys
 held = {}
@@ -37,7 +37,8 @@ for cell in sys.stdin.read().split("\\x1e"):
     last = lines.pop() if isinstance(lines[-1], ast.Expr) else None
     exec(compile(ast.Module(lines, []), "cell", "exec"), held)
     value = None if last is None else eval(compile(ast.Expression(last.value), "cell", "eval"), held)
-    print("" if value is None else repr(value), end="\\n\\x1e\\n", flush=True)
+    card = value._repr_html_() if hasattr(value, "_repr_html_") and type(value).__module__.startswith("ecmt_deploy.") else ""
+    print("" if value is None else repr(value), f"\\x1d{card}" if card else "", sep="", end="\\n\\x1e\\n", flush=True)
 """
 
 #: by user, what is typed: commands of a shell, of the last the cells of a notebook
@@ -53,7 +54,7 @@ USERS: Mapping[str, tuple[str, ...]] = {
         "ecmt-deploy convert zoo:vit_digits --data digits --preset graded --out p.nir",
         "ecmt-deploy simulate p.nir --target torch --data digits --limit 32 --out chips",
         "ecmt-deploy energy chips --hardware loihi2 seneca horowitz45",
-        "ecmt-deploy inspect p.nir --hardware loihi2 | tail -n 16",
+        "ecmt-deploy inspect p.nir --hardware loihi2 | head -n 26",
         "ecmt-deploy hardware --template > mychip.toml",
         "ecmt-deploy energy chips --hardware loihi2 ./mychip.toml",
     ),
@@ -65,7 +66,7 @@ USERS: Mapping[str, tuple[str, ...]] = {
         "python lava_attention.py",
     ),
     "nir": (
-        "ecmt-deploy inspect p.nir --graph p.svg | tail -n 16",
+        "ecmt-deploy inspect p.nir --graph p.svg | head -n 26",
         "head -c 130 p.svg",
         "python reader.py p.nir | tail -n 8",
         "python -c \"import nir; nir.read('p.nir')\" 2>&1 | tail -n 3",
@@ -75,9 +76,11 @@ USERS: Mapping[str, tuple[str, ...]] = {
     ),
     "notebook": (
         'import ecmt_deploy as ecmt\n\nsnn = ecmt.load("p.nir")\nsnn',
-        "snn.program",
         'run = ecmt.simulate(snn, "digits", "torch", limit=32)\nrun',
-        'run.energy("loihi2")',
+        'run.to_frame()[["spikes", "synops", "dense_macs"]].nlargest(5, "synops")',
+        'energy = run.energy("loihi2")\nenergy',
+        '(energy.to_frame()[["low_pj", "priced_pj", "high_pj"]] / 1e6).round(2).nlargest(5, "priced_pj")  # in microjoules',
+        "print(ecmt.summary(snn))",
         'ecmt.hardware("loihi2")',
     ),
 }
@@ -135,9 +138,10 @@ def transcript(user: str, folder: Path) -> list[str]:
     """The lines of one user's block: what is typed, and under it what it prints."""
     lines: list[str] = []
     for command, printed in shown(user, folder):
-        kept = [line.rstrip() for line in printed.splitlines()]
+        text, _, card = printed.partition("\x1d")
+        kept = [line.rstrip() for line in text.splitlines()]
         if user == "notebook":
-            lines += ["```python", *command.splitlines(), "```", "", "```text", *kept, "```", ""]
+            lines += ["```python", *command.splitlines(), "```", "", "```text", *kept, "```", "", *([card, ""] if card else [])]
         else:
             lines += ["```console", command, *kept, "```", ""]
     return lines[:-1]
