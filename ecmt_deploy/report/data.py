@@ -10,10 +10,9 @@ from ecmt_deploy.estimation.bill import sums
 from ecmt_deploy.estimation.result import Band, Energy, MemoryRow, MemoryView, Row, TilePoint
 from ecmt_deploy.evaluation.intervals import interval
 from ecmt_deploy.placement.result import Placement, Unit
-from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.program.layers import MAX_LAYERS, grouped
 from ecmt_deploy.report.csv import Cell, Table
-from ecmt_deploy.report.model import AccuracyCurve
+from ecmt_deploy.report.model import AccuracyCurve, LayerEvents
 from ecmt_deploy.report.units import ann as ann_of
 from ecmt_deploy.simulation.traces import Trace
 
@@ -146,15 +145,9 @@ def tile_curve(points: Sequence[TilePoint]) -> Table:
     return Table(TilePoint.__struct_fields__, [tuple(getattr(p, name) for name in TilePoint.__struct_fields__) for p in points])
 
 
-def events(activity: Activity) -> Table:
-    """Synaptic events, analog and dense multiply-accumulates per inference, by layer; layers with none of them are left out."""
-    kinds = ("synops", "macs", "dense_macs")
-    rows: list[tuple[Cell, ...]] = []
-    for layer, names in grouped(activity).items():
-        sums = [sum(getattr(activity[name], kind) for name in names) / activity.n_samples for kind in kinds]
-        if any(sums):
-            rows.append((layer, *sums))
-    return Table(("layer", *kinds), rows)
+def events(layers_: Mapping[str, LayerEvents]) -> Table:
+    """Synaptic events, analog and dense multiply-accumulates per inference, by layer."""
+    return Table(("layer", *LayerEvents._fields), [(layer, *counts) for layer, counts in layers_.items()])
 
 
 def rates(spike_rates: Mapping[str, float]) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -41,6 +42,24 @@ class AccuracyCurve(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
         return t, self.accuracy[t - 1]
 
 
+class LayerEvents(NamedTuple):
+    """Synaptic events, analog multiply-accumulates, and those of the ANN, of a layer per inference."""
+
+    synops: float
+    macs: float
+    dense_macs: float
+
+
+def events_by_layer(activity: Activity) -> dict[str, LayerEvents]:
+    """The events of every layer; layers with none are left out."""
+    found = {
+        layer: LayerEvents(*(sum(getattr(activity[name], kind) for name in names) / activity.n_samples
+                             for kind in LayerEvents._fields))
+        for layer, names in grouped(activity).items()
+    }  # fmt: skip
+    return {layer: counts for layer, counts in found.items() if any(counts)}
+
+
 class Report(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything the page shows.
 
@@ -52,6 +71,7 @@ class Report(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cores_per_chip : of each of these chips, where it is known
     sources : where the figures of each of these chips are from, by key
     spike_rates : spikes per neuron and step, by layer; layers without neurons are absent
+    events : synaptic events and multiply-accumulates, by layer
     spikes, synops, dense_macs : per inference
     nodes : number of nodes
     saturations : integers clipped per inference, by node; nodes without are absent
@@ -67,6 +87,7 @@ class Report(Brief, msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cores_per_chip: list[int | None]
     sources: list[dict[str, Source]]
     spike_rates: dict[str, float]
+    events: dict[str, LayerEvents]
     spikes: float
     synops: float
     dense_macs: float
@@ -103,6 +124,7 @@ def make_report(
         cores_per_chip=[whole(hardware.limits.cores_per_chip) for hardware, _, _ in chips],
         sources=[hardware.sources for hardware, _, _ in chips],
         spike_rates=rates,
+        events=events_by_layer(activity),
         spikes=sum(c.spikes for c in counts.values()) / n,
         synops=sum(c.synops for c in counts.values()) / n,
         dense_macs=sum(c.dense_macs for c in counts.values()) / n,

@@ -29,7 +29,7 @@ from ecmt_deploy.report.charts.axes import ROW, inches, rows_height, width
 from ecmt_deploy.report.charts.cores import draw_cores, grid
 from ecmt_deploy.report.charts.style import PAGE, PAPER
 from ecmt_deploy.report.comparison import Comparison
-from ecmt_deploy.report.model import AccuracyCurve
+from ecmt_deploy.report.model import AccuracyCurve, events_by_layer
 from ecmt_deploy.report.probed import membrane_of, raster_of
 from ecmt_deploy.simulation.target import PROBE_KINDS, Probe
 from ecmt_deploy.simulation.traces import Trace
@@ -115,7 +115,7 @@ def events(result: Any, axes: Axes | None = None) -> Axes:
     activity = getattr(result, "activity", result)
     if not isinstance(activity, Activity) or not activity.n_samples:
         raise ConfigError(f"a {type(result).__name__} has no counts of events; give a run, an evaluation, or an activity")
-    table = data.events(activity)
+    table = data.events(events_by_layer(activity))
     return _plain(_rows(axes, len(table.rows), 0.8), run_charts.draw_events, table)
 
 

@@ -319,6 +319,17 @@ def test_marks_of_charts_say_what_they_are_where_the_pointer_rests(pages):
     assert any("synapse: " in title and "total: " in title for title in titles)
 
 
+def test_events_by_layer_are_on_the_page_of_a_run(real, pages):
+    shown = tables(pages["real"])["events"]
+    assert {row["layer"]: float(row["synops"]) for row in shown} == {
+        name: counts.synops for name, counts in real.events.items()
+    }
+    assert sum(counts.synops for counts in real.events.values()) == pytest.approx(real.synops)
+    layer, counts = max(real.events.items(), key=lambda item: item[1].synops)
+    assert f"{layer}\n{units.count(counts.synops)} synaptic events" in pages["real"], "a tooltip with the whole name"
+    assert '<figure id="events">' not in render(cases.report(events={}))
+
+
 def test_charts_follow_the_theme_of_the_page(pages):
     for drawing in drawings(pages["by hand"]):
         styles = " ".join(element.get("style", "") for element in drawing.iter(f"{SVG}text"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
+from xml.etree import ElementTree
 
 import msgspec
 import numpy as np
@@ -24,7 +26,7 @@ from ecmt_deploy.report.write import write_report
 from ecmt_deploy.runs.directory import load_run
 from ecmt_deploy.runs.frames import ClipRecord, FrameRow
 from ecmt_deploy.testing.handmade import images
-from tests.support.html import require_alone, require_numbers, require_text_within, tables
+from tests.support.html import SCRIPT, SVG, require_alone, require_numbers, require_text_within, tables
 from tests.support.report_cases import HOSTILE
 from tests.support.trained import program_file
 
@@ -100,6 +102,26 @@ def test_charts_show_what_ran(runs, pages):
         assert (shown["class"], shown["network_class"], shown["label"]) == (row.top[0][0], row.network_top, row.label)
     for row in clip.alternatives:
         assert escape(row.name) in pages["full"]
+
+
+def test_every_chart_names_the_frame_that_the_pointer_rests_on(reports, pages):
+    """With its values, a tooltip a point; of long clips which frames a point is the mean of."""
+    for name in ("full", "long"):
+        told = {
+            found: "\n\n".join(title.text for title in ElementTree.fromstring(drawn).iter(f"{SVG}title"))
+            for found, drawn in re.findall(r'<figure id="([^"]*)">\s*(<svg.*?</svg>)', pages[name], re.DOTALL)
+        }
+        for chart in ("per-frame", "on-chips", "cumulative", "errors", "classes", "film"):
+            assert "frame" in told[chart], chart
+    row, clip = reports["full"].rows[2], reports["full"].record.clip
+    assert f"mean of frames 0 to {1013 // 400}" in told["per-frame"]
+    page = pages["full"]
+    assert f"frame 2\nthis stream: {units.energy(row.snn_pj)}\nthe network: {units.energy(clip.ann_pj)}" in page
+    assert f"frame 2\nloihi2: {units.energy(row.chips_pj['loihi2'])}" in page
+    assert f"frame 2\nerror: {units.percent(row.network_error)}" in page
+    assert f"frame 2\nthis stream: {row.top[0][0]}, probability" in page
+    hostile = pages["hostile"]
+    assert "<script>alert" not in hostile.partition("<body>")[2].replace(SCRIPT, "")
 
 
 def test_events_of_the_film_are_those_of_its_patches(runs, reports, pages):

@@ -10,7 +10,7 @@ from ecmt_deploy.estimation.result import Band, Energy, MemoryRow, MemoryView, P
 from ecmt_deploy.placement import Obstacle, Placement, Unit, Use
 from ecmt_deploy.program import Provenance
 from ecmt_deploy.report.comparison import Comparison, Entry
-from ecmt_deploy.report.model import AccuracyCurve, Report
+from ecmt_deploy.report.model import AccuracyCurve, LayerEvents, Report
 from ecmt_deploy.runs.record import RunRecord
 
 NODES = ("patch", "blocks.0.attn.qkv", "blocks.0.attn.qkv.neuron", "blocks.0.mlp.fc1", "blocks.1.mlp.fc1", "head")
@@ -116,6 +116,7 @@ def report(
         "cores_per_chip": [mesh[0] * mesh[1] * mesh[2] if mesh else None for _ in chips],
         "sources": [{"author2018chip": SOURCE} for _ in chips],
         "spike_rates": {name: 0.1 * (i % 7) for i, name in enumerate(nodes)},
+        "events": {name: LayerEvents(1e5 * i, 1e4 if i == 0 else 0.0, 2e5) for i, name in enumerate(nodes)},
         "spikes": 1234.0,
         "synops": 1e6,
         "dense_macs": 1e6,

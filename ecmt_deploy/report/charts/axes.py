@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -151,6 +152,19 @@ def tip_rows(axes: Axes, texts: Sequence[str]) -> None:
         axes.add_patch(
             Rectangle((0, i - 0.5), 1, 1, transform=axes.get_yaxis_transform(), fill=False, linewidth=0, gid=tip(text))
         )
+
+
+def tip_columns(axes: Axes, places: Sequence[float], texts: Sequence[str]) -> None:
+    """What a page shows of a place along the axis, such as a frame, that the pointer rests above; unseen elsewhere."""
+    from matplotlib.patches import Rectangle
+
+    middles = [(a + b) / 2 for a, b in pairwise(places)]
+    before, after = (middles[0] - places[0], places[-1] - middles[-1]) if middles else (0.5, 0.5)
+    lefts, rights = [places[0] - abs(before), *middles], [*middles, places[-1] + after]
+    for left, right, text in zip(lefts, rights, texts, strict=True):
+        column = Rectangle((left, 0), right - left, 1, transform=axes.get_xaxis_transform())
+        column.set(fill=False, linewidth=0, zorder=5, gid=tip(text))  # above the lines
+        axes.add_artist(column)
 
 
 def tip_points(axes: Axes, points: Sequence[tuple[float, float]], texts: Sequence[str]) -> None:

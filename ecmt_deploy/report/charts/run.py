@@ -14,6 +14,7 @@ from ecmt_deploy.report.charts.axes import (
     legend_height,
     number,
     rows_height,
+    tip_columns,
     tip_points,
     tip_rows,
 )
@@ -77,6 +78,19 @@ def rates(spike_rates: Mapping[str, float]) -> tuple[Figure, Table]:
     return made, data.rates(spike_rates)
 
 
+@chart
+def events(table: Table) -> tuple[Figure, Table]:
+    """Events of every layer, see :func:`draw_events`."""
+    made, axes = figure(rows_height(len(table.rows), 0.45 + legend_height(["synaptic events", "analog MACs"])))
+    draw_events(axes, table)
+    tip_rows(axes, [
+        f"{layer}\n{units.count(number(synops))} synaptic events\n{units.count(number(macs))} analog MACs\n"
+        f"{units.count(number(dense))} MACs of the ANN"
+        for layer, synops, macs, dense in table.rows
+    ])  # fmt: skip
+    return made, table
+
+
 def draw_events(axes: Axes, table: Table) -> None:
     """Synaptic events and analog multiply-accumulates per inference, a bar a layer; ``table`` as :func:`data.events`."""
     columns = {"synops": (BLUE, "", "synaptic events"), "macs": (VERMILION, "\\\\\\\\", "analog MACs")}
@@ -101,6 +115,11 @@ def trace(measured: Trace) -> tuple[Figure, Table]:
     """Relative error along the program, see :func:`draw_trace`."""
     made, axes = figure(2.6 + legend_height([f"T = {t}" for t in _shown_steps(measured)]))
     draw_trace(axes, measured)
+    told = [
+        "\n".join([node.node, *(f"T = {t}: {units.percent(node.relative_error[t - 1])}" for t in _shown_steps(measured))])
+        for node in measured.nodes
+    ]
+    tip_columns(axes, range(len(told)), told)
     return made, data.trace(measured)
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecmt_deploy.report import stream_data, units
-from ecmt_deploy.report.charts.axes import figure, legend, legend_height, number, panels, width
+from ecmt_deploy.report.charts.axes import figure, legend, legend_height, number, panels, tip, tip_columns, width
 from ecmt_deploy.report.charts.palette import BLUE, CYCLE, GREEN, INK, ORANGE, PALE, PURPLE, SOFT, VERMILION
 from ecmt_deploy.report.charts.svg import chart, elided
-from ecmt_deploy.report.csv import Table
+from ecmt_deploy.report.csv import Cell, Table
 from ecmt_deploy.report.stream import Picture
 from ecmt_deploy.runs.frames import ClipRecord, FrameRow
 
@@ -39,6 +39,12 @@ def _along(axes: Axes, first: float, last: float) -> None:
     axes.set_xlim(first - 0.5, max(last, first + 1) + 0.5)
     axes.locator_params(axis="x", integer=True, nbins=8)
     axes.set_xlabel("frame")
+
+
+def _frame(row: dict[str, Cell]) -> str:
+    """Which frames a point is of."""
+    first, many = int(number(row["frame"])), int(number(row["frames"]))
+    return f"frame {first}" if many == 1 else f"mean of frames {first} to {first + many - 1}"
 
 
 def begins(rows: Sequence[FrameRow]) -> list[int]:
@@ -76,6 +82,14 @@ def per_frame(clip: ClipRecord, rows: Sequence[FrameRow]) -> tuple[Figure, Table
     shares.grid(axis="y")
     made.legend(loc="outside upper left", ncols=2, handlelength=1.8, columnspacing=1.2)
     _along(shares, frames[0], frames[-1])
+    told = [
+        f"{_frame(row)}\nthis stream: {units.energy(number(row['snn_pj']))}\nthe network: {units.energy(clip.ann_pj)}\n"
+        f"pixels changed: {units.percent(number(row['pixels_changed']))}\n"
+        f"patches sent: {units.percent(number(row['patches_sent']))}"
+        for row in table.records()
+    ]
+    for axes in (energy, shares):
+        tip_columns(axes, frames, told)
     return made, table
 
 
@@ -115,6 +129,9 @@ def on_chips(clip: ClipRecord, rows: Sequence[FrameRow]) -> tuple[Figure, Table]
     _cuts(axes, begins(rows))
     legend(axes)
     _along(axes, frames[0], frames[-1])
+    told = [f"{_frame(row)}\n" + "\n".join(f"{chip}: {units.energy(number(row[f'{chip}_pj']))}" for chip in chips)
+            for row in table.records()]  # fmt: skip
+    tip_columns(axes, frames, told)
     header = ("frame", *(f"{chip}_pj" for chip in chips))
     return made, Table(header, list(zip(*map(table.column, header), strict=True)))
 
@@ -138,6 +155,10 @@ def cumulative(clip: ClipRecord, rows: Sequence[FrameRow]) -> tuple[Figure, Tabl
     _cuts(axes, begins(rows))
     legend(axes, 2.6)
     _along(axes, frames[0], frames[-1])
+    tip_columns(axes, frames, [
+        f"to frame {row['frame']}\n" + "\n".join(f"{name}: {units.energy(number(row[name]))}" for name in columns)
+        for row in table.records()
+    ])  # fmt: skip
     return made, table
 
 
@@ -154,6 +175,7 @@ def errors(rows: Sequence[FrameRow]) -> tuple[Figure, Table]:
     axes.grid(axis="y")
     _cuts(axes, begins(rows))
     _along(axes, rows[0].frame, rows[-1].frame)
+    tip_columns(axes, frames, [f"{_frame(row)}\nerror: {units.percent(number(row['error']))}" for row in table.records()])
     return made, table
 
 
@@ -186,8 +208,14 @@ def classes(rows: Sequence[FrameRow], values: str) -> tuple[Figure, Table]:
         value.set_ylim(0, 1.04)
     value.set_ylabel(values)
     value.grid(axis="y")
+    told = [
+        f"frame {frame}\nthis stream: {name}, {values} {units.figures(number(size))}"
+        + "".join(f"\n{who}: {what}" for who, what in (("the network", network), ("right", label)) if what is not None)
+        for frame, name, size, network, label in table.rows
+    ]
     for axes in (named, value):
         _cuts(axes, begins(rows))
+        tip_columns(axes, frames.tolist(), told)
     _along(value, rows[0].frame, rows[-1].frame)
     return made, table
 
@@ -218,6 +246,8 @@ def film(pictures: Sequence[Picture], begun: Sequence[int]) -> tuple[Figure, Tab
         axes = places[deep * line, column]
         axes.imshow(picture.array, interpolation="none", aspect="auto")
         axes.set_title(f"{picture.frame}{' (begins)' if picture.frame in begun else ''}", fontsize=8, pad=2)
+        fell = "" if picture.heat is None else f"\n{units.count(float(np.sum(picture.heat)))} synaptic events"
+        axes.get_images()[0].set_gid(tip(f"frame {picture.frame}{fell}"))
         if picture.heat is None:
             continue
         axes = places[deep * line + 1, column]

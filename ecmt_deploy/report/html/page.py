@@ -64,6 +64,7 @@ def _about_one(report: Report) -> dict[str, Any]:
         "memories": [_memory(i, view, chips) for i, (view, chips) in enumerate(memories, start=1)],
         "tiles": _over_tiles(report),
         "nodes": data.nodes(energies),
+        "events": run_charts.events("events", "Synaptic events and analog MACs of each layer", data.events(report.events)),
         "rates": run_charts.rates("spike-rates", "Spikes per neuron and step of each layer", report.spike_rates),
         "probed": [(each, probe_charts.of_node(f"probe-{i}", each)) for i, each in enumerate(report.probed, start=1)],
         "trace": run_charts.trace("errors", "Relative error of every node after some of the steps", report.trace)
