@@ -22,6 +22,7 @@ from ecmt_deploy.errors import EcmtError, ElsewhereError
 from ecmt_deploy.evaluation.torchrun import refuse, this_process
 from ecmt_deploy.untrusted.text import one_line, printable
 
+_logger = logging.getLogger(__name__)
 #: seconds that a process waits for another to say what is wrong
 PATIENCE_S = 10
 #: exit status where nobody reads what is printed: as a shell reports other commands that `head` has heard enough of
@@ -82,7 +83,10 @@ def _run() -> int:
     try:
         command, output = parse(sys.argv[1:])
         _log(output)
-        return command() or 0
+        begun = time.monotonic()
+        status = command() or 0
+        _logger.info("%s took %.1f s", sys.argv[1], time.monotonic() - begun)
+        return status
     except ElsewhereError:
         time.sleep(PATIENCE_S)  # the process that says why is to end first: torchrun then stops this one
         return 2

@@ -27,6 +27,7 @@ def trace(
         str | None, described("With --precision fixed: chip whose bit widths the integer program keeps.", "loihi2")
     ] = None,
     network: Annotated[Path | None, described("Float program that an integer program was made of.")] = None,
+    details: Annotated[bool, flag("Show every node, not only the worst of the worst layers.")] = False,
     output: Output = DEFAULT,
 ) -> None:
     """``ecmt-deploy trace``."""
@@ -46,7 +47,7 @@ def trace(
         out=out,
         skip_damaged=skip_damaged,
     )
-    output.show(measured, tables.skipped(measured.skipped), tables.trace(measured), tables.breaks(measured))
+    output.show(measured, *tables.traced(measured, details), tables.skipped(measured.skipped))
 
 
 def quantize(
@@ -81,13 +82,10 @@ def classify(
     output: Output = DEFAULT,
 ) -> None:
     """``ecmt-deploy classify``."""
-    import ecmt_deploy as ecmt
     from ecmt_deploy.report import tables
-    from ecmt_deploy.verbs.program import asked_about
+    from ecmt_deploy.verbs.program import classified
 
-    found = ecmt.classify(program, images, timesteps)
-    kind, items = asked_about(program, images)
-    answers = list(zip(items, found, strict=True))
+    kind, answers = classified(program, images, timesteps)
     named = [
         {kind: item, "steps": [[{"class": name, "probability": p} for name, p in best] for best in steps]}
         for item, steps in answers
@@ -103,6 +101,7 @@ def inspect(
     graph: Annotated[
         Path | None, described("File for a drawing of the graph, grouped by module: .svg, or .dot for Graphviz.")
     ] = None,
+    details: Annotated[bool, flag("Show the whole provenance; with --hardware, all that does not fit or is assumed.")] = False,
     nodes: Annotated[bool, flag("Show every node, with --hardware its cores; with --graph, draw every node.")] = False,
     output: Output = DEFAULT,
 ) -> None:
@@ -111,23 +110,22 @@ def inspect(
     from ecmt_deploy.placement import place_band
     from ecmt_deploy.report import tables
     from ecmt_deploy.report.summary import summarised
-    from ecmt_deploy.runs.directory import load_run
+    from ecmt_deploy.verbs.summary import opened
 
-    run = load_run(program) if program.is_dir() else None
-    loaded = run.program if run else ecmt.read(program)
+    loaded, activity = opened(program)
     chip = ecmt.hardware(hardware) if hardware else None
     if graph is not None:
         ecmt.draw(loaded, graph, nodes)
     placed = place_band(loaded, chip).value if chip else None
-    found = summarised(loaded, run.activity if run else None, placed=placed)
+    found = summarised(loaded, activity, placed=placed)
     listed = [
         {"name": name, "type": type(node).__name__, "shape": loaded.shapes[name], "spiking": name in loaded.spiking}
         for name, node in loaded.nodes.items()
     ]
-    verdict, *rests_on = tables.placement_lines(placed, loaded) if placed else [""]
+    verdict, *rests_on = tables.placement_lines(placed, loaded, details) if placed else [""]
     shown: list[Any] = [tables.program(loaded, placed)] if nodes else [lambda width: tables.summarised(found, width)]
     shown += [lambda width: tables.cores(placed, width)] if nodes and placed else []
     output.show(
         {"summary": found, "nodes": listed, "placement": placed, "provenance": loaded.provenance.brief},
-        verdict, *shown, *rests_on, tables.provenance(loaded),
+        verdict, *shown, *rests_on, tables.provenance(loaded) if details else tables.origin(loaded),
     )  # fmt: skip

@@ -216,6 +216,7 @@ def _opened(
     if split not in get_args(Split):
         raise DataError(f"{spec}: unknown split {split!r}; expected train or test")
     require_plain(spec, "DATA", DataError)  # records of what is made from it keep it
+    _logger.info("reads data %s (%s)", spec, split)
     form, colon, place = spec.partition(":")
     if colon and form in ("folder", "idx", "npz", "text") and not place:
         raise DataError(f"{spec}: nothing after the colon; expected {form}:PATH")

@@ -6,6 +6,7 @@ the same standard nodes and the dialect's, and takes nothing else.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ from ecmt_deploy.program.provenance import DIALECT_VERSION, PROVENANCE_KEY, READ
 from ecmt_deploy.program.verification import verify
 from ecmt_deploy.untrusted.hdf5 import Tree, read_tree
 
+_logger = logging.getLogger(__name__)
+
 #: types of nodes that no other tool writes
 _DIALECT = frozenset(ops.OPS) - frozenset(dir(nir))
 _WORDS = {"i": "integer", "f": "floating point", "b": "boolean"}
@@ -38,6 +41,7 @@ def read(path: str | os.PathLike[str]) -> Program:
         file, node, field, what was found and what was expected.
     """
     path = Path(path)
+    _logger.info("reads program %s", path)
     if not path.is_file():
         raise ProgramError(f"{path}: no such file; expected a program, as `ecmt-deploy convert` writes it")
     with reading(ProgramError, f"{path}: not a readable program file", "write it again"):

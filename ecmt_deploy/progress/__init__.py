@@ -24,6 +24,7 @@ from rich.text import Text
 from ecmt_deploy.progress.notebook import Display, in_kernel
 from ecmt_deploy.untrusted.terminal import Terminal
 
+_logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
 
 #: below this many columns the elapsed time is left out, below the other the bar is
@@ -149,6 +150,7 @@ def progress(what: str, total: int | None, unit: str = "images") -> Iterator[Met
             said += [] if meter.rate is None else [f"{meter.rate:.1f} {unit}/s"]
             said += [f"waiting for data {100 * meter.waiting:.0f} %"]
         line.finish(f"{what}: {', '.join(said)}" if said else "")
+        _logger.info("%s took %.1f s", what, time.monotonic() - begun)
 
 
 class _Said(ProgressColumn):
@@ -210,6 +212,7 @@ def step_progress(what: str, samples: int, timesteps: int) -> Iterator[Callable[
         _Said(lambda task: _clock(task.elapsed or 0), style="progress.elapsed"),
         _Said(left, style="progress.remaining"),
     )
+    begun = time.monotonic()
     line = _Line(columns, Terminal(stderr=True), f"{what}: getting ready", samples * timesteps)
 
     def show(done: int) -> None:
@@ -221,3 +224,4 @@ def step_progress(what: str, samples: int, timesteps: int) -> Iterator[Callable[
             yield show
     finally:
         line.finish()
+        _logger.info("%s took %.1f s", what, time.monotonic() - begun)

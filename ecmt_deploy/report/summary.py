@@ -16,6 +16,9 @@ from ecmt_deploy.program.layers import divided, grouped
 from ecmt_deploy.program.parameters import network_parameters, state_bits
 from ecmt_deploy.shown import Tabular
 
+#: rows that leave room on a screen for what goes with them
+SCREEN = 22
+
 
 class SummaryRow(msgspec.Struct, frozen=True):
     """A module, or all of them together.
@@ -89,7 +92,7 @@ def summarised(
     depth : how many parts of a module's path tell it from others; by default as many as leave a screen of modules
     placed : the program on a chip, for the cores
     """
-    modules = grouped(program.nodes) if depth is None else divided(program.nodes, depth)
+    modules = grouped(program.nodes, SCREEN) if depth is None else divided(program.nodes, depth)
     units = {} if placed is None else {unit.name: unit.cores for unit in placed.units}
     rows = tuple(_row(program, module, names, activity, None if placed is None else units) for module, names in modules.items())
     total = _row(program, "total", program.nodes, activity, None if placed is None else units)

@@ -12,6 +12,8 @@ import msgspec
 #: libraries whose version may move a last digit
 _LIBRARIES = ("numpy", "torch", "timm", "nir", "lava-nc")
 CPUINFO = Path("/proc/cpuinfo")
+#: keys under which it names the processor: of x86, of ARM (some boards), MIPS, RISC-V, and POWER
+_CPU_KEYS = ("model name", "hardware", "cpu model", "uarch", "cpu")
 
 
 class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,8 +59,12 @@ def _version(name: str) -> str | None:
 
 
 def _cpu() -> str | None:
-    """The processor's name: Linux has it in a file of its own, other systems tell Python."""
-    if not CPUINFO.is_file():
-        return platform.processor() or None
-    names = [line.partition(":")[2].strip() for line in CPUINFO.read_text().splitlines() if line.startswith("model name")]
-    return next(iter(names), None)
+    """The processor's name: Linux has it in a file of its own, under a key that depends on the architecture; other systems tell
+    Python. The name of the architecture alone is none."""
+    said: dict[str, str] = {}
+    if CPUINFO.is_file():
+        for line in CPUINFO.read_text(errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            said.setdefault(key.strip().lower(), value.strip())
+    named = next((said[key] for key in _CPU_KEYS if said.get(key)), platform.processor())
+    return None if named in ("", platform.machine()) else named

@@ -172,13 +172,23 @@ def classify(
     DataError
         if an image cannot be read, or the program does not know the preprocessing of its images or sentences.
     """
+    return [steps for _, steps in classified(program, items, timesteps, top)[1]]
+
+
+def classified(
+    program: ProgramLike,
+    items: str | PathLike[str] | Sequence[str | PathLike[str]],
+    timesteps: int | None = None,
+    top: int = 5,
+) -> tuple[str, list[tuple[str, list[list[tuple[str, float]]]]]]:
+    """The same with what was asked about: ``"image"`` or ``"text"``, and every image or sentence with its classes."""
     import torch
 
     from ecmt_deploy.engine import load
 
     model = load(program)
     source = model.program.provenance
-    _, given = asked_about(model, [items] if isinstance(items, str | PathLike) else items)
+    kind, given = asked_about(model, [items] if isinstance(items, str | PathLike) else items)
     if source.text is not None:
         samples = datasets.packed(given, source.text)
     elif source.preprocessing is not None:
@@ -189,13 +199,14 @@ def classify(
     probabilities = torch.softmax(readouts, dim=-1)
     best = probabilities.topk(min(top, probabilities.shape[-1]), dim=-1)
     names = source.class_names
-    return [
+    found = [
         [
             [(names[k] if names else str(k), p) for p, k in zip(values, classes, strict=True)]
             for values, classes in zip(best.values[:, i].tolist(), best.indices[:, i].tolist(), strict=True)
         ]
         for i in range(len(given))
     ]
+    return kind, list(zip(given, found, strict=True))
 
 
 def asked_about(program: ProgramLike, items: Sequence[str | PathLike[str]]) -> tuple[str, list[str]]:

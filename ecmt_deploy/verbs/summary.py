@@ -9,6 +9,7 @@ from pathlib import Path
 from ecmt_deploy.door import ChipLike, ProgramLike, as_chip, as_program
 from ecmt_deploy.errors import ConfigError
 from ecmt_deploy.placement import place_band
+from ecmt_deploy.program import Program
 from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.report.summary import Summary, summarised
 from ecmt_deploy.runs.directory import load_run
@@ -35,7 +36,13 @@ def summary(program: ProgramLike, depth: int | None = None, hardware: ChipLike |
     """
     if depth is not None and depth < 1:
         raise ConfigError(f"depth is {depth}; expected at least 1, the number of parts of a module's path")
-    source = load_run(Path(program)) if isinstance(program, str | PathLike) and os.path.isdir(program) else program
-    loaded, found = as_program(source), getattr(source, "activity", None)
+    loaded, activity = opened(program)
     placed = None if hardware is None else place_band(loaded, as_chip(hardware)).value
-    return summarised(loaded, found if isinstance(found, Activity) else None, depth, placed)
+    return summarised(loaded, activity, depth, placed)
+
+
+def opened(program: ProgramLike) -> tuple[Program, Activity | None]:
+    """The program, and of a run, or of the path of its directory, what it counted."""
+    source = load_run(Path(program)) if isinstance(program, str | PathLike) and os.path.isdir(program) else program
+    found = getattr(source, "activity", None)
+    return as_program(source), found if isinstance(found, Activity) else None

@@ -378,7 +378,7 @@ def test_inspect_shows_cores_and_what_does_not_fit(tmp_path, capsys, monkeypatch
         assert "blocks.0.attn.qkv +" in out
         assert re.search(r"fits: [\d,]+ \([\d,]+ to [\d,]+\) cores on 1 (\(1 to \d\) )?chips?\b", out)
         assert all(len(line) <= int(columns) for line in out.splitlines())
-    status, out, _ = run([*arguments, "loihi1_sanafe"], capsys, monkeypatch, tmp_path)
+    status, out, _ = run([*arguments, "loihi1_sanafe", "--details"], capsys, monkeypatch, tmp_path)
     assert status == 0
     assert "does not fit; what could be placed takes" in out
     assert "! blocks.0.norm1: programmable_neurons missing" in out
@@ -452,8 +452,13 @@ def test_trace_as_table_json_and_in_the_report(tmp_path, capsys, monkeypatch, di
     arguments = ["trace", str(digits_program), "--data", "digits", "--limit", "5", "--timesteps", "2", "--out", "t.json"]
     status, out, err = run(arguments, capsys, monkeypatch, tmp_path)
     assert status == 0, err
-    assert "blocks.0.attn.qkv.neuron" in out
+    assert out.startswith("The spiking network follows the ANN: its readout differs by ")
     assert "T=2" in out
+    assert "nodes more: --details, or --out FILE.csv" in out
+    assert len(out.splitlines()) <= 24
+    assert max(map(len, out.splitlines())) <= 80
+    every = run([*arguments, "--details"], capsys, monkeypatch, tmp_path)[1]
+    assert all(node["node"] in every for node in msgspec.json.decode((tmp_path / "t.json").read_bytes())["nodes"][-50:])
     assert run([*arguments[:-1], "T.CSV"], capsys, monkeypatch, tmp_path)[0] == 0
     assert (tmp_path / "T.CSV").read_text().startswith("node,type,relative_error_t1,relative_error_t2\n")
     result = msgspec.json.decode((tmp_path / "t.json").read_bytes())
@@ -519,7 +524,25 @@ def test_weights_are_chosen_among_those_of_a_file(tmp_path, capsys, monkeypatch)
     status, _, err = run(chosen, capsys, monkeypatch, tmp_path)
     assert status == 0, err
     assert read(tmp_path / "p.nir").provenance.weights_key == "model"
-    assert "model" in run(["inspect", "p.nir"], capsys, monkeypatch, tmp_path)[1].split("weights of the file")[1].split("\n")[0]
+    assert (
+        "model"
+        in run(["inspect", "p.nir", "--details"], capsys, monkeypatch, tmp_path)[1]
+        .split("weights of the file")[1]
+        .split("\n")[0]
+    )
+
+
+@pytest.mark.parametrize("chip", [None, "loihi2", "truenorth", "odin", "horowitz45"])
+def test_a_program_is_inspected_on_one_screen(chip, tmp_path, capsys, monkeypatch, digits_program):
+    monkeypatch.setenv("COLUMNS", "80")
+    line = ["inspect", str(digits_program), *(["--hardware", chip] if chip else [])]
+    lines = run(line, capsys, monkeypatch, tmp_path)[1].splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 80
+    assert lines[-1].endswith("(--details has all)")
+    every = run([*line, "--details"], capsys, monkeypatch, tmp_path)[1]
+    assert len(every.splitlines()) > len(lines)
+    assert read(digits_program).provenance.weights_sha256[:40] in every
 
 
 def test_every_command_has_help(capsys, monkeypatch, tmp_path):
@@ -587,14 +610,15 @@ JSON = {
 
 
 @pytest.mark.parametrize("case", JSON)
-def test_every_verb_answers_in_json(case, tmp_path, capsys, monkeypatch, digits_program, digits_run):
+def test_every_verb_answers_in_json(case, tmp_path, capsys, caplog, monkeypatch, digits_program, digits_run):
     Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(tmp_path / "a.png")
     named = {"PROGRAM": str(digits_program), "RUN": str(digits_run), "PARTS": str(tmp_path / "c")}
     if case == "merge":
         run([named.get(word, word) for word in JSON["part"]], capsys, monkeypatch, tmp_path)
+        caplog.clear()
     arguments = [named.get(word, word) for word in JSON[case]]
-    status, out, err = run([*arguments, "--json"], capsys, monkeypatch, tmp_path)
-    assert status == 0, err
+    status, out, err = run([*arguments, "--json", "-q"], capsys, monkeypatch, tmp_path)
+    assert (status, err, caplog.messages) == (0, "", []), "with --quiet there is the result alone"
     assert out.isascii()
     result = json.loads(out)
     assert isinstance(result, list if case in ("hardware", "a chip", "energy", "classify") else dict)
@@ -605,6 +629,45 @@ def test_json_brings_no_control_character_to_the_terminal():
     shown = as_json({"a\x1b[2J\x7f\x9b": "\u202e"})
     assert shown.replace("\n", "").isprintable()
     assert json.loads(shown) == {"a\x1b[2J\x7f\x9b": "\u202e"}
+
+
+#: of every verb the first words of the above, and some that fail
+OF_EVERY_VERB = {words[0]: words for words in reversed(JSON.values())}
+FAILS = {
+    "demo": ["demo", "--out", "none/d"], "convert": ["convert", "none", "--data", "digits", "--out", "p.nir"],
+    "check": ["check", "zoo:none"], "evaluate": ["evaluate", "none.nir", "--data", "digits"],
+    "trace": ["trace", "none.nir", "--data", "digits"], "classify": ["classify", "none.nir", "a.png"],
+    "simulate": ["simulate", "none.nir", "--target", "torch", "--data", "digits", "--out", "r"],
+    "stream": ["stream", "none.nir", "--video", "made:digits"], "quantize": ["quantize", "none.nir", "--out", "q.nir"],
+    "merge": ["merge", "none", "--out", "m"], "energy": ["energy", "none", "--hardware", "loihi2"],
+    "inspect": ["inspect", "none.nir"], "report": ["report", "none"], "hardware": ["hardware", "none"],
+    "sweep": ["sweep", "none.nir", "--hardware", "loihi2", "--out", "s"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_says_its_errors_when_quiet(verb, tmp_path, capsys, monkeypatch):
+    status, out, err = run([*FAILS[verb], "-q"], capsys, monkeypatch, tmp_path)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("ecmt-deploy: ")
+    status, _, err = run([*FAILS[verb], "-v"], capsys, monkeypatch, tmp_path)
+    assert (status, "Traceback" in err) == (2, True), "with --verbose where it comes from"
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "demo"])
+def test_every_verb_says_what_it_does_when_verbose(verb, tmp_path, capsys, caplog, monkeypatch, digits_program, digits_run):
+    """And nothing of it otherwise; a demo is run below."""
+    Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(tmp_path / "a.png")
+    named = {"PROGRAM": str(digits_program), "RUN": str(digits_run), "PARTS": str(tmp_path / "c")}
+    if verb == "merge":
+        run([named.get(word, word) for word in JSON["part"]], capsys, monkeypatch, tmp_path)
+    status, _, err = run([*(named.get(word, word) for word in OF_EVERY_VERB[verb]), "-v"], capsys, monkeypatch, tmp_path)
+    assert status == 0, err
+    assert re.fullmatch(rf"{verb} took \d+\.\d s", caplog.messages[-1])
+    if "PROGRAM" in OF_EVERY_VERB[verb] or "RUN" in OF_EVERY_VERB[verb]:
+        assert any(re.fullmatch(r"reads program .*\.nir", said) for said in caplog.messages)
+    if "--data" in OF_EVERY_VERB[verb]:
+        assert any(said.startswith("reads data digits") for said in caplog.messages)
 
 
 def test_quiet_and_verbose(tmp_path, capsys, monkeypatch, digits_program):
@@ -771,11 +834,12 @@ def test_a_demo_of_a_stream_answers_in_json(length, tmp_path, capsys, monkeypatc
 
 
 @pytest.mark.parametrize("length", LENGTHS)
-def test_demo_runs_the_whole_road(length, tmp_path, capsys, monkeypatch):
+def test_demo_runs_the_whole_road(length, tmp_path, capsys, caplog, monkeypatch):
     """In JSON too: what it says on the way is on standard error then."""
     with length():
-        status, out, said = run(["demo", "--out", "d", "--json"], capsys, monkeypatch, tmp_path)
+        status, out, said = run(["demo", "--out", "d", "--json", "-v"], capsys, monkeypatch, tmp_path)
     assert status == 0, said
+    assert re.fullmatch(r"demo took \d+\.\d s", caplog.messages[-1])
     made = {p.name for p in (tmp_path / "d").iterdir()}
     assert made == {"program.nir", "eval.json", "run", "energy.json", "energy.csv", "trace.json", "report.json", "report.html"}
     assert out.isascii()

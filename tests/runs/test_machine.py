@@ -28,12 +28,21 @@ def test_a_run_keeps_it(digits_run):
     assert f"Python {found.python}" in str(found)
 
 
-@pytest.mark.parametrize("text", ["processor\t: 0\n", "model name : One\nmodel name : Two\n"])
-def test_the_processor_is_named_where_the_system_names_it(text, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "text",
+    [
+        "processor\t: 0\n", "", "model name : One\nmodel name : Two\n", "processor : 0\nCPU part : 0xd0c\nHardware : One\n",
+        "cpu\t\t: One\nclock : 3\n", "uarch : One\n", "cpu model : One\n", "model name :\nHardware : One\n", "no colon at all",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("python", ["", "aarch64", "One"])
+def test_the_processor_is_named_where_the_system_names_it(text, python, tmp_path, monkeypatch):
     file = tmp_path / "cpuinfo"
     file.write_text(text)
     monkeypatch.setattr(machine, "CPUINFO", file)
-    assert machine.this_machine().cpu == ("One" if "One" in text else None)
+    monkeypatch.setattr(platform, "processor", lambda: python)
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")  # an architecture, and no processor
+    assert machine.this_machine().cpu == ("One" if "One" in text + python else None)
 
 
 def test_other_systems_tell_python(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -319,3 +320,21 @@ def test_runs_of_one_program_are_one_series(programs, swept, tmp_path):
     labels = [entry.label for entry in compared.entries]
     assert labels[:2] == ["accurate/T1", "accurate/T2"]
     assert isinstance(compared.entries[0].report.record.provenance, Provenance)
+
+
+def test_a_comparison_is_one_table_where_the_terminal_has_room(swept):
+    from ecmt_deploy.report import tables
+    from ecmt_deploy.untrusted.terminal import Terminal
+
+    paths = [swept / "accurate" / "T1", swept / "accurate" / "T2"]
+    titles = ["a program of a name that is long"] * 2
+    for width, chips, most in ((80, 1, 1), (80, 2, 1), (100, 2, 1), (120, 4, 1), (80, 4, 2), (40, 2, 2)):
+        compared = compare_runs(paths, ["loihi2", "dynapcnn", "odin", "truenorth"][:chips], ["T1", "T2"], titles)
+        console = Terminal(width=width, record=True, file=io.StringIO())
+        console.print(shown := tables.compared(compared, width))
+        parts = shown.renderables[:-1]
+        assert len(parts) <= most
+        assert len(parts) == 1 or "bits" in [str(column.header) for column in parts[0].columns]
+        text = console.export_text()
+        if width >= 80:
+            assert all(name in text for name in ("loihi2", "dynapcnn", "odin", "truenorth")[:chips])

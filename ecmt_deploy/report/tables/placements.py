@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from math import prod
 
+from ecmt_deploy.errors import plural
 from ecmt_deploy.placement import Placement, Unit
 from ecmt_deploy.program import Program
 from ecmt_deploy.report import units
 from ecmt_deploy.report.tables.plain import PlainTable
 
+#: sentences about what does not fit, or what nobody has shown, where details are not asked for
+MOST_SENTENCES = 3
 #: heading of each resource
 _HEADINGS = {
     "neurons": "neurons",
@@ -84,8 +87,9 @@ def _mark(unit: Unit, name: str) -> str:
     return "!" if limit is not None and unit.use[name].used > limit else "*" if unit.binding == name else ""
 
 
-def placement_lines(placement: Placement, program: Program) -> list[str]:
-    """The sum, what does not fit, and the assumptions, a line each."""
+def placement_lines(placement: Placement, program: Program, details: bool = True) -> list[str]:
+    """The sum, what does not fit, and the assumptions, a line each; without ``details`` the first, and how many more there
+    are."""
     line = placement.verdict
     sent = {route.source: prod(program.shapes[route.source]) for route in placement.routes}
     packets = sum(route.packets * sent[route.source] for route in placement.routes)
@@ -96,4 +100,10 @@ def placement_lines(placement: Placement, program: Program) -> list[str]:
             f"; a packet takes {units.figures(hops / packets)} hops and crosses {units.figures(crossings / packets)} borders"
             " of chips (mean, if every element sent one message)"
         )
-    return [line, *(f"! {obstacle.sentence}" for obstacle in placement.obstacles), *placement.unshown, *placement.assumptions]
+    first = [*(f"! {obstacle.sentence}" for obstacle in placement.obstacles), *placement.unshown]
+    if details:
+        return [line, *first, *placement.assumptions]
+    more = len(first) - MOST_SENTENCES
+    rest = [f"{more:,} more of these"] if more > 0 else []
+    rest += [plural(len(placement.assumptions), "assumption")] if placement.assumptions else []
+    return [line, *first[:MOST_SENTENCES], *([f"(and {units.listed(rest)}: --details)"] if rest else [])]

@@ -118,6 +118,22 @@ def _shape(shape: tuple[int, ...]) -> str:
     return " x ".join(str(size) for size in shape)
 
 
+def origin(loaded: Program) -> str:
+    """Where a program comes from, in a few lines: the model, its weights, how it was converted, and its classes."""
+    source = loaded.provenance
+    key = "" if source.weights_key is None else f" (weights of the file: {source.weights_key or 'all of it'})"
+    weights = f"weights {source.weights_sha256[:12]}{key}" if source.weights_sha256 else "weights unknown"
+    known = dict(facts(source))
+    said = [f"preset {known['preset']}"] if "preset" in known else []
+    said += [f"calibrated on {known['calibration']}"] if "calibration" in known else []
+    said += [f"fixed point: {known['fixed point']}"] if "fixed point" in known else []
+    of = f"of {source.model or 'an unknown model'}, {weights}"
+    made = f"by version {source.tool_version}, dialect {source.dialect_version}"
+    return (
+        f"made {of}{''.join(f', {each}' for each in said)}\n{made}; classes {classes(source.class_names)} (--details has all)"
+    )
+
+
 def provenance(loaded: Program) -> PlainTable:
     """Where a program comes from."""
     source = loaded.provenance

@@ -1,4 +1,4 @@
-"""What the terminal shows of a run: accuracy, clipped integers, errors of nodes, classes of images."""
+"""What the terminal shows of a run: accuracy, clipped integers, classes of images."""
 
 from __future__ import annotations
 
@@ -10,10 +10,6 @@ from ecmt_deploy.program.activity import Activity
 from ecmt_deploy.report import units
 from ecmt_deploy.report.tables.plain import PlainTable
 from ecmt_deploy.runs.record import RunRecord
-from ecmt_deploy.simulation.traces import Trace
-
-#: a relative error that is rounding
-EXACT = 1e-5
 
 
 def accuracy(
@@ -73,48 +69,6 @@ def took(record: RunRecord) -> str:
         f"ready after {units.seconds(record.build_seconds)}; {plural(steps, 'step')} in {units.seconds(record.run_seconds)}, "
         f"{1000 * record.run_seconds / steps:.1f} ms a step"
     )
-
-
-def trace(measured: Trace) -> PlainTable:
-    """Relative error of every node after every step, over all samples, and after the last step also of single samples.
-
-    Neurons have their spikes too, and the share that fired the highest level. Nodes before the first neuron have no error and
-    are left out.
-    """
-    steps = _shown_steps(measured.timesteps)
-    title = f"Relative error in %, {measured.coding} coding, {plural(measured.n_samples, 'sample')}"
-    legend = (
-        f"95th, worst: percentile and worst of the samples, T={steps[-1]}   spikes: per neuron over all steps   "
-        "top %: neurons and steps that fired the highest level"
-    )
-    table = PlainTable(title, "node", *(f"T={t}" for t in steps), "95th", "worst", "spikes", "top %", caption=legend)
-    table.columns[0].min_width = 24
-    for node in measured.nodes:
-        if not max(node.relative_error) > EXACT:
-            continue
-        errors = [units.hundredths(node.relative_error[t - 1]) for t in steps]
-        single = [units.hundredths(values[-1]) if values else "" for values in (node.percentile_95, node.worst)]
-        spiking = (
-            [units.per_neuron(sum(node.spike_rate)), units.hundredths(sum(node.saturation))] if node.spike_rate else ["", ""]
-        )
-        table.add_row(node.node, *errors, *single, *spiking)
-    return table
-
-
-def breaks(measured: Trace) -> str:
-    """Of an integer program, a line that names the nodes which add the largest errors by themselves, the worst first."""
-    worst = measured.breaking[:3]
-    if not worst:
-        return ""
-    named = ", ".join(f"{node.node} ({node.kind}) {units.hundredths(node.own_error or 0.0)} %" for node in worst)
-    return f"largest errors that nodes add by themselves, given their operands: {named}"
-
-
-def _shown_steps(timesteps: int) -> list[int]:
-    """At most four steps, the last among them; the JSON has all."""
-    if timesteps <= 4:
-        return list(range(1, timesteps + 1))
-    return sorted({1, 2, 4, *(t for t in (8, 16, 32, 64) if t < timesteps), timesteps})[-4:]
 
 
 def classification(item: str, steps: Sequence[Sequence[tuple[str, float]]]) -> PlainTable:
