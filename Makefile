@@ -60,7 +60,7 @@ test: setup
 	$(BIN)/python -m pytest $(PARALLEL)
 
 test-all: setup
-	$(BIN)/python -m pytest $(PARALLEL) -m 'slow or not slow'
+	$(BIN)/python -m pytest $(PARALLEL) -m 'slow or not slow' --hypothesis-profile thorough
 
 # environments of their own, as they must not hold what .venv holds
 test-oldest:

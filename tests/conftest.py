@@ -25,7 +25,8 @@ from tests.support.targets import PROGRAMS
 
 torch.set_num_threads(1)
 # how long an example takes says more about what else runs
-settings.register_profile("tests", deadline=None)
+settings.register_profile("tests", deadline=None, max_examples=30)
+settings.register_profile("thorough", deadline=None)
 settings.load_profile("tests")
 
 

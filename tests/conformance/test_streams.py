@@ -30,6 +30,8 @@ def streaming(name: str) -> bool:
 DIFFERENTIAL = [name for name in CASES if streaming(name)]
 RANDOM = [name for name in DIFFERENTIAL if name.startswith("random")]
 SOME = [name for name in DIFFERENTIAL if name not in RANDOM] + RANDOM[:6]
+#: run step by step in `make test-all` only
+LONG = [name for name in DIFFERENTIAL if "transformer" in name and name != "integer transformer, graded"]
 ON_LAVA = ["every node, differential", "integer transformer, graded"]
 
 
@@ -55,8 +57,13 @@ def check(name: str, target: str, steps: int, frames: int = FRAMES) -> None:
     assert differences(found, expected) == []
 
 
-@pytest.mark.parametrize("steps", [1, 3])
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [
+        pytest.param(name, steps, marks=pytest.mark.slow if steps > 1 and name in LONG else ())
+        for name in SOME for steps in (1, 3)
+    ],
+)  # fmt: skip
 def test_torch(name: str, steps: int) -> None:
     check(name, "torch", steps, (60 if name.startswith("random") else FRAMES) // steps)
 

@@ -10,8 +10,9 @@ from ecmt_deploy.conversion import converter
 from ecmt_deploy.conversion.calibration.tools import common
 from ecmt_deploy.conversion.calibration.tools.common import common_shares, operands, with_rows_apart
 from ecmt_deploy.engine import SpikingModel
-from tests.support.families import FAMILIES, KINDS_OF_ATTENTION, inputs, randomised
+from tests.support.families import FAMILIES, TWO, inputs, randomised
 from tests.support.rewritten import lowered, require_the_same
+from tests.support.some import some
 
 #: by family, operands whose mean over rows is a row of its own, comes out of a product as it is, and changes nothing
 FOUND = {
@@ -27,7 +28,7 @@ FOUND = {
 
 @pytest.mark.parametrize(
     "family",
-    [pytest.param(f, id=f.name, marks=[pytest.mark.slow] if f.name not in KINDS_OF_ATTENTION else []) for f in FAMILIES],
+    some({family.name: family for family in FAMILIES}, *TWO),
 )
 def test_a_family_keeps_its_answers_with_rows_apart(family, tmp_path, monkeypatch):
     """All that may be taken apart, whether it is worthwhile or not."""

@@ -233,7 +233,7 @@ class Pools(nn.Module):
         return self.head(self.pool(self.embed(x)).tanh()).sum((2, 3))
 
 
-@pytest.mark.parametrize("preset", ["paper", "accurate"])
+@pytest.mark.parametrize("preset", ["paper", pytest.param("accurate", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "options",
     [

@@ -167,7 +167,7 @@ def test_samples_are_as_many_as_memory_has_room_for(coarse, monkeypatch):
     assert sizes == [2, 6, 2 * len(x)]
 
 
-@pytest.mark.parametrize("count", [2, 3, 5])
+@pytest.mark.parametrize("count", [2, *(pytest.param(count, marks=pytest.mark.slow) for count in (3, 5))])
 def test_few_calibration_samples_are_enough(count):
     spiking = convert(TinyTransformer(outlier=3.0), samples(count), GRADED)
     assert distance(spiking.program, samples(16, seed=4)) < 0.3
@@ -238,7 +238,7 @@ def _saturated():
     return model
 
 
-@pytest.mark.parametrize("build", [_planted, _far_apart, _saturated])
+@pytest.mark.parametrize("build", [_planted, *(pytest.param(b, marks=pytest.mark.slow) for b in (_far_apart, _saturated))])
 def test_outliers_do_not_keep_the_preset_from_the_answer(build):
     """As near as without outliers, at no more events."""
     model, x = build(), inputs(FAMILIES[0], 32, 3)

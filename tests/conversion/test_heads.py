@@ -10,8 +10,9 @@ from torch import nn
 from ecmt_deploy.conversion.calibration.tools.heads import head_spaces, in_head_bases
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.program.graph import parameters
-from tests.support.families import FAMILIES, KINDS_OF_ATTENTION, inputs, randomised
+from tests.support.families import FAMILIES, TWO, inputs, randomised
 from tests.support.rewritten import lowered, require_the_same
+from tests.support.some import some
 
 #: by family, spaces of channels that products sum over, and that they average; others have as many as ViTs of two blocks
 FOUND = {
@@ -33,7 +34,7 @@ FOUND = {
 
 @pytest.mark.parametrize(
     "family",
-    [pytest.param(f, id=f.name, marks=[pytest.mark.slow] if f.name not in KINDS_OF_ATTENTION else []) for f in FAMILIES],
+    some({family.name: family for family in FAMILIES}, *TWO),
 )
 def test_a_family_keeps_its_answers_in_other_bases(family, tmp_path):
     model, x = randomised(family).double(), inputs(family, 6, 3).double()

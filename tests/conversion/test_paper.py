@@ -183,12 +183,17 @@ SMALL = {"img_size": 32, "patch_size": 16, "depth": 1, "embed_dim": 24, "num_hea
     ("name", "asked", "found"),
     [
         ("vit_tiny_patch16_224", None, "fixed"),
-        ("deit_tiny_distilled_patch16_224", None, "fixed"),
+        pytest.param("deit_tiny_distilled_patch16_224", None, "fixed", marks=pytest.mark.slow),
         ("vit_tiny_patch16_224", "measured", "measured"),
         ("eva_giant_patch14_224", None, "measured"),  # its MLP is that of a plain one
-        ("eva_giant_patch14_224", "fixed", "fixed"),
-        ("eva02_tiny_patch14_224", None, "measured"),
-        ("beit_base_patch16_224", None, "measured"),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in (
+                ("eva_giant_patch14_224", "fixed", "fixed"),
+                ("eva02_tiny_patch14_224", None, "measured"),
+                ("beit_base_patch16_224", None, "measured"),
+            )
+        ),
     ],
 )
 def test_bases_before_the_second_layer_are_fixed_in_plain_vision_transformers_alone(name, asked, found):

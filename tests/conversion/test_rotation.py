@@ -11,9 +11,10 @@ from ecmt_deploy.conversion.calibration.tools.rotation import rotated
 from ecmt_deploy.conversion.calibration.tools.spaces import residual_spaces
 from ecmt_deploy.engine import SpikingModel
 from ecmt_deploy.program.graph import parameters
-from tests.support.families import _SWIN, _VIT, FAMILIES, LONG, Family, _timm, inputs, randomised
+from tests.support.families import _SWIN, _VIT, FAMILIES, TWO, Family, _timm, inputs, randomised
 from tests.support.residual import RMS, Between, Elsewhere, Gated, Joined, Padded, ReadsAndWrites, Residual, mlp, shaken
 from tests.support.rewritten import lowered, require_the_same
+from tests.support.some import some
 
 #: by family, how many norms read the spaces that are written anew; families that are not here stay as they are
 FOUND = {
@@ -34,10 +35,6 @@ MORE = {
 }
 
 
-#: attention is the same between the norms, however it is written
-ALIKE = {"ViT, class token, fused attention"}
-
-
 def norms_changed(before, after):
     """The norms that read a space in another basis: they are RMS norms and have no parameters any more."""
     found = []
@@ -50,7 +47,7 @@ def norms_changed(before, after):
 
 
 @pytest.mark.parametrize(
-    "family", [pytest.param(f, id=f.name, marks=[pytest.mark.slow] if f.name in LONG | ALIKE else []) for f in FAMILIES]
+    "family", some({family.name: family for family in FAMILIES}, *TWO, "ViT, pre-norm", "torch.nn.TransformerEncoder")
 )
 def test_a_family_keeps_its_answers_in_another_basis(family, tmp_path):
     model, x = randomised(family).double(), inputs(family, 6, 3).double()
@@ -66,7 +63,7 @@ def test_a_family_keeps_its_answers_in_another_basis(family, tmp_path):
         assert all(map(np.array_equal, parameters(node), parameters(again.program.nodes[name])))
 
 
-@pytest.mark.parametrize("family", MORE, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", some({f.name: f for f in MORE}, "DINOv2, features", "Swin, windows that are padded"))
 def test_features_are_given_back_as_they_were(family, tmp_path):
     features = "features" in family.name
     norms, restored = MORE[family]

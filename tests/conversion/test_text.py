@@ -136,7 +136,7 @@ EXACT = (mean_pooled, last_by_index, last_by_gather, gathered_each, positions, l
 MASKS = (added_mask, causal_mask, filled, fused, ten_thousand)
 
 
-@pytest.mark.parametrize("coding", ["differential", "rate"])
+@pytest.mark.parametrize("coding", ["differential", pytest.param("rate", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("compute", EXACT + MASKS)
 def test_every_kind_computes_what_the_model_does(compute: Callable[..., Tensor], coding: str) -> None:
     program, error = analog(Small(compute), padded(left=compute is causal_mask), coding)

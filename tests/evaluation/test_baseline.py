@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecmt_deploy import ConvertConfig, convert, evaluate, load, models
+from ecmt_deploy import evaluate, load, models
 from ecmt_deploy.config import find_preset
 from ecmt_deploy.conversion.calibration.tools.neurons import with_nodes
 from ecmt_deploy.conversion.calling import called
@@ -41,8 +41,8 @@ of_any_preset = pytest.mark.parametrize("program", ["accurate", pytest.param("pa
 @pytest.fixture(scope="module")
 def turned(tmp_path_factory):
     """The same model in another basis, in a file and in memory."""
-    path = tmp_path_factory.mktemp("turned") / "g.nir"
-    return path, convert("zoo:vit_digits", "digits", ConvertConfig("graded", budget=0.3), calibration_samples=32, out=path)
+    path = Path(shutil.copy(program_file("graded", 32, budget=0.3), tmp_path_factory.mktemp("turned") / "g.nir"))
+    return path, load(path)
 
 
 @pytest.fixture(scope="module")
