@@ -17,6 +17,8 @@ _LISTED = 3
 def headline(comparison: Comparison) -> str:
     """Which run is the most accurate, with its interval; where several are, the one of the fewest synaptic events first."""
     first, *others = _most_accurate(comparison.entries)
+    if len(comparison.entries) > 1 and len(others) + 1 == len(comparison.entries):
+        return f"All are equally accurate: {_right(first)} of {plural(first.report.record.n_samples, 'sample')}."
     also = f", as {_names([entry.label for entry in others])}" if others else ""
     return f"{first.label} is the most accurate{also}: {_right(first)} of {plural(first.report.record.n_samples, 'sample')}."
 

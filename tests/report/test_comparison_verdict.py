@@ -54,7 +54,8 @@ def test_the_headline_names_the_most_accurate_with_its_interval():
     runs = [entry("a", 0.5, 1.0, synops=1.0), entry("b", 1.0, 2.0, synops=9.0), entry("c", 1.0, 3.0, synops=2.0)]
     assert headline(Comparison(runs)) == "c is the most accurate, as b: 100.00 (51.0 to 100.0)\u00a0% right of 4 samples."
     assert headline(Comparison(runs[:1])).startswith("a is the most accurate: 50.00")
-    many = [entry(f"run{i}", 1.0, 1.0) for i in range(7)]
+    assert headline(Comparison(runs[1:])) == "All are equally accurate: 100.00 (51.0 to 100.0)\u00a0% right of 4 samples."
+    many = [*(entry(f"run{i}", 1.0, 1.0) for i in range(7)), entry("worse", 0.5, 1.0)]
     assert "run1, run2, run3 and 3 more" in headline(Comparison(many))
 
 
