@@ -497,7 +497,7 @@ def test_a_program_with_its_preprocessing_needs_no_model(tmp_path, capsys, monke
     monkeypatch.setitem(sys.modules, "timm", None)
     for arguments in (["evaluate", "p.nir", "--data", "folder:pets"], ["trace", "p.nir", "--data", "folder:pets"],
                       ["classify", "p.nir", "pets/val/cat/0.png"], ["evaluate", "p.nir", "--data", "folder:one"],
-                      ["inspect", "p.nir"]):  # fmt: skip
+                      ["inspect", "p.nir", "--details"]):  # fmt: skip
         status, out, err = run(arguments, capsys, monkeypatch, tmp_path)
         assert status == 0, err
         assert out
