@@ -13,5 +13,6 @@ from markupsafe import Markup
 def undrawn() -> Iterator[None]:
     """Charts are made, with their numbers, but an empty drawing stands on the page; tests/report is about drawings."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ecmt_deploy.report.charts.svg.svg", lambda made, label: Markup('<svg role="img"></svg>'))
+        empty = Markup('<svg role="img" aria-label="{}"></svg>')
+        patch.setattr("ecmt_deploy.report.charts.svg.svg", lambda made, label: empty.format(label))
         yield
