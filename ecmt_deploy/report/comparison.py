@@ -66,7 +66,8 @@ class Comparison(Tabular, Plotted, msgspec.Struct, frozen=True, forbid_unknown_f
                 partial.setdefault(", ".join(differing), []).append(chip[0].hardware)
         for counts, chips in partial.items():
             lines.append(
-                f"On {', '.join(chips)} some totals leave out what other runs have none of ({counts}): those are too low."
+                f"On {', '.join(chips)} totals are not alike: some leave out counts without a price that the others do not "
+                f"have ({counts}), and so are too low beside them."
             )
         return lines
 

@@ -57,7 +57,8 @@ def in_brief(e: Energy, each: str = "inference") -> str:
     """The same in a short sentence: without ranges, and with how many assumptions it rests on in place of what they are."""
     brief = Brief.of(e)
     rate = f"{brief.pays} events per MAC" if brief.pays.startswith("pays") else brief.pays
-    compared = f"spiking costs {brief.ratio} times the network at {brief.network.replace('-bit', ' bits')}, {rate}"
+    widths = f" {brief.network.replace('-bit', ' bits')}".replace(" 1 bits", " 1 bit")
+    compared = f"spiking costs {brief.ratio} times the network at{widths}, {rate}"
     said = [
         f"does not fit ({_obstacle(e)})" if e.obstacles else brief.fits,
         compared if brief.ratio else "nothing spikes into weights",

@@ -158,7 +158,7 @@ def test_the_page_says_what_is_known_and_what_is_not(pages):
     page = pages["by hand"]
     assert "not priced" in page
     assert "No times of this chip have been published" in page
-    assert "leaves out: encoding 100\u00a0nJ, neuron 200\u00a0nJ; with it the total is 1.20\u00a0µJ, 0.600 of the ANN's" in page
+    assert "leaves out: encoding 100\u00a0nJ, neuron 200\u00a0nJ; with it the total is 1.20\u00a0µJ, 0.600 times" in page
     assert cases.OBSTACLE in page
     assert "No traffic jams." in page
     assert '<a href="https://doi.org/10.1/x">' in page
@@ -234,7 +234,8 @@ def test_runs_that_do_not_compare_are_named():
     energies = [msgspec.structs.replace(other.energies[0], unpriced={"spikes": 1.0}), *other.energies[1:]]
     partial = msgspec.structs.replace(second.report, energies=energies)
     (line,) = Comparison([first, msgspec.structs.replace(second, report=partial)]).remarks()
-    assert line.startswith("On one some totals leave out what other runs have none of (ecm_ops.softmax, spikes)")
+    assert line.startswith("On one totals are not alike: some leave out counts without a price that the others do not have")
+    assert "(ecm_ops.softmax, spikes)" in line
 
 
 # --- core map, numbers, tables ----------------------------------------------------------------------------------------

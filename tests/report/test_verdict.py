@@ -105,6 +105,7 @@ def test_in_brief_what_is_unknown_or_does_not_fit_is_said_to() -> None:
     assert (Brief.of(bare)[1:], measured([bare])) == (("", "", "not priced", ""), "")
     never = replace(FITS, memory=view(a=row(1.0, 0.1, 50.0, fixed=60.0)))
     assert "at up to 8 bits, never pays; " in in_brief(never)
+    assert "at up to 1 bit, " in in_brief(replace(never, memory=replace(never.memory, ann_bits=1)))
 
 
 def test_chips_that_fit_come_first() -> None:

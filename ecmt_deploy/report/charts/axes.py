@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: inches of a row of bars, and of all of them at most: what a page of paper holds
+#: inches of a row of bars, and of all of them at most: what a sheet of paper holds, if the style does not say more
 ROW, TALLEST = 0.2, 8.5
 #: begins the id of a mark that carries the text of a tooltip
 TIP = "tip:"
@@ -50,14 +50,18 @@ def panels(heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
 
 def rows_height(rows: int, extra: float, row: float = ROW) -> float:
     """Inches for so many rows, thinner where there are many, with ``extra`` inches for axis and legend."""
-    return min(max(rows, 2) * row, TALLEST) + extra
+    import matplotlib
+
+    return min(max(rows, 2) * row, max(TALLEST, matplotlib.rcParams["figure.figsize"][1])) + extra
 
 
 def label_rows(axes: Axes, labels: Sequence[str]) -> None:
-    """Rows from the top down with names beside them, as many as there is room for."""
+    """Rows from the top down with names beside them, on one line where there are many, and as many as there is room for."""
     lines = 1 + max((label.count("\n") for label in labels), default=0)
-    units = 72 * inches(axes)[1]
-    every = max(ceil(len(labels) * lines * _TEXT / units), 1)
+    room = 72 * inches(axes)[1] / _TEXT
+    if len(labels) * lines > room:
+        labels, lines = [label.replace("\n", ": ") for label in labels], 1
+    every = max(ceil(len(labels) * lines / room), 1)
     shown = range(0, len(labels), every)
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)

@@ -16,8 +16,8 @@ STYLE: dict[Any, Any] = {
     "axes.formatter.use_mathtext": False, "figure.constrained_layout.h_pad": 0.06, "figure.constrained_layout.w_pad": 0.06,
     "svg.fonttype": "none", "pdf.fonttype": 42,
 }  # fmt: skip
-#: of pages: as narrow as a phone, where text of 8 units is then 8 px
-PAGE: dict[Any, Any] = {**STYLE, "figure.figsize": (4.7, 3.0)}
+#: of pages: as narrow as a phone, where text of 8 units is then 8 px, and at most as tall as a hundred rows
+PAGE: dict[Any, Any] = {**STYLE, "figure.figsize": (4.7, 14.0)}
 #: of papers: a column of 3.4 inches, and text that can be read there
 PAPER: dict[Any, Any] = {
     **STYLE, "figure.figsize": (3.4, 2.4), "font.size": 8, "axes.labelsize": 8, "axes.titlesize": 8, "xtick.labelsize": 7,

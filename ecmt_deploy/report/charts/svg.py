@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 
 #: characters of a name beside a chart
-LABEL = 22
+LABEL = 24
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _LONG = re.compile(r"-?\d+\.\d{3,}")
 _REFERENCE = re.compile(r"#([\w-]+)")

@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from ecmt_deploy.errors import plural
 from ecmt_deploy.estimation import Energy, MemoryRow, MemoryView, together
 from ecmt_deploy.program.layers import grouped
 from ecmt_deploy.report import data, units
@@ -188,7 +189,7 @@ def _view_c(view: MemoryView, chips: str, steps: int) -> Block:
     found = grouped(view.rows).items()
     rows = [(layer, *_compared([view.rows[name] for name in names], scale, steps)) for layer, names in found]
     rows += [("",), ("total", *_compared(list(view.rows.values()), scale, steps))]
-    widths = f"{_WIDTHS[view.ann_bits_of]}{view.ann_bits} bits"
+    widths = f"{_WIDTHS[view.ann_bits_of]}{plural(view.ann_bits, 'bit')}"
     where = f"{view.model}, {units.tiles(view)}{f':{chips}' if chips else ''}"
     return block(
         f"(c) Memory included ({where}), against the ANN with activations of {widths}",
