@@ -123,7 +123,7 @@ def raster_of(series: Mapping[Probe, np.ndarray], program: Program | None, probe
     """
     values = probed(series, probe)
     samples, timesteps, neurons = values.shape
-    scale, unit = _scale(program, probe, values)
+    scale, unit = _in_unit(program, probe, values)
     shown = (values[:SAMPLES] * scale).reshape(-1, neurons).T  # (neurons, columns)
     block = -(-neurons // ROWS)
     rows = [
@@ -156,7 +156,7 @@ def membrane_of(series: Mapping[Probe, np.ndarray], program: Program | None, nod
         neuron = int(ranked.argmax())
     if not 0 <= neuron < neurons:
         raise ConfigError(f"neuron {neuron}: {node} has {neurons:,} neurons; choose from 0 to {neurons - 1}")
-    scale, unit = _scale(program, probe, values)
+    scale, unit = _in_unit(program, probe, values)
     below = above = None
     if program is not None:
         smallest = [_each(side, program, node)[neuron] * float(scale) for side in program.nodes[node].fires_from]
@@ -165,7 +165,7 @@ def membrane_of(series: Mapping[Probe, np.ndarray], program: Program | None, nod
     return Membrane(node, neuron, neurons, unit, values.shape[1], shown.tolist(), below, above)
 
 
-def _scale(program: Program | None, probe: Probe, values: np.ndarray) -> tuple[np.ndarray, str]:
+def _in_unit(program: Program | None, probe: Probe, values: np.ndarray) -> tuple[np.ndarray, str]:
     """What makes analog values of a series: one number, or one a neuron; and the unit that it then has.
 
     The state of a node holds numbers of several scales, so in an integer program it remains in integers.

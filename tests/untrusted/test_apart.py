@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import signal
@@ -18,47 +17,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from docs.generate.format_vector import small
 from ecmt_deploy.errors import ProgramError, RunError
 from ecmt_deploy.evaluation.checkpoints import read_checkpoint
-from ecmt_deploy.program import read, write
+from ecmt_deploy.program import read
 from ecmt_deploy.simulation.probes import load_probes
 from ecmt_deploy.untrusted import limits
 from ecmt_deploy.untrusted.apart import apart
 from ecmt_deploy.untrusted.handover import Sender, WorkError
 from ecmt_deploy.untrusted.hdf5 import read_tree
+from tests.support.processes import children
 
-
-@pytest.fixture
-def good(tmp_path) -> Path:
-    write(small("rate"), tmp_path / "good.nir")
-    return tmp_path / "good.nir"
-
-
-@pytest.fixture
-def hanging(good) -> Path:
-    """The size of a string overflows to nothing, so that the HDF5 library goes on to the next one, which is the same."""
-    content = bytearray(good.read_bytes())
-    size = content.index(b"GCOL") + 24
-    content[size : size + 8] = (2**64 - 16).to_bytes(8, "little")
-    path = good.with_name("hanging.nir")
-    path.write_bytes(content)
-    return path
-
-
-def children(pid: int | str = "self") -> set[int]:
-    found = set()
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(OSError):  # the thread has ended meanwhile
-            found |= {int(p) for p in (task / "children").read_text().split()}
-    return found
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left():
-    before = children()
-    yield
-    assert children() <= before
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 def test_a_file_that_never_ends_ends(hanging, monkeypatch):

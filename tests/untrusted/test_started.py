@@ -18,7 +18,8 @@ from ecmt_deploy.untrusted import limits, started
 from ecmt_deploy.untrusted.apart import apart
 from ecmt_deploy.untrusted.handover import Sender, WorkError
 from ecmt_deploy.untrusted.hdf5 import read_tree
-from tests.untrusted.test_apart import good, hanging, nothing_is_left  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +28,7 @@ def no_fork(monkeypatch):
     monkeypatch.delattr(os, "fork")
 
 
-def test_a_program_is_what_a_fork_reads(good, monkeypatch):  # noqa: F811
+def test_a_program_is_what_a_fork_reads(good, monkeypatch):
     found = read(good)
     monkeypatch.undo()
     expected = read(good)
@@ -36,7 +37,7 @@ def test_a_program_is_what_a_fork_reads(good, monkeypatch):  # noqa: F811
         np.testing.assert_equal(vars(found.nodes[name]), vars(node))
 
 
-def test_a_file_that_never_ends_ends(hanging, monkeypatch):  # noqa: F811
+def test_a_file_that_never_ends_ends(hanging, monkeypatch):
     monkeypatch.setattr(limits, "WAITING_SECONDS", 0.3)
     with pytest.raises(ProgramError, match=r"reading it does not come to an end: 0\.3 s led nowhere") as error:
         read(hanging)
@@ -103,7 +104,7 @@ def test_an_interpreter_that_is_not_there(monkeypatch, tmp_path):
         pass
 
 
-def test_nothing_of_the_working_directory_is_run(good, tmp_path, monkeypatch):  # noqa: F811
+def test_nothing_of_the_working_directory_is_run(good, tmp_path, monkeypatch):
     (tmp_path / "pickle.py").write_text("raise SystemExit(3)", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     assert len(read(good).nodes) == 10
