@@ -37,7 +37,7 @@ class Shard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ConfigError
             if it is anything else.
         """
-        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", str(text))
         if not match or not 1 <= int(match[1]) <= int(match[2]):
             raise ConfigError(f"--shard {text}: expected i/n with 1 <= i <= n, for example 1/4")
         return Shard(int(match[1]), int(match[2]))

@@ -134,7 +134,7 @@ def test_words_of_a_shard(runs):
     assert Shard.parse("2/5") == Shard(2, 5)
     assert str(Shard(2, 5)) == "2/5"
     assert list(Shard(2, 5).numbers(9)) == [1, 6]
-    for bad in ("0/3", "4/3", "1", "1/0", "a/b", "1/2/3", "-1/2", ""):
+    for bad in ("0/3", "4/3", "1", "1/0", "a/b", "1/2/3", "-1/2", "", (1, 2), 3):
         with pytest.raises(ConfigError, match="expected i/n"):
             Shard.parse(bad)
     with pytest.raises(ConfigError, match="--shard 1/8: .* at most n = 7"):
