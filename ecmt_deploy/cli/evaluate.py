@@ -69,7 +69,7 @@ def evaluate(
         if this_process().rank == 0:
             analog, cosine = result.analog_accuracy, result.cosine
             accuracy = tables.accuracy(result.accuracy, result.agreement, analog, result.n_samples, cosine)
-            parts = accuracy, tables.saturations(result.activity), tables.quantized(result)
+            parts = tables.answer(result), accuracy, tables.saturations(result.activity), tables.quantized(result)
             output.show(result, tables.skipped(result.skipped), *parts, soft_wrap=True)
         return
     output.without_table(f"shard {shard}, which is a part of the result,")

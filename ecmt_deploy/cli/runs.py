@@ -43,7 +43,8 @@ def merge(
     whole = ecmt.merge(runs, out, overwrite)
     merged: Any = getattr(whole, "record", whole)
     cosine = getattr(merged, "cosine", None)  # runs keep none
-    output.show(merged, tables.accuracy(merged.accuracy, merged.agreement, merged.analog_accuracy, merged.n_samples, cosine))
+    accuracy = tables.accuracy(merged.accuracy, merged.agreement, merged.analog_accuracy, merged.n_samples, cosine)
+    output.show(merged, tables.answer(merged), accuracy)
 
 
 def energy(

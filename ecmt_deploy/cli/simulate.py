@@ -62,6 +62,7 @@ def simulate(
     output.show(
         {**asdict(record), "neurobench": ecmt.neurobench(run)},
         tables.skipped(record.skipped),
+        tables.answer(record),
         accuracy,
         tables.saturations(run.activity),
         tables.loads(run.loads),

@@ -12,6 +12,19 @@ from ecmt_deploy.report.tables.plain import PlainTable
 from ecmt_deploy.runs.record import RunRecord
 
 
+def answer(result: Evaluation | RunRecord) -> str:
+    """Accuracy after the last step, the ANN's, and how often both choose the same class, in a sentence with 95 % intervals."""
+    if not result.accuracy:
+        return ""
+    n = result.n_samples
+    said = [f"{units.accuracy(result.accuracy[-1], n)} % of {plural(n, 'sample')} right at T = {result.timesteps}"]
+    if result.analog_accuracy is not None:
+        said.append(f"the ANN {units.accuracy(result.analog_accuracy, n)} %")
+    if result.agreement:
+        said.append(f"the same class as the ANN in {units.accuracy(result.agreement[-1], n)} %")
+    return f"{'; '.join(said)}."
+
+
 def accuracy(
     spiking: Sequence[float],
     agreement: Sequence[float] | None,
@@ -32,7 +45,7 @@ def accuracy(
         table.add_row(str(t + 1), units.accuracy(right, samples), *same, *near)
     if analog is not None and compared:
         table.add_row()
-        table.add_row("analog", units.accuracy(analog, samples))
+        table.add_row("ANN", units.accuracy(analog, samples))
     return table
 
 
