@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -70,6 +72,22 @@ def test_products_are_exact_at_their_largest(largest, common):
         found = products.linear(own, torch.from_numpy(weight).float(), digits)
         np.testing.assert_array_equal(found.double().numpy(), x @ weight.T)
     np.testing.assert_array_equal(products.matmul(torch.from_numpy(weight), own.T).double().numpy(), weight @ x.T)
+
+
+@pytest.mark.parametrize("terms", range(1, 6))
+@pytest.mark.parametrize("outputs", range(1, 4))
+def test_products_of_few_terms_are_computed(terms, outputs):
+    """Of one term, by the strides that a transposed matrix has, a library leaves the result as the memory was."""
+    r = np.random.default_rng(terms)
+    weight = r.integers(-128, 128, (outputs, terms))
+    products = Products.of(weight, Integers(2**14, 1))
+    small = torch.from_numpy(weight.astype(np.int8)).T if products.digits and int8_is_fast_and_exact() else None
+    for rows, largest in product((1, 2, 12, 33), (127, 2**14)):
+        x = r.integers(-largest, largest + 1, (rows, terms))
+        del (used := [torch.full((rows, outputs), -999_999, dtype=torch.int32) for _ in range(4)])[:]
+        found = products.linear(torch.from_numpy(x).float(), torch.from_numpy(weight).float(), small)
+        assert used == []
+        np.testing.assert_array_equal(found.double().numpy(), x @ weight.T)
 
 
 @given(st.integers(1, LARGEST), st.integers(128, 255), st.integers(0, 9), st.integers(-2, 2))
