@@ -119,6 +119,12 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
+def shown(value: object, most: int = 80) -> str:
+    """A value of a file as an error shows it: of a long one, its beginning."""
+    text = str(value)
+    return text if len(text) <= most else f"{text[:most]}.."
+
+
 def plural(number: int, what: str) -> str:
     """A number of things with their name: ``1 core``, ``20 cores``, ``2 classes``, ``1,024 entries``."""
     if number == 1:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import ecmt_deploy as ecmt
 from ecmt_deploy.cli.app import VERBS as COMMANDS
 from ecmt_deploy.door import batches
-from ecmt_deploy.errors import DataError, ProgramError, plural
+from ecmt_deploy.errors import DataError, ProgramError, plural, shown
 from ecmt_deploy.program.writer import write
 from tests.support.commands import run
 
@@ -24,6 +24,13 @@ def test_a_number_of_things(number, word):
     count, _, what = said.partition(" ")
     assert int(count.replace(",", "")) == number
     assert what == (word if number == 1 else WORDS[word])
+
+
+@given(st.lists(st.integers(-20, 20), max_size=500))
+def test_a_value_of_a_file_is_shown_by_its_beginning(value):
+    said = shown(value)
+    assert len(said) <= 82
+    assert said == str(value) or (said.endswith("..") and str(value).startswith(said[:-2]))
 
 
 @pytest.mark.parametrize(

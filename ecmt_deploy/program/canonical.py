@@ -14,7 +14,7 @@ from typing import Any
 import nir
 import numpy as np
 
-from ecmt_deploy.errors import ProgramError
+from ecmt_deploy.errors import ProgramError, shown
 from ecmt_deploy.program import ops
 
 #: what a field of each kind is expected to be, in words
@@ -30,7 +30,7 @@ def require_for(name: str, node: nir.NIRNode) -> Callable[[bool, str, object, st
 
     def require(condition: bool, field: str, found: object, expected: str) -> None:
         if not condition:
-            raise ProgramError(f"node {name} ({type(node).__name__}): {field} is {found}, expected {expected}")
+            raise ProgramError(f"node {name} ({type(node).__name__}): {field} is {shown(found)}, expected {expected}")
 
     return require
 

@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 import nir
 import numpy as np
 
-from ecmt_deploy.errors import ProgramError
+from ecmt_deploy.errors import ProgramError, shown
 from ecmt_deploy.program.canonical import canonical, require_for
 from ecmt_deploy.program.graph import Program, parameters
 from ecmt_deploy.program.kinds import encoding_layers, exact_streams, masked_streams, spiking_streams
@@ -225,7 +225,9 @@ def _exponents(
         format = formats[name]
         declared = getattr(format, "operand_exponents", None)
         if declared is not None:
-            require(declared.tolist() == analog, f"operand_exponents is {declared.tolist()}, but its operands have {analog}")
+            require(
+                declared.tolist() == analog, f"operand_exponents is {shown(declared.tolist())}, but its operands have {analog}"
+            )
         if node.keeps_format:
             require(analog == [format.exponent], f"exponent is {format.exponent}, but its operand has {analog}")
         if node.role == "input":
