@@ -44,7 +44,7 @@ def merge(
     merged: Any = getattr(whole, "record", whole)
     cosine = getattr(merged, "cosine", None)  # runs keep none
     accuracy = tables.accuracy(merged.accuracy, merged.agreement, merged.analog_accuracy, merged.n_samples, cosine)
-    output.show(merged, tables.answer(merged), accuracy)
+    output.show(merged, tables.answer(merged), accuracy, soft_wrap=True)
 
 
 def energy(
