@@ -67,10 +67,8 @@ def evaluate(
     if shard is None:
         result = ecmt.evaluate(program, data, timesteps, batch_size, **options)
         if this_process().rank == 0:
-            analog, cosine = result.analog_accuracy, result.cosine
-            accuracy = tables.accuracy(result.accuracy, result.agreement, analog, result.n_samples, cosine)
-            parts = tables.answer(result), accuracy, tables.saturations(result.activity), tables.quantized(result)
-            output.show(result, tables.skipped(result.skipped), *parts, soft_wrap=True)
+            parts = tables.answer(result), tables.accuracy(result, result.cosine), tables.saturations(result.activity)
+            output.show(result, tables.skipped(result.skipped), *parts, tables.quantized(result), soft_wrap=True)
         return
     output.without_table(f"shard {shard}, which is a part of the result,")
     done = ecmt.evaluate(program, data, timesteps, batch_size, shard=shard, **options)

@@ -43,8 +43,7 @@ def merge(
     whole = ecmt.merge(runs, out, overwrite)
     merged: Any = getattr(whole, "record", whole)
     cosine = getattr(merged, "cosine", None)  # runs keep none
-    accuracy = tables.accuracy(merged.accuracy, merged.agreement, merged.analog_accuracy, merged.n_samples, cosine)
-    output.show(merged, tables.answer(merged), accuracy, soft_wrap=True)
+    output.show(merged, tables.answer(merged), tables.accuracy(merged, cosine), soft_wrap=True)
 
 
 def energy(

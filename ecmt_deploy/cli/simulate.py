@@ -58,12 +58,11 @@ def simulate(
         skip_damaged=skip_damaged,
     )  # fmt: skip
     record = run.record
-    accuracy = tables.accuracy(record.accuracy, record.agreement, record.analog_accuracy, record.n_samples)
     output.show(
         {**asdict(record), "neurobench": ecmt.neurobench(run)},
         tables.skipped(record.skipped),
         tables.answer(record),
-        accuracy,
+        tables.accuracy(record),
         tables.saturations(run.activity),
         tables.loads(run.loads),
         tables.took(record),

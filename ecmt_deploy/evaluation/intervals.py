@@ -26,5 +26,9 @@ def interval(share: float, samples: int) -> tuple[float, float]:
 
 def accuracy_in_words(share: float, samples: int) -> str:
     """A share of samples and its interval on one line: ``98.33% right (95 % interval 96.4 to 99.2)``."""
-    low, high = interval(share, samples)
-    return f"{share:.2%} right (95 % interval {100 * low:.1f} to {100 * high:.1f})"
+    return f"{share:.2%} right (95 % interval {in_per_cent(*interval(share, samples))})"
+
+
+def in_per_cent(low: float, high: float) -> str:
+    """Both ends of an interval of shares: ``96.4 to 99.2``."""
+    return f"{100 * low:.1f} to {100 * high:.1f}"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ecmt_deploy.errors import plural
-from ecmt_deploy.estimation.result import Energy
 from ecmt_deploy.report import units
 from ecmt_deploy.report.comparison import Comparison, Entry
-from ecmt_deploy.report.verdict import in_brief
+from ecmt_deploy.report.verdict import unnamed
 
 #: names of runs that a sentence lists
 _LISTED = 3
@@ -41,18 +40,13 @@ def _on_chip(entries: Sequence[Entry], chip: int) -> tuple[str, str, str]:
     said = [] if fits != "yes" else [f"{len(those)} of {plural(len(entries), 'run')} fit"]
     priced = [entry for entry in those if energies[entry.label].components_pj]
     if not priced:
-        return name, fits, f"{name}: {'; '.join([*said, _about(energies[those[0].label])])}."
+        return name, fits, f"{name}: {'; '.join([*said, unnamed(energies[those[0].label])])}."
     cheapest = min(priced, key=lambda entry: energies[entry.label].total_pj.value)
-    said.append(f"{cheapest.label} takes least, {_right(cheapest)}: {_about(energies[cheapest.label])}")
+    said.append(f"{cheapest.label} takes least, {_right(cheapest)}: {unnamed(energies[cheapest.label])}")
     best = _most_accurate(priced)[0]
     if best.report.record.accuracy[-1] > cheapest.report.record.accuracy[-1]:
         said.append(f"the most accurate, {best.label}, {_right(best)}, takes {units.total(energies[best.label], ranged=False)}")
     return name, fits, f"{name}: {'; '.join(said)}."
-
-
-def _about(e: Energy) -> str:
-    """The sentence of the page of one run, without the name of the chip."""
-    return in_brief(e).removeprefix(f"{e.hardware}: ").removesuffix(".")
 
 
 def _most_accurate(entries: Sequence[Entry]) -> list[Entry]:

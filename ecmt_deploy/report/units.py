@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from ecmt_deploy.chips import Figure
 from ecmt_deploy.errors import plural
 from ecmt_deploy.estimation.result import Band, Energy, MemoryView, Timing
-from ecmt_deploy.evaluation.intervals import interval
+from ecmt_deploy.evaluation.intervals import in_per_cent, interval
 from ecmt_deploy.placement.result import ranged
 
 SPACE = "\u00a0"  # where a line must not break
@@ -147,22 +147,17 @@ def hundredths(share: float) -> str:
 
 def accuracy(share: float, samples: int) -> str:
     """A share of samples with its 95 % interval, in per cent: ``98.33 (96.4 to 99.2)``."""
-    return f"{hundredths(share)} ({_interval(share, samples)})"
+    return f"{hundredths(share)} ({in_per_cent(*interval(share, samples))})"
 
 
 def interval_of(share: float, low: float, high: float) -> str:
     """A share of samples with an interval that is known: ``98.33 (96.4 to 99.2) %``."""
-    return f"{hundredths(share)} ({100 * low:.1f} to {100 * high:.1f}){SPACE}%"
+    return f"{hundredths(share)} ({in_per_cent(low, high)}){SPACE}%"
 
 
 def measured(share: float, samples: int) -> str:
     """How sure a share is, in words: ``360 samples, 95 % interval 96.4 to 99.2 %``."""
-    return f"{plural(samples, 'sample')}, 95{SPACE}% interval {_interval(share, samples)}{SPACE}%"
-
-
-def _interval(share: float, samples: int) -> str:
-    low, high = interval(share, samples)
-    return f"{100 * low:.1f} to {100 * high:.1f}"
+    return f"{plural(samples, 'sample')}, 95{SPACE}% interval {in_per_cent(*interval(share, samples))}{SPACE}%"
 
 
 def scale_of(largest: float, units: Units = _ENERGIES) -> tuple[float, str]:

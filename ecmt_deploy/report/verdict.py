@@ -55,10 +55,15 @@ class Brief(NamedTuple):
 
 def in_brief(e: Energy, each: str = "inference") -> str:
     """The same in a short sentence: without ranges, and with how many assumptions it rests on in place of what they are."""
+    return f"{e.hardware}: {unnamed(e, each)}."
+
+
+def unnamed(e: Energy, each: str = "inference") -> str:
+    """What that sentence says of the chip."""
     brief = Brief.of(e)
     rate = f"{brief.pays} events per MAC" if brief.pays.startswith("pays") else brief.pays
-    widths = f" {brief.network.replace('-bit', ' bits')}".replace(" 1 bits", " 1 bit")
-    compared = f"spiking costs {brief.ratio} times the network at{widths}, {rate}"
+    widths = f"{_up_to(e.memory)}{plural(e.memory.ann_bits, 'bit')}"
+    compared = f"spiking costs {brief.ratio} times the network at {widths}, {rate}"
     said = [
         f"does not fit ({_obstacle(e)})" if e.obstacles else brief.fits,
         compared if brief.ratio else "nothing spikes into weights",
@@ -66,7 +71,7 @@ def in_brief(e: Energy, each: str = "inference") -> str:
     ]
     time = f", {units.latency(e.timing, ranged=False)}" if e.timing else ""
     assumed = f"; {plural(len(e.assumes), 'assumption')}" if e.assumes else ""
-    return f"{e.hardware}: {'; '.join(said)}{time}{assumed}."
+    return f"{'; '.join(said)}{time}{assumed}"
 
 
 def _obstacle(e: Energy) -> str:
@@ -82,7 +87,11 @@ def measured(results: Iterable[Energy]) -> str:
 
 
 def _bits(view: MemoryView) -> str:
-    return f"{'up to ' if view.ann_bits_of == 'payloads' else ''}{view.ann_bits}-bit"
+    return f"{_up_to(view)}{view.ann_bits}-bit"
+
+
+def _up_to(view: MemoryView) -> str:
+    return "up to " if view.ann_bits_of == "payloads" else ""
 
 
 def _fits(e: Energy) -> str:

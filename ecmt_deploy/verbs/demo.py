@@ -142,8 +142,7 @@ def _demo(out: Path, show: Stages) -> dict[str, Any]:
     show("convert", demos.converted(spiking), tables.converted(spiking, program))
 
     result = evaluate_file(EvaluateJob(program=program, data=DATA, timesteps=TIMESTEPS, out=out / "eval.json"))
-    shares = result.accuracy, result.agreement, result.analog_accuracy
-    show("evaluate", demos.evaluated(result), tables.accuracy(*shares, result.n_samples))
+    show("evaluate", demos.evaluated(result), tables.accuracy(result))
 
     target, left_out = "lava", ""
     try:
@@ -166,7 +165,7 @@ def _demo(out: Path, show: Stages) -> dict[str, Any]:
 
     trace(program, DATA, LAVA_TIMESTEPS, limit=LAVA_SAMPLES, out=out / "trace.json")
     _report(out, show, evaluation=result, trace=out / "trace.json")
-    evaluation = {"accuracy": shares[0], "agreement": shares[1], "analog_accuracy": shares[2], "n_samples": result.n_samples}
+    evaluation = {name: getattr(result, name) for name in ("accuracy", "agreement", "analog_accuracy", "n_samples")}
     return {"evaluation": evaluation, "simulation": record, "energy": _priced(energies)}
 
 

@@ -37,7 +37,7 @@ def _shown(result: Any, width: int) -> Any:
     if chips := _several(result, Hardware):
         return tables.chips(chips)
     if isinstance(result, Evaluation):
-        return tables.accuracy(result.accuracy, result.agreement, result.analog_accuracy, result.n_samples, result.cosine)
+        return tables.accuracy(result, result.cosine)
     if isinstance(result, Trace):
         return tables.trace(result)
     if isinstance(result, Comparison):

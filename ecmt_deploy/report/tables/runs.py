@@ -25,21 +25,16 @@ def answer(result: Evaluation | RunRecord) -> str:
     return f"{'; '.join(said)}."
 
 
-def accuracy(
-    spiking: Sequence[float],
-    agreement: Sequence[float] | None,
-    analog: float | None,
-    samples: int,
-    cosine: Spread | None = None,
-) -> PlainTable:
+def accuracy(result: Evaluation | RunRecord, cosine: Spread | None = None) -> PlainTable:
     """Accuracy after every step, with the analog model's in the last row, where there is one, each with its 95 % interval.
 
     Beside the cosine of the readouts with the analog ones, its mean, that of one sample in twenty, and the worst.
     """
+    samples, agreement, analog = result.n_samples, result.agreement, result.analog_accuracy
     compared = agreement is not None and analog is not None
     columns = [*(["agreement %"] if compared else []), *(["cosine", "5th %ile", "worst"] if cosine else [])]
     table = PlainTable(f"Accuracy on {plural(samples, 'sample')} (95 % interval)", "T", "accuracy %", *columns)
-    for t, right in enumerate(spiking):
+    for t, right in enumerate(result.accuracy):
         same = [units.accuracy(agreement[t], samples)] if agreement is not None and compared else []
         near = [f"{values[t]:.4f}" for values in (cosine.mean, cosine.percentile_5, cosine.worst)] if cosine else []
         table.add_row(str(t + 1), units.accuracy(right, samples), *same, *near)
