@@ -1,4 +1,4 @@
-"""A process that is started anew, where a system cannot fork one: the same work, a quarter of a second later.
+"""A process that is started anew, where a system cannot fork one: the same work, after Python's own start.
 
 What is to be done reaches it pickled, through its standard input, and must therefore be a function of a module, or a
 :func:`functools.partial` of one. ``multiprocessing`` does not serve: it runs the caller's script again, which then needs a
